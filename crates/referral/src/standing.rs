@@ -1,0 +1,227 @@
+//! Status and substatus as one value, and the moves between them. Source: spec 7.
+
+use std::fmt;
+
+use crate::values::{ReferralStatus, ReferralSubstatus};
+
+/// A status with a substatus that belongs to it: `Active` with `Lost` cannot be written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// Not yet answered.
+    New(NewSubstatus),
+    /// Accepted by its owner.
+    Active,
+    /// The end; nothing follows.
+    Closed(ClosedSubstatus),
+}
+
+/// The substatuses of `New`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NewSubstatus {
+    /// Waits for an answer.
+    Pending,
+    /// Seen by its owner.
+    Received,
+}
+
+/// The substatuses of `Closed`. `Error` is "closing as error" of the user pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum ClosedSubstatus {
+    Won,
+    Lost,
+    Declined,
+    Expired,
+    Error,
+}
+
+/// Why a standing cannot be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum StandingError {
+    /// The two do not belong together: 400 `invalidStatusSubstatus` (T2).
+    #[error("substatus {substatus} cannot be combined with status {status}")]
+    IllegalPair {
+        /// The status asked for.
+        status: ReferralStatus,
+        /// The substatus asked for, or kept.
+        substatus: ReferralSubstatus,
+    },
+    /// `Closed` was asked for without saying how it ended: 400 `invalidStatusSubstatus` (T4).
+    #[error("status Closed needs a closing substatus: Won, Lost, Declined, Expired or Error")]
+    ClosingSubstatusMissing,
+    /// There is no way back: 409 `invalidTransition` (T3).
+    #[error("a referral cannot go from {from} to {to}")]
+    NotReachable {
+        /// Where it stands.
+        from: Standing,
+        /// Where it was asked to go.
+        to: Standing,
+    },
+    /// Closed is terminal: 409 `terminalState` (T6).
+    #[error("a closed referral cannot be changed")]
+    Terminal(ClosedSubstatus),
+}
+
+impl Standing {
+    /// Pairs a status with a substatus.
+    ///
+    /// # Errors
+    /// [`StandingError::IllegalPair`] for a pair outside the table of spec 7.1.
+    pub fn pair(status: ReferralStatus, substatus: ReferralSubstatus) -> Result<Standing, StandingError> {
+        use ReferralStatus as S;
+        use ReferralSubstatus as Sub;
+        Ok(match (status, substatus) {
+            (S::New, Sub::Pending) => Standing::New(NewSubstatus::Pending),
+            (S::New, Sub::Received) => Standing::New(NewSubstatus::Received),
+            (S::Active, Sub::Accepted) => Standing::Active,
+            (S::Closed, Sub::Won) => Standing::Closed(ClosedSubstatus::Won),
+            (S::Closed, Sub::Lost) => Standing::Closed(ClosedSubstatus::Lost),
+            (S::Closed, Sub::Declined) => Standing::Closed(ClosedSubstatus::Declined),
+            (S::Closed, Sub::Expired) => Standing::Closed(ClosedSubstatus::Expired),
+            (S::Closed, Sub::Error) => Standing::Closed(ClosedSubstatus::Error),
+            _ => return Err(StandingError::IllegalPair { status, substatus }),
+        })
+    }
+
+    /// The standing a write asks for, where either half may be left out (T4, T5).
+    ///
+    /// # Errors
+    /// A pair outside the table, or `Closed` without a closing substatus.
+    pub fn asked(
+        self,
+        status: Option<ReferralStatus>,
+        substatus: Option<ReferralSubstatus>,
+    ) -> Result<Standing, StandingError> {
+        match (status, substatus) {
+            (None, None) => Ok(self),
+            (None, Some(substatus)) => Standing::pair(self.status(), substatus),
+            (Some(status), Some(substatus)) => Standing::pair(status, substatus),
+            (Some(status), None) if status == self.status() => Ok(self),
+            (Some(ReferralStatus::New), None) => Ok(Standing::New(NewSubstatus::Pending)),
+            (Some(ReferralStatus::Active), None) => Ok(Standing::Active),
+            (Some(ReferralStatus::Closed), None) => Err(StandingError::ClosingSubstatusMissing),
+            (Some(status @ ReferralStatus::None), None) => {
+                Err(StandingError::IllegalPair { status, substatus: self.substatus() })
+            }
+        }
+    }
+
+    /// Forward or level while open; closed is the end. Source: spec 7.1, and T6 for the closed.
+    ///
+    /// # Errors
+    /// [`StandingError::Terminal`] out of or within Closed, [`StandingError::NotReachable`] from Active back to New.
+    pub fn advance(self, next: Standing) -> Result<Standing, StandingError> {
+        use Standing::*;
+        match (self, next) {
+            (New(_), _) | (Active, Active | Closed(_)) => Ok(next),
+            (Closed(was), Closed(same)) if was == same => Ok(next),
+            (Closed(was), _) => Err(StandingError::Terminal(was)),
+            (from, to) => Err(StandingError::NotReachable { from, to }),
+        }
+    }
+
+    /// The status half.
+    pub fn status(self) -> ReferralStatus {
+        match self {
+            Standing::New(_) => ReferralStatus::New,
+            Standing::Active => ReferralStatus::Active,
+            Standing::Closed(_) => ReferralStatus::Closed,
+        }
+    }
+
+    /// The substatus half.
+    pub fn substatus(self) -> ReferralSubstatus {
+        match self {
+            Standing::New(NewSubstatus::Pending) => ReferralSubstatus::Pending,
+            Standing::New(NewSubstatus::Received) => ReferralSubstatus::Received,
+            Standing::Active => ReferralSubstatus::Accepted,
+            Standing::Closed(ClosedSubstatus::Won) => ReferralSubstatus::Won,
+            Standing::Closed(ClosedSubstatus::Lost) => ReferralSubstatus::Lost,
+            Standing::Closed(ClosedSubstatus::Declined) => ReferralSubstatus::Declined,
+            Standing::Closed(ClosedSubstatus::Expired) => ReferralSubstatus::Expired,
+            Standing::Closed(ClosedSubstatus::Error) => ReferralSubstatus::Error,
+        }
+    }
+
+    /// Whether nothing may follow.
+    pub fn is_closed(self) -> bool {
+        matches!(self, Standing::Closed(_))
+    }
+
+    /// Whether it still waits for an answer.
+    pub fn is_new(self) -> bool {
+        matches!(self, Standing::New(_))
+    }
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.status(), self.substatus())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ClosedSubstatus::*;
+    use NewSubstatus::*;
+    use Standing::*;
+
+    #[test]
+    fn a_referral_moves_forward_and_never_back() {
+        // REF-132 REF-133 REF-134 REF-135 REF-136 REF-137 REF-149
+        for (from, to, allowed) in [
+            (New(Pending), Active, true),
+            (New(Pending), New(Received), true),
+            (New(Received), New(Pending), true),
+            (New(Pending), Closed(Won), true),
+            (New(Pending), Closed(Lost), true),
+            (New(Received), Closed(Declined), true),
+            (Active, Active, true),
+            (Active, Closed(Won), true),
+            (Active, Closed(Error), true),
+            (Active, New(Pending), false),
+            (Closed(Won), Closed(Won), true),
+            (Closed(Won), Closed(Lost), false),
+            (Closed(Lost), Active, false),
+            (Closed(Expired), New(Pending), false),
+        ] {
+            assert_eq!(from.advance(to).is_ok(), allowed, "{from} -> {to}");
+        }
+    }
+
+    #[test]
+    fn every_pair_outside_the_table_is_illegal() {
+        // REF-138 REF-139 REF-140 REF-141 REF-143
+        let mut legal = 0;
+        for &status in ReferralStatus::ALL {
+            for &substatus in ReferralSubstatus::ALL {
+                if let Ok(standing) = Standing::pair(status, substatus) {
+                    assert_eq!((standing.status(), standing.substatus()), (status, substatus));
+                    legal += 1;
+                }
+            }
+        }
+        assert_eq!(legal, 2 + 1 + 5);
+    }
+
+    #[test]
+    fn half_a_standing_is_completed_only_where_it_is_clear() {
+        use ReferralStatus as S;
+        use ReferralSubstatus as Sub;
+        // REF-145 REF-146
+        for (now, status, substatus, asked) in [
+            (New(Received), Some(S::Active), None, Some(Active)),
+            (New(Received), Some(S::New), None, Some(New(Received))),
+            (New(Received), Some(S::Closed), None, None),
+            (Active, Some(S::New), None, Some(New(Pending))),
+            (Active, None, Some(Sub::Won), None),
+            (New(Pending), None, Some(Sub::Received), Some(New(Received))),
+            (Closed(Won), Some(S::Closed), None, Some(Closed(Won))),
+            (Active, Some(S::None), None, None),
+            (Active, Some(S::Closed), Some(Sub::Pending), None),
+        ] {
+            assert_eq!(now.asked(status, substatus).ok(), asked, "{now} + {status:?}/{substatus:?}");
+        }
+    }
+}

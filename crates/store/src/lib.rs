@@ -1,0 +1,119 @@
+//! What the house keeps: referrals, the change log, remembered answers, organizations and their people.
+//!
+//! One trait, [`Store`], and one conformance suite that every engine passes whole. SQL lives in the engines'
+//! folders and nowhere else. Every effective write appends exactly one entry to the change log, in the same
+//! transaction as the new state.
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+mod model;
+pub mod sqlite;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use referral::{EngagementId, OrganizationId, ReferralId, Timestamp};
+
+pub use model::{
+    Action, Actor, AnswerKey, Assignment, Change, Columns, Entry, Guard, ListQuery, LogEntry, Organization, Outcome,
+    Position, RememberedAnswer, Replayable, Role, StoredReferral, Version, Write,
+};
+
+/// Why the store could not do what it was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// A commit or an fsync failed: this process accepts no further writes. Reads go on.
+    #[error("the store has stopped writing after a failed commit: {0}")]
+    WritesStopped(String),
+    /// The engine is shutting down, or its threads are gone.
+    #[error("the store is closed")]
+    Closed,
+    /// The data was written by a newer program.
+    #[error("the data is of schema version {found}, this program knows versions up to {known}: use a newer cosell")]
+    TooNew {
+        /// What the data says.
+        found: u32,
+        /// The newest this program can read.
+        known: u32,
+    },
+    /// Another process holds the data directory.
+    #[error("the data directory {0} is in use by another process")]
+    InUse(String),
+    /// Anything else the engine reports; for the log, never for a client.
+    #[error("{0}")]
+    Engine(String),
+}
+
+/// Everything an engine owes the house. `conformance` says it as tests.
+///
+/// Reads are linearizable with acknowledged writes: once [`Store::commit`] has returned
+/// [`Outcome::Committed`], no read of any caller shows an older version.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// One referral of a known owner.
+    async fn referral(
+        &self,
+        owner: &OrganizationId,
+        id: ReferralId,
+    ) -> Result<Option<Arc<StoredReferral>>, StoreError>;
+
+    /// One referral, whoever owns it: for what spec 8.6 shows to the other parties of an engagement.
+    async fn find_referral(&self, id: ReferralId) -> Result<Option<Arc<StoredReferral>>, StoreError>;
+
+    /// Every referral of an engagement, oldest first (ties by id).
+    async fn engagement(&self, id: EngagementId) -> Result<Vec<Arc<StoredReferral>>, StoreError>;
+
+    /// One page of an owner's referrals, newest first (ties by id ascending).
+    async fn list(&self, query: &ListQuery) -> Result<Vec<Arc<StoredReferral>>, StoreError>;
+
+    /// How many referrals the query matches, whatever its `after` and `limit`.
+    async fn count(&self, query: &ListQuery) -> Result<u64, StoreError>;
+
+    /// Open referrals whose expiry has passed: `New`, with `expires <= now`, soonest first; at most `limit`.
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Arc<StoredReferral>>, StoreError>;
+
+    /// The soonest expiry of any referral that still stands `New`.
+    async fn next_expiry(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// The answer remembered under this key, unless it was remembered before `since`.
+    async fn answer(&self, key: &AnswerKey, since: Timestamp) -> Result<Option<RememberedAnswer>, StoreError>;
+
+    /// Writes all of a change or nothing, and makes it durable before it returns.
+    async fn commit(&self, change: Change) -> Result<Outcome, StoreError>;
+
+    /// Forgets answers remembered before this instant; how many were forgotten. Bounded work per call:
+    /// at most 1,000.
+    async fn forget_answers(&self, before: Timestamp) -> Result<u64, StoreError>;
+
+    /// Change-log entries of one organization after a position, in order, at most `limit`.
+    async fn log(
+        &self,
+        organization: &OrganizationId,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<LogEntry>, StoreError>;
+
+    /// Every organization, by id.
+    async fn organizations(&self) -> Result<Vec<Organization>, StoreError>;
+
+    /// Adds an organization or replaces what is known of it.
+    async fn save_organization(&self, organization: &Organization) -> Result<(), StoreError>;
+
+    /// Every role given by this server (not by a token), by organization and identity.
+    async fn assignments(&self) -> Result<Vec<Assignment>, StoreError>;
+
+    /// Gives a role, or replaces the one this identity has.
+    async fn save_assignment(&self, assignment: &Assignment) -> Result<(), StoreError>;
+
+    /// A value kept under a name, such as the sandbox issuer's key.
+    async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Keeps a value under a name, durably.
+    async fn save_setting(&self, name: &str, value: &[u8]) -> Result<(), StoreError>;
+
+    /// Whether writes are accepted: the error that stopped them otherwise. Costs no I/O.
+    fn health(&self) -> Result<(), StoreError>;
+
+    /// Stops taking work, finishes what was accepted, and closes the files. Idempotent.
+    async fn close(&self);
+}

@@ -1,0 +1,275 @@
+//! What goes into the store and comes out of it.
+
+use bytes::Bytes;
+use referral::{
+    ETag, EngagementId, OrganizationId, ReferralDirection, ReferralId, ReferralQualification, ReferralStatus,
+    ReferralSubstatus, ReferralType, Timestamp,
+};
+
+/// Counts the versions of one referral, from 1; a decision names the one it saw.
+pub type Version = u64;
+
+/// Counts the change-log entries of one organization, from 1, without gaps.
+pub type Position = u64;
+
+/// A referral as it is kept: the bytes an answer is made of, and the columns a query needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredReferral {
+    /// The owner.
+    pub owner: OrganizationId,
+    /// The referral.
+    pub id: ReferralId,
+    /// Its engagement; never changes.
+    pub engagement_id: EngagementId,
+    /// Which version this is.
+    pub version: Version,
+    /// Its entity tag.
+    pub etag: ETag,
+    /// What queries ask for.
+    pub columns: Columns,
+    /// The JSON document without `@odata.context`, with `"links":null` where the links belong
+    /// (`referral::Document`): independent of the server's public address.
+    pub document: Bytes,
+}
+
+impl StoredReferral {
+    /// Whether it should already have expired at `now` (T9, T17).
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.columns.status == ReferralStatus::New && self.columns.expires.is_some_and(|expires| expires <= now)
+    }
+}
+
+/// The indexed members of a referral, and two facts that are no members.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Columns {
+    /// `status`
+    pub status: ReferralStatus,
+    /// `substatus`
+    pub substatus: ReferralSubstatus,
+    /// `direction`
+    pub direction: ReferralDirection,
+    /// `qualification`
+    pub qualification: ReferralQualification,
+    /// `type`
+    pub referral_type: ReferralType,
+    /// `customerProfile.address.country`
+    pub country: Option<String>,
+    /// `createdDateTime`
+    pub created: Timestamp,
+    /// `updatedDateTime`
+    pub updated: Timestamp,
+    /// `expirationDateTime`
+    pub expires: Option<Timestamp>,
+    /// `acceptedDateTime`: decides what the other parties may see (spec 8.6).
+    pub accepted: Option<Timestamp>,
+    /// The organization that sent this referral by a connected POST (spec 8.3); `None` for every other,
+    /// whatever its `inviteContext.invitedBy` says.
+    pub sender: Option<OrganizationId>,
+    /// Whether it is a commercial-marketplace offer lead (spec 8.1), which list and get leave out.
+    pub offer_lead: bool,
+    /// `consent.consentToShareReferralWithMicrosoftSellers`: lets `msft` see it on partner-led deals.
+    pub shared_with_microsoft: bool,
+    /// `team[].email`, folded to lower case, without empty ones and repetitions.
+    pub team: Vec<String>,
+}
+
+/// Which of an owner's referrals a list shows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListQuery {
+    /// Whose referrals.
+    pub owner: OrganizationId,
+    /// Only those with this folded e-mail (or one of these) on the team; `None` for all.
+    pub team: Option<Vec<String>>,
+    /// Whether marketplace offer leads are shown too.
+    pub offer_leads: bool,
+    /// Begin after this one: the last of the page before.
+    pub after: Option<(Timestamp, ReferralId)>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Everything one write leaves behind. All of it is committed, or none.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// The new state and its news; `None` when only an answer is remembered.
+    pub write: Option<Write>,
+    /// What must still be true inside the transaction.
+    pub guards: Vec<Guard>,
+    /// The answer to give again if the same request comes again.
+    pub answer: Option<Replayable>,
+}
+
+/// A new version of a referral, with the news of it.
+#[derive(Debug, Clone)]
+pub struct Write {
+    /// The state to keep. Its `version` is `decided_on + 1`, or what a new referral begins with.
+    pub referral: StoredReferral,
+    /// The version the decision saw; `None`: the referral must not exist yet, under any owner.
+    pub decided_on: Option<Version>,
+    /// The news; the store gives it its position.
+    pub entry: Entry,
+}
+
+/// What a change-log entry says, before it has a position.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// What happened.
+    pub action: Action,
+    /// When, by the injected clock: the referral's `updatedDateTime`.
+    pub at: Timestamp,
+    /// Who did it; `None` for the server itself (expiry, import).
+    pub actor: Option<Actor>,
+    /// A JSON object `{ "member/path": [before, after], … }` of the members that changed; `{}` for a creation,
+    /// whose state is the document itself.
+    pub changes: Bytes,
+}
+
+/// What happened to a referral.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Action {
+    Created,
+    Updated,
+    Expired,
+    Imported,
+}
+
+impl Action {
+    /// Every action.
+    pub const ALL: [Action; 4] = [Action::Created, Action::Updated, Action::Expired, Action::Imported];
+
+    /// The name the log keeps.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Action::Created => "created",
+            Action::Updated => "updated",
+            Action::Expired => "expired",
+            Action::Imported => "imported",
+        }
+    }
+}
+
+/// A person of an organization, by the stable identifier of their token (`oid`, else `sub`).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Actor {
+    /// On whose behalf.
+    pub organization: OrganizationId,
+    /// Who: a token's `oid` or `sub`. At most 255 characters.
+    pub user: String,
+}
+
+/// A change-log entry as it is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogEntry {
+    /// Its place in the organization's log.
+    pub position: Position,
+    /// The owner of the referral.
+    pub organization: OrganizationId,
+    /// The referral.
+    pub referral_id: ReferralId,
+    /// Its engagement.
+    pub engagement_id: EngagementId,
+    /// The version this entry brought.
+    pub version: Version,
+    /// What it says.
+    pub entry: Entry,
+}
+
+/// What must be true inside the write transaction, checked there.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Guard {
+    /// The owner has no referral in the engagement that is not `Closed`.
+    NoOpenReferral {
+        /// The engagement.
+        engagement: EngagementId,
+        /// Whose referrals count.
+        owner: OrganizationId,
+    },
+    /// The owner has at least one referral in the engagement that is not `Closed`.
+    SomeOpenReferral {
+        /// The engagement.
+        engagement: EngagementId,
+        /// Whose referrals count.
+        owner: OrganizationId,
+    },
+}
+
+/// How a commit ended, when the store itself did not fail.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// Durable. The position of the log entry, if there was a write.
+    Committed(Option<Position>),
+    /// The stored version is no longer the one decided on (or the id is taken): decide again.
+    Overtaken,
+    /// A guard no longer holds: decide again.
+    GuardFailed,
+    /// This request was answered meanwhile; nothing was written.
+    AlreadyAnswered(RememberedAnswer),
+}
+
+/// Names a request for replay: a digest of caller, method, path and request id, under the organization.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AnswerKey {
+    /// The caller's organization.
+    pub organization: OrganizationId,
+    /// SHA-256 of the rest of the key (spec 4.3.2).
+    pub digest: [u8; 32],
+}
+
+/// An answer to remember, and under which key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replayable {
+    /// The key.
+    pub key: AnswerKey,
+    /// The answer.
+    pub answer: RememberedAnswer,
+    /// When it was given.
+    pub at: Timestamp,
+}
+
+/// A completed answer, as it will be given again (spec 4.3).
+#[derive(Debug, Clone, PartialEq)]
+pub struct RememberedAnswer {
+    /// SHA-256 of the request's body and `If-Match`: a repeat must be the same request.
+    pub request_digest: [u8; 32],
+    /// The HTTP status, opaque to the store.
+    pub status: u16,
+    /// The rest of the answer, opaque to the store.
+    pub content: Bytes,
+}
+
+/// An organization that takes part in the exchange.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Organization {
+    /// Its id in referrals.
+    pub id: OrganizationId,
+    /// Its name in referrals.
+    pub name: String,
+    /// The issuer its people's tokens come from, as configured or as the sandbox's own.
+    pub issuer: String,
+    /// The tenant (`tid`) at that issuer; `None` where the issuer serves this organization alone.
+    pub tenant: Option<String>,
+    /// Its partner id (`mpnId`), a numeric string.
+    pub partner_id: Option<String>,
+    /// Its location ids: a target that names one names this organization (spec 8.3).
+    pub locations: Vec<String>,
+}
+
+/// A role given to a person by this server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assignment {
+    /// Where.
+    pub organization: OrganizationId,
+    /// Who: a user name of the token, folded to lower case.
+    pub identity: String,
+    /// What they may do.
+    pub role: Role,
+}
+
+/// The roles of spec 3.2, as they are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Role {
+    ReferralAdmin,
+    ReferralUser,
+}
