@@ -1,0 +1,159 @@
+//! Which addresses the house may connect to. Judged after name resolution, on the very address that is dialled.
+//!
+//! Source of the ranges: the IANA special-purpose address registries for IPv4 and IPv6 (RFC 6890 and its updates).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// What outbound connections may reach besides the public internet. The default is nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AddressPolicy {
+    /// `127.0.0.0/8` and `::1`.
+    pub allow_loopback: bool,
+    /// `10/8`, `172.16/12`, `192.168/16`, `100.64/10` and `fc00::/7`.
+    pub allow_private: bool,
+}
+
+/// What kind of place an address is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Public,
+    Loopback,
+    Private,
+    /// Link-local, multicast, unspecified, documentation, transition mechanisms and the like: never dialled.
+    Special,
+}
+
+impl AddressPolicy {
+    /// Whether this address may be dialled.
+    pub fn permits(&self, address: IpAddr) -> bool {
+        let place = match address {
+            IpAddr::V4(v4) => place_v4(v4),
+            IpAddr::V6(v6) => place_v6(v6),
+        };
+        match place {
+            Place::Public => true,
+            Place::Loopback => self.allow_loopback,
+            Place::Private => self.allow_private,
+            Place::Special => false,
+        }
+    }
+}
+
+fn place_v4(address: Ipv4Addr) -> Place {
+    match address.octets() {
+        [127, ..] => Place::Loopback,
+        [10, ..] | [192, 168, ..] => Place::Private,
+        [172, b, ..] if b & 0xf0 == 16 => Place::Private,
+        [100, b, ..] if b & 0xc0 == 64 => Place::Private, // shared by carriers, RFC 6598
+        [0, ..] => Place::Special,                        // "this network"
+        [169, 254, ..] => Place::Special,                 // link-local; cloud metadata lives here
+        [192, 0, 0, _] => Place::Special,                 // IETF protocol assignments
+        [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] => Place::Special, // documentation
+        [192, 31, 196, _] | [192, 52, 193, _] | [192, 175, 48, _] => Place::Special, // AS112, AMT
+        [192, 88, 99, _] => Place::Special,               // 6to4 relays, retired
+        [198, b, ..] if b & 0xfe == 18 => Place::Special, // benchmarking
+        [a, ..] if a >= 224 => Place::Special,            // multicast, reserved, broadcast
+        _ => Place::Public,
+    }
+}
+
+fn place_v6(address: Ipv6Addr) -> Place {
+    if address == Ipv6Addr::LOCALHOST {
+        return Place::Loopback;
+    }
+    let s = address.segments();
+    match s {
+        [a, ..] if a & 0xfe00 == 0xfc00 => Place::Private,
+        [0x2001, b, ..] if b < 0x0200 => Place::Special, // IETF protocol assignments: Teredo, ORCHID, benchmarking
+        [0x2001, 0x0db8, ..] => Place::Special,          // documentation
+        [0x2002, ..] => Place::Special,                  // 6to4: an IPv4 address in disguise
+        [0x2620, 0x004f, 0x8000, ..] => Place::Special,  // AS112
+        [0x3fff, b, ..] if b & 0xf000 == 0 => Place::Special, // documentation
+        // Of the rest, only 2000::/3 is global unicast. Outside it lie ::, IPv4-mapped (::ffff:0:0/96),
+        // IPv4-compatible, NAT64 (64:ff9b::/96, 64:ff9b:1::/48), discard (100::/64), link-local (fe80::/10),
+        // site-local and multicast (ff00::/8).
+        [a, ..] if a & 0xe000 == 0x2000 => Place::Public,
+        _ => Place::Special,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One address, and whether it is permitted by: nothing allowed, loopback allowed, private allowed.
+    const TABLE: &[(&str, bool, bool, bool)] = &[
+        ("8.8.8.8", true, true, true),
+        ("20.190.159.0", true, true, true),
+        ("172.15.255.255", true, true, true),
+        ("172.32.0.0", true, true, true),
+        ("100.63.255.255", true, true, true),
+        ("100.128.0.0", true, true, true),
+        ("198.17.255.255", true, true, true),
+        ("198.20.0.0", true, true, true),
+        ("223.255.255.255", true, true, true),
+        ("2606:4700:4700::1111", true, true, true),
+        ("2001:4860:4860::8888", true, true, true),
+        ("127.0.0.1", false, true, false),
+        ("127.255.255.254", false, true, false),
+        ("::1", false, true, false),
+        ("10.0.0.1", false, false, true),
+        ("172.16.0.1", false, false, true),
+        ("172.31.255.255", false, false, true),
+        ("192.168.1.1", false, false, true),
+        ("100.64.0.1", false, false, true),
+        ("100.127.255.255", false, false, true),
+        ("fc00::1", false, false, true),
+        ("fdff::1", false, false, true),
+        ("0.0.0.0", false, false, false),
+        ("0.1.2.3", false, false, false),
+        ("169.254.169.254", false, false, false),
+        ("192.0.0.8", false, false, false),
+        ("192.0.2.1", false, false, false),
+        ("192.31.196.1", false, false, false),
+        ("192.52.193.1", false, false, false),
+        ("192.88.99.1", false, false, false),
+        ("192.175.48.1", false, false, false),
+        ("198.18.0.1", false, false, false),
+        ("198.19.255.255", false, false, false),
+        ("198.51.100.1", false, false, false),
+        ("203.0.113.1", false, false, false),
+        ("224.0.0.1", false, false, false),
+        ("239.255.255.255", false, false, false),
+        ("240.0.0.1", false, false, false),
+        ("255.255.255.255", false, false, false),
+        ("::", false, false, false),
+        ("::7f00:1", false, false, false),
+        ("::ffff:127.0.0.1", false, false, false),
+        ("::ffff:10.0.0.1", false, false, false),
+        ("::ffff:8.8.8.8", false, false, false),
+        ("64:ff9b::7f00:1", false, false, false),
+        ("64:ff9b:1::1", false, false, false),
+        ("100::1", false, false, false),
+        ("2001::1", false, false, false),
+        ("2001:2::1", false, false, false),
+        ("2001:10::1", false, false, false),
+        ("2001:20::1", false, false, false),
+        ("2001:db8::1", false, false, false),
+        ("2002:7f00:1::1", false, false, false),
+        ("2620:4f:8000::1", false, false, false),
+        ("3fff::1", false, false, false),
+        ("5f00::1", false, false, false),
+        ("fe80::1", false, false, false),
+        ("fec0::1", false, false, false),
+        ("ff02::1", false, false, false),
+    ];
+
+    #[test]
+    fn special_ranges_are_refused_whatever_is_allowed() {
+        let nothing = AddressPolicy::default();
+        let loopback = AddressPolicy { allow_loopback: true, ..nothing };
+        let private = AddressPolicy { allow_private: true, ..nothing };
+        for (address, by_nothing, by_loopback, by_private) in TABLE {
+            let ip: IpAddr = address.parse().expect("the table holds addresses");
+            assert_eq!(nothing.permits(ip), *by_nothing, "{address}, nothing allowed");
+            assert_eq!(loopback.permits(ip), *by_loopback, "{address}, loopback allowed");
+            assert_eq!(private.permits(ip), *by_private, "{address}, private allowed");
+        }
+    }
+}
