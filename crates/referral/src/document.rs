@@ -1,0 +1,107 @@
+//! The stored document and the answer made of it.
+//!
+//! A document is kept without anything that depends on the server's public address: no `@odata.context`, and
+//! `"links":null` where the links belong. Answering puts both in, without parsing. Source: spec 5.6.
+
+use memchr::memmem;
+
+use crate::ids::{EngagementId, ReferralId};
+use crate::model::Referral;
+
+/// Quotes inside strings are escaped, so this text stands nowhere else; it is near the end of every document.
+const LINKS_PLACE: &[u8] = b",\"links\":null";
+
+/// The public address of the server and what every answer takes from it.
+#[derive(Debug, Clone)]
+pub struct PublicBase {
+    url: String,
+    entity_context: String,
+}
+
+impl PublicBase {
+    /// From the public base URL, such as `https://referrals.contoso.example`; a trailing slash is dropped.
+    /// `misspelt` writes the published context path with its missing `e` (the switch of spec 5.6).
+    pub fn new(url: &str, misspelt: bool) -> PublicBase {
+        let url = url.trim_end_matches('/').to_owned();
+        let collection = if misspelt { "engagments" } else { "engagements" };
+        let context = format!("{url}/v1.0/{collection}/referrals/$metadata#Referrals/$entity");
+        let context = serde_json::Value::String(context);
+        PublicBase { entity_context: format!("{{\"@odata.context\":{context},"), url }
+    }
+
+    /// The address without a trailing slash.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The canonical address of a referral: `links.self`, `Location`, and what events name.
+    pub fn referral(&self, id: ReferralId) -> String {
+        format!("{}/v1.0/engagements/referrals/{id}", self.url)
+    }
+
+    /// The collection's canonical address.
+    pub fn referrals(&self) -> String {
+        format!("{}/v1.0/engagements/referrals", self.url)
+    }
+
+    /// `@odata.context` of a list.
+    pub fn list_context(&self) -> String {
+        format!("{}/v1.0/$metadata#Referrals", self.url)
+    }
+
+    fn write_links(&self, id: ReferralId, engagement: EngagementId, out: &mut Vec<u8>) {
+        let url = serde_json::Value::String(self.url.clone()).to_string();
+        let url = &url[1..url.len() - 1];
+        let links = format!(
+            ",\"links\":{{\"relatedReferrals\":{{\"uri\":\"{url}/v1.0/engagements/referrals?$filter=engagementId eq \
+             '{engagement}'\",\"method\":\"GET\"}},\"self\":{{\"uri\":\"{url}/v1.0/engagements/referrals/{id}\",\
+             \"method\":\"GET\"}}}}"
+        );
+        out.extend_from_slice(links.as_bytes());
+    }
+
+    /// A document as the answer for one referral, with `@odata.context`.
+    pub fn entity(&self, document: &[u8], id: ReferralId, engagement: EngagementId) -> Vec<u8> {
+        let mut out =
+            Vec::with_capacity(document.len() + self.entity_context.len() + 2 * self.url.len() + 280);
+        out.extend_from_slice(self.entity_context.as_bytes());
+        self.write_members(document.get(1..).unwrap_or_default(), id, engagement, &mut out);
+        out
+    }
+
+    /// A document as an item of a list, without `@odata.context` (REF-062).
+    pub fn item(&self, document: &[u8], id: ReferralId, engagement: EngagementId, out: &mut Vec<u8>) {
+        self.write_members(document, id, engagement, out);
+    }
+
+    fn write_members(&self, document: &[u8], id: ReferralId, engagement: EngagementId, out: &mut Vec<u8>) {
+        match memmem::rfind(document, LINKS_PLACE) {
+            Some(at) => {
+                out.extend_from_slice(&document[..at]);
+                self.write_links(id, engagement, out);
+                out.extend_from_slice(&document[at + LINKS_PLACE.len()..]);
+            }
+            None => out.extend_from_slice(document),
+        }
+    }
+}
+
+/// The bytes are no document of this program: the store is damaged.
+#[derive(Debug, thiserror::Error)]
+#[error("stored document cannot be read: {0}")]
+pub struct Damaged(#[from] serde_json::Error);
+
+impl Referral {
+    /// Reads a stored document.
+    ///
+    /// # Errors
+    /// [`Damaged`] when the bytes are not what [`Referral::to_document`] writes.
+    pub fn from_document(document: &[u8]) -> Result<Referral, Damaged> {
+        Ok(serde_json::from_slice(document)?)
+    }
+
+    /// The bytes to store.
+    pub fn to_document(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("the resource holds only values that JSON can express")
+    }
+}

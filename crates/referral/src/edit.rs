@@ -1,0 +1,282 @@
+//! Changing a stored referral: one pure decision for PUT, PATCH and expiry.
+//!
+//! `(stored document, request, version, now) → Edit | unchanged | Refusal`. The order of the checks is that of
+//! spec 4.5, from "what only the stored referral shows" on.
+
+use serde_json::Value;
+
+use crate::check::{Check, Occasion, Place};
+use crate::diff::{self, Changed};
+use crate::document::Damaged;
+use crate::etag::ETag;
+use crate::ids::ReferralId;
+use crate::invalid::{Invalid, Refusal, Rule};
+use crate::model::Referral;
+use crate::patch::PatchRequest;
+use crate::program;
+use crate::standing::{ClosedSubstatus, Standing};
+use crate::table::Access;
+use crate::timestamp::Timestamp;
+use crate::values::{ReferralStatus, ReferralSubstatus};
+
+/// Which rules values are held against. Source: spec 8.4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Profile {
+    /// What the pages of the API say.
+    #[default]
+    Wire,
+    /// What the user pages say as well: a complete record, fixed members, value lists.
+    Program,
+}
+
+/// How requests are read: the switches of spec 15 that concern the resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Dialect {
+    /// Unknown members are 400 instead of passed over.
+    pub reject_unknown: bool,
+    /// A `links` member in PUT is passed over instead of 400.
+    pub ignore_links: bool,
+    /// JSON Patch `remove`, `test`, `move`, `copy` are served (the extended temperament).
+    pub all_patch_operations: bool,
+    /// Which validation profile holds.
+    pub profile: Profile,
+}
+
+/// What an update asks for, checked as far as the request alone shows.
+#[derive(Debug, Clone)]
+pub enum EditRequest {
+    /// PUT: the members sent, in normal form, laid over the stored ones (U8).
+    Put(Value),
+    /// PATCH with operations.
+    Patch(PatchRequest),
+    /// PATCH with an object (RFC 7396), where it is allowed.
+    Merge(Value),
+}
+
+/// A decided change: the next version of a referral, and what is new in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Edit {
+    /// The next version, stamped.
+    pub referral: Referral,
+    /// `{ "member/path": [before, after], … }`
+    pub changes: Value,
+}
+
+/// Why an edit was not decided.
+#[derive(Debug, thiserror::Error)]
+pub enum EditError {
+    /// The request does not fit the referral.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The stored bytes cannot be read.
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+}
+
+impl From<Invalid> for EditError {
+    fn from(invalid: Invalid) -> EditError {
+        EditError::Refused(invalid.into())
+    }
+}
+
+impl From<serde_json::Error> for EditError {
+    fn from(error: serde_json::Error) -> EditError {
+        EditError::Damaged(error.into())
+    }
+}
+
+impl EditRequest {
+    /// Reads a PUT body (spec 9).
+    ///
+    /// # Errors
+    /// No object; a `links` member (U4); another `id` than the path's (U6); any value that breaks its row.
+    pub fn put(body: &Value, id: ReferralId, dialect: &Dialect) -> Result<EditRequest, Invalid> {
+        let named =
+            |wanted: &str| body.as_object()?.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        if named("links").is_some() && !dialect.ignore_links {
+            let message = "The links object must not be sent in an update.";
+            return Err(Invalid::new(Rule::ReadOnlyProperty, "links", message, "links"));
+        }
+        if let Some((_, sent)) = named("id")
+            && sent.as_str().and_then(|text| text.parse().ok()) != Some(id)
+        {
+            let message = "The id in the body differs from the one in the path.";
+            return Err(Invalid::new(Rule::ReadOnlyProperty, "id", message, "id"));
+        }
+        let check = Check { occasion: Occasion::Replace, reject_unknown: dialect.reject_unknown };
+        check.object(&Referral::TYPE, body, &mut Place::default()).map(EditRequest::Put)
+    }
+
+    /// Reads a merge patch: an object, by RFC 7396, with null as in U8.
+    ///
+    /// # Errors
+    /// No object, or any value that breaks its row.
+    pub fn merge(body: &Value, dialect: &Dialect) -> Result<EditRequest, Invalid> {
+        let check = Check { occasion: Occasion::Merge, reject_unknown: dialect.reject_unknown };
+        check.object(&Referral::TYPE, body, &mut Place::default()).map(EditRequest::Merge)
+    }
+
+    /// Whether the request touches no members but these: T18 asks for it.
+    pub fn touches_only(&self, members: &[&str]) -> bool {
+        match self {
+            EditRequest::Put(sent) | EditRequest::Merge(sent) => {
+                sent.as_object().is_some_and(|sent| sent.keys().all(|name| members.contains(&name.as_str())))
+            }
+            EditRequest::Patch(patch) => patch.touches_only(members),
+        }
+    }
+
+    /// The document after the request, and the standing it asks for.
+    fn applied(&self, current: &Value) -> Result<Value, Invalid> {
+        let mut next = current.clone();
+        match self {
+            EditRequest::Put(sent) | EditRequest::Merge(sent) => diff::lay_over(&mut next, sent),
+            EditRequest::Patch(patch) => patch.apply(&mut next)?,
+        }
+        diff::keep_protected(&Referral::TYPE, current, &mut next);
+        Ok(next)
+    }
+
+    fn asks_for(&self, member: &str, next: &Value) -> Option<String> {
+        let sent = match self {
+            EditRequest::Put(sent) | EditRequest::Merge(sent) => sent.get(member),
+            EditRequest::Patch(patch) => next.get(member).filter(|_| patch.touches(member)),
+        };
+        sent.and_then(Value::as_str).map(str::to_owned)
+    }
+
+    /// The target of an error at a member: the operation's path as sent, or the member's own.
+    fn target_of(&self, path: &str) -> String {
+        match self {
+            EditRequest::Patch(patch) => patch.operation_at(path).unwrap_or(path).to_owned(),
+            _ => path.to_owned(),
+        }
+    }
+
+    /// Decides on a stored document: `None` when nothing changes (T15).
+    ///
+    /// # Errors
+    /// [`Refusal`] in the order of spec 4.5; [`Damaged`] when the stored bytes cannot be read.
+    pub fn decide(
+        &self,
+        document: &[u8],
+        version: u64,
+        now: Timestamp,
+        dialect: &Dialect,
+    ) -> Result<Option<Edit>, EditError> {
+        let stored = Referral::from_document(document)?;
+        let before: Value = serde_json::from_slice(document)?;
+        let applied = self.applied(&before)?;
+        if let Some(path) = diff::protected_change(&Referral::TYPE, &before, &applied) {
+            return Err(Invalid::read_only(self.target_of(&path), &path).into());
+        }
+        let mut next = read_applied(&applied)?;
+        if stored.consent.share_with_microsoft_sellers && !next.consent.share_with_microsoft_sellers {
+            let target = self.target_of("consent/consentToShareReferralWithMicrosoftSellers");
+            let message = "The consent to share the referral with Microsoft sellers cannot be taken back.";
+            return Err(Invalid::value(target, message, "false").into());
+        }
+        if dialect.profile == Profile::Program {
+            let after = serde_json::to_value(&next)?;
+            let changes = diff::changed(&Referral::TYPE, &before, &after);
+            program::check_update(&stored, &next, &changes).map_err(|mut invalid| {
+                invalid.target = self.target_of(&invalid.target);
+                invalid
+            })?;
+        }
+        let standing = self.standing(&stored, &applied)?;
+        next.stand(standing, stored.standing(), now);
+        finish(stored, before, next, version, now)
+    }
+
+    fn standing(&self, stored: &Referral, applied: &Value) -> Result<Standing, EditError> {
+        let status = self.asks_for("status", applied).and_then(|text| text.parse::<ReferralStatus>().ok());
+        let substatus =
+            self.asks_for("substatus", applied).and_then(|text| text.parse::<ReferralSubstatus>().ok());
+        let current = stored.standing();
+        let refuse = |error| {
+            let mut refusal = Refusal::from(error);
+            if let Refusal::Invalid(invalid) = &mut refusal {
+                let at = if self.asks_for("substatus", applied).is_some() { "substatus" } else { "status" };
+                invalid.target = self.target_of(at);
+            }
+            refusal
+        };
+        let asked = current.asked(status, substatus).map_err(refuse)?;
+        Ok(current.advance(asked).map_err(Refusal::from)?)
+    }
+}
+
+/// The typed form of a document that a request was applied to. Operations of the extended set may have moved
+/// anything anywhere, so a misfit is the caller's.
+fn read_applied(applied: &Value) -> Result<Referral, Invalid> {
+    serde_json::from_value(applied.clone()).map_err(|error| {
+        Invalid::new(Rule::InvalidPatch, "body", "The result would be no referral.", error.to_string())
+    })
+}
+
+/// Compares, refuses what a closed referral does not allow (T6), and stamps the new version (T15, T19).
+fn finish(
+    stored: Referral,
+    before: Value,
+    mut next: Referral,
+    version: u64,
+    now: Timestamp,
+) -> Result<Option<Edit>, EditError> {
+    let after = serde_json::to_value(&next)?;
+    let changes = diff::changed(&Referral::TYPE, &before, &after);
+    if changes.is_empty() {
+        return Ok(None);
+    }
+    let frozen = |change: &Changed<'_>| change.property.access != Access::FreeWhenClosed;
+    if let Standing::Closed(was) = stored.standing()
+        && changes.iter().any(frozen)
+    {
+        return Err(Refusal::Terminal(was).into());
+    }
+    let changes = diff::as_json(&changes);
+    next.updated_date_time = now.max(stored.updated_date_time.next());
+    next.etag = ETag::of_version(version + 1, next.updated_date_time);
+    Ok(Some(Edit { referral: next, changes }))
+}
+
+impl Referral {
+    /// Status and substatus as one value. A stored referral always has a legal pair; should the bytes say
+    /// otherwise, it counts as closed by an error, so that nobody writes to it.
+    pub fn standing(&self) -> Standing {
+        Standing::pair(self.status, self.substatus).unwrap_or(Standing::Closed(ClosedSubstatus::Error))
+    }
+
+    /// Takes a standing, with the times and the erasure that go with it (T8, T13).
+    pub(crate) fn stand(&mut self, standing: Standing, before: Standing, now: Timestamp) {
+        self.status = standing.status();
+        self.substatus = standing.substatus();
+        if standing == Standing::Active && before.is_new() {
+            self.accepted_date_time.get_or_insert(now);
+        }
+        if standing.is_closed() && !before.is_closed() {
+            self.closed_date_time = Some(now);
+        }
+        if standing == Standing::Closed(ClosedSubstatus::Expired) && !before.is_closed() {
+            self.customer_profile.team.clear();
+        }
+    }
+
+    /// Closes an unanswered referral whose time is up (T9, T13, T17): the closing carries the instant of the expiry.
+    ///
+    /// # Errors
+    /// [`Damaged`] when the stored bytes cannot be read. `None` when it no longer stands New.
+    pub fn expire(document: &[u8], version: u64) -> Result<Option<Edit>, EditError> {
+        let stored = Referral::from_document(document)?;
+        let (before, Some(expires)) = (stored.standing(), stored.expiration_date_time) else {
+            return Ok(None);
+        };
+        if !before.is_new() {
+            return Ok(None);
+        }
+        let at = expires.max(stored.updated_date_time.next());
+        let mut next = stored.clone();
+        next.stand(Standing::Closed(ClosedSubstatus::Expired), before, at);
+        finish(stored, serde_json::from_slice(document)?, next, version, at)
+    }
+}

@@ -1,0 +1,304 @@
+//! JSON Patch (RFC 6902) over the property table. Source: spec 10.
+//!
+//! Paths are resolved and values checked before any referral is read; applying is `json-patch`'s work.
+
+use json_patch::jsonptr::PointerBuf;
+use json_patch::{
+    AddOperation, CopyOperation, MoveOperation, PatchOperation, RemoveOperation, ReplaceOperation,
+    TestOperation,
+};
+use serde_json::Value;
+
+use crate::check::{Check, Occasion, Place, brief, nearest_name};
+use crate::edit::Dialect;
+use crate::invalid::{Invalid, Rule};
+use crate::model::Referral;
+use crate::table::{Access, Kind, ObjectType, Property};
+
+/// Operations in one document; more is refused, so that a patch's work is bounded.
+const MOST_OPERATIONS: usize = 1000;
+
+/// A patch whose operations are complete, known and addressed to members that exist.
+#[derive(Debug, Clone)]
+pub struct PatchRequest {
+    operations: Vec<Operation>,
+    /// Whether values may have been moved where they were not checked for.
+    recheck: bool,
+    reject_unknown: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Operation {
+    /// The path as sent: the target of errors.
+    sent: String,
+    /// The member's path in the contract's spelling, without the leading slash.
+    member: String,
+    step: PatchOperation,
+}
+
+/// Where a pointer leads.
+struct Resolved {
+    member: String,
+    end: End,
+}
+
+enum End {
+    Member(&'static Property),
+    Element(Kind),
+}
+
+impl PatchRequest {
+    /// Reads a patch document.
+    ///
+    /// # Errors
+    /// `invalidPatch` for anything but an array of complete operations on known paths, `unsupportedOperation`
+    /// for what this temperament does not serve, and the value's own rule for a value that breaks it.
+    pub fn parse(body: &Value, dialect: &Dialect) -> Result<PatchRequest, Invalid> {
+        let Value::Array(steps) = body else {
+            let message = "The body must be a JSON Patch array, such as [{\"op\":\"replace\",\"path\":\"/details/dealValue\",\"value\":10000}].";
+            return Err(invalid_patch("body", message, "not an array"));
+        };
+        if steps.len() > MOST_OPERATIONS {
+            let message = format!("A patch has at most {MOST_OPERATIONS} operations.");
+            return Err(invalid_patch("body", &message, &steps.len().to_string()));
+        }
+        let operations = steps
+            .iter()
+            .enumerate()
+            .map(|(at, step)| operation(at, step, dialect))
+            .collect::<Result<Vec<_>, _>>()?;
+        let recheck = operations
+            .iter()
+            .any(|operation| !matches!(operation.step, PatchOperation::Add(_) | PatchOperation::Replace(_)));
+        Ok(PatchRequest { operations, recheck, reject_unknown: dialect.reject_unknown })
+    }
+
+    /// Applies all operations or none (P6).
+    pub(crate) fn apply(&self, document: &mut Value) -> Result<(), Invalid> {
+        let steps: Vec<_> = self.operations.iter().map(|operation| operation.step.clone()).collect();
+        json_patch::patch(document, &steps).map_err(|error| {
+            let target =
+                self.operations.get(error.operation).map_or("body", |operation| operation.sent.as_str());
+            invalid_patch(target, &format!("The operation cannot be applied: {}.", error.kind), target)
+        })?;
+        if self.recheck {
+            let check = Check { occasion: Occasion::Patch, reject_unknown: self.reject_unknown };
+            *document = check.object(&Referral::TYPE, document, &mut Place::default())?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn touches(&self, member: &str) -> bool {
+        self.operation_at(member).is_some()
+    }
+
+    pub(crate) fn touches_only(&self, members: &[&str]) -> bool {
+        self.operations.iter().all(|operation| members.contains(&operation.member.as_str()))
+    }
+
+    /// The path, as sent, of the first operation that reaches the member.
+    pub(crate) fn operation_at(&self, member: &str) -> Option<&str> {
+        let reaches = |operation: &&Operation| {
+            let (one, other) = (operation.member.as_str(), member);
+            one == other || is_within(one, other) || is_within(other, one)
+        };
+        self.operations.iter().find(reaches).map(|operation| operation.sent.as_str())
+    }
+}
+
+fn is_within(inner: &str, outer: &str) -> bool {
+    inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
+}
+
+fn invalid_patch(target: &str, message: &str, detail: &str) -> Invalid {
+    Invalid::new(Rule::InvalidPatch, brief(target), message, brief(detail))
+}
+
+fn text<'a>(at: usize, step: &'a Value, name: &str) -> Result<&'a str, Invalid> {
+    step.get(name).and_then(Value::as_str).ok_or_else(|| {
+        let message = format!("The operation at index {at} has no {name}, or one that is no string.");
+        invalid_patch(&format!("{at}/{name}"), &message, name)
+    })
+}
+
+fn operation(at: usize, step: &Value, dialect: &Dialect) -> Result<Operation, Invalid> {
+    if !step.is_object() {
+        return Err(invalid_patch(
+            &at.to_string(),
+            "Each operation is an object with op, path and value.",
+            "not an object",
+        ));
+    }
+    let name = text(at, step, "op")?;
+    let sent = text(at, step, "path")?;
+    let served = match name {
+        "add" | "replace" => true,
+        "remove" | "test" | "move" | "copy" => dialect.all_patch_operations,
+        _ => false,
+    };
+    if !served {
+        let message = match dialect.all_patch_operations {
+            true => {
+                "Only the operations of RFC 6902 are supported: add, replace, remove, move, copy and test."
+            }
+            false => "Only the replace and add operations are supported.",
+        };
+        return Err(Invalid::new(Rule::UnsupportedOperation, brief(sent), message, brief(name)));
+    }
+    let resolved = resolve(sent, name == "add" || name == "move" || name == "copy")?;
+    let path = pointer(&resolved.member, sent)?;
+    let step = match name {
+        "add" | "replace" => {
+            let Some(value) = step.get("value") else {
+                return Err(invalid_patch(sent, &format!("The operation {name} needs a value."), "value"));
+            };
+            let value = checked(value, &resolved, sent, dialect)?;
+            match (&resolved.end, name) {
+                // Every known member counts as present (P9), so both set it.
+                (End::Member(_), _) | (_, "add") => PatchOperation::Add(AddOperation { path, value }),
+                _ => PatchOperation::Replace(ReplaceOperation { path, value }),
+            }
+        }
+        "test" => {
+            let Some(value) = step.get("value") else {
+                return Err(invalid_patch(sent, "The operation test needs a value.", "value"));
+            };
+            let value = checked(value, &resolved, sent, dialect).unwrap_or_else(|_| value.clone());
+            PatchOperation::Test(TestOperation { path, value })
+        }
+        "remove" => {
+            refuse_protected(&resolved, sent)?;
+            PatchOperation::Remove(RemoveOperation { path })
+        }
+        _ => {
+            let from = text(at, step, "from")?;
+            let source = resolve(from, false)?;
+            if name == "move" {
+                refuse_protected(&source, from)?;
+            }
+            let from = pointer(&source.member, from)?;
+            match name {
+                "move" => PatchOperation::Move(MoveOperation { from, path }),
+                _ => PatchOperation::Copy(CopyOperation { from, path }),
+            }
+        }
+    };
+    Ok(Operation { sent: sent.to_owned(), member: resolved.member, step })
+}
+
+fn refuse_protected(resolved: &Resolved, sent: &str) -> Result<(), Invalid> {
+    match &resolved.end {
+        End::Member(property)
+            if matches!(property.access, Access::Server | Access::Fixed | Access::Derived) =>
+        {
+            Err(Invalid::read_only(brief(sent), property.name))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn pointer(member: &str, sent: &str) -> Result<PointerBuf, Invalid> {
+    PointerBuf::parse(format!("/{member}"))
+        .map_err(|_| invalid_patch(sent, "The path is no JSON Pointer.", sent))
+}
+
+fn checked(value: &Value, resolved: &Resolved, sent: &str, dialect: &Dialect) -> Result<Value, Invalid> {
+    let check = Check { occasion: Occasion::Patch, reject_unknown: dialect.reject_unknown };
+    let mut place = Place::default();
+    let checked = match &resolved.end {
+        // A member that only the server derives: passed over, the stored value is kept.
+        End::Member(property) => {
+            check.member(property, value, &mut place).map(|value| value.unwrap_or(Value::Null))
+        }
+        End::Element(Kind::Object(of)) => check.element(of, value, &mut place),
+        End::Element(kind) => check.value(kind, value, &mut place),
+    };
+    checked.map_err(|mut invalid| {
+        // The operation's path names the place; what lies within its value is told in words.
+        if invalid.target != "body" {
+            invalid.message = format!("In the value: {}", invalid.message);
+        } else {
+            invalid.message = invalid.message.replacen("body", sent, 1);
+        }
+        invalid.target = brief(sent);
+        invalid
+    })
+}
+
+/// Follows a JSON Pointer (RFC 6901) through the property table; names match in any case (P10).
+fn resolve(sent: &str, may_append: bool) -> Result<Resolved, Invalid> {
+    let unknown = |detail: &str| {
+        Err(invalid_patch(sent, &format!("There is no member {} to change.{detail}", brief(sent)), sent))
+    };
+    let Some(rest) = sent.strip_prefix('/') else {
+        return Err(invalid_patch(
+            sent,
+            "A path is a JSON Pointer to a member and begins with a slash.",
+            sent,
+        ));
+    };
+    let mut here = End::Element(Kind::Object(&Referral::TYPE));
+    let mut member = String::new();
+    let mut tokens = rest.split('/').peekable();
+    while let Some(token) = tokens.next() {
+        let Some(token) = unescape(token) else {
+            return Err(invalid_patch(sent, "A tilde in a path must be written ~0, a slash ~1.", sent));
+        };
+        if !member.is_empty() {
+            member.push('/');
+        }
+        let kind = match &here {
+            End::Member(property) => &property.kind,
+            End::Element(kind) => kind,
+        };
+        here = match kind {
+            Kind::Object(of) => {
+                let Some(property) = of.find(&token) else { return unknown(&suggestion(of, &token)) };
+                member.push_str(property.name);
+                End::Member(property)
+            }
+            Kind::List(of) | Kind::ProfileIds(of) => {
+                index(&token, may_append && tokens.peek().is_none(), sent, &mut member)?;
+                End::Element(Kind::Object(of))
+            }
+            Kind::Texts | Kind::Unknown => {
+                index(&token, may_append && tokens.peek().is_none(), sent, &mut member)?;
+                End::Element(Kind::Text(1024))
+            }
+            _ => return unknown(""),
+        };
+    }
+    Ok(Resolved { member, end: here })
+}
+
+fn suggestion(of: &ObjectType, token: &str) -> String {
+    nearest_name(of, token).map(|near| format!(" Did you mean {near}?")).unwrap_or_default()
+}
+
+/// An array index without leading zeros, or `-` for the end where something may be appended.
+fn index(token: &str, may_append: bool, sent: &str, member: &mut String) -> Result<(), Invalid> {
+    let canonical =
+        token.bytes().all(|byte| byte.is_ascii_digit()) && (token == "0" || !token.starts_with('0'));
+    let fits = token.parse::<usize>().is_ok();
+    if (token == "-" && may_append) || (canonical && fits) {
+        member.push_str(token);
+        return Ok(());
+    }
+    let message = format!("{} is no index of an existing element.", brief(token));
+    Err(invalid_patch(sent, &message, token))
+}
+
+fn unescape(token: &str) -> Option<String> {
+    let mut parts = token.split('~');
+    let mut plain = parts.next()?.to_owned();
+    for part in parts {
+        let (escape, rest) = part.split_at_checked(1)?;
+        plain.push(match escape {
+            "0" => '~',
+            "1" => '/',
+            _ => return None,
+        });
+        plain.push_str(rest);
+    }
+    Some(plain)
+}
