@@ -15,8 +15,8 @@ use async_trait::async_trait;
 use referral::{EngagementId, OrganizationId, ReferralId, Timestamp};
 
 pub use model::{
-    Action, Actor, AnswerKey, Assignment, Change, Columns, Entry, Guard, ListQuery, LogEntry, Organization, Outcome,
-    Position, RememberedAnswer, Replayable, Role, StoredReferral, Version, Write,
+    Action, Actor, AnswerKey, Assignment, Change, Columns, Entry, Guard, ListQuery, LogEntry, Organization,
+    Outcome, Position, RememberedAnswer, Replayable, Role, StoredReferral, Version, Write,
 };
 
 /// Why the store could not do what it was asked.
@@ -29,7 +29,9 @@ pub enum StoreError {
     #[error("the store is closed")]
     Closed,
     /// The data was written by a newer program.
-    #[error("the data is of schema version {found}, this program knows versions up to {known}: use a newer cosell")]
+    #[error(
+        "the data is of schema version {found}, this program knows versions up to {known}: use a newer cosell"
+    )]
     TooNew {
         /// What the data says.
         found: u32,
@@ -76,7 +78,8 @@ pub trait Store: Send + Sync + 'static {
     async fn next_expiry(&self) -> Result<Option<Timestamp>, StoreError>;
 
     /// The answer remembered under this key, unless it was remembered before `since`.
-    async fn answer(&self, key: &AnswerKey, since: Timestamp) -> Result<Option<RememberedAnswer>, StoreError>;
+    async fn answer(&self, key: &AnswerKey, since: Timestamp)
+    -> Result<Option<RememberedAnswer>, StoreError>;
 
     /// Writes all of a change or nothing, and makes it durable before it returns.
     async fn commit(&self, change: Change) -> Result<Outcome, StoreError>;

@@ -35,7 +35,8 @@ pub struct StoredReferral {
 impl StoredReferral {
     /// Whether it should already have expired at `now` (T9, T17).
     pub fn is_due(&self, now: Timestamp) -> bool {
-        self.columns.status == ReferralStatus::New && self.columns.expires.is_some_and(|expires| expires <= now)
+        self.columns.status == ReferralStatus::New
+            && self.columns.expires.is_some_and(|expires| expires <= now)
     }
 }
 

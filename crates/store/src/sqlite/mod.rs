@@ -1,1 +1,412 @@
-//! SQLite.
+//! The default engine: SQLite, compiled in, in one directory that one process holds.
+//!
+//! One thread writes ([`writer`](self)), a few read, a cache serves hot referrals without any thread. The schema is
+//! in `migrations/sqlite`.
+
+mod bulk;
+mod cache;
+mod changes;
+mod door;
+#[cfg(any(test, feature = "faults"))]
+pub mod faults;
+mod files;
+mod health;
+mod lists;
+mod people;
+mod readers;
+mod rows;
+mod schema;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use async_trait::async_trait;
+use flume::Sender;
+use referral::{EngagementId, OrganizationId, ReferralId, Timestamp};
+use rusqlite::{Connection, OptionalExtension, params};
+use tokio::sync::oneshot;
+
+pub use self::bulk::BulkReport;
+use self::cache::Cache;
+use self::door::Door;
+use self::files::Files;
+use self::health::Health;
+use self::readers::Readers;
+use self::rows::stored_columns;
+use self::writer::{Command, Task, Writer};
+use crate::{
+    AnswerKey, Assignment, Change, ListQuery, LogEntry, Organization, Outcome, Position, RememberedAnswer,
+    Store, StoreError, StoredReferral,
+};
+
+/// How many answers one call forgets at most.
+const FORGET_AT_MOST: i64 = 1000;
+
+/// What may be chosen about the engine.
+#[derive(Debug, Clone)]
+pub struct SqliteOptions {
+    /// How many bytes of hot referrals are kept in memory; 0 keeps none.
+    pub cache_bytes: u64,
+    /// How many threads read; at least 1.
+    pub readers: usize,
+    /// How many changes share one commit at most; at least 1.
+    pub group_limit: usize,
+    /// The registered SQLite VFS to reach the files through; `None` for the platform's own.
+    pub vfs: Option<String>,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> SqliteOptions {
+        SqliteOptions { cache_bytes: 16 * 1024 * 1024, readers: 2, group_limit: 256, vfs: None }
+    }
+}
+
+/// The engine. Dropping it closes it, and waits for the threads.
+pub struct SqliteStore {
+    cache: Arc<Cache>,
+    health: Arc<Health>,
+    readers: Readers,
+    writer: Door<Command>,
+    /// `None` once somebody closes.
+    threads: Mutex<Option<Threads>>,
+}
+
+fn engine_error(error: rusqlite::Error) -> StoreError {
+    StoreError::Engine(error.to_string())
+}
+
+impl SqliteStore {
+    /// Opens the store of a data directory, which is made if it is missing and migrated if it is older. Blocks for
+    /// a few milliseconds, however much is stored.
+    ///
+    /// # Errors
+    /// `InUse` when another process holds the directory, `TooNew` when a newer program wrote it (nothing is touched
+    /// then), `Engine` for what the file system or SQLite report.
+    pub fn open(directory: &Path, options: SqliteOptions) -> Result<SqliteStore, StoreError> {
+        let files = Files::new(directory, options.vfs);
+        let lock = files.take()?;
+        let mut connection = files.connect(&files.database())?;
+        if let Err(error) = schema::check(&connection, schema::MIGRATIONS) {
+            // Closing must not move the other program's log either.
+            let _ =
+                connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+            return Err(error);
+        }
+        files.make_writer(&connection)?;
+        schema::migrate(&mut connection, schema::MIGRATIONS)?;
+        files.remove_unfinished_load()?;
+
+        let cache = Arc::new(Cache::new(options.cache_bytes));
+        let health = Arc::new(Health::default());
+        let (readers, reading) = Readers::start(&files, options.readers)?;
+        let (writer, commands) = Door::new();
+        let (readers_live, readers_gone) = flume::bounded(0);
+        let belongings = Writer::new(
+            connection,
+            files,
+            Arc::clone(&cache),
+            Arc::clone(&health),
+            options.group_limit,
+            lock,
+        );
+        let writing = std::thread::Builder::new()
+            .name("store-write".to_owned())
+            .spawn(move || belongings.run(&commands, &readers_gone))
+            .map_err(|error| StoreError::Engine(format!("cannot start the writer: {error}")))?;
+        let threads = Threads { readers: reading, readers_live, writer: writing };
+        Ok(SqliteStore { cache, health, readers, writer, threads: Mutex::new(Some(threads)) })
+    }
+
+    /// The referral from the cache, or from a reader, which leaves it in the cache.
+    async fn find(&self, id: ReferralId) -> Result<Option<Arc<StoredReferral>>, StoreError> {
+        let cache = Arc::clone(&self.cache);
+        self.readers
+            .read(move |connection| {
+                let ticket = cache.begin_read(&id);
+                let found = by_id(connection, id)?.map(Arc::new);
+                if let Some(referral) = &found {
+                    cache.offer(&ticket, referral);
+                }
+                Ok(found)
+            })
+            .await
+    }
+
+    /// Hands a small write to the writer and waits until it is durable; how many rows it touched.
+    async fn write(
+        &self,
+        task: impl Fn(&Connection) -> rusqlite::Result<u64> + Send + 'static,
+    ) -> Result<u64, StoreError> {
+        self.health.check()?;
+        let (reply, answer) = oneshot::channel();
+        let task: Task = Box::new(task);
+        self.ask(Command::Task { task, reply }).await?;
+        answer.await.map_err(|_| self.gone())?
+    }
+
+    async fn ask(&self, command: Command) -> Result<(), StoreError> {
+        self.writer.send(command).await.map_err(|_| self.gone())
+    }
+
+    /// Why the writer does not answer any more.
+    fn gone(&self) -> StoreError {
+        self.health.check().err().unwrap_or(StoreError::Closed)
+    }
+
+    /// Takes no more work; the threads to wait for, unless somebody else waits for them.
+    fn shut(&self) -> Option<Threads> {
+        self.writer.shut();
+        self.readers.shut();
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// The running threads.
+struct Threads {
+    readers: Vec<JoinHandle<()>>,
+    /// Dropped when the readers are gone.
+    readers_live: Sender<()>,
+    writer: JoinHandle<()>,
+}
+
+impl Threads {
+    /// Waits until they have finished what was accepted, and the files are closed. Blocks.
+    fn wait(self) {
+        for reader in self.readers {
+            let _ = reader.join();
+        }
+        drop(self.readers_live);
+        let _ = self.writer.join();
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        if let Some(threads) = self.shut() {
+            threads.wait();
+        }
+    }
+}
+
+fn by_id(connection: &Connection, id: ReferralId) -> rusqlite::Result<Option<StoredReferral>> {
+    connection
+        .prepare_cached(concat!(
+            "SELECT ",
+            stored_columns!(),
+            "
+             FROM referral
+             WHERE id = ?1"
+        ))?
+        .query_row([id.as_bytes()], rows::stored)
+        .optional()
+}
+
+fn limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn referral(
+        &self,
+        owner: &OrganizationId,
+        id: ReferralId,
+    ) -> Result<Option<Arc<StoredReferral>>, StoreError> {
+        Ok(self.find_referral(id).await?.filter(|referral| referral.owner == *owner))
+    }
+
+    async fn find_referral(&self, id: ReferralId) -> Result<Option<Arc<StoredReferral>>, StoreError> {
+        match self.cache.get(&id) {
+            Some(referral) => Ok(Some(referral)),
+            None => self.find(id).await,
+        }
+    }
+
+    async fn engagement(&self, id: EngagementId) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
+        self.readers
+            .read(move |connection| {
+                connection
+                    .prepare_cached(concat!(
+                        "SELECT ",
+                        stored_columns!(),
+                        "
+                         FROM referral
+                         WHERE engagement = ?1
+                         ORDER BY created, id"
+                    ))?
+                    .query_map([id.as_bytes()], |row| rows::stored(row).map(Arc::new))?
+                    .collect()
+            })
+            .await
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
+        let query = query.clone();
+        self.readers
+            .read(move |connection| Ok(lists::page(connection, &query)?.into_iter().map(Arc::new).collect()))
+            .await
+    }
+
+    async fn count(&self, query: &ListQuery) -> Result<u64, StoreError> {
+        let query = query.clone();
+        self.readers.read(move |connection| lists::count(connection, &query)).await
+    }
+
+    async fn due(&self, now: Timestamp, at_most: usize) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
+        self.readers
+            .read(move |connection| {
+                // Status 1 is `New`; written out, so that the partial index serves.
+                connection
+                    .prepare_cached(concat!(
+                        "SELECT ",
+                        stored_columns!(),
+                        "
+                         FROM referral
+                         WHERE status = 1
+                           AND expires IS NOT NULL
+                           AND expires <= ?1
+                         ORDER BY expires, id
+                         LIMIT ?2"
+                    ))?
+                    .query_map([now.ticks(), limit(at_most)], |row| rows::stored(row).map(Arc::new))?
+                    .collect()
+            })
+            .await
+    }
+
+    async fn next_expiry(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.readers
+            .read(|connection| {
+                connection
+                    .prepare_cached(
+                        "SELECT expires
+                         FROM referral
+                         WHERE status = 1
+                           AND expires IS NOT NULL
+                         ORDER BY expires, id
+                         LIMIT 1",
+                    )?
+                    .query_row([], |row| rows::instant(row, 0))
+                    .optional()
+            })
+            .await
+    }
+
+    async fn answer(
+        &self,
+        key: &AnswerKey,
+        since: Timestamp,
+    ) -> Result<Option<RememberedAnswer>, StoreError> {
+        let key = key.clone();
+        self.readers
+            .read(move |connection| {
+                connection
+                    .prepare_cached(
+                        "SELECT request_digest, status, content
+                         FROM answer
+                         WHERE digest = ?1
+                           AND organization = ?2
+                           AND remembered_at >= ?3",
+                    )?
+                    .query_row(params![key.digest, key.organization.as_bytes(), since.ticks()], rows::answer)
+                    .optional()
+            })
+            .await
+    }
+
+    async fn commit(&self, change: Change) -> Result<Outcome, StoreError> {
+        self.health.check()?;
+        let (reply, outcome) = oneshot::channel();
+        self.ask(Command::Commit { change: Box::new(change), reply }).await?;
+        outcome.await.map_err(|_| self.gone())?
+    }
+
+    async fn forget_answers(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.write(move |connection| {
+            let forgotten = connection
+                .prepare_cached(
+                    "DELETE FROM answer
+                     WHERE row IN (
+                       SELECT row
+                       FROM answer
+                       WHERE remembered_at < ?1
+                       ORDER BY remembered_at, row
+                       LIMIT ?2
+                     )",
+                )?
+                .execute([before.ticks(), FORGET_AT_MOST])?;
+            Ok(forgotten as u64)
+        })
+        .await
+    }
+
+    async fn log(
+        &self,
+        organization: &OrganizationId,
+        after: Position,
+        at_most: usize,
+    ) -> Result<Vec<LogEntry>, StoreError> {
+        let organization = organization.clone();
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        self.readers
+            .read(move |connection| {
+                connection
+                    .prepare_cached(
+                        "SELECT position, organization, referral, engagement, version,
+                                action, at, actor_organization, actor_user, changes
+                         FROM change_log
+                         WHERE organization = ?1
+                           AND position > ?2
+                         ORDER BY position
+                         LIMIT ?3",
+                    )?
+                    .query_map(params![organization.as_bytes(), after, limit(at_most)], rows::log_entry)?
+                    .collect()
+            })
+            .await
+    }
+
+    async fn organizations(&self) -> Result<Vec<Organization>, StoreError> {
+        self.readers.read(people::organizations).await
+    }
+
+    async fn save_organization(&self, organization: &Organization) -> Result<(), StoreError> {
+        let organization = organization.clone();
+        self.write(move |connection| people::save_organization(connection, &organization)).await.map(drop)
+    }
+
+    async fn assignments(&self) -> Result<Vec<Assignment>, StoreError> {
+        self.readers.read(people::assignments).await
+    }
+
+    async fn save_assignment(&self, assignment: &Assignment) -> Result<(), StoreError> {
+        let assignment = assignment.clone();
+        self.write(move |connection| people::save_assignment(connection, &assignment)).await.map(drop)
+    }
+
+    async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let name = name.to_owned();
+        self.readers.read(move |connection| people::setting(connection, &name)).await
+    }
+
+    async fn save_setting(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        let (name, value) = (name.to_owned(), value.to_vec());
+        self.write(move |connection| people::save_setting(connection, &name, &value)).await.map(drop)
+    }
+
+    fn health(&self) -> Result<(), StoreError> {
+        self.health.check()
+    }
+
+    async fn close(&self) {
+        if let Some(threads) = self.shut() {
+            // A panic there has been reported by its thread already.
+            let _ = tokio::task::spawn_blocking(|| threads.wait()).await;
+        }
+    }
+}

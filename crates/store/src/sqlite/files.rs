@@ -1,0 +1,149 @@
+//! The data directory: its lock, its files, and how a connection to them is opened.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::engine_error;
+use crate::StoreError;
+
+/// Pages of 4 KiB: what a disk writes at once, and the least that a small change carries into the log.
+const PAGE_BYTES: u32 = 4096;
+/// How long a statement waits for a person's own tool that holds the database.
+const BUSY: Duration = Duration::from_secs(5);
+const PREPARED: usize = 64;
+
+/// Where the database is, and through which VFS.
+#[derive(Clone)]
+pub(super) struct Files {
+    pub(super) directory: PathBuf,
+    vfs: Option<String>,
+}
+
+impl Files {
+    pub(super) fn new(directory: &Path, vfs: Option<String>) -> Files {
+        Files { directory: directory.to_owned(), vfs }
+    }
+
+    /// The database.
+    pub(super) fn database(&self) -> PathBuf {
+        self.directory.join("cosell.db")
+    }
+
+    /// The database's write-ahead log.
+    pub(super) fn log(&self) -> PathBuf {
+        self.directory.join("cosell.db-wal")
+    }
+
+    /// Where a bulk load builds what will become the database.
+    pub(super) fn loading(&self) -> PathBuf {
+        self.directory.join("cosell.db.loading")
+    }
+
+    /// Makes the directory if it is missing, for its owner alone, and takes it for this process.
+    ///
+    /// # Errors
+    /// `InUse` when another process, or another store of this one, has it.
+    pub(super) fn take(&self) -> Result<File, StoreError> {
+        if !self.directory.is_dir() {
+            make_directory(&self.directory).map_err(|error| self.failed("cannot make", &error))?;
+        }
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(self.directory.join("lock"))
+            .map_err(|error| self.failed("cannot open the lock of", &error))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(lock),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse(self.directory.display().to_string())),
+            Err(TryLockError::Error(error)) => Err(self.failed("cannot lock", &error)),
+        }
+    }
+
+    fn failed(&self, what: &str, error: &io::Error) -> StoreError {
+        StoreError::Engine(format!("{what} the data directory {}: {error}", self.directory.display()))
+    }
+
+    /// Removes what a bulk load left behind that did not come to its end; nothing of it was ever in the database.
+    pub(super) fn remove_unfinished_load(&self) -> Result<(), StoreError> {
+        match std::fs::remove_file(self.loading()) {
+            Ok(()) => {
+                tracing::warn!(
+                    "A bulk load had not come to its end; nothing of it is in the store. Load again"
+                );
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(self.failed("cannot remove an unfinished load from", &error)),
+        }
+    }
+
+    /// A connection that may read and write, and makes the file if it is missing. Nothing is written yet.
+    pub(super) fn connect(&self, path: &Path) -> Result<Connection, StoreError> {
+        self.open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)
+    }
+
+    /// Makes a connection the writer's: every commit is on the disk when it returns.
+    pub(super) fn make_writer(&self, connection: &Connection) -> Result<(), StoreError> {
+        connection
+            .execute_batch(&format!(
+                "PRAGMA page_size = {PAGE_BYTES};
+                 PRAGMA journal_mode = WAL;
+                 PRAGMA synchronous = FULL;
+                 PRAGMA wal_autocheckpoint = 0;
+                 PRAGMA cache_size = -4000;"
+            ))
+            .map_err(engine_error)
+    }
+
+    /// A connection that only reads.
+    pub(super) fn connect_reader(&self) -> Result<Connection, StoreError> {
+        let connection = self.open(&self.database(), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.execute_batch("PRAGMA cache_size = -2000").map_err(engine_error)?;
+        Ok(connection)
+    }
+
+    fn open(&self, path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
+        let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = match &self.vfs {
+            None => Connection::open_with_flags(path, flags),
+            Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs.as_str()),
+        }
+        .map_err(|error| StoreError::Engine(format!("{}: {error}", path.display())))?;
+        connection.busy_timeout(BUSY).map_err(engine_error)?;
+        connection.set_prepared_statement_cache_capacity(PREPARED);
+        Ok(connection)
+    }
+
+    /// Makes the names in the directory durable.
+    pub(super) fn sync_directory(&self) -> io::Result<()> {
+        sync_directory(&self.directory)
+    }
+}
+
+fn make_directory(directory: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory)?;
+    match directory.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_directory(parent),
+        _ => sync_directory(Path::new(".")),
+    }
+}
+
+#[cfg(unix)]
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+/// Elsewhere a directory cannot be opened as a file, and its names are durable with the files.
+#[cfg(not(unix))]
+fn sync_directory(_: &Path) -> io::Result<()> {
+    Ok(())
+}

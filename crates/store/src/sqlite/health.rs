@@ -1,0 +1,52 @@
+//! Whether writes are accepted, and which errors end that for good.
+
+use std::sync::OnceLock;
+
+use rusqlite::ErrorCode;
+
+use crate::StoreError;
+
+/// Set once, never cleared: after a failed fsync nobody knows what the disk holds.
+#[derive(Default)]
+pub(super) struct Health {
+    stopped: OnceLock<StoreError>,
+}
+
+impl Health {
+    /// The error that stopped writes, if one did.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        self.stopped.get().map_or(Ok(()), |error| Err(error.clone()))
+    }
+
+    /// Stops writes for this process, and says so once.
+    pub(super) fn stop(&self, what: &str, error: &rusqlite::Error) -> StoreError {
+        self.stop_for(&format!("{what} failed: {error}"))
+    }
+
+    /// The same, for a reason that is no error of SQLite's.
+    pub(super) fn stop_for(&self, reason: &str) -> StoreError {
+        self.stopped
+            .get_or_init(|| {
+                tracing::error!(
+                    "The store stops writing, for {reason}. Reads go on; restart when the disk is well"
+                );
+                StoreError::WritesStopped(reason.to_owned())
+            })
+            .clone()
+    }
+}
+
+/// Whether an error speaks of the disk, not of the statement: no later write may trust the files.
+pub(super) fn is_fatal(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::SystemIoFailure
+                | ErrorCode::DiskFull
+                | ErrorCode::DatabaseCorrupt
+                | ErrorCode::NotADatabase
+                | ErrorCode::CannotOpen
+                | ErrorCode::ReadOnly
+        )
+    )
+}

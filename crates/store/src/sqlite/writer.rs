@@ -1,0 +1,276 @@
+//! The one thread that writes: group commit.
+//!
+//! It takes every command that waits, runs them in one transaction, commits once, brings the cache up to date and
+//! only then answers. A command that fails by itself (which none should) takes nobody with it: the transaction is
+//! rolled back and the others run again without it, which costs nothing in the common case, where savepoints would.
+//!
+//! Checkpoints are this thread's work too, not SQLite's own: an automatic checkpoint swallows the error of its
+//! fsync, and after a failed fsync nobody knows what the disk holds.
+
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use flume::Receiver;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode};
+use tokio::sync::oneshot;
+
+use super::cache::Cache;
+use super::changes;
+use super::files::Files;
+use super::health::{Health, is_fatal};
+use crate::{Change, Outcome, StoreError};
+
+/// The write-ahead log is moved into the database when it holds so many pages that are not there yet (8 MiB).
+const CHECKPOINT_PAGES: i64 = 2048;
+/// So many groups pass between two looks at the log's length.
+const LOOK_EVERY: u32 = 16;
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+/// A small write of its own: how many rows it touched. It may run twice; its transaction counts once.
+pub(super) type Task = Box<dyn Fn(&Connection) -> rusqlite::Result<u64> + Send>;
+/// Work that needs the thread for itself, such as bulk loading.
+pub(super) type Alone = Box<dyn FnOnce(&mut Writer) + Send>;
+
+/// What the writer is asked.
+pub(super) enum Command {
+    Commit { change: Box<Change>, reply: Reply<Outcome> },
+    Task { task: Task, reply: Reply<u64> },
+    Alone(Alone),
+}
+
+/// A member of a group, and how it ended.
+enum Member {
+    Change { change: Box<Change>, reply: Reply<Outcome>, ended: Option<Result<Outcome, StoreError>> },
+    Task { task: Task, reply: Reply<u64>, ended: Option<Result<u64, StoreError>> },
+}
+
+/// The thread's belongings.
+pub(super) struct Writer {
+    /// `None` only while a bulk load exchanges the files, or after it failed to.
+    pub(super) connection: Option<Connection>,
+    pub(super) files: Files,
+    pub(super) cache: Arc<Cache>,
+    pub(super) health: Arc<Health>,
+    group_limit: usize,
+    groups_since_look: u32,
+    /// Held for as long as the files may be touched.
+    _lock: File,
+}
+
+impl Writer {
+    pub(super) fn new(
+        connection: Connection,
+        files: Files,
+        cache: Arc<Cache>,
+        health: Arc<Health>,
+        group_limit: usize,
+        lock: File,
+    ) -> Writer {
+        let group_limit = group_limit.max(1);
+        Writer {
+            connection: Some(connection),
+            files,
+            cache,
+            health,
+            group_limit,
+            groups_since_look: 0,
+            _lock: lock,
+        }
+    }
+
+    /// Serves until nobody can ask any more; then waits until the readers are gone (that channel is disconnected),
+    /// because the last checkpoint needs the files for itself.
+    pub(super) fn run(mut self, commands: &Receiver<Command>, readers_gone: &Receiver<()>) {
+        while let Ok(first) = commands.recv() {
+            let mut next = Some(first);
+            let mut group = Vec::new();
+            let mut alone = None;
+            while let Some(command) = next.take() {
+                match command {
+                    Command::Commit { change, reply } => {
+                        group.push(Member::Change { change, reply, ended: None })
+                    }
+                    Command::Task { task, reply } => group.push(Member::Task { task, reply, ended: None }),
+                    Command::Alone(work) => alone = Some(work),
+                }
+                if alone.is_none() && group.len() < self.group_limit {
+                    next = commands.try_recv().ok();
+                }
+            }
+            // After a panic the thread lives on, only to tell every caller that it writes no more.
+            let calm = catch_unwind(AssertUnwindSafe(|| {
+                self.group(group);
+                if let Some(work) = alone {
+                    work(&mut self);
+                }
+            }));
+            if calm.is_err() {
+                self.health.stop_for("a panic in the writer");
+            }
+        }
+        let _ = readers_gone.recv();
+        self.shut();
+    }
+
+    fn group(&mut self, mut group: Vec<Member>) {
+        if group.is_empty() {
+            return;
+        }
+        if let Err(error) = self.attempt(&mut group) {
+            for member in &mut group {
+                member.end(error.clone());
+            }
+        }
+        for member in group {
+            member.answer();
+        }
+        self.groups_since_look += 1;
+        if self.groups_since_look >= LOOK_EVERY {
+            self.groups_since_look = 0;
+            self.checkpoint_if_long();
+        }
+    }
+
+    /// Runs and commits a group; every member has its end then. An error is everybody's.
+    fn attempt(&mut self, group: &mut [Member]) -> Result<(), StoreError> {
+        self.health.check()?;
+        let connection = self.connection.as_ref().ok_or(StoreError::Closed)?;
+        let stop = |what: &str, error: rusqlite::Error| self.health.stop(what, &error);
+        loop {
+            connection
+                .execute_batch("BEGIN IMMEDIATE")
+                .map_err(|error| stop("the begin of a transaction", error))?;
+            match run_members(connection, group) {
+                Ok(()) => break,
+                Err(error) => {
+                    // What the statement's error undid already need not be undone again.
+                    let rolled_back =
+                        connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok();
+                    if is_fatal(&error) || !rolled_back {
+                        return Err(stop("a write", error));
+                    }
+                }
+            }
+        }
+        self.cache.begin_writes(group.iter().filter_map(Member::committed_id));
+        let committed = connection.execute_batch("COMMIT");
+        if let Err(error) = committed {
+            let error = stop("a commit", error);
+            let _ = connection.execute_batch("ROLLBACK"); // so that readers of this connection's files are not held
+            self.cache.end_writes(std::iter::empty(), group.iter().filter_map(Member::committed_id));
+            return Err(error);
+        }
+        let ids: Vec<_> = group.iter().filter_map(Member::committed_id).collect();
+        self.cache
+            .end_writes(group.iter_mut().filter_map(Member::take_committed).map(Arc::new), ids.into_iter());
+        Ok(())
+    }
+
+    fn checkpoint_if_long(&self) {
+        let Some(connection) = &self.connection else { return };
+        if self.health.check().is_err() {
+            return;
+        }
+        let outcome = checkpoint(connection, "NOOP").and_then(|(pages, moved)| {
+            if pages - moved < CHECKPOINT_PAGES {
+                Ok(())
+            } else {
+                checkpoint(connection, "PASSIVE").map(|_| ())
+            }
+        });
+        if let Err(error) = outcome
+            && error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy)
+        {
+            self.health.stop("a checkpoint", &error);
+        }
+    }
+
+    /// Moves the log into the database and closes; after a failed write it touches nothing any more.
+    fn shut(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        if self.health.check().is_ok() {
+            if let Err(error) = checkpoint(&connection, "TRUNCATE") {
+                self.health.stop("the last checkpoint", &error);
+            }
+        }
+        if self.health.check().is_err() {
+            let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        }
+        if let Err((_, error)) = connection.close() {
+            tracing::warn!(%error, "Closing the database reported an error");
+        }
+        self.cache.clear();
+    }
+}
+
+/// Runs a checkpoint: pages in the log, and how many of them are in the database.
+pub(super) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<(i64, i64)> {
+    connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| Ok((row.get(1)?, row.get(2)?)))
+}
+
+/// Runs those that have not failed before. On an error the failing member has its end, and the rest must run again.
+fn run_members(connection: &Connection, group: &mut [Member]) -> rusqlite::Result<()> {
+    for member in group {
+        if member.failed() {
+            continue;
+        }
+        if let Err(error) = member.run(connection) {
+            member.end(StoreError::Engine(error.to_string()));
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+impl Member {
+    fn run(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        match self {
+            Member::Change { change, ended, .. } => *ended = Some(Ok(changes::apply(connection, change)?)),
+            Member::Task { task, ended, .. } => *ended = Some(Ok(task(connection)?)),
+        }
+        Ok(())
+    }
+
+    fn failed(&self) -> bool {
+        match self {
+            Member::Change { ended, .. } => matches!(ended, Some(Err(_))),
+            Member::Task { ended, .. } => matches!(ended, Some(Err(_))),
+        }
+    }
+
+    fn end(&mut self, error: StoreError) {
+        match self {
+            Member::Change { ended, .. } => *ended = Some(Err(error)),
+            Member::Task { ended, .. } => *ended = Some(Err(error)),
+        }
+    }
+
+    /// The referral this member gives a new version.
+    fn committed_id(&self) -> Option<referral::ReferralId> {
+        match self {
+            Member::Change { change, ended: Some(Ok(Outcome::Committed(_))), .. } => {
+                change.write.as_ref().map(|write| write.referral.id)
+            }
+            _ => None,
+        }
+    }
+
+    fn take_committed(&mut self) -> Option<crate::StoredReferral> {
+        match self {
+            Member::Change { change, ended: Some(Ok(Outcome::Committed(_))), .. } => {
+                change.write.take().map(|write| write.referral)
+            }
+            _ => None,
+        }
+    }
+
+    /// Tells the caller, who may have gone.
+    fn answer(self) {
+        match self {
+            Member::Change { reply, ended, .. } => drop(reply.send(ended.unwrap_or(Err(StoreError::Closed)))),
+            Member::Task { reply, ended, .. } => drop(reply.send(ended.unwrap_or(Err(StoreError::Closed)))),
+        }
+    }
+}
