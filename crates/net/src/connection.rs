@@ -26,14 +26,23 @@ pub(crate) struct Limits {
     pub(crate) write: Duration,
 }
 
-/// What the service side tells the socket side of the same connection.
+/// What the two sides of one connection tell each other: its socket, and its service.
 #[derive(Debug, Default)]
 pub(crate) struct Activity {
     /// Requests whose answer is being made or sent.
     running: AtomicUsize,
     /// Whether a head has been taken since the socket last asked.
     head_taken: AtomicBool,
+    /// Whether a head of this connection carried both `Transfer-Encoding` and `Content-Length`.
+    ambiguous: AtomicBool,
 }
+
+/// Marks a request, as one of its extensions, whose head carried both `Transfer-Encoding` and `Content-Length`.
+///
+/// hyper follows the former and removes the latter, so the parsed request does not show it. Such a request may be
+/// an attempt at smuggling (RFC 9112, 6.1): answer 400 and close the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AmbiguousLength;
 
 /// A stream that fails with `TimedOut` when the client is too slow.
 pub(crate) struct Watched<T> {
@@ -41,6 +50,7 @@ pub(crate) struct Watched<T> {
     activity: Arc<Activity>,
     limits: Limits,
     timer: Pin<Box<Sleep>>,
+    scan: HeadScan,
     /// Since when bytes of a head, or the first head, are awaited.
     head_since: Option<Instant>,
     /// Since when the connection rests between requests.
@@ -57,6 +67,7 @@ impl<T> Watched<T> {
             activity: Arc::default(),
             timer: Box::pin(tokio::time::sleep_until(now + limits.header)),
             limits,
+            scan: HeadScan::default(),
             head_since: Some(now),
             idle_since: None,
             write_since: None,
@@ -82,17 +93,21 @@ impl<T> Watched<T> {
     }
 
     /// Bytes came: they begin a head unless they belong to a running request's body.
-    fn note_read(&mut self) {
+    fn note_read(&mut self, bytes: &[u8]) {
         self.idle_since = None;
         if self.activity.running.load(Relaxed) == 0 {
             self.forget_taken_head();
             self.head_since.get_or_insert_with(Instant::now);
+            if self.scan.feed(bytes) {
+                self.activity.ambiguous.store(true, Relaxed);
+            }
         }
     }
 
     fn forget_taken_head(&mut self) {
         if self.activity.head_taken.swap(false, Relaxed) {
             self.head_since = None;
+            self.scan = HeadScan::default();
         }
     }
 
@@ -134,7 +149,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
         match Pin::new(&mut this.stream).poll_read(context, buf) {
             Poll::Ready(read) => {
                 if buf.filled().len() > before {
-                    this.note_read();
+                    this.note_read(&buf.filled()[before..]);
                 }
                 Poll::Ready(read)
             }
@@ -180,6 +195,49 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     }
 }
 
+/// Reads along in request heads, for the two names of which only one may occur.
+#[derive(Default)]
+struct HeadScan {
+    /// The beginning of the current line, in lower case.
+    line: [u8; HeadScan::LONGEST.len()],
+    filled: usize,
+    encoding: bool,
+    length: bool,
+}
+
+impl HeadScan {
+    const LONGEST: &[u8] = b"transfer-encoding:";
+    const LENGTH: &[u8] = b"content-length:";
+
+    /// Whether these bytes complete a head with both names. What follows a head with a body is not looked at.
+    fn feed(&mut self, mut bytes: &[u8]) -> bool {
+        while let Some(end) = memchr::memchr(b'\n', bytes) {
+            self.extend(&bytes[..end]);
+            bytes = &bytes[end + 1..];
+            let line = &self.line[..self.filled];
+            self.encoding |= line == Self::LONGEST;
+            self.length |= line.starts_with(Self::LENGTH);
+            let head_is_over = matches!(line, b"" | b"\r");
+            self.filled = 0;
+            if head_is_over && (self.encoding || self.length) {
+                return std::mem::take(self).is_ambiguous();
+            }
+        }
+        self.extend(bytes);
+        false
+    }
+
+    fn extend(&mut self, bytes: &[u8]) {
+        let room = self.line[self.filled..].iter_mut();
+        let taken = room.zip(bytes).map(|(to, from)| *to = from.to_ascii_lowercase()).count();
+        self.filled += taken;
+    }
+
+    fn is_ambiguous(&self) -> bool {
+        self.encoding && self.length
+    }
+}
+
 /// One running request; it ends when the answer's body is sent or dropped.
 struct Running(Arc<Activity>);
 
@@ -217,7 +275,12 @@ where
     type Error = S::Error;
     type Future = CountedAnswer<S::Future>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        if self.activity.ambiguous.load(Relaxed)
+            && request.headers().contains_key(http::header::TRANSFER_ENCODING)
+        {
+            request.extensions_mut().insert(AmbiguousLength);
+        }
         let running = Running::begin(&self.activity);
         CountedAnswer { answer: self.service.call(request), running: Some(running) }
     }
@@ -272,5 +335,39 @@ impl<B: Body> Body for CountedBody<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::HeadScan;
+
+    #[test]
+    fn a_head_with_both_lengths_is_noticed_however_it_is_cut() {
+        for (head, ambiguous) in [
+            ("GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n", true),
+            ("GET / HTTP/1.1\r\ncontent-LENGTH:5\r\ntransfer-ENCODING:chunked\r\n\r\n", true),
+            ("\r\nGET / HTTP/1.1\nContent-Length: 5\nA: b\nTransfer-Encoding: chunked\n\n", true),
+            (
+                "GET / HTTP/1.1\r\n\r\nPUT / HTTP/1.1\r\nTransfer-Encoding: a\r\nContent-Length: 5\r\n\r\n",
+                true,
+            ),
+            ("GET / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", false),
+            ("GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nContent-Length: 5\r\n\r\n", false),
+            ("GET / HTTP/1.1\r\nX: Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n", false),
+            ("GET / HTTP/1.1\r\nTransfer-Encodings: chunked\r\nContent-Length: 5\r\n\r\n", false),
+            ("GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n", false),
+        ] {
+            assert_eq!(HeadScan::default().feed(head.as_bytes()), ambiguous, "whole: {head:?}");
+            for cut in 1..head.len() {
+                let (first, second) = head.as_bytes().split_at(cut);
+                let mut scan = HeadScan::default();
+                let noticed = scan.feed(first) | scan.feed(second);
+                // Cut right after its head, a body is taken for a head; the socket does not scan while one runs.
+                if ambiguous || !head.contains("\r\n\r\n") {
+                    assert_eq!(noticed, ambiguous, "cut at {cut}: {head:?}");
+                }
+            }
+        }
     }
 }

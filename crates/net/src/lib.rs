@@ -12,6 +12,7 @@ mod tls;
 
 pub use address::AddressPolicy;
 pub use client::{ClientError, ClientOptions, Document, FetchError, HttpClient};
+pub use connection::AmbiguousLength;
 pub use serve::{Peer, ServeEnd, ServeOptions, bind, serve};
 pub use tls::{TlsError, TlsFiles, TlsServer};
 pub use tokio::net::TcpListener;

@@ -243,7 +243,8 @@ where
     let mut http = http1::Builder::new();
     // `Watched` keeps the time: hyper's own header timer is one allocation and one timer entry per request,
     // and it does not tell a resting connection from a slow head.
-    http.header_read_timeout(None).half_close(true).pipeline_flush(true).max_header_size(MAX_HEAD);
+    // `pipeline_flush` stays off: with it, hyper never sends the 400 for a head it cannot parse.
+    http.header_read_timeout(None).half_close(true).max_header_size(MAX_HEAD);
     let mut exchange = pin!(http.serve_connection(TokioIo::new(stream), service));
     let mut told = Some(told);
     let ended = std::future::poll_fn(|context| {
