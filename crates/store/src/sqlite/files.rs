@@ -100,6 +100,19 @@ impl Files {
             .map_err(engine_error)
     }
 
+    /// Makes a connection one that builds a new file, which counts only once it is whole and synced.
+    pub(super) fn make_builder(&self, connection: &Connection, cache_kib: u32) -> Result<(), StoreError> {
+        connection
+            .execute_batch(&format!(
+                "PRAGMA main.page_size = {PAGE_BYTES};
+                 PRAGMA main.journal_mode = OFF;
+                 PRAGMA main.synchronous = OFF;
+                 PRAGMA main.locking_mode = EXCLUSIVE;
+                 PRAGMA main.cache_size = -{cache_kib};"
+            ))
+            .map_err(engine_error)
+    }
+
     /// A connection that only reads.
     pub(super) fn connect_reader(&self) -> Result<Connection, StoreError> {
         let connection = self.open(&self.database(), OpenFlags::SQLITE_OPEN_READ_ONLY)?;

@@ -34,6 +34,11 @@ impl Health {
             })
             .clone()
     }
+
+    /// Stops writes if the error is of that kind; the error to tell.
+    pub(super) fn judge(&self, what: &str, error: rusqlite::Error) -> StoreError {
+        if is_fatal(&error) { self.stop(what, &error) } else { StoreError::Engine(error.to_string()) }
+    }
 }
 
 /// Whether an error speaks of the disk, not of the statement: no later write may trust the files.
