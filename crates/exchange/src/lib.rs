@@ -1,1 +1,130 @@
-//! .
+//! The use cases: who may see and do what, and what happens when they do.
+//!
+//! No HTTP and no SQL. Every function reads: authorise, load, decide (pure), save with its news, return.
+
+mod caller;
+mod create;
+mod directory;
+mod edit;
+mod error;
+mod expire;
+mod once;
+mod read;
+mod sight;
+mod stored;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use referral::{Dialect, ETag, EngagementId, ReferralId, Timestamp};
+use store::Store;
+use uuid::Uuid;
+
+pub use caller::{AdmissionError, Caller, Person, Role};
+pub use directory::Directory;
+pub use error::{CreateError, EditError, ReadError};
+pub use once::{Once, Remember, Written};
+pub use read::{Cursor, Page, PageRequest};
+pub use stored::to_store;
+
+/// Tells the time. The composition root has the real one; tests and the sandbox can set it.
+pub trait Clock: Send + Sync + 'static {
+    /// The time now.
+    fn now(&self) -> Timestamp;
+}
+
+/// Makes identifiers. The composition root has the random one; tests have a seeded one.
+pub trait Ids: Send + Sync + 'static {
+    /// A fresh identifier, never given before.
+    fn next(&self, now: Timestamp) -> Uuid;
+}
+
+/// The switches of spec 15 that concern who may do what, and how bodies are read.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// How bodies are read and which profile holds.
+    pub dialect: Dialect,
+    /// Global Admin counts as Referral Admin (default on).
+    pub global_admin_counts: bool,
+    /// Application-only tokens are taken (default off).
+    pub app_only: bool,
+    /// Commercial-marketplace offer leads are listed and readable (default off).
+    pub offer_leads: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Policy {
+        Policy { dialect: Dialect::default(), global_admin_counts: true, app_only: false, offer_leads: false }
+    }
+}
+
+/// A referral as one caller may see it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shown {
+    /// The referral.
+    pub id: ReferralId,
+    /// Its engagement.
+    pub engagement_id: EngagementId,
+    /// Its tag.
+    pub etag: ETag,
+    /// Its document: the stored bytes for the owner, a redacted copy for the other side (spec 8.6).
+    pub document: Bytes,
+}
+
+/// The exchange: one per server.
+pub struct Exchange {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
+    policy: Policy,
+    directory: directory::Kept,
+    running: once::Running,
+    expiry: expire::Soonest,
+    turns: edit::Turns,
+}
+
+impl Exchange {
+    /// Opens the exchange over a store: reads who takes part, and when the next referral expires.
+    ///
+    /// # Errors
+    /// What the store reports.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn Ids>,
+        policy: Policy,
+    ) -> Result<Exchange, store::StoreError> {
+        let directory = directory::Kept::load(store.as_ref()).await?;
+        let expiry = expire::Soonest::load(store.as_ref()).await?;
+        let (running, turns) = Default::default();
+        Ok(Exchange { store, clock, ids, policy, directory, running, expiry, turns })
+    }
+
+    /// The time now, by the injected clock.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A fresh identifier.
+    pub fn fresh_id(&self) -> Uuid {
+        self.ids.next(self.clock.now())
+    }
+
+    /// The switches.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Whether writes are accepted: the error that stopped them otherwise.
+    ///
+    /// # Errors
+    /// What [`Store::health`] says.
+    pub fn health(&self) -> Result<(), store::StoreError> {
+        self.store.health()
+    }
+
+    /// Who takes part.
+    pub fn directory(&self) -> Arc<Directory> {
+        self.directory.current()
+    }
+}

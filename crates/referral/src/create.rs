@@ -114,6 +114,20 @@ impl CreateRequest {
         located.filter_map(|(at, target)| Some((at, target.get("id")?.as_str()?))).collect()
     }
 
+    /// What sending to another organization needs, as far as the request alone shows.
+    ///
+    /// # Errors
+    /// `invalidValue` without the consent to share the customer's information (spec 8.3).
+    pub fn check_sending(&self) -> Result<(), Invalid> {
+        let consent = self.sent.get("consent").and_then(|consent| consent.get("consentToToShareInfoWithOthers"));
+        if consent.and_then(Value::as_bool) == Some(true) {
+            return Ok(());
+        }
+        let target = "consent/consentToToShareInfoWithOthers";
+        let message = "A referral can be sent to another organization only with the consent to share its information.";
+        Err(Invalid::value(target, message, "false"))
+    }
+
     /// The caller's own deal: Active/Accepted, Outgoing, without expiry (spec 7.3).
     ///
     /// # Errors
@@ -152,11 +166,7 @@ impl CreateRequest {
             ReferralDirection::Incoming,
             model.map(inherited).unwrap_or_default(),
         )?;
-        if !referral.consent.share_with_others {
-            let target = "consent/consentToToShareInfoWithOthers";
-            let message = "A referral can be sent to another organization only with the consent to share its information.";
-            return Err(Invalid::value(target, message, "false").into());
-        }
+        self.check_sending()?;
         referral.expiration_date_time = Some(minted.now.midnight_plus_days(DAYS_TO_ANSWER));
         referral.invite_context.invited_by = InvitedBy {
             organization_id: Some(caller.id.clone()),

@@ -1,0 +1,119 @@
+//! Who is calling, and in which role. Source: spec 3.2 and 3.3.
+
+use referral::OrganizationId;
+use store::{Actor, StoredReferral};
+
+use crate::Exchange;
+
+/// What a verified token says of a person.
+#[derive(Debug, Clone)]
+pub struct Person {
+    /// The configured name of the issuer the token came from.
+    pub issuer: String,
+    /// The token's tenant, if it has one.
+    pub tenant: Option<String>,
+    /// The stable identifier: `oid`, else `sub`.
+    pub subject: String,
+    /// The names that identify the person, in lower case; matched against team e-mails.
+    pub identities: Vec<String>,
+    /// The token's roles.
+    pub roles: Vec<String>,
+    /// Whether the token is an application's, without a person.
+    pub app_only: bool,
+}
+
+/// What a caller may do. Company-wide (spec 3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Every referral of the organization.
+    Admin,
+    /// Those with the caller on the team.
+    User,
+}
+
+/// A person who may use the API, on behalf of an organization.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub(crate) organization: OrganizationId,
+    pub(crate) user: String,
+    pub(crate) identities: Vec<String>,
+    pub(crate) role: Role,
+}
+
+/// Why a valid token opens nothing: 403 `accessDenied`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AdmissionError {
+    /// An application without a person (spec 3.4).
+    #[error("application-only tokens are not accepted; sign in as a user")]
+    AppOnly,
+    /// The tenant is no organization of this exchange.
+    #[error("the token's tenant is no organization of this exchange")]
+    UnknownTenant,
+    /// No role that gives access to referrals.
+    #[error("the caller has no referral role: ReferralAdmin or ReferralUser is needed")]
+    MissingRole,
+}
+
+impl Caller {
+    /// On whose behalf.
+    pub fn organization(&self) -> &OrganizationId {
+        &self.organization
+    }
+
+    /// The stable identifier of the person.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// In which role.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    pub(crate) fn actor(&self) -> Actor {
+        Actor { organization: self.organization.clone(), user: self.user.clone() }
+    }
+
+    /// Whether one of the caller's identities is among these folded e-mails (REF-030).
+    pub(crate) fn is_among(&self, team: &[String]) -> bool {
+        self.identities.iter().any(|identity| team.contains(identity))
+    }
+
+    /// Whether the role reaches a referral of the caller's own organization.
+    pub(crate) fn reaches(&self, referral: &StoredReferral) -> bool {
+        self.role == Role::Admin || self.is_among(&referral.columns.team)
+    }
+}
+
+impl Exchange {
+    /// Takes a verified person in: the organization follows from issuer and tenant together, the role from the
+    /// token or from this server's own assignments.
+    ///
+    /// # Errors
+    /// [`AdmissionError`].
+    pub fn admit(&self, person: &Person) -> Result<Caller, AdmissionError> {
+        if person.app_only && !self.policy.app_only {
+            return Err(AdmissionError::AppOnly);
+        }
+        let directory = self.directory();
+        let organization = directory
+            .of_tenant(&person.issuer, person.tenant.as_deref())
+            .ok_or(AdmissionError::UnknownTenant)?;
+        let says = |role: &str| person.roles.iter().any(|name| name.eq_ignore_ascii_case(role));
+        let assigned = directory.assigned(&organization.id, &person.identities);
+        let admin = says("ReferralAdmin")
+            || (says("GlobalAdmin") && self.policy.global_admin_counts)
+            || assigned == Some(Role::Admin);
+        let role = match () {
+            () if admin => Role::Admin,
+            () if says("ReferralUser") || assigned == Some(Role::User) => Role::User,
+            () => return Err(AdmissionError::MissingRole),
+        };
+        Ok(Caller {
+            organization: organization.id.clone(),
+            user: person.subject.clone(),
+            identities: person.identities.iter().map(|identity| identity.to_lowercase()).collect(),
+            role,
+        })
+    }
+}

@@ -1,0 +1,215 @@
+//! Creating: own deals, and connected referrals for another party. Source: spec 7.3, 8.3.
+
+use std::sync::Arc;
+
+use referral::{
+    CreateRequest, Damaged, EngagementId, Invalid, Minted, OrganizationId, Party, Referral, ReferralId,
+    Refusal, Rule, View,
+};
+use store::{Action, Change, Entry, Guard, Outcome, RememberedAnswer, StoredReferral, Write};
+
+use crate::caller::{Caller, Role};
+use crate::error::{CreateError, ReadError};
+use crate::once::{Begin, Once, Remember, Written};
+use crate::sight::{is_open, redacted, whole};
+use crate::{Exchange, Shown, to_store};
+
+/// The engagement may change between reading and writing; it is read again at most so often.
+const ROUNDS: usize = 16;
+
+/// How one attempt ended.
+enum Attempt {
+    Saved(Shown),
+    Replayed(RememberedAnswer),
+    Overtaken,
+}
+
+/// What a POST makes, before its engagement is looked at.
+struct Plan {
+    caller: Party,
+    /// The organization that will own a connected referral; `None` for an own deal.
+    invited: Option<Party>,
+}
+
+impl Exchange {
+    /// Creates a referral: the caller's own deal, or one for the organization that a target names.
+    ///
+    /// # Errors
+    /// [`CreateError`], in the order of spec 4.5.
+    pub async fn create(
+        &self,
+        caller: &Caller,
+        request: &CreateRequest,
+        once: Option<&Once>,
+        remember: Remember<'_, Shown, CreateError>,
+    ) -> Result<Written<Shown>, CreateError> {
+        let plan = self.plan(caller, request)?;
+        let _turn = match self.begin(once).await? {
+            Begin::Run(turn) => turn,
+            Begin::Replay(answer) => return Ok(Written::Before(answer)),
+            Begin::Reused => return Err(CreateError::RequestIdReused),
+            Begin::InProgress => return Err(CreateError::RequestInProgress),
+        };
+        for _ in 0..ROUNDS {
+            match self.try_create(caller, request, &plan, once, remember).await {
+                Ok(Attempt::Saved(shown)) => return Ok(Written::Now(shown)),
+                Ok(Attempt::Replayed(answer)) => return Ok(Written::Before(answer)),
+                Ok(Attempt::Overtaken) => {}
+                Err(error) => {
+                    if let Some(once) = once
+                        && let Some(answer) = self.remember(once, remember(Err(&error))).await?
+                    {
+                        return Ok(Written::Before(answer));
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Err(CreateError::Contended)
+    }
+
+    /// Whose referral it becomes: a connected one when a location target names another organization.
+    fn plan(&self, caller: &Caller, request: &CreateRequest) -> Result<Plan, CreateError> {
+        let directory = self.directory();
+        let mut invited: Option<OrganizationId> = None;
+        for (at, location) in request.locations() {
+            let Some(named) = directory.of_location(location).filter(|named| *named != caller.organization)
+            else {
+                continue;
+            };
+            if invited.as_ref().is_some_and(|first| *first != named) {
+                let message = "The targets name two organizations; a referral is sent to one.";
+                let target = format!("target/{at}/id");
+                return Err(Invalid::new(Rule::InvalidValue, target, message, location).into());
+            }
+            invited = Some(named);
+        }
+        if invited.is_some() {
+            request.check_sending()?;
+        }
+        Ok(Plan {
+            caller: directory.party(&caller.organization),
+            invited: invited.map(|organization| directory.party(&organization)),
+        })
+    }
+
+    async fn try_create(
+        &self,
+        caller: &Caller,
+        request: &CreateRequest,
+        plan: &Plan,
+        once: Option<&Once>,
+        remember: Remember<'_, Shown, CreateError>,
+    ) -> Result<Attempt, CreateError> {
+        let joined = request.engagement_id();
+        let model = match joined {
+            Some(engagement) => self.join(caller, engagement, plan).await?,
+            None => None,
+        };
+        let now = self.now();
+        let minted = Minted {
+            id: ReferralId::from_uuid(self.ids.next(now)),
+            engagement_id: joined.unwrap_or_else(|| EngagementId::from_uuid(self.ids.next(now))),
+            now,
+        };
+        let dialect = &self.policy.dialect;
+        let made = match &plan.invited {
+            None => request.own_deal(minted, &plan.caller, dialect),
+            Some(invited) => {
+                let model = model.as_ref().map(|model| model.document.as_ref());
+                request.connected(minted, invited, &plan.caller, model, dialect)
+            }
+        };
+        let referral = made.map_err(create_error)?;
+        let sender = plan.invited.as_ref().map(|_| caller.organization.clone());
+        let stored = to_store(&referral, 1, sender);
+        if caller.role == Role::User && !caller.is_among(&stored.columns.team) {
+            return Err(CreateError::NotOnTeam);
+        }
+        self.expiry.announce(stored.columns.expires);
+        let shown = show(plan, &stored)?;
+        let answer = once.and_then(|once| {
+            remember(Ok(&shown)).map(|(status, content)| once.replayable(status, content, now))
+        });
+        let change = Change {
+            write: Some(Write { entry: created(caller, &referral), referral: stored, decided_on: None }),
+            guards: guards(caller, joined, plan),
+            answer,
+        };
+        Ok(match self.store.commit(change).await? {
+            Outcome::Committed(_) => Attempt::Saved(shown),
+            Outcome::AlreadyAnswered(answer) => Attempt::Replayed(answer),
+            Outcome::Overtaken | Outcome::GuardFailed => Attempt::Overtaken,
+        })
+    }
+
+    /// Looks at the engagement to join: it must hold a referral of the caller's. For a connected one the caller's
+    /// newest open referral is the model, and the invited organization must have none open.
+    async fn join(
+        &self,
+        caller: &Caller,
+        engagement: EngagementId,
+        plan: &Plan,
+    ) -> Result<Option<Arc<StoredReferral>>, CreateError> {
+        self.settle().await.map_err(read_error)?;
+        let there = self.store.engagement(engagement).await?;
+        if !there.iter().any(|one| one.owner == caller.organization) {
+            return Err(CreateError::EngagementNotFound);
+        }
+        let Some(invited) = &plan.invited else { return Ok(None) };
+        let own_open = there.iter().filter(|one| one.owner == caller.organization && is_open(one));
+        let model =
+            own_open.max_by_key(|one| (one.columns.created, one.id)).ok_or(CreateError::EngagementClosed)?;
+        if there.iter().any(|one| one.owner == invited.id && is_open(one)) {
+            return Err(CreateError::AlreadyInvited);
+        }
+        Ok(Some(model.clone()))
+    }
+}
+
+/// What was true when the engagement was read must still be true when the referral is written.
+fn guards(caller: &Caller, joined: Option<EngagementId>, plan: &Plan) -> Vec<Guard> {
+    match (joined, &plan.invited) {
+        (Some(engagement), Some(invited)) => vec![
+            Guard::SomeOpenReferral { engagement, owner: caller.organization.clone() },
+            Guard::NoOpenReferral { engagement, owner: invited.id.clone() },
+        ],
+        _ => Vec::new(),
+    }
+}
+
+fn created(caller: &Caller, referral: &Referral) -> Entry {
+    Entry {
+        action: Action::Created,
+        at: referral.created_date_time,
+        actor: Some(caller.actor()),
+        changes: "{}".into(),
+    }
+}
+
+fn show(plan: &Plan, stored: &StoredReferral) -> Result<Shown, CreateError> {
+    match plan.invited {
+        None => Ok(whole(stored)),
+        Some(_) => redacted(stored, View::Inviting).map_err(read_error),
+    }
+}
+
+fn create_error(error: referral::EditError) -> CreateError {
+    match error {
+        referral::EditError::Refused(Refusal::Invalid(invalid)) => invalid.into(),
+        referral::EditError::Refused(other) => CreateError::Damaged(damaged(&other.to_string())),
+        referral::EditError::Damaged(error) => error.into(),
+    }
+}
+
+fn read_error(error: ReadError) -> CreateError {
+    match error {
+        ReadError::Store(error) => error.into(),
+        ReadError::Damaged(_, error) => error.into(),
+        other => CreateError::Damaged(damaged(&other.to_string())),
+    }
+}
+
+fn damaged(message: &str) -> Damaged {
+    Damaged::from(<serde_json::Error as serde::de::Error>::custom(message))
+}

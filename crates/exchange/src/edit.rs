@@ -1,0 +1,181 @@
+//! Changing a referral: PUT and PATCH, one decision. Source: spec 4.4, 4.5, 9, 10, T18.
+
+use std::sync::Arc;
+
+use referral::{EditRequest, Precondition, ReferralId, ReferralStatus, ReferralSubstatus, View};
+use store::{Action, Change, Entry, Outcome, RememberedAnswer, StoredReferral, Write};
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::caller::Caller;
+use crate::error::{EditError, ReadError};
+use crate::once::{Begin, Once, Remember, Written};
+use crate::sight::{redacted, whole};
+use crate::{Exchange, Shown, to_store};
+
+/// A write without a tag is decided again at most so often (spec 4.4), then answers 503.
+const ROUNDS: usize = 64;
+
+/// Writers of one referral that were overtaken take turns, so that each round has a winner among those who wait.
+#[derive(Debug)]
+pub(crate) struct Turns([Mutex<()>; 64]);
+
+impl Default for Turns {
+    fn default() -> Turns {
+        Turns(std::array::from_fn(|_| Mutex::new(())))
+    }
+}
+
+impl Turns {
+    async fn take(&self, id: ReferralId) -> MutexGuard<'_, ()> {
+        self.0[usize::from(id.as_bytes()[15]) % self.0.len()].lock().await
+    }
+}
+
+/// As whom the caller writes.
+enum Writer {
+    Owner,
+    /// The organization that sent a connected referral, which may only withdraw it (T18).
+    Sender,
+}
+
+/// How one attempt ended.
+enum Attempt {
+    Saved(Shown),
+    Replayed(RememberedAnswer),
+    Overtaken,
+}
+
+impl Exchange {
+    /// Changes a referral. `expected` is `If-Match`; `remember` makes the answer to keep for a repeat.
+    ///
+    /// # Errors
+    /// [`EditError`], in the order of spec 4.5.
+    pub async fn edit(
+        &self,
+        caller: &Caller,
+        id: ReferralId,
+        expected: Option<&Precondition>,
+        request: &EditRequest,
+        once: Option<&Once>,
+        remember: Remember<'_, Shown, EditError>,
+    ) -> Result<Written<Shown>, EditError> {
+        let _turn = match self.begin(once).await? {
+            Begin::Run(turn) => turn,
+            Begin::Replay(answer) => return Ok(Written::Before(answer)),
+            Begin::Reused => return Err(EditError::RequestIdReused),
+            Begin::InProgress => return Err(EditError::RequestInProgress),
+        };
+        let mut queue = None;
+        for _ in 0..ROUNDS {
+            match self.attempt(caller, id, expected, request, once, remember).await {
+                Ok(Attempt::Saved(shown)) => return Ok(Written::Now(shown)),
+                Ok(Attempt::Replayed(answer)) => return Ok(Written::Before(answer)),
+                Ok(Attempt::Overtaken) if queue.is_none() => queue = Some(self.turns.take(id).await),
+                Ok(Attempt::Overtaken) => {}
+                Err(error) => return self.failed(once, error, remember).await,
+            }
+        }
+        Err(EditError::Contended)
+    }
+
+    async fn failed(
+        &self,
+        once: Option<&Once>,
+        error: EditError,
+        remember: Remember<'_, Shown, EditError>,
+    ) -> Result<Written<Shown>, EditError> {
+        if let Some(once) = once
+            && let Some(answer) = self.remember(once, remember(Err(&error))).await?
+        {
+            return Ok(Written::Before(answer));
+        }
+        Err(error)
+    }
+
+    async fn attempt(
+        &self,
+        caller: &Caller,
+        id: ReferralId,
+        expected: Option<&Precondition>,
+        request: &EditRequest,
+        once: Option<&Once>,
+        remember: Remember<'_, Shown, EditError>,
+    ) -> Result<Attempt, EditError> {
+        let stored = self.known(caller, id).await?;
+        let writer = self.writer(caller, &stored, request).await?;
+        if expected.is_some_and(|expected| !expected.holds_for(&stored.etag)) {
+            return Err(EditError::Stale);
+        }
+        let now = self.now();
+        let dialect = &self.policy.dialect;
+        let edit = match request.decide(&stored.document, stored.version, now, dialect) {
+            Ok(edit) => edit,
+            Err(referral::EditError::Refused(refusal)) => return Err(refusal.into()),
+            Err(referral::EditError::Damaged(error)) => return Err(ReadError::Damaged(id, error).into()),
+        };
+        let Some(edit) = edit else {
+            let shown = show(&writer, &stored)?;
+            if let Some(once) = once
+                && let Some(answer) = self.remember(once, remember(Ok(&shown))).await?
+            {
+                return Ok(Attempt::Replayed(answer));
+            }
+            return Ok(Attempt::Saved(shown));
+        };
+        if let Writer::Sender = writer {
+            withdraws(&edit.referral)?;
+        }
+        let next = to_store(&edit.referral, stored.version + 1, stored.columns.sender.clone());
+        let shown = show(&writer, &next)?;
+        let entry = Entry {
+            action: Action::Updated,
+            at: next.columns.updated,
+            actor: Some(caller.actor()),
+            changes: edit.changes.to_string().into(),
+        };
+        let answer = once.and_then(|once| {
+            remember(Ok(&shown)).map(|(status, content)| once.replayable(status, content, now))
+        });
+        let write = Write { referral: next, decided_on: Some(stored.version), entry };
+        Ok(match self.store.commit(Change { write: Some(write), guards: Vec::new(), answer }).await? {
+            Outcome::Committed(_) => Attempt::Saved(shown),
+            Outcome::AlreadyAnswered(answer) => Attempt::Replayed(answer),
+            Outcome::Overtaken | Outcome::GuardFailed => Attempt::Overtaken,
+        })
+    }
+
+    /// As whom the caller may write, if at all: spec 3.3 and T18.
+    async fn writer(
+        &self,
+        caller: &Caller,
+        stored: &Arc<StoredReferral>,
+        request: &EditRequest,
+    ) -> Result<Writer, EditError> {
+        if stored.owner == caller.organization {
+            return if caller.reaches(stored) { Ok(Writer::Owner) } else { Err(ReadError::NotOnTeam.into()) };
+        }
+        let Some(_) = self.sight(caller, stored).await? else { return Err(ReadError::NotFound.into()) };
+        let withdrawal = matches!(request, EditRequest::Patch(_) | EditRequest::Merge(_))
+            && request.touches_only(&["status", "substatus", "statusReason"]);
+        let sent = stored.columns.sender.as_ref() == Some(&caller.organization);
+        if sent && withdrawal && stored.columns.status == ReferralStatus::New {
+            return Ok(Writer::Sender);
+        }
+        Err(EditError::NotOwner)
+    }
+}
+
+/// A withdrawal ends in Closed/Declined, nowhere else.
+fn withdraws(next: &referral::Referral) -> Result<(), EditError> {
+    match (next.status, next.substatus) {
+        (ReferralStatus::Closed, ReferralSubstatus::Declined) => Ok(()),
+        _ => Err(EditError::NotOwner),
+    }
+}
+
+fn show(writer: &Writer, stored: &StoredReferral) -> Result<Shown, ReadError> {
+    match writer {
+        Writer::Owner => Ok(whole(stored)),
+        Writer::Sender => redacted(stored, View::Inviting),
+    }
+}

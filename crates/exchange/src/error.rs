@@ -1,0 +1,88 @@
+//! What can go wrong in a use case. `server` gives each its HTTP face.
+
+use referral::{Damaged, Invalid, ReferralId, Refusal};
+use store::StoreError;
+
+/// Why a referral cannot be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// No such referral, or none the caller may know of: 404.
+    #[error("no referral with this identifier is visible to the caller")]
+    NotFound,
+    /// Of the caller's organization, but the Referral User is not on its team: 403.
+    #[error("the caller is not on the team of the referral")]
+    NotOnTeam,
+    /// The store failed: 500, or 503.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A stored document cannot be read: 500.
+    #[error("referral {0}: {1}")]
+    Damaged(ReferralId, Damaged),
+}
+
+/// Why a referral was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum EditError {
+    /// It cannot even be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Another organization's referral: 403 `notOwner`.
+    #[error("only its owner may change a referral")]
+    NotOwner,
+    /// `If-Match` names another version: 412.
+    #[error("the referral has changed since it was read")]
+    Stale,
+    /// 400 or 409: it does not fit what is stored.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// 409: the request id stands for another request.
+    #[error("the request identifier was already used with a different body")]
+    RequestIdReused,
+    /// 409 with `Retry-After`: the first call with this request id still runs.
+    #[error("the first request with this identifier is still running")]
+    RequestInProgress,
+    /// 503: it changed again and again while this write was decided.
+    #[error("the referral is changing too fast; try again")]
+    Contended,
+}
+
+impl From<StoreError> for EditError {
+    fn from(error: StoreError) -> EditError {
+        EditError::Read(error.into())
+    }
+}
+
+/// Why no referral was created.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// The body does not fit: 400.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// 404: there is no such engagement with a referral of the caller's organization.
+    #[error("no engagement with this identifier holds a referral of the caller's organization")]
+    EngagementNotFound,
+    /// 403: a Referral User creates only with itself on the team.
+    #[error("a Referral User must be on the team of a referral it creates")]
+    NotOnTeam,
+    /// 409: the caller has no open referral in the engagement.
+    #[error("the caller has no open referral in this engagement")]
+    EngagementClosed,
+    /// 409: the invited organization has an open referral there already.
+    #[error("the invited organization already has an open referral in this engagement")]
+    AlreadyInvited,
+    /// 409: the request id stands for another request.
+    #[error("the request identifier was already used with a different body")]
+    RequestIdReused,
+    /// 409 with `Retry-After`: the first call with this request id still runs.
+    #[error("the first request with this identifier is still running")]
+    RequestInProgress,
+    /// 503: the engagement changed again and again meanwhile.
+    #[error("the engagement is changing too fast; try again")]
+    Contended,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A stored document cannot be read.
+    #[error("a stored document cannot be read: {0}")]
+    Damaged(#[from] Damaged),
+}

@@ -1,0 +1,108 @@
+//! Unanswered referrals expire by the injected clock. Source: spec 7.2, T9, T13, T17.
+//!
+//! Reads never show a referral New after its time: whoever comes first, reader or background job, closes it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use referral::{Referral, ReferralId, Timestamp};
+use store::{Action, Change, Entry, Outcome, Store, StoreError, StoredReferral, Write};
+
+use crate::error::ReadError;
+use crate::{Exchange, to_store};
+
+/// How many are closed in one go.
+const BATCH: usize = 256;
+
+/// The soonest expiry the store knows of, so that a read costs nothing while nothing is due. It may be too early,
+/// never too late.
+#[derive(Debug)]
+pub(crate) struct Soonest(AtomicI64);
+
+impl Soonest {
+    pub(crate) async fn load(store: &dyn Store) -> Result<Soonest, StoreError> {
+        Ok(Soonest(AtomicI64::new(ticks(store.next_expiry().await?))))
+    }
+
+    /// A referral with this expiry is about to be stored.
+    pub(crate) fn announce(&self, expires: Option<Timestamp>) {
+        if let Some(expires) = expires {
+            self.0.fetch_min(expires.ticks(), Ordering::SeqCst);
+        }
+    }
+
+    fn is_due(&self, now: Timestamp) -> bool {
+        self.0.load(Ordering::SeqCst) <= now.ticks()
+    }
+}
+
+fn ticks(expires: Option<Timestamp>) -> i64 {
+    expires.map_or(i64::MAX, Timestamp::ticks)
+}
+
+impl Exchange {
+    /// Closes every referral whose time is up. Called before lists, and by the background job.
+    ///
+    /// # Errors
+    /// What the store reports; a damaged document.
+    pub async fn settle(&self) -> Result<u64, ReadError> {
+        let now = self.now();
+        let mut closed = 0;
+        while self.expiry.is_due(now) {
+            let seen = self.expiry.0.load(Ordering::SeqCst);
+            let due = self.store.due(now, BATCH).await?;
+            for referral in &due {
+                self.expire(referral).await?;
+            }
+            closed += due.len() as u64;
+            let next = ticks(self.store.next_expiry().await?);
+            // Whoever announced an earlier one meanwhile has lowered it, and the exchange fails: look again.
+            let _ = self.expiry.0.compare_exchange(seen, next, Ordering::SeqCst, Ordering::SeqCst);
+        }
+        Ok(closed)
+    }
+
+    /// Closes one referral that is due. Somebody else may have been faster: that is as good.
+    pub(crate) async fn expire(&self, referral: &StoredReferral) -> Result<(), ReadError> {
+        let edit = match Referral::expire(&referral.document, referral.version) {
+            Ok(Some(edit)) => edit,
+            Ok(None) => return Ok(()),
+            Err(referral::EditError::Damaged(error)) => return Err(ReadError::Damaged(referral.id, error)),
+            Err(referral::EditError::Refused(refusal)) => {
+                return Err(
+                    StoreError::Engine(format!("referral {} cannot expire: {refusal}", referral.id)).into()
+                );
+            }
+        };
+        let entry = Entry {
+            action: Action::Expired,
+            at: edit.referral.updated_date_time,
+            actor: None,
+            changes: edit.changes.to_string().into(),
+        };
+        let write = Write {
+            referral: to_store(&edit.referral, referral.version + 1, referral.columns.sender.clone()),
+            decided_on: Some(referral.version),
+            entry,
+        };
+        match self.store.commit(Change { write: Some(write), guards: Vec::new(), answer: None }).await? {
+            Outcome::Committed(_) => {
+                tracing::debug!(referral.id = %referral.id, "Referral {} expired unanswered", referral.id);
+            }
+            other => {
+                tracing::debug!(referral.id = %referral.id, ?other, "Referral {} changed before it expired", referral.id)
+            }
+        }
+        Ok(())
+    }
+
+    /// A referral as it stands now, whoever owns it: due ones are closed first.
+    pub(crate) async fn current(&self, id: ReferralId) -> Result<Option<Arc<StoredReferral>>, ReadError> {
+        loop {
+            match self.store.find_referral(id).await? {
+                Some(referral) if referral.is_due(self.now()) => self.expire(&referral).await?,
+                found => return Ok(found),
+            }
+        }
+    }
+}
