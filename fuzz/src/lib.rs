@@ -1,0 +1,91 @@
+//! What the targets share: a stored referral to work on, every dialect, and what must hold of any result.
+
+use std::sync::LazyLock;
+
+use referral::{
+    CreateRequest, Dialect, Edit, EditError, EditRequest, EngagementId, Minted, OrganizationId, Party,
+    Profile, Referral, ReferralId, Standing, Timestamp,
+};
+use uuid::Uuid;
+
+/// 2026-01-01T00:00:00Z
+const NOW: i64 = 1_767_225_600;
+
+const BODY: &str = r#"{
+  "name": "Deal", "type": "Shared", "customerProfile": {"name": "Customer", "ids": [{"profileType": "Duns", "id": "1"}]},
+  "consent": {"consentToToShareInfoWithOthers": true, "consentToContact": true},
+  "details": {"notes": "n", "dealValue": 10000, "currency": "USD", "closingDateTime": "2026-02-01T00:00:00Z"},
+  "team": [{"firstName": "Ann", "email": "ann@contoso.example"}]
+}"#;
+
+/// The id of the stored referral.
+pub fn id() -> ReferralId {
+    ReferralId::from_uuid(Uuid::from_u128(1))
+}
+
+/// The time of the requests.
+pub fn now() -> Timestamp {
+    Timestamp::from_unix_seconds(NOW)
+}
+
+/// Both temperaments under both profiles, with the switches that read more.
+pub fn dialects() -> Vec<Dialect> {
+    let mut dialects = Vec::new();
+    for profile in [Profile::Wire, Profile::Program] {
+        for extended in [false, true] {
+            dialects.push(Dialect {
+                reject_unknown: !extended,
+                ignore_links: extended,
+                all_patch_operations: extended,
+                profile,
+            });
+        }
+    }
+    dialects
+}
+
+/// Who creates (0) and who is invited (1).
+pub fn party(number: u128) -> Party {
+    let id: OrganizationId =
+        Uuid::from_u128(100 + number).to_string().parse().expect("a GUID names an organization");
+    Party { id, name: format!("Organization {number}"), partner_id: Some("1234567".to_owned()) }
+}
+
+/// What identifies the new referral.
+pub fn minted() -> Minted {
+    Minted { id: id(), engagement_id: EngagementId::from_uuid(Uuid::from_u128(2)), now: now() }
+}
+
+/// An own deal, Active/Accepted, as the store keeps it.
+pub static STORED: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let body = serde_json::from_str(BODY).expect("the constant is JSON");
+    let dialect = Dialect::default();
+    let request = CreateRequest::parse(&body, &dialect).expect("the constant is a complete body");
+    let referral = request.own_deal(minted(), &party(0), &dialect).expect("the constant keeps every rule");
+    referral.to_document()
+});
+
+/// Decides on the stored referral and looks at the result.
+pub fn decide(request: &EditRequest, dialect: &Dialect) {
+    match request.decide(&STORED, 1, now(), dialect) {
+        Ok(Some(Edit { referral, changes })) => {
+            assert!(
+                changes.as_object().is_some_and(|changes| !changes.is_empty()),
+                "a change without a change"
+            );
+            assert_eq!(referral.id, id(), "the id changed");
+            must_hold(&referral);
+        }
+        Ok(None) | Err(EditError::Refused(_)) => {}
+        Err(EditError::Damaged(error)) => panic!("the stored referral reads as damaged: {error}"),
+    }
+}
+
+/// What holds of every referral: a legal standing, and bytes that read back to the same.
+pub fn must_hold(referral: &Referral) {
+    Standing::pair(referral.status, referral.substatus).expect("a stored standing is legal");
+    let document = referral.to_document();
+    let read = Referral::from_document(&document).expect("a stored document can be read");
+    assert_eq!(&read, referral);
+    assert_eq!(read.to_document(), document);
+}
