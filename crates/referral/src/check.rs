@@ -24,6 +24,8 @@ pub enum Occasion {
     Patch,
     /// A merge patch: as a PATCH value, but objects are laid over the stored ones.
     Merge,
+    /// A value sent for a member of the server: brought into normal form as far as it can be, nothing dropped.
+    Compare,
 }
 
 /// How strictly names are taken.
@@ -93,7 +95,10 @@ impl Check {
             }
             // Compared with the stored value later; what cannot be read is just another value.
             Access::Server => {
-                return Ok(Some(self.value(&property.kind, value, place).unwrap_or_else(|_| value.clone())));
+                let compare = Check { occasion: Occasion::Compare, ..*self };
+                return Ok(Some(
+                    compare.value(&property.kind, value, place).unwrap_or_else(|_| value.clone()),
+                ));
             }
             _ => {}
         }
@@ -141,14 +146,15 @@ impl Check {
         let normal = match (kind, value) {
             (Kind::Object(of), value) => return self.whole_object(of, value, place),
             (Kind::List(of), Value::Array(items)) => return self.list(of, items, place),
-            (Kind::ProfileIds(of), value) => return self.profile_ids(of, value, place),
+            (Kind::ProfileIds(of), Value::Array(items)) => return self.list(of, items, place),
+            (Kind::ProfileIds(of), Value::Object(members)) => return self.profile_ids(of, members, place),
             (Kind::Texts, Value::Array(items)) => {
                 let texts = items.iter().enumerate();
                 let texts = texts
                     .map(|(at, item)| place.within(at, |place| self.value(&Kind::Text(1024), item, place)));
                 return texts.collect::<Result<Vec<_>, _>>().map(Value::Array);
             }
-            (Kind::Unknown, Value::Array(_)) => Some(Value::Array(Vec::new())),
+            (Kind::Unknown, Value::Array(_)) => Some(value.clone()),
             (Kind::Boolean | Kind::Flag, Value::Bool(_)) => Some(value.clone()),
             (Kind::Amount, Value::Number(number)) => amount(number.as_str()),
             (Kind::Amount, Value::String(text)) => amount(text),
@@ -177,7 +183,10 @@ impl Check {
         value: &Value,
         place: &mut Place,
     ) -> Result<Value, Invalid> {
-        let occasion = if self.occasion == Occasion::Create { Occasion::Create } else { Occasion::Replace };
+        let occasion = match self.occasion {
+            Occasion::Patch | Occasion::Merge => Occasion::Replace,
+            other => other,
+        };
         let normal = Check { occasion, ..*self }.object(of, value, place)?;
         require(of, &normal, place)?;
         Ok(normal)
@@ -199,17 +208,16 @@ impl Check {
         items.collect::<Result<Vec<_>, _>>().map(Value::Array)
     }
 
-    /// A list of pairs; `{}` is an empty list and `{ "Duns": "…" }` a list of one (spec 5.3).
-    fn profile_ids(&self, of: &ObjectType, value: &Value, place: &mut Place) -> Result<Value, Invalid> {
-        match value {
-            Value::Array(items) => self.list(of, items, place),
-            Value::Object(members) => {
-                let filled = members.iter().filter(|(_, id)| !id.is_null());
-                let pairs = filled.map(|(name, id)| serde_json::json!({ "profileType": name, "id": id }));
-                self.list(of, &pairs.collect::<Vec<_>>(), place)
-            }
-            other => Err(self.wrong(&Kind::ProfileIds(of_static(of)).expected(), other, place)),
-        }
+    /// A list of pairs in its other form: `{}` is an empty list and `{ "Duns": "…" }` a list of one (spec 5.3).
+    fn profile_ids(
+        &self,
+        of: &ObjectType,
+        members: &Map<String, Value>,
+        place: &mut Place,
+    ) -> Result<Value, Invalid> {
+        let filled = members.iter().filter(|(_, id)| !id.is_null());
+        let pairs = filled.map(|(name, id)| serde_json::json!({ "profileType": name, "id": id }));
+        self.list(of, &pairs.collect::<Vec<_>>(), place)
     }
 }
 
@@ -221,11 +229,6 @@ fn cleared(kind: &Kind) -> Value {
         }
         _ => Value::Null,
     }
-}
-
-/// `ProfileIds` prints its element's name; every table is a constant, so this one is too.
-fn of_static(_: &ObjectType) -> &'static ObjectType {
-    &crate::model::CustomerProfileId::TYPE
 }
 
 /// Asks for the members that a new object must have.

@@ -119,12 +119,14 @@ impl CreateRequest {
     /// # Errors
     /// `invalidValue` without the consent to share the customer's information (spec 8.3).
     pub fn check_sending(&self) -> Result<(), Invalid> {
-        let consent = self.sent.get("consent").and_then(|consent| consent.get("consentToToShareInfoWithOthers"));
+        let consent =
+            self.sent.get("consent").and_then(|consent| consent.get("consentToToShareInfoWithOthers"));
         if consent.and_then(Value::as_bool) == Some(true) {
             return Ok(());
         }
         let target = "consent/consentToToShareInfoWithOthers";
-        let message = "A referral can be sent to another organization only with the consent to share its information.";
+        let message =
+            "A referral can be sent to another organization only with the consent to share its information.";
         Err(Invalid::value(target, message, "false"))
     }
 

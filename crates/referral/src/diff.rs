@@ -15,8 +15,7 @@ pub(crate) struct Changed<'a> {
     after: &'a Value,
 }
 
-/// Every changed member, in wire order. Lists count as one member. The version's own marks, `eTag` and
-/// `updatedDateTime`, are left out: they belong to every change.
+/// Every changed member, in wire order. Lists count as one member.
 pub(crate) fn changed<'a>(of: &ObjectType, before: &'a Value, after: &'a Value) -> Vec<Changed<'a>> {
     let mut found = Vec::new();
     collect(of, before, after, "", &mut found);
@@ -29,7 +28,7 @@ fn collect<'a>(of: &ObjectType, before: &'a Value, after: &'a Value, at: &str, f
             before.get(property.name).unwrap_or(&Value::Null),
             after.get(property.name).unwrap_or(&Value::Null),
         );
-        if was == is || matches!(property.name, "eTag" | "updatedDateTime") && at.is_empty() {
+        if was == is {
             continue;
         }
         let path = if at.is_empty() { property.name.to_owned() } else { format!("{at}/{}", property.name) };
@@ -77,7 +76,8 @@ pub(crate) fn keep_protected(of: &ObjectType, current: &Value, next: &mut Value)
     }
 }
 
-/// List elements have no identity but their e-mail: the same person keeps what the server knows of them.
+/// List elements have no identity but their e-mail: the same person keeps what the server knows of them, and of
+/// anybody else it knows nothing.
 fn keep_in_list(of: &ObjectType, current: &Value, next: Option<&mut Value>) {
     let (Some(stored), Some(next)) = (current.as_array(), next.and_then(Value::as_array_mut)) else { return };
     if of.name != crate::model::Member::TYPE.name {
@@ -89,8 +89,13 @@ fn keep_in_list(of: &ObjectType, current: &Value, next: Option<&mut Value>) {
                 (old.get("email").and_then(Value::as_str), member.get("email").and_then(Value::as_str));
             matches!(emails, (Some(one), Some(other)) if one.eq_ignore_ascii_case(other))
         };
-        if let Some(old) = stored.iter().find(same) {
-            keep_protected(of, old, member);
+        let known = stored.iter().find(same).cloned();
+        let Value::Object(member) = member else { continue };
+        for property in of.properties.iter().filter(|property| property.access == Access::Server) {
+            match known.as_ref().and_then(|old| old.get(property.name)) {
+                Some(value) => member.insert(property.name.to_owned(), value.clone()),
+                None => member.shift_remove(property.name),
+            };
         }
     }
 }

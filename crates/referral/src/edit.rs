@@ -3,6 +3,7 @@
 //! `(stored document, request, version, now) → Edit | unchanged | Refusal`. The order of the checks is that of
 //! spec 4.5, from "what only the stored referral shows" on.
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::check::{Check, Occasion, Place};
@@ -91,15 +92,9 @@ impl EditRequest {
     /// # Errors
     /// No object; a `links` member (U4); another `id` than the path's (U6); any value that breaks its row.
     pub fn put(body: &Value, id: ReferralId, dialect: &Dialect) -> Result<EditRequest, Invalid> {
-        let named =
-            |wanted: &str| body.as_object()?.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
-        if named("links").is_some() && !dialect.ignore_links {
-            let message = "The links object must not be sent in an update.";
-            return Err(Invalid::new(Rule::ReadOnlyProperty, "links", message, "links"));
-        }
-        if let Some((_, sent)) = named("id")
-            && sent.as_str().and_then(|text| text.parse().ok()) != Some(id)
-        {
+        refuse_links(body, dialect)?;
+        let other = |sent: &Value| sent.as_str().and_then(|text| text.parse().ok()) != Some(id);
+        if members_named(body, "id").any(other) {
             let message = "The id in the body differs from the one in the path.";
             return Err(Invalid::new(Rule::ReadOnlyProperty, "id", message, "id"));
         }
@@ -110,10 +105,15 @@ impl EditRequest {
     /// Reads a merge patch: an object, by RFC 7396, with null as in U8.
     ///
     /// # Errors
-    /// No object, or any value that breaks its row.
+    /// No object; a `links` member as in PUT; any value that breaks its row.
     pub fn merge(body: &Value, dialect: &Dialect) -> Result<EditRequest, Invalid> {
+        refuse_links(body, dialect)?;
         let check = Check { occasion: Occasion::Merge, reject_unknown: dialect.reject_unknown };
-        check.object(&Referral::TYPE, body, &mut Place::default()).map(EditRequest::Merge)
+        let mut sent = check.object(&Referral::TYPE, body, &mut Place::default())?;
+        if let Value::Object(members) = &mut sent {
+            members.shift_remove("links");
+        }
+        Ok(EditRequest::Merge(sent))
     }
 
     /// Whether the request touches no members but these: T18 asks for it.
@@ -164,8 +164,8 @@ impl EditRequest {
         now: Timestamp,
         dialect: &Dialect,
     ) -> Result<Option<Edit>, EditError> {
-        let stored = Referral::from_document(document)?;
         let before: Value = serde_json::from_slice(document)?;
+        let stored = Referral::deserialize(&before)?;
         let applied = self.applied(&before)?;
         if let Some(path) = diff::protected_change(&Referral::TYPE, &before, &applied) {
             return Err(Invalid::read_only(self.target_of(&path), &path).into());
@@ -185,8 +185,9 @@ impl EditRequest {
             })?;
         }
         let standing = self.standing(&stored, &applied)?;
-        next.stand(standing, stored.standing(), now);
-        finish(stored, before, next, version, now)
+        let at = now.max(stored.updated_date_time.next());
+        next.stand(standing, stored.standing(), at);
+        finish(&stored, &before, next, version, at)
     }
 
     fn standing(&self, stored: &Referral, applied: &Value) -> Result<Standing, EditError> {
@@ -207,27 +208,41 @@ impl EditRequest {
     }
 }
 
-/// The typed form of a document that a request was applied to. Operations of the extended set may have moved
-/// anything anywhere, so a misfit is the caller's.
+fn members_named<'a>(body: &'a Value, wanted: &'a str) -> impl Iterator<Item = &'a Value> {
+    let members = body.as_object().into_iter().flatten();
+    members.filter(move |(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value)
+}
+
+/// U4, unless the switch says to pass them over.
+fn refuse_links(body: &Value, dialect: &Dialect) -> Result<(), Invalid> {
+    if dialect.ignore_links || members_named(body, "links").next().is_none() {
+        return Ok(());
+    }
+    let message = "The links object must not be sent in an update.";
+    Err(Invalid::new(Rule::ReadOnlyProperty, "links", message, "links"))
+}
+
+/// The typed form of a document that a request was applied to. Operations of the extended set may have removed
+/// what every referral has, so a misfit is the caller's.
 fn read_applied(applied: &Value) -> Result<Referral, Invalid> {
-    serde_json::from_value(applied.clone()).map_err(|error| {
+    Referral::deserialize(applied).map_err(|error| {
         Invalid::new(Rule::InvalidPatch, "body", "The result would be no referral.", error.to_string())
     })
 }
 
 /// Compares, refuses what a closed referral does not allow (T6), and stamps the new version (T15, T19).
 fn finish(
-    stored: Referral,
-    before: Value,
+    stored: &Referral,
+    before: &Value,
     mut next: Referral,
     version: u64,
-    now: Timestamp,
+    at: Timestamp,
 ) -> Result<Option<Edit>, EditError> {
-    let after = serde_json::to_value(&next)?;
-    let changes = diff::changed(&Referral::TYPE, &before, &after);
-    if changes.is_empty() {
+    if next == *stored {
         return Ok(None);
     }
+    let after = serde_json::to_value(&next)?;
+    let changes = diff::changed(&Referral::TYPE, before, &after);
     let frozen = |change: &Changed<'_>| change.property.access != Access::FreeWhenClosed;
     if let Standing::Closed(was) = stored.standing()
         && changes.iter().any(frozen)
@@ -235,8 +250,8 @@ fn finish(
         return Err(Refusal::Terminal(was).into());
     }
     let changes = diff::as_json(&changes);
-    next.updated_date_time = now.max(stored.updated_date_time.next());
-    next.etag = ETag::of_version(version + 1, next.updated_date_time);
+    next.updated_date_time = at;
+    next.etag = ETag::of_version(version + 1, at);
     Ok(Some(Edit { referral: next, changes }))
 }
 
@@ -267,16 +282,17 @@ impl Referral {
     /// # Errors
     /// [`Damaged`] when the stored bytes cannot be read. `None` when it no longer stands New.
     pub fn expire(document: &[u8], version: u64) -> Result<Option<Edit>, EditError> {
-        let stored = Referral::from_document(document)?;
-        let (before, Some(expires)) = (stored.standing(), stored.expiration_date_time) else {
+        let before: Value = serde_json::from_slice(document)?;
+        let stored = Referral::deserialize(&before)?;
+        let (was, Some(expires)) = (stored.standing(), stored.expiration_date_time) else {
             return Ok(None);
         };
-        if !before.is_new() {
+        if !was.is_new() {
             return Ok(None);
         }
         let at = expires.max(stored.updated_date_time.next());
         let mut next = stored.clone();
-        next.stand(Standing::Closed(ClosedSubstatus::Expired), before, at);
-        finish(stored, serde_json::from_slice(document)?, next, version, at)
+        next.stand(Standing::Closed(ClosedSubstatus::Expired), was, at);
+        finish(&stored, &before, next, version, at)
     }
 }

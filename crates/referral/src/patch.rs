@@ -9,7 +9,7 @@ use json_patch::{
 };
 use serde_json::Value;
 
-use crate::check::{Check, Occasion, Place, brief, nearest_name};
+use crate::check::{Check, Occasion, Place, brief, nearest_name, require};
 use crate::edit::Dialect;
 use crate::invalid::{Invalid, Rule};
 use crate::model::Referral;
@@ -33,6 +33,10 @@ struct Operation {
     sent: String,
     /// The member's path in the contract's spelling, without the leading slash.
     member: String,
+    /// Where a move or copy takes its value from, likewise.
+    from: Option<String>,
+    /// The member is the server's and lies in a list of the caller's, where comparing lists would not find it.
+    servers_in_list: bool,
     step: PatchOperation,
 }
 
@@ -40,11 +44,22 @@ struct Operation {
 struct Resolved {
     member: String,
     end: End,
+    /// Leads through an element of a list.
+    in_list: bool,
 }
 
 enum End {
     Member(&'static Property),
     Element(Kind),
+}
+
+impl End {
+    fn kind(&self) -> &Kind {
+        match self {
+            End::Member(property) => &property.kind,
+            End::Element(kind) => kind,
+        }
+    }
 }
 
 impl PatchRequest {
@@ -75,6 +90,7 @@ impl PatchRequest {
 
     /// Applies all operations or none (P6).
     pub(crate) fn apply(&self, document: &mut Value) -> Result<(), Invalid> {
+        self.operations.iter().try_for_each(|operation| operation.keep_servers_in_list(document))?;
         let steps: Vec<_> = self.operations.iter().map(|operation| operation.step.clone()).collect();
         json_patch::patch(document, &steps).map_err(|error| {
             let target =
@@ -83,7 +99,16 @@ impl PatchRequest {
         })?;
         if self.recheck {
             let check = Check { occasion: Occasion::Patch, reject_unknown: self.reject_unknown };
-            *document = check.object(&Referral::TYPE, document, &mut Place::default())?;
+            let mut place = Place::default();
+            let checked = check.object(&Referral::TYPE, document, &mut place);
+            let checked =
+                checked.and_then(|normal| require(&Referral::TYPE, &normal, &mut place).map(|()| normal));
+            *document = checked.map_err(|mut invalid| {
+                if let Some(sent) = self.operation_at(&invalid.target) {
+                    invalid.target = brief(sent);
+                }
+                invalid
+            })?;
         }
         Ok(())
     }
@@ -93,16 +118,31 @@ impl PatchRequest {
     }
 
     pub(crate) fn touches_only(&self, members: &[&str]) -> bool {
-        self.operations.iter().all(|operation| members.contains(&operation.member.as_str()))
+        let named = |member: &String| members.contains(&member.as_str());
+        self.operations.iter().all(|operation| named(&operation.member) && operation.from.iter().all(named))
     }
 
     /// The path, as sent, of the first operation that reaches the member.
     pub(crate) fn operation_at(&self, member: &str) -> Option<&str> {
         let reaches = |operation: &&Operation| {
-            let (one, other) = (operation.member.as_str(), member);
-            one == other || is_within(one, other) || is_within(other, one)
+            let mut ends = operation.from.iter().chain([&operation.member]);
+            ends.any(|end| end == member || is_within(end, member) || is_within(member, end))
         };
         self.operations.iter().find(reaches).map(|operation| operation.sent.as_str())
+    }
+}
+
+impl Operation {
+    /// Refuses another value for a member of the server that lies in a list of the caller's.
+    fn keep_servers_in_list(&self, document: &Value) -> Result<(), Invalid> {
+        let (PatchOperation::Add(AddOperation { path, value }), true) = (&self.step, self.servers_in_list)
+        else {
+            return Ok(());
+        };
+        match document.pointer(path.as_str()).unwrap_or(&Value::Null) == value {
+            true => Ok(()),
+            false => Err(Invalid::read_only(brief(&self.sent), &self.member)),
+        }
     }
 }
 
@@ -147,6 +187,7 @@ fn operation(at: usize, step: &Value, dialect: &Dialect) -> Result<Operation, In
     }
     let resolved = resolve(sent, name == "add" || name == "move" || name == "copy")?;
     let path = pointer(&resolved.member, sent)?;
+    let mut taken_from = None;
     let step = match name {
         "add" | "replace" => {
             let Some(value) = step.get("value") else {
@@ -176,14 +217,36 @@ fn operation(at: usize, step: &Value, dialect: &Dialect) -> Result<Operation, In
             if name == "move" {
                 refuse_protected(&source, from)?;
             }
+            if !same_shape(source.end.kind(), resolved.end.kind()) {
+                let message = format!("The value at {} has another form than {}.", brief(from), brief(sent));
+                return Err(invalid_patch(sent, &message, from));
+            }
             let from = pointer(&source.member, from)?;
+            taken_from = Some(source.member);
             match name {
                 "move" => PatchOperation::Move(MoveOperation { from, path }),
                 _ => PatchOperation::Copy(CopyOperation { from, path }),
             }
         }
     };
-    Ok(Operation { sent: sent.to_owned(), member: resolved.member, step })
+    let servers_in_list = resolved.in_list
+        && matches!(&resolved.end, End::Member(property) if property.access == Access::Server);
+    Ok(Operation { sent: sent.to_owned(), member: resolved.member, from: taken_from, servers_in_list, step })
+}
+
+/// Whether a value of the one kind may stand where the other is asked for. No kind contains itself, so copying
+/// like to like makes a document longer by an element, never by a multiple.
+fn same_shape(one: &Kind, other: &Kind) -> bool {
+    use Kind::{List, Object, ProfileIds, Texts, Unknown};
+    match (one, other) {
+        (Object(one), Object(other)) | (List(one) | ProfileIds(one), List(other) | ProfileIds(other)) => {
+            one.name == other.name
+        }
+        (Texts | Unknown, Texts | Unknown) => true,
+        (Object(_) | List(_) | ProfileIds(_) | Texts | Unknown, _)
+        | (_, Object(_) | List(_) | ProfileIds(_) | Texts | Unknown) => false,
+        _ => true,
+    }
 }
 
 fn refuse_protected(resolved: &Resolved, sent: &str) -> Result<(), Invalid> {
@@ -239,6 +302,7 @@ fn resolve(sent: &str, may_append: bool) -> Result<Resolved, Invalid> {
     };
     let mut here = End::Element(Kind::Object(&Referral::TYPE));
     let mut member = String::new();
+    let mut in_list = false;
     let mut tokens = rest.split('/').peekable();
     while let Some(token) = tokens.next() {
         let Some(token) = unescape(token) else {
@@ -247,17 +311,14 @@ fn resolve(sent: &str, may_append: bool) -> Result<Resolved, Invalid> {
         if !member.is_empty() {
             member.push('/');
         }
-        let kind = match &here {
-            End::Member(property) => &property.kind,
-            End::Element(kind) => kind,
-        };
-        here = match kind {
+        here = match here.kind() {
             Kind::Object(of) => {
                 let Some(property) = of.find(&token) else { return unknown(&suggestion(of, &token)) };
                 member.push_str(property.name);
                 End::Member(property)
             }
             Kind::List(of) | Kind::ProfileIds(of) => {
+                in_list = true;
                 index(&token, may_append && tokens.peek().is_none(), sent, &mut member)?;
                 End::Element(Kind::Object(of))
             }
@@ -268,7 +329,7 @@ fn resolve(sent: &str, may_append: bool) -> Result<Resolved, Invalid> {
             _ => return unknown(""),
         };
     }
-    Ok(Resolved { member, end: here })
+    Ok(Resolved { member, end: here, in_list })
 }
 
 fn suggestion(of: &ObjectType, token: &str) -> String {
