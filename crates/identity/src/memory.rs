@@ -1,0 +1,137 @@
+//! Tokens that have been verified, remembered by hash until they expire: asked on every request.
+
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use quick_cache::UnitWeighter;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+
+type Hash = [u8; 32];
+
+/// What is known of verified tokens. Bounded by count; refusals are never remembered; the text of a token is not
+/// kept. `T` is the caller as the server knows it.
+pub struct TokenMemory<T> {
+    cache: Cache<Hash, Remembered<T>, UnitWeighter, FirstEight, DefaultLifecycle<Hash, Remembered<T>>>,
+}
+
+struct Remembered<T> {
+    value: Arc<T>,
+    expires: i64,
+}
+
+impl<T> Clone for Remembered<T> {
+    fn clone(&self) -> Self {
+        Self { value: Arc::clone(&self.value), expires: self.expires }
+    }
+}
+
+impl<T> TokenMemory<T> {
+    /// A memory for at most `capacity` tokens.
+    pub fn new(capacity: usize) -> Self {
+        let weight = u64::try_from(capacity).unwrap_or(u64::MAX);
+        Self { cache: Cache::with(capacity, weight, UnitWeighter, FirstEight, DefaultLifecycle::default()) }
+    }
+
+    /// Who this token stands for, if it was verified and has not expired at `now` (Unix seconds).
+    pub fn get(&self, token: &str, now: i64) -> Option<Arc<T>> {
+        let hash = hash(token);
+        let found = self.cache.get(&hash)?;
+        if now < found.expires {
+            return Some(found.value);
+        }
+        self.cache.remove(&hash);
+        None
+    }
+
+    /// Remembers a verified token until `expires` (its `exp`, Unix seconds).
+    pub fn insert(&self, token: &str, value: Arc<T>, expires: i64) {
+        self.cache.insert(hash(token), Remembered { value, expires });
+    }
+
+    /// Forgets all: roles or organizations were changed.
+    pub fn clear(&self) {
+        self.cache.clear();
+    }
+
+    /// How many tokens are remembered.
+    pub fn len(&self) -> usize {
+        self.cache.len()
+    }
+
+    /// Whether none is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.cache.is_empty()
+    }
+}
+
+impl<T> std::fmt::Debug for TokenMemory<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenMemory").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+fn hash(token: &str) -> Hash {
+    let mut hash = Hash::default();
+    hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
+    hash
+}
+
+/// SHA-256 needs no second hash: its first eight bytes serve.
+#[derive(Debug, Clone, Copy, Default)]
+struct FirstEight;
+
+impl BuildHasher for FirstEight {
+    type Hasher = FirstEightHasher;
+
+    fn build_hasher(&self) -> FirstEightHasher {
+        FirstEightHasher::default()
+    }
+}
+
+#[derive(Default)]
+struct FirstEightHasher(u64);
+
+impl Hasher for FirstEightHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    /// Called with the whole hash; the length prefix of an array comes through `write_usize` and is dropped.
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_ne_bytes(*first);
+        }
+    }
+
+    fn write_usize(&mut self, _length: usize) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_remembered_up_to_its_last_second() {
+        let memory = TokenMemory::new(10);
+        memory.insert("a.b.c", Arc::new(7), 100);
+        assert_eq!(memory.get("a.b.c", 99).as_deref(), Some(&7));
+        assert_eq!(memory.get("a.b.d", 99), None);
+        assert_eq!(memory.get("a.b.c", 100), None);
+        assert!(memory.is_empty(), "the expired token is forgotten");
+    }
+
+    #[test]
+    fn the_memory_never_holds_more_than_its_capacity() {
+        let memory = TokenMemory::new(50);
+        for n in 0..1000 {
+            memory.insert(&format!("token {n}"), Arc::new(n), 100);
+            assert!(memory.len() <= 50, "{} after {n}", memory.len());
+        }
+        let held =
+            (0..1000).filter(|n| memory.get(&format!("token {n}"), 0).is_some_and(|v| *v == *n)).count();
+        assert!((25..=50).contains(&held), "{held} of 50 places are used");
+        memory.clear();
+        assert_eq!(memory.len(), 0);
+    }
+}

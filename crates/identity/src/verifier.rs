@@ -1,0 +1,119 @@
+//! The verifier: from the text of a token to who is calling. Signature before claims.
+
+use std::sync::Arc;
+
+use crate::claims::{Claims, IdentityClaim, VerifiedToken};
+use crate::error::TokenError;
+use crate::jwk::Verdict;
+use crate::jws::Jws;
+use crate::keys::KeySource;
+
+/// Stands for the tenant in an issuer's name, as in Entra's multi-tenant metadata.
+const TENANT_PLACE: &str = "{tenantid}";
+
+/// An issuer whose tokens are accepted, and how they are read.
+#[derive(Debug, Clone)]
+pub struct IssuerSettings {
+    /// The exact `iss`, or a template in which `{tenantid}` stands for the token's `tid`.
+    pub issuer: String,
+    /// The issuer's keys.
+    pub keys: Arc<KeySource>,
+    /// The token must be for one of these.
+    pub audiences: Vec<String>,
+    /// Which claims identify a person.
+    pub identity_claims: Vec<IdentityClaim>,
+    /// Whether a token without `tid` is refused. A template always needs it.
+    pub requires_tenant: bool,
+}
+
+impl IssuerSettings {
+    /// Settings with the usual identity claims: `upn`, `unique_name`, `preferred_username`.
+    pub fn new(issuer: impl Into<String>, keys: Arc<KeySource>, audiences: Vec<String>) -> Self {
+        Self {
+            issuer: issuer.into(),
+            keys,
+            audiences,
+            identity_claims: vec![
+                IdentityClaim::Upn,
+                IdentityClaim::UniqueName,
+                IdentityClaim::PreferredUsername,
+            ],
+            requires_tenant: false,
+        }
+    }
+
+    /// Whether `iss` and `tid` are of this issuer.
+    fn issued(&self, iss: &str, tid: Option<&str>) -> bool {
+        fits(&self.issuer, iss, tid)
+    }
+}
+
+/// Whether `iss` is the name, with the tenant in its place.
+fn fits(name: &str, iss: &str, tid: Option<&str>) -> bool {
+    let Some((before, after)) = name.split_once(TENANT_PLACE) else { return name == iss };
+    let Some(tid) = tid.filter(|tid| is_plain(tid)) else { return false };
+    iss.strip_prefix(before).and_then(|rest| rest.strip_suffix(after)) == Some(tid)
+}
+
+/// A tenant is a GUID or a domain name; anything else could bend the issuer's URL.
+fn is_plain(tid: &str) -> bool {
+    !tid.is_empty() && tid.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
+}
+
+/// Verifies bearer tokens against the accepted issuers. Shared by all requests.
+#[derive(Debug)]
+pub struct TokenVerifier {
+    issuers: Vec<IssuerSettings>,
+    leeway: i64,
+}
+
+impl TokenVerifier {
+    /// A verifier that grants `leeway_seconds` on either side of a token's time (60 is usual, the sandbox wants 0).
+    pub fn new(issuers: Vec<IssuerSettings>, leeway_seconds: i64) -> Self {
+        Self { issuers, leeway: leeway_seconds }
+    }
+
+    /// The accepted issuers, in the order given.
+    pub fn issuers(&self) -> &[IssuerSettings] {
+        &self.issuers
+    }
+
+    /// Verifies a compact token at `now` (Unix seconds). Waits only when the issuer's keys must be fetched.
+    ///
+    /// # Errors
+    /// Every kind of [`TokenError`] but `Missing`. Claims are not judged, and not spoken of, before the signature
+    /// holds.
+    pub async fn verify(&self, token: &str, now: i64) -> Result<VerifiedToken, TokenError> {
+        let jws = Jws::parse(token)?;
+        let claims = Claims::parse(&jws.payload)?;
+        let (iss, tid) = (claims.issuer()?, claims.tenant()?);
+        let place = self.issuers.iter().position(|settings| settings.issued(iss, tid));
+        let place = place.ok_or(TokenError::Invalid("the token's issuer is not accepted here"))?;
+        let settings = &self.issuers[place];
+        check_signature(&jws, settings, iss, tid, now).await?;
+        claims.judge(settings, place, self.leeway, now)
+    }
+}
+
+/// Asks the keys at hand; when they do not know the token's key, fetches them anew and asks once more.
+async fn check_signature(
+    jws: &Jws<'_>,
+    settings: &IssuerSettings,
+    iss: &str,
+    tid: Option<&str>,
+    now: i64,
+) -> Result<(), TokenError> {
+    let ask = || settings.keys.current().map(|keys| keys.verify(jws, |name| fits(name, iss, tid)));
+    let mut verdict = ask();
+    if matches!(verdict, None | Some(Verdict::UnknownKey)) && settings.keys.refresh_if_due(now).await {
+        verdict = ask();
+    }
+    match verdict {
+        Some(Verdict::Holds) => Ok(()),
+        Some(Verdict::Fails) => Err(TokenError::Invalid("the token's signature does not hold")),
+        Some(Verdict::UnknownKey) => {
+            Err(TokenError::Invalid("the token is signed with a key its issuer does not publish"))
+        }
+        None => Err(TokenError::KeysUnavailable(settings.issuer.clone())),
+    }
+}
