@@ -159,7 +159,6 @@ mod tests {
             ".".to_owned(),
             "..".to_owned(),
             format!("{header}.e30"),
-            format!("{header}.e30."),
             format!("{header}.e30.AA."),
             format!("{header}.e30.AA.AA.AA"),
             format!("{header}.e30.AA=="),
@@ -172,10 +171,7 @@ mod tests {
             format!("{header}.e30.ÄA"),
             r#"{"payload":"e30","protected":"","signature":""}"#.to_owned(),
         ] {
-            // An empty signature is well formed and holds for no key.
-            if token != format!("{header}.e30.") {
-                assert!(Jws::parse(&token).is_err(), "{token}");
-            }
+            assert!(Jws::parse(&token).is_err(), "{token}");
         }
         assert!(Jws::parse(&format!("{header}.{}.AA", "A".repeat(LONGEST))).is_err());
     }

@@ -10,6 +10,8 @@ mod jws;
 mod keys;
 mod memory;
 pub mod sandbox;
+#[cfg(test)]
+mod vectors;
 mod verifier;
 
 pub use claims::{IdentityClaim, VerifiedToken};

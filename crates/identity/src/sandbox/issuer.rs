@@ -1,0 +1,426 @@
+//! The issuer's endpoints: discovery, keys, tokens.
+
+use std::sync::Arc;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use serde_json::{Value, json};
+use tokio::sync::SetOnce;
+
+use super::form::Form;
+use super::signing::{SigningKey, SigningKeyError};
+use super::tokens::{Mint, REFRESH_TYPE, Version};
+use crate::keys::KeySource;
+use crate::verifier::IssuerSettings;
+
+/// The tokens' `nbf` lies this much before their making, in seconds, as Entra's does for clocks that are late.
+const EARLY: i64 = 300;
+/// The client of a request that names none.
+const UNNAMED_CLIENT: &str = "00000000-0000-0000-0000-000000000000";
+
+/// A person of the seeded world.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SandboxUser {
+    /// `admin@contoso.example`; compared without regard to case.
+    pub user_name: String,
+    /// In clear: everybody knows it.
+    pub password: String,
+    /// The person's object id, a GUID that never changes.
+    pub oid: String,
+    /// The tenant id, a lower-case GUID.
+    pub tenant: String,
+    /// For display.
+    pub display_name: String,
+    /// `ReferralAdmin`, `ReferralUser`, `GlobalAdmin`.
+    pub roles: Vec<String>,
+}
+
+/// What the issuer is made of.
+#[derive(Debug, Clone)]
+pub struct IssuerOptions {
+    /// The server's public base URL, with or without a slash at its end.
+    pub base_url: String,
+    /// How long an access token lives, in seconds; Entra's live 3600.
+    pub lifetime_seconds: i64,
+    /// Everybody. The tenants are theirs.
+    pub users: Vec<SandboxUser>,
+}
+
+/// The places of the issuer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `/{tenant}/.well-known/openid-configuration`
+    DiscoveryV1,
+    /// `/{tenant}/v2.0/.well-known/openid-configuration`
+    DiscoveryV2,
+    /// `/{tenant}/discovery/keys` and `/{tenant}/discovery/v2.0/keys`
+    Keys,
+    /// `/{tenant}/oauth2/token`
+    TokenV1,
+    /// `/{tenant}/oauth2/v2.0/token`
+    TokenV2,
+}
+
+impl Endpoint {
+    /// The method it takes: `GET` or `POST`.
+    pub fn method(self) -> &'static str {
+        match self {
+            Self::DiscoveryV1 | Self::DiscoveryV2 | Self::Keys => "GET",
+            Self::TokenV1 | Self::TokenV2 => "POST",
+        }
+    }
+}
+
+/// A path of the issuer, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// `common`, `organizations`, or what should be a tenant id.
+    pub tenant: String,
+    /// What is asked of it.
+    pub endpoint: Endpoint,
+}
+
+impl Request {
+    /// `None` when the path is none of the issuer's. The tenant may turn out to be unknown.
+    pub fn parse(path: &str) -> Option<Self> {
+        let (tenant, place) = path.strip_prefix('/')?.split_once('/')?;
+        let endpoint = match place {
+            ".well-known/openid-configuration" => Endpoint::DiscoveryV1,
+            "v2.0/.well-known/openid-configuration" => Endpoint::DiscoveryV2,
+            "discovery/keys" | "discovery/v2.0/keys" => Endpoint::Keys,
+            "oauth2/token" => Endpoint::TokenV1,
+            "oauth2/v2.0/token" => Endpoint::TokenV2,
+            _ => return None,
+        };
+        (!tenant.is_empty()).then(|| Self { tenant: tenant.to_owned(), endpoint })
+    }
+}
+
+/// What the issuer answers: JSON, to be sent with `Cache-Control: no-store` from the token endpoints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// 200, 400 or 500.
+    pub status: u16,
+    /// A JSON object.
+    pub body: String,
+}
+
+/// The sandbox's issuer. Its key may come later: what needs one waits for it.
+#[derive(Debug)]
+pub struct Issuer {
+    base: String,
+    lifetime: i64,
+    users: Vec<SandboxUser>,
+    key: SetOnce<SigningKey>,
+    keys: Arc<KeySource>,
+}
+
+/// Where a token request goes.
+enum Tenant<'a> {
+    /// Wherever the person belongs.
+    Any,
+    One(&'a str),
+}
+
+impl Tenant<'_> {
+    fn admits(&self, tenant: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::One(one) => *one == tenant,
+        }
+    }
+}
+
+/// A refusal of the token endpoint: RFC 6749's code, Entra's number, a sentence.
+struct Refusal(&'static str, u32, String);
+
+type Granted<T> = Result<T, Refusal>;
+
+impl Issuer {
+    /// An issuer without a key.
+    pub fn new(options: IssuerOptions) -> Self {
+        Self {
+            base: options.base_url.trim_end_matches('/').to_owned(),
+            lifetime: options.lifetime_seconds,
+            users: options.users,
+            key: SetOnce::new(),
+            keys: Arc::new(KeySource::pending()),
+        }
+    }
+
+    /// Gives the issuer its key, once; a second key is ignored.
+    pub fn provide_key(&self, key: SigningKey) {
+        if !self.key.initialized() {
+            // First the public half: no token may exist that cannot be verified.
+            self.keys.set(key.key_set());
+            let _ = self.key.set(key);
+        }
+    }
+
+    /// What a verifier must know to accept this issuer's tokens, of both generations.
+    pub fn verifier_issuers(&self, audiences: &[String]) -> Vec<IssuerSettings> {
+        let names = [Version::V1, Version::V2].map(|version| version.issuer(&self.base, "{tenantid}"));
+        names.map(|name| IssuerSettings::new(name, Arc::clone(&self.keys), audiences.to_vec())).into()
+    }
+
+    /// Answers a request; `form` is the body of a POST, `random` makes each token its own. Signing takes about a
+    /// millisecond of processor time.
+    pub async fn answer(&self, request: &Request, form: &[u8], now: i64, random: [u8; 16]) -> Answer {
+        let Some(tenant) = self.tenant(&request.tenant) else {
+            return refused(&unknown_tenant(&request.tenant));
+        };
+        match request.endpoint {
+            Endpoint::DiscoveryV1 => granted(&self.discovery(Version::V1, &request.tenant, &tenant)),
+            Endpoint::DiscoveryV2 => granted(&self.discovery(Version::V2, &request.tenant, &tenant)),
+            Endpoint::Keys => Answer { status: 200, body: self.key.wait().await.public_jwks() },
+            Endpoint::TokenV1 => self.tokens(Version::V1, &tenant, form, now, random).await,
+            Endpoint::TokenV2 => self.tokens(Version::V2, &tenant, form, now, random).await,
+        }
+    }
+
+    fn tenant(&self, name: &str) -> Option<Tenant<'_>> {
+        if matches!(name, "common" | "organizations") {
+            return Some(Tenant::Any);
+        }
+        let user = self.users.iter().find(|user| user.tenant.eq_ignore_ascii_case(name));
+        user.map(|user| Tenant::One(&user.tenant))
+    }
+
+    /// Source: OpenID Connect Discovery 1.0, section 3; members as Entra's documents have them.
+    fn discovery(&self, version: Version, name: &str, tenant: &Tenant<'_>) -> Value {
+        let place = format!("{}/{name}", self.base);
+        let tail = if version == Version::V2 { "v2.0/" } else { "" };
+        let tid = match tenant {
+            Tenant::Any => "{tenantid}",
+            Tenant::One(tid) => tid,
+        };
+        json!({
+            "issuer": version.issuer(&self.base, tid),
+            "token_endpoint": format!("{place}/oauth2/{tail}token"),
+            "jwks_uri": format!("{place}/discovery/{tail}keys"),
+            "authorization_endpoint": format!("{place}/oauth2/{tail}authorize"),
+            "device_authorization_endpoint": format!("{place}/oauth2/{tail}devicecode"),
+            "response_modes_supported": ["query", "fragment", "form_post"],
+            "response_types_supported": ["code", "id_token", "code id_token"],
+            "grant_types_supported": ["password", "refresh_token", "client_credentials"],
+            "scopes_supported": ["openid", "profile", "email", "offline_access"],
+            "subject_types_supported": ["pairwise"],
+            "id_token_signing_alg_values_supported": ["RS256"],
+            "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
+            "claims_supported": ["aud", "exp", "iat", "iss", "name", "nbf", "oid", "preferred_username", "roles",
+                                 "scp", "sub", "tid", "upn", "ver"],
+            "tenant_region_scope": null,
+        })
+    }
+
+    async fn tokens(
+        &self,
+        version: Version,
+        tenant: &Tenant<'_>,
+        form: &[u8],
+        now: i64,
+        random: [u8; 16],
+    ) -> Answer {
+        let key = self.key.wait().await;
+        match self.grant(version, tenant, form, now, random, key) {
+            Ok(answer) => granted(&answer),
+            Err(refusal) => refused(&refusal),
+        }
+    }
+
+    fn grant(
+        &self,
+        version: Version,
+        tenant: &Tenant<'_>,
+        form: &[u8],
+        now: i64,
+        random: [u8; 16],
+        key: &SigningKey,
+    ) -> Granted<Value> {
+        let form = Form::parse(form)
+            .ok_or_else(|| bad_request(900_144, "the body is not a form, or names a parameter twice"))?;
+        let ask = Ask::parse(version, &form);
+        let client = form.get("client_id").unwrap_or(UNNAMED_CLIENT);
+        let mint = |tenant, audience| Mint {
+            version,
+            base: &self.base,
+            tenant,
+            client,
+            audience,
+            now,
+            not_before: now.saturating_sub(EARLY),
+            lifetime: self.lifetime,
+            random,
+        };
+        match required(&form, "grant_type")? {
+            "password" => {
+                let user = self.person(tenant, &form)?;
+                user_answer(&mint(&user.tenant, ask.audience()?), user, &ask, key)
+            }
+            "refresh_token" => {
+                let (user, audience) = self.remembered(tenant, required(&form, "refresh_token")?, now)?;
+                user_answer(&mint(&user.tenant, ask.audience().unwrap_or(&audience)), user, &ask, key)
+            }
+            "client_credentials" => match tenant {
+                Tenant::Any => {
+                    Err(bad_request(50_059, "an application's token needs a tenant id in the path"))
+                }
+                Tenant::One(tenant) => application_answer(&mint(tenant, ask.audience()?), key),
+            },
+            other => Err(Refusal(
+                "unsupported_grant_type",
+                70_003,
+                format!("the grant type {other:?} is not supported"),
+            )),
+        }
+    }
+
+    fn person(&self, tenant: &Tenant<'_>, form: &Form) -> Granted<&SandboxUser> {
+        let (name, password) = (required(form, "username")?, required(form, "password")?);
+        let known = self.users.iter().find(|user| user.user_name.to_lowercase() == name.to_lowercase());
+        let user = known.filter(|user| tenant.admits(&user.tenant));
+        let user = user.ok_or_else(|| bad_grant(50_034, "there is no such user in this tenant"))?;
+        verify_slices_are_equal(user.password.as_bytes(), password.as_bytes())
+            .map_err(|_| bad_grant(50_126, "user name or password is wrong"))?;
+        Ok(user)
+    }
+
+    /// The person and audience of a refresh token. It is signed by our key, so nothing needs to be kept.
+    fn remembered(&self, tenant: &Tenant<'_>, token: &str, now: i64) -> Granted<(&SandboxUser, String)> {
+        let claims = self.key.get().and_then(|key| key.open(REFRESH_TYPE, token));
+        let claims = claims
+            .ok_or_else(|| bad_grant(9002_313, "the refresh token is malformed or not of this issuer"))?;
+        if claims["exp"].as_i64().is_none_or(|exp| now >= exp) {
+            return Err(bad_grant(70_008, "the refresh token has expired"));
+        }
+        let user = self.users.iter().find(|user| claims["oid"] == user.oid && claims["tid"] == user.tenant);
+        let user = user.filter(|user| tenant.admits(&user.tenant));
+        let user = user.ok_or_else(|| bad_grant(50_034, "there is no such user in this tenant"))?;
+        Ok((user, claims["res"].as_str().unwrap_or_default().to_owned()))
+    }
+}
+
+/// What a token request asks for.
+struct Ask<'a> {
+    version: Version,
+    resource: Option<&'a str>,
+    scopes: Vec<&'a str>,
+}
+
+impl<'a> Ask<'a> {
+    fn parse(version: Version, form: &'a Form) -> Self {
+        let scopes =
+            form.get("scope").unwrap_or_default().split(' ').filter(|scope| !scope.is_empty()).collect();
+        Self { version, resource: form.get("resource"), scopes }
+    }
+
+    /// v1 names the resource; v2 names scopes of it, of which `/.default` is one.
+    fn audience(&self) -> Granted<&'a str> {
+        match self.version {
+            Version::V1 => self.resource.ok_or_else(|| missing("resource")),
+            Version::V2 if self.scopes.is_empty() => Err(missing("scope")),
+            Version::V2 => self.resource_scope().ok_or_else(|| {
+                Refusal("invalid_scope", 70_011, "scope names no API: add {resource}/.default".to_owned())
+            }),
+        }
+    }
+
+    fn resource_scope(&self) -> Option<&'a str> {
+        let scope = self
+            .scopes
+            .iter()
+            .find(|scope| !matches!(**scope, "openid" | "profile" | "email" | "offline_access"))?;
+        let (resource, _) = scope.rsplit_once('/')?;
+        // `https://host` alone is a resource without a scope.
+        (!resource.is_empty() && !resource.ends_with(":/")).then_some(resource)
+    }
+
+    fn wants(&self, scope: &str) -> bool {
+        self.scopes.contains(&scope)
+    }
+}
+
+/// v1 prints its numbers as strings, always refreshes; v2 prints numbers, and refreshes when asked to.
+/// Source: spec 3.1 and `examples/token.response.json`.
+fn user_answer(mint: &Mint<'_>, user: &SandboxUser, ask: &Ask<'_>, key: &SigningKey) -> Granted<Value> {
+    let mut answer = bearer(mint, "user_impersonation");
+    answer["access_token"] = sign(key, "JWT", &mint.user_token(user))?.into();
+    if mint.version == Version::V1 || ask.wants("offline_access") {
+        answer["refresh_token"] = sign(key, REFRESH_TYPE, &mint.refresh_token(user))?.into();
+    }
+    if ask.wants("openid") {
+        answer["id_token"] = sign(key, "JWT", &mint.id_token(user))?.into();
+    }
+    Ok(answer)
+}
+
+fn application_answer(mint: &Mint<'_>, key: &SigningKey) -> Granted<Value> {
+    let mut answer = bearer(mint, "");
+    if let Some(answer) = answer.as_object_mut() {
+        answer.shift_remove("scope");
+    }
+    answer["access_token"] = sign(key, "JWT", &mint.application_token())?.into();
+    Ok(answer)
+}
+
+fn bearer(mint: &Mint<'_>, scope: &str) -> Value {
+    match mint.version {
+        Version::V1 => json!({
+            "token_type": "Bearer",
+            "scope": scope,
+            "expires_in": mint.lifetime.to_string(),
+            "ext_expires_in": mint.lifetime.to_string(),
+            "expires_on": mint.now.saturating_add(mint.lifetime).to_string(),
+            "not_before": mint.not_before.to_string(),
+            "resource": mint.audience,
+        }),
+        Version::V2 => json!({
+            "token_type": "Bearer",
+            "scope": format!("{0}/{scope} {0}/.default", mint.audience),
+            "expires_in": mint.lifetime,
+            "ext_expires_in": mint.lifetime,
+        }),
+    }
+}
+
+fn sign(key: &SigningKey, typ: &str, claims: &Value) -> Granted<String> {
+    key.sign(typ, claims).map_err(|error: SigningKeyError| Refusal("server_error", 90_033, error.to_string()))
+}
+
+fn required<'a>(form: &'a Form, name: &str) -> Granted<&'a str> {
+    form.get(name).ok_or_else(|| missing(name))
+}
+
+fn missing(name: &str) -> Refusal {
+    Refusal("invalid_request", 900_144, format!("the request body must contain the parameter '{name}'"))
+}
+
+fn unknown_tenant(name: &str) -> Refusal {
+    let name: String = name.chars().filter(|c| !c.is_control()).take(100).collect();
+    Refusal(
+        "invalid_request",
+        90_002,
+        format!("tenant '{name}' not found: use common, organizations or a tenant id"),
+    )
+}
+
+fn bad_request(number: u32, sentence: &str) -> Refusal {
+    Refusal("invalid_request", number, sentence.to_owned())
+}
+
+fn bad_grant(number: u32, sentence: &str) -> Refusal {
+    Refusal("invalid_grant", number, sentence.to_owned())
+}
+
+fn granted(body: &Value) -> Answer {
+    Answer { status: 200, body: body.to_string() }
+}
+
+/// Source: RFC 6749, 5.2; number and description in Entra's manner.
+fn refused(Refusal(code, number, sentence): &Refusal) -> Answer {
+    let body = json!({
+        "error": code,
+        "error_description": format!("AADSTS{number}: {sentence}"),
+        "error_codes": [number],
+    });
+    Answer { status: if *code == "server_error" { 500 } else { 400 }, body: body.to_string() }
+}
