@@ -25,6 +25,7 @@ pub use directory::Directory;
 pub use error::{CreateError, EditError, ReadError};
 pub use once::{Once, Remember, Written};
 pub use read::{Cursor, Page, PageRequest};
+pub use store::{RememberedAnswer, StoreError};
 pub use stored::to_store;
 
 /// Tells the time. The composition root has the real one; tests and the sandbox can set it.

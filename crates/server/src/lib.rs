@@ -1,1 +1,139 @@
-//! .
+//! HTTP: the edge, the routes, the headers and the error faces. The only room that knows status codes.
+//!
+//! A request goes through [`App::handle`]: traced, held against the limits, routed, authorised, answered. No SQL,
+//! no rule of the resource, no clock and no randomness of its own.
+
+mod answer;
+mod auth;
+mod body;
+mod edge;
+mod face;
+mod headers;
+mod metrics;
+mod negotiation;
+mod query;
+mod record;
+mod routes;
+mod throttle;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use exchange::{Caller, Exchange};
+use identity::{TokenMemory, TokenVerifier, sandbox::Issuer};
+use referral::PublicBase;
+use tokio::sync::Semaphore;
+
+pub use edge::Service;
+pub use throttle::Rate;
+
+/// The largest request body, in bytes (spec 8.5).
+const BODY_LIMIT: usize = 1024 * 1024;
+/// Verified tokens remembered at once.
+const REMEMBERED_TOKENS: usize = 10_000;
+
+/// Gives random bytes: for the request ids of requests that bring none, and for the sandbox's issuer.
+pub trait Random: Send + Sync + 'static {
+    /// Sixteen fresh random bytes.
+    fn bytes(&self) -> [u8; 16];
+}
+
+/// How the server behaves; what the composition root decides.
+#[derive(Debug, Clone)]
+pub struct ServerOptions {
+    /// The base of every link, without a trailing slash.
+    pub public_url: String,
+    /// The extended temperament instead of the strict one.
+    pub extended: bool,
+    /// A comma before `}` or `]` in a request is passed over.
+    pub tolerant_json: bool,
+    /// A JSON object is taken as the body of a PATCH with `application/json`.
+    pub object_patch: bool,
+    /// `@odata.context` is misspelt as in the published samples.
+    pub misspelt_context: bool,
+    /// The largest request body, in bytes.
+    pub body_limit: usize,
+    /// Requests in work at once; one more is answered 503.
+    pub concurrency: usize,
+    /// A request that takes longer is answered 503.
+    pub deadline: Duration,
+    /// The token bucket of each caller; `None`: no limit.
+    pub rate: Option<Rate>,
+    /// What `Organization::issuer` says for each issuer of the verifier, by its index.
+    pub issuer_names: Vec<String>,
+    /// Log one line for each request (at level info), not only for failures.
+    pub log_requests: bool,
+}
+
+impl ServerOptions {
+    /// The strict defaults for a public address.
+    pub fn new(public_url: impl Into<String>) -> ServerOptions {
+        ServerOptions {
+            public_url: public_url.into(),
+            extended: false,
+            tolerant_json: true,
+            object_patch: false,
+            misspelt_context: false,
+            body_limit: BODY_LIMIT,
+            concurrency: 1024,
+            deadline: Duration::from_secs(30),
+            rate: None,
+            issuer_names: Vec::new(),
+            log_requests: false,
+        }
+    }
+}
+
+/// The server: everything a request needs. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Shared>);
+
+pub(crate) struct Shared {
+    exchange: Arc<Exchange>,
+    verifier: TokenVerifier,
+    tokens: TokenMemory<Caller>,
+    sandbox: Option<Arc<Issuer>>,
+    random: Arc<dyn Random>,
+    options: ServerOptions,
+    base: PublicBase,
+    permits: Semaphore,
+    throttle: Option<throttle::Throttle>,
+    metrics: metrics::Metrics,
+    draining: AtomicBool,
+}
+
+impl App {
+    /// Puts the parts together.
+    pub fn new(
+        exchange: Arc<Exchange>,
+        verifier: TokenVerifier,
+        sandbox: Option<Arc<Issuer>>,
+        random: Arc<dyn Random>,
+        options: ServerOptions,
+    ) -> App {
+        App(Arc::new(Shared {
+            exchange,
+            verifier,
+            tokens: TokenMemory::new(REMEMBERED_TOKENS),
+            sandbox,
+            random,
+            base: PublicBase::new(&options.public_url, options.misspelt_context),
+            permits: Semaphore::new(options.concurrency),
+            throttle: options.rate.map(throttle::Throttle::new),
+            metrics: metrics::Metrics::default(),
+            draining: AtomicBool::new(false),
+            options,
+        }))
+    }
+
+    /// From now on `/readyz` says that no new work should come.
+    pub fn set_draining(&self) {
+        self.0.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// The service of one connection.
+    pub fn service(&self) -> Service {
+        Service(self.clone())
+    }
+}

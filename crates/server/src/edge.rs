@@ -1,0 +1,187 @@
+//! The edge: what happens to every request before and after its route.
+//!
+//! Ids and times, what HTTP/1.1 demands, limits, the deadline, the panic face, the log line and the figures.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::uri::Authority;
+use http::{HeaderValue, Method, Request, Version};
+use hyper::body::{Body, Incoming};
+use uuid::Uuid;
+
+use crate::answer::{Answer, refusal};
+use crate::face::Face;
+use crate::headers::Trace;
+use crate::routes::{Route, known_method};
+use crate::{App, Shared};
+
+/// The service of one connection.
+#[derive(Clone)]
+pub struct Service(pub(crate) App);
+
+impl hyper::service::Service<Request<Incoming>> for Service {
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let app = self.0.clone();
+        Box::pin(async move { Ok(app.handle(request).await) })
+    }
+}
+
+impl App {
+    /// Answers one request. Never panics, never fails.
+    pub async fn handle<B>(&self, request: Request<B>) -> Answer
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.0.handle(request).await
+    }
+}
+
+impl Shared {
+    async fn handle<B>(&self, request: Request<B>) -> Answer
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let begun = Instant::now();
+        self.metrics.begin();
+        let trace = Trace::of(request.headers(), self.exchange.now(), || {
+            Uuid::from_bytes(random_guid(self.random.bytes()))
+        });
+        let head = request.method() == Method::HEAD;
+        let method = known_method(request.method());
+        let mut route = "none";
+        let mut answer = match self.guarded(request, trace, &mut route).await {
+            Ok(answer) => answer,
+            Err(face) => {
+                self.report(&face, route, &trace);
+                refusal(&face)
+            }
+        };
+        trace.write(answer.headers_mut());
+        if head {
+            without_body(&mut answer);
+        }
+        let took = begun.elapsed();
+        self.metrics.end(route, method, answer.status().as_u16(), took);
+        if self.options.log_requests {
+            let (status, took_us) = (answer.status().as_u16(), took.as_micros() as u64);
+            tracing::info!(request.id = %trace.request_id, method, route, status, took_us, "{method} {route} {status}");
+        }
+        answer
+    }
+
+    /// The request under its limits: concurrency, deadline, and what happens when the code itself fails.
+    async fn guarded<B>(
+        &self,
+        request: Request<B>,
+        trace: Trace,
+        route: &mut &'static str,
+    ) -> Result<Answer, Face>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        strict_http(&request)?;
+        let found = Route::find(request.uri(), request.method(), self.sandbox.is_some())?;
+        *route = found.name();
+        if let Route::Health(health) = found {
+            return Ok(self.health(health));
+        }
+        let Ok(_permit) = self.permits.try_acquire() else {
+            return Err(Face::unavailable("too many requests at once"));
+        };
+        let work = caught(self.route(found, request, trace));
+        match tokio::time::timeout(self.options.deadline, work).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Face::unavailable("the deadline has passed").closing()),
+        }
+    }
+
+    /// A failure is logged once, here, with what the client is not told.
+    fn report(&self, face: &Face, route: &'static str, trace: &Trace) {
+        let (status, id) = (face.status.as_u16(), trace.request_id);
+        let cause = face.cause.as_deref().unwrap_or_default();
+        match status {
+            500 => tracing::error!(request.id = %id, route, status, cause, "request {id} failed: {cause}"),
+            501.. => tracing::warn!(request.id = %id, route, status, cause, "request {id} put off: {cause}"),
+            _ => {
+                let inner = face.inner.as_ref().map_or("", |inner| inner.code);
+                tracing::debug!(request.id = %id, route, status, inner, "request {id} refused: {status} {inner}");
+            }
+        }
+    }
+}
+
+/// Makes sixteen random bytes a version 4 GUID.
+fn random_guid(bytes: [u8; 16]) -> [u8; 16] {
+    uuid::Builder::from_random_bytes(bytes).into_uuid().into_bytes()
+}
+
+/// HEAD: the head of the answer to GET, with its length, and nothing after it.
+fn without_body(answer: &mut Answer) {
+    if let Some(length) = answer.body().size_hint().exact() {
+        answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    *answer.body_mut() = Default::default();
+}
+
+/// What HTTP/1.1 demands and the library below lets pass. Source: RFC 9112, 3.2 and 6.1.
+fn strict_http<B>(request: &Request<B>) -> Result<(), Face> {
+    let headers = request.headers();
+    if headers.contains_key(TRANSFER_ENCODING) {
+        if request.extensions().get::<net::AmbiguousLength>().is_some() {
+            let message = "A request has Content-Length or Transfer-Encoding, not both.";
+            return Err(Face::malformed_request("Transfer-Encoding", message));
+        }
+        let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+        let only_chunked =
+            codings.next().is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+        if !only_chunked || codings.next().is_some() {
+            return Err(Face::malformed_request("Transfer-Encoding", "The only transfer coding is chunked."));
+        }
+    }
+    let mut hosts = headers.get_all(HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Err(Face::malformed_request("Host", "A request has one Host header."));
+    }
+    match host {
+        None if request.version() >= Version::HTTP_2 => Ok(()),
+        None if request.version() == Version::HTTP_11 => {
+            Err(Face::malformed_request("Host", "An HTTP/1.1 request needs a Host header."))
+        }
+        None => Ok(()),
+        Some(host) => match host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()) {
+            Some(authority) if !authority.as_str().contains('@') => Ok(()),
+            _ => Err(Face::malformed_request("Host", "The Host header is not a host with an optional port.")),
+        },
+    }
+}
+
+/// Turns a panic into the 500 face; the connection and the process go on.
+async fn caught(work: impl Future<Output = Result<Answer, Face>>) -> Result<Answer, Face> {
+    let mut work = pin!(work);
+    std::future::poll_fn(move |context| {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+            Ok(poll) => poll,
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text");
+                Poll::Ready(Err(Face::internal(format!("panic: {text}")).closing()))
+            }
+        }
+    })
+    .await
+}

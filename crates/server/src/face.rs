@@ -1,0 +1,437 @@
+//! The faces of failure: one JSON error body for every refusal, one table from failures to status and code.
+//! Source: spec 11.4 and 11.5.
+
+use std::borrow::Cow;
+
+use exchange::{AdmissionError, CreateError, EditError, ReadError, StoreError};
+use http::StatusCode;
+use identity::TokenError;
+use referral::{Invalid, Refusal, Rule};
+use serde_json::{Value, json};
+
+/// The longest message, in characters (REF-252).
+const LONGEST: usize = 1024;
+
+/// A refusal as the client sees it. Boxed: it is the rare half of every result.
+#[derive(Debug, Clone)]
+pub(crate) struct Face(Box<Refused>);
+
+/// What a refusal says.
+#[derive(Debug, Clone)]
+pub(crate) struct Refused {
+    pub status: StatusCode,
+    pub code: &'static str,
+    pub message: Cow<'static, str>,
+    pub target: Option<Cow<'static, str>>,
+    pub inner: Option<Inner>,
+    /// Seconds after which to try again.
+    pub retry_after: Option<u64>,
+    /// The methods that are offered, for 405.
+    pub allow: Option<&'static str>,
+    /// One line of help in a header that a real client ignores (`x-cosell-hint`).
+    pub hint: Option<Cow<'static, str>>,
+    /// For the log alone: what really happened behind a 5xx.
+    pub cause: Option<String>,
+    /// The body was not read: the connection cannot go on.
+    pub close: bool,
+}
+
+/// The more specific error.
+#[derive(Debug, Clone)]
+pub(crate) struct Inner {
+    pub code: &'static str,
+    pub message: Cow<'static, str>,
+}
+
+impl std::ops::Deref for Face {
+    type Target = Refused;
+
+    fn deref(&self) -> &Refused {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Face {
+    fn deref_mut(&mut self) -> &mut Refused {
+        &mut self.0
+    }
+}
+
+impl Face {
+    fn new(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Face {
+        Face(Box::new(Refused {
+            status,
+            code,
+            message: message.into(),
+            target: None,
+            inner: None,
+            retry_after: None,
+            allow: None,
+            hint: None,
+            cause: None,
+            close: false,
+        }))
+    }
+
+    pub(crate) fn target(mut self, target: impl Into<Cow<'static, str>>) -> Face {
+        self.target = Some(target.into());
+        self
+    }
+
+    fn inner(mut self, code: &'static str, message: impl Into<Cow<'static, str>>) -> Face {
+        self.inner = Some(Inner { code, message: message.into() });
+        self
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Face {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    fn retry_after(mut self, seconds: u64) -> Face {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    pub(crate) fn closing(mut self) -> Face {
+        self.close = true;
+        self
+    }
+
+    fn bad_request(
+        inner: &'static str,
+        target: impl Into<Cow<'static, str>>,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Face {
+        let target = target.into();
+        Face::new(StatusCode::BAD_REQUEST, "invalidRequest", message)
+            .inner(inner, target.clone())
+            .target(target)
+    }
+
+    /// The JSON error body.
+    pub(crate) fn body(&self) -> String {
+        let mut error = json!({ "code": self.code, "message": cut(&self.message) });
+        if let Some(target) = &self.target {
+            error["target"] = Value::String(cut(target));
+        }
+        if let Some(inner) = &self.inner {
+            error["innerError"] = json!({ "code": inner.code, "message": cut(&inner.message) });
+        }
+        if self.status == StatusCode::PRECONDITION_FAILED {
+            // As captured from the real service, with the documented code below it (spec 11.5).
+            error["innerError"]["details"] = Value::Null;
+            error["innerError"]["innerError"] = json!({ "code": "resourceModified", "message": "The referral has changed since it was read." });
+        }
+        json!({ "error": error }).to_string()
+    }
+
+    // ---- what the edge and the routes refuse ----
+
+    pub(crate) fn no_such_path() -> Face {
+        Face::new(StatusCode::NOT_FOUND, "itemNotFound", "There is no resource at this path.")
+            .target("path")
+            .hint(
+                "the collection is /v1.0/engagements/referrals, a referral /v1.0/engagements/referrals/{id}",
+            )
+    }
+
+    pub(crate) fn method_not_allowed(method: &str, of: &str, allow: &'static str) -> Face {
+        let method = cut_to(method, 40);
+        let mut face = Face::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "invalidRequest",
+            format!("{method} is not supported on {of}."),
+        )
+        .target("method")
+        .inner("methodNotAllowed", method);
+        face.allow = Some(allow);
+        face
+    }
+
+    pub(crate) fn malformed_request(target: &'static str, message: &'static str) -> Face {
+        Face::bad_request("invalidValue", target, message).closing()
+    }
+
+    pub(crate) fn not_acceptable(accept: &str) -> Face {
+        Face::new(StatusCode::NOT_ACCEPTABLE, "invalidRequest", "Only application/json can be produced.")
+            .target("Accept")
+            .inner("notAcceptable", cut_to(accept, 120))
+            .hint("send Accept: application/json, or leave it out")
+    }
+
+    pub(crate) fn unsupported_media_type(content_type: &str, hint: &'static str) -> Face {
+        Face::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "invalidRequest",
+            "The content type of the request is not supported.",
+        )
+        .target("Content-Type")
+        .inner("unsupportedMediaType", cut_to(content_type, 120))
+        .hint(hint)
+        .closing()
+    }
+
+    pub(crate) fn length_required() -> Face {
+        Face::new(
+            StatusCode::LENGTH_REQUIRED,
+            "invalidRequest",
+            "The request needs a body with a known length.",
+        )
+        .target("Content-Length")
+        .inner("lengthRequired", "Content-Length")
+        .hint("send Content-Length, or Transfer-Encoding: chunked")
+    }
+
+    pub(crate) fn too_large(limit: usize) -> Face {
+        Face::new(StatusCode::PAYLOAD_TOO_LARGE, "invalidRequest", "The request body exceeds the size limit.")
+            .target("body")
+            .inner("requestTooLarge", limit.to_string())
+            .closing()
+    }
+
+    pub(crate) fn broken_body() -> Face {
+        Face::bad_request("malformedJson", "body", "The request body ended before it was complete.").closing()
+    }
+
+    pub(crate) fn if_match_missing() -> Face {
+        Face::new(StatusCode::BAD_REQUEST, "invalidRequest", "The If-Match header is required for PUT.")
+            .target("If-Match")
+            .inner("missingHeader", "If-Match")
+            .hint("GET the referral and send its eTag as If-Match; a body eTag is no substitute")
+    }
+
+    pub(crate) fn unsupported_query(option: &str, message: impl Into<Cow<'static, str>>) -> Face {
+        let option = cut_to(option, 120);
+        Face::new(StatusCode::BAD_REQUEST, "invalidRequest", message)
+            .target(option.clone())
+            .inner("unsupportedQuery", option)
+    }
+
+    pub(crate) fn throttled(seconds: u64) -> Face {
+        Face::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "serviceNotAvailable",
+            "Too many requests. Wait for the time given in Retry-After.",
+        )
+        .target("rate")
+        .inner("tooManyRequests", seconds.to_string())
+        .retry_after(seconds)
+    }
+
+    pub(crate) fn unavailable(cause: &str) -> Face {
+        let mut face = Face::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "serviceNotAvailable",
+            "The service is temporarily unavailable.",
+        )
+        .retry_after(1);
+        face.cause = Some(cause.to_owned());
+        face
+    }
+
+    pub(crate) fn internal(cause: impl ToString) -> Face {
+        let mut face = Face::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "generalException",
+            "The request could not be completed.",
+        );
+        face.cause = Some(cause.to_string());
+        face
+    }
+}
+
+/// At most [`LONGEST`] characters.
+fn cut(text: &str) -> String {
+    cut_to(text, LONGEST)
+}
+
+fn cut_to(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
+        Some(_) => text.chars().take(longest - 1).chain(['…']).collect(),
+        None => text.to_owned(),
+    }
+}
+
+// ---- the table: what inner rooms say, and the face it gets; no `_` arm, so that a new failure must choose ----
+
+impl From<TokenError> for Face {
+    fn from(error: TokenError) -> Face {
+        let Some(code) = error.inner_code() else {
+            return Face::unavailable(&error.to_string()).retry_after(5);
+        };
+        Face::new(StatusCode::UNAUTHORIZED, "unauthenticated", "A valid bearer token is required.")
+            .target("Authorization")
+            .inner(code, error.to_string())
+    }
+}
+
+impl From<AdmissionError> for Face {
+    fn from(error: AdmissionError) -> Face {
+        let code = match error {
+            AdmissionError::AppOnly => "appOnly",
+            AdmissionError::UnknownTenant | AdmissionError::MissingRole => "missingRole",
+        };
+        Face::new(StatusCode::FORBIDDEN, "accessDenied", "The caller has no referral role for this resource.")
+            .target("referral")
+            .inner(code, error.to_string())
+    }
+}
+
+impl From<StoreError> for Face {
+    fn from(error: StoreError) -> Face {
+        match error {
+            StoreError::WritesStopped(_) | StoreError::Closed => Face::unavailable(&error.to_string()),
+            StoreError::TooNew { .. } | StoreError::InUse(_) | StoreError::Engine(_) => Face::internal(error),
+        }
+    }
+}
+
+impl From<Invalid> for Face {
+    fn from(invalid: Invalid) -> Face {
+        let face = Face::new(StatusCode::BAD_REQUEST, "invalidRequest", invalid.message)
+            .target(invalid.target)
+            .inner(invalid.rule.code(), invalid.detail);
+        match hint_of(invalid.rule) {
+            Some(hint) => face.hint(hint),
+            None => face,
+        }
+    }
+}
+
+/// What helps most people who break this rule.
+fn hint_of(rule: Rule) -> Option<&'static str> {
+    match rule {
+        Rule::UnsupportedOperation => Some(
+            "the service documents replace and add only; the extended temperament serves all of RFC 6902",
+        ),
+        Rule::InvalidPatch => Some(
+            "PATCH takes a JSON Patch array (RFC 6902) whose paths name existing members, such as /details/dealValue",
+        ),
+        Rule::InvalidStatusSubstatus => {
+            Some("New: Pending, Received; Active: Accepted; Closed: Won, Lost, Declined, Expired, Error")
+        }
+        Rule::MissingProperty => Some("POST needs type, customerProfile with a name, consent and details"),
+        Rule::ReadOnlyProperty | Rule::InvalidValue | Rule::MalformedJson => None,
+    }
+}
+
+impl From<Refusal> for Face {
+    fn from(refusal: Refusal) -> Face {
+        match refusal {
+            Refusal::Invalid(invalid) => invalid.into(),
+            Refusal::Terminal(was) => conflict("A closed referral cannot be changed.")
+                .target("status")
+                .inner("terminalState", format!("Closed/{was:?}"))
+                .hint("a closed referral takes changes of favorite and externalReferenceId alone"),
+            Refusal::NotReachable { from, to } => {
+                conflict(format!("A referral cannot go from {} back to {}.", from.status(), to.status()))
+                    .target("status")
+                    .inner("invalidTransition", format!("{from} to {to}"))
+            }
+        }
+    }
+}
+
+fn conflict(message: impl Into<Cow<'static, str>>) -> Face {
+    Face::new(StatusCode::CONFLICT, "invalidRequest", message)
+}
+
+fn not_found() -> Face {
+    Face::new(
+        StatusCode::NOT_FOUND,
+        "itemNotFound",
+        "No referral with this identifier is visible to the caller.",
+    )
+    .target("referral")
+}
+
+fn forbidden(code: &'static str, message: &'static str, detail: &'static str) -> Face {
+    Face::new(StatusCode::FORBIDDEN, "accessDenied", message).target("referral").inner(code, detail)
+}
+
+fn request_id_reused() -> Face {
+    conflict("The request identifier was already used with a different body.")
+        .target("request-id")
+        .inner("requestIdReused", "request-id")
+        .hint("a new operation takes a new request-id; a retry repeats body and If-Match as well")
+}
+
+fn request_in_progress() -> Face {
+    conflict("The first request with this identifier is still running.")
+        .target("request-id")
+        .inner("requestInProgress", "request-id")
+        .retry_after(1)
+}
+
+impl From<ReadError> for Face {
+    fn from(error: ReadError) -> Face {
+        match error {
+            ReadError::NotFound => not_found(),
+            ReadError::NotOnTeam => forbidden(
+                "notOnTeam",
+                "The caller is not on the team of this referral.",
+                "a Referral User reaches only referrals whose team holds its e-mail",
+            ),
+            ReadError::Store(error) => error.into(),
+            ReadError::Damaged(..) => Face::internal(error),
+        }
+    }
+}
+
+impl From<EditError> for Face {
+    fn from(error: EditError) -> Face {
+        match error {
+            EditError::Read(error) => error.into(),
+            EditError::NotOwner => forbidden(
+                "notOwner",
+                "The referral belongs to another organization.",
+                "only the owner changes a referral; who sent it may withdraw it while it is New",
+            ),
+            EditError::Stale => Face::new(
+                StatusCode::PRECONDITION_FAILED,
+                "preconditionFailed",
+                "A precondition provided in the request (such as an if-match header) does not match the resource's current state.",
+            )
+            .target("ETag")
+            .inner("99918", "One of the specified pre-condition is not met. Etag value did not Match")
+            .hint("GET the referral again and repeat the change with its new eTag"),
+            EditError::Refused(refusal) => refusal.into(),
+            EditError::RequestIdReused => request_id_reused(),
+            EditError::RequestInProgress => request_in_progress(),
+            EditError::Contended => Face::unavailable(&error.to_string()),
+        }
+    }
+}
+
+impl From<CreateError> for Face {
+    fn from(error: CreateError) -> Face {
+        match error {
+            CreateError::Invalid(invalid) => invalid.into(),
+            CreateError::EngagementNotFound => Face::new(
+                StatusCode::NOT_FOUND,
+                "itemNotFound",
+                "No engagement with this identifier holds a referral of the caller's organization.",
+            )
+            .target("engagementId"),
+            CreateError::NotOnTeam => forbidden(
+                "notOnTeam",
+                "A Referral User must be on the team of a referral it creates.",
+                "add a team member with the caller's e-mail",
+            ),
+            CreateError::EngagementClosed => conflict("The caller has no open referral in this engagement.")
+                .target("engagementId")
+                .inner("engagementClosed", "no open referral"),
+            CreateError::AlreadyInvited => {
+                conflict("The invited organization already has an open referral in this engagement.")
+                    .target("engagementId")
+                    .inner("alreadyInvited", "open referral")
+            }
+            CreateError::RequestIdReused => request_id_reused(),
+            CreateError::RequestInProgress => request_in_progress(),
+            CreateError::Contended => Face::unavailable(&error.to_string()),
+            CreateError::Store(error) => error.into(),
+            CreateError::Damaged(error) => Face::internal(error),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What `/metrics` shows, in Prometheus text. Names and meanings: docs/operations.md.
+
+use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Call {
+    route: &'static str,
+    method: &'static str,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    route: &'static str,
+    method: &'static str,
+}
+
+/// The server's own figures.
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<Call, Counter<u64, AtomicU64>>,
+    seconds: Family<Kind, Histogram>,
+    running: Gauge<i64, AtomicI64>,
+    writing: Gauge<i64, AtomicI64>,
+}
+
+/// From 100 µs to 10 s, three steps a decade.
+const BUCKETS: [f64; 16] =
+    [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
+
+fn histogram() -> Histogram {
+    Histogram::new(BUCKETS)
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        let mut metrics = Metrics {
+            registry: Registry::with_prefix("cosell"),
+            requests: Family::default(),
+            seconds: Family::new_with_constructor(histogram as fn() -> Histogram),
+            running: Gauge::default(),
+            writing: Gauge::default(),
+        };
+        let registry = &mut metrics.registry;
+        registry.register("http_requests", "Answers, by route, method and status", metrics.requests.clone());
+        registry.register(
+            "http_request_seconds",
+            "Time from the end of the head to the answer",
+            metrics.seconds.clone(),
+        );
+        registry.register("http_requests_running", "Requests in work", metrics.running.clone());
+        registry.register(
+            "store_accepts_writes",
+            "1, or 0 after a failed commit stopped writing",
+            metrics.writing.clone(),
+        );
+        metrics
+    }
+}
+
+impl Metrics {
+    pub(crate) fn begin(&self) {
+        self.running.inc();
+    }
+
+    pub(crate) fn end(&self, route: &'static str, method: &'static str, status: u16, took: Duration) {
+        self.running.dec();
+        self.requests.get_or_create(&Call { route, method, status }).inc();
+        self.seconds.get_or_create(&Kind { route, method }).observe(took.as_secs_f64());
+    }
+
+    /// The text of `/metrics`.
+    pub(crate) fn text(&self, accepts_writes: bool) -> String {
+        self.writing.set(i64::from(accepts_writes));
+        let mut out = String::new();
+        // Writing to a String cannot fail.
+        let _ = text::encode(&mut out, &self.registry);
+        out
+    }
+}

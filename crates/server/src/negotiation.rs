@@ -1,0 +1,149 @@
+//! What the client can read and what it sent: `Accept`, `Content-Type`, `Prefer`. Source: spec 4.1; RFC 9110.
+
+use http::HeaderMap;
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
+
+use crate::face::Face;
+use crate::headers::{joined, name};
+
+/// 406 when the `Accept` header excludes JSON. The most specific range decides; parameters besides `q` are not
+/// looked at.
+pub(crate) fn accepts_json(headers: &HeaderMap) -> Result<(), Face> {
+    let Some(accept) = joined(headers, &ACCEPT) else { return Ok(()) };
+    if accept.trim().is_empty() {
+        return Ok(());
+    }
+    let mut best: Option<(u8, bool)> = None;
+    for range in accept.split(',') {
+        let mut parts = range.split(';').map(str::trim);
+        let rank = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
+            "application/json" => 3,
+            "application/*" => 2,
+            "*/*" => 1,
+            _ => continue,
+        };
+        let refused = parts.any(|part| {
+            let weight = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="));
+            weight.and_then(|weight| weight.trim().parse::<f32>().ok()) == Some(0.0)
+        });
+        // Of two ranges of one rank, the friendlier counts.
+        if best.is_none_or(|(known, allowed)| rank > known || (rank == known && !allowed)) {
+            best = Some((rank, !refused));
+        }
+    }
+    match best {
+        Some((_, true)) => Ok(()),
+        _ => Err(Face::not_acceptable(&accept)),
+    }
+}
+
+/// What kind of body a request brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MediaType {
+    Json,
+    JsonPatch,
+    MergePatch,
+}
+
+/// The media type of the body; `None` when the header is absent.
+///
+/// 415 for anything that is no JSON the contract knows, and for compressed bodies.
+pub(crate) fn media_type(headers: &HeaderMap) -> Result<Option<MediaType>, Face> {
+    if let Some(encoding) = joined(headers, &CONTENT_ENCODING)
+        && !encoding.trim().eq_ignore_ascii_case("identity")
+    {
+        return Err(Face::unsupported_media_type(&encoding, "send the body without Content-Encoding"));
+    }
+    let Some(sent) = joined(headers, &CONTENT_TYPE) else { return Ok(None) };
+    let essence = sent.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match essence.as_str() {
+        "application/json" => Ok(Some(MediaType::Json)),
+        "application/json-patch+json" => Ok(Some(MediaType::JsonPatch)),
+        "application/merge-patch+json" => Ok(Some(MediaType::MergePatch)),
+        _ => Err(Face::unsupported_media_type(&sent, "send Content-Type: application/json")),
+    }
+}
+
+/// Whether `Prefer` asks for the updated referral (P4). The first `return` preference counts (RFC 7240).
+pub(crate) fn prefers_representation(headers: &HeaderMap) -> bool {
+    let Some(prefer) = joined(headers, &name::PREFER) else { return false };
+    let wish = prefer.split(',').map(|preference| preference.split(';').next().unwrap_or_default()).find_map(
+        |preference| {
+            let (name, value) = preference.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("return").then(|| value.trim().trim_matches('"').to_owned())
+        },
+    );
+    wish.is_some_and(|wish| wish.eq_ignore_ascii_case("representation"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn with(name: http::HeaderName, lines: &[&'static str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(&name, HeaderValue::from_static(line));
+        }
+        headers
+    }
+
+    #[test]
+    fn json_is_produced_unless_accept_excludes_it() {
+        // REF-043 REF-044 (the header's reading)
+        for (lines, good) in [
+            (&[][..], true),
+            (&[""], true),
+            (&["*/*"], true),
+            (&["application/json"], true),
+            (&["Application/JSON;odata.metadata=minimal"], true),
+            (&["application/*;q=0.1"], true),
+            (&["text/html, */*;q=0.5"], true),
+            (&["application/xml", "application/json"], true),
+            (&["application/xml"], false),
+            (&["text/*"], false),
+            (&["application/json;q=0, */*"], false),
+            (&["application/json; q=0.0"], false),
+            (&["*/*;q=0, application/json"], true),
+            (&["json"], false),
+        ] {
+            assert_eq!(accepts_json(&with(ACCEPT, lines)).is_ok(), good, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn the_content_type_decides_how_a_body_is_read() {
+        // REF-045 REF-046 (the header's reading)
+        for (line, read) in [
+            ("application/json", Some(MediaType::Json)),
+            ("application/json; charset=utf-8", Some(MediaType::Json)),
+            ("APPLICATION/JSON;odata.metadata=minimal", Some(MediaType::Json)),
+            ("application/json-patch+json", Some(MediaType::JsonPatch)),
+            ("application/merge-patch+json", Some(MediaType::MergePatch)),
+            ("text/plain", None),
+            ("application/jsonx", None),
+            ("", None),
+        ] {
+            assert_eq!(media_type(&with(CONTENT_TYPE, &[line])).ok().flatten(), read, "{line}");
+        }
+        assert!(media_type(&with(CONTENT_ENCODING, &["gzip"])).is_err());
+    }
+
+    #[test]
+    fn only_return_representation_asks_for_the_body() {
+        // REF-179 REF-180 (the header's reading)
+        for (lines, wish) in [
+            (&["return=representation"][..], true),
+            (&["RETURN = \"representation\""], true),
+            (&["respond-async, return=representation; x=1"], true),
+            (&["wait=10", "return=representation"], true),
+            (&["return=minimal"], false),
+            (&["return=minimal, return=representation"], false),
+            (&["representation"], false),
+            (&[], false),
+        ] {
+            assert_eq!(prefers_representation(&with(name::PREFER, lines)), wish, "{lines:?}");
+        }
+    }
+}

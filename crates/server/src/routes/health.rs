@@ -1,0 +1,36 @@
+//! `/livez`, `/readyz`, `/metrics`: for operators, without a token, with bodies of their own.
+
+use std::sync::atomic::Ordering;
+
+use http::StatusCode;
+
+use super::{Health, text};
+use crate::Shared;
+use crate::answer::{Answer, json};
+
+impl Shared {
+    pub(crate) fn health(&self, asked: Health) -> Answer {
+        match asked {
+            Health::Live => json(StatusCode::OK, r#"{"status":"alive"}"#),
+            Health::Ready => self.readiness(),
+            Health::Metrics => {
+                let figures = self.metrics.text(self.exchange.health().is_ok());
+                text(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", figures)
+            }
+        }
+    }
+
+    /// Ready while writes are accepted and no shutdown has begun.
+    fn readiness(&self) -> Answer {
+        if self.draining.load(Ordering::SeqCst) {
+            return json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"draining"}"#);
+        }
+        match self.exchange.health() {
+            Ok(()) => json(StatusCode::OK, r#"{"status":"ready"}"#),
+            Err(_) => json(
+                StatusCode::SERVICE_UNAVAILABLE,
+                r#"{"status":"unavailable","reason":"the store accepts no writes; see the log"}"#,
+            ),
+        }
+    }
+}

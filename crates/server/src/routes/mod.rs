@@ -1,0 +1,174 @@
+//! Every route of the server on one page, grouped by who calls it.
+
+mod health;
+mod issuer;
+mod patch_page;
+mod referrals;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, StatusCode, Uri};
+use hyper::body::Body;
+
+use crate::Shared;
+use crate::answer::{Answer, empty};
+use crate::face::Face;
+use crate::headers::Trace;
+use crate::query::decoded;
+
+/// Where a request leads.
+#[derive(Debug)]
+pub(crate) enum Route {
+    /// Partners: the collection, and the aliases of spec 2.3.
+    Referrals,
+    /// Partners: one referral, by the text in the path.
+    Referral(String),
+    /// Operators: health and figures.
+    Health(Health),
+    /// People: the page that PUT answers point at.
+    PatchPage,
+    /// Connector developers: the sandbox's issuer.
+    Issuer(identity::sandbox::Request),
+    /// `OPTIONS`: what a path offers.
+    Options(&'static str),
+}
+
+/// What operators ask for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Health {
+    Live,
+    Ready,
+    Metrics,
+}
+
+/// Canonical, misspelt, shortened (a published next link), and the two of events and old samples (spec 2.2, 2.3).
+const COLLECTIONS: [&str; 5] = [
+    "/v1.0/engagements/referrals",
+    "/v1.0/engagments/referrals",
+    "/v1.0/referrals",
+    "/engagements/v1/referrals",
+    "/referrals/v1.0/engagements/referrals",
+];
+
+const COLLECTION_METHODS: &str = "GET, HEAD, POST, OPTIONS";
+const REFERRAL_METHODS: &str = "GET, HEAD, PUT, PATCH, OPTIONS";
+const READ_METHODS: &str = "GET, HEAD, OPTIONS";
+const TOKEN_METHODS: &str = "POST, OPTIONS";
+
+impl Route {
+    /// Finds the route of a request: 404 for an unknown path, then 405 for a method it does not offer. No token is
+    /// needed to learn either (spec 4.5).
+    pub(crate) fn find(uri: &Uri, method: &Method, sandbox: bool) -> Result<Route, Face> {
+        if uri.path() == "*" && method == Method::OPTIONS {
+            return Ok(Route::Options(REFERRAL_METHODS));
+        }
+        if !uri.path().starts_with('/') || method == Method::CONNECT {
+            return Err(Face::malformed_request("path", "The request target is no path."));
+        }
+        let path = decoded(uri.path(), false).map_err(|_| Face::no_such_path())?;
+        let route = Route::of_path(&path, sandbox).ok_or_else(Face::no_such_path)?;
+        let (of, methods) = route.offers();
+        if method == Method::OPTIONS {
+            return Ok(Route::Options(methods));
+        }
+        if methods.split(", ").any(|offered| offered == method.as_str()) {
+            return Ok(route);
+        }
+        Err(Face::method_not_allowed(method.as_str(), of, methods))
+    }
+
+    fn of_path(path: &str, sandbox: bool) -> Option<Route> {
+        let trimmed = path.trim_end_matches('/');
+        for collection in COLLECTIONS {
+            let Some(rest) = trimmed.strip_prefix(collection) else { continue };
+            match rest.strip_prefix('/') {
+                None if rest.is_empty() => return Some(Route::Referrals),
+                Some(id) if !id.is_empty() && !id.contains('/') => {
+                    return Some(Route::Referral(id.to_owned()));
+                }
+                _ => return None,
+            }
+        }
+        match path {
+            "/livez" => Some(Route::Health(Health::Live)),
+            "/readyz" => Some(Route::Health(Health::Ready)),
+            "/metrics" => Some(Route::Health(Health::Metrics)),
+            "/docs/patch" => Some(Route::PatchPage),
+            _ if sandbox => identity::sandbox::Request::parse(path).map(Route::Issuer),
+            _ => None,
+        }
+    }
+
+    /// What it is in a sentence, and its methods.
+    fn offers(&self) -> (&'static str, &'static str) {
+        match self {
+            Route::Referrals => ("the collection of referrals", COLLECTION_METHODS),
+            Route::Referral(_) => ("a referral", REFERRAL_METHODS),
+            Route::Health(_) | Route::PatchPage => ("this page", READ_METHODS),
+            Route::Issuer(request) if request.endpoint.method() == "POST" => {
+                ("a token endpoint", TOKEN_METHODS)
+            }
+            Route::Issuer(_) => ("this document", READ_METHODS),
+            Route::Options(methods) => ("this path", methods),
+        }
+    }
+
+    /// The route's name in the log and in the figures: never a caller's text.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Route::Referrals => "referrals",
+            Route::Referral(_) => "referral",
+            Route::Health(_) => "health",
+            Route::PatchPage => "docs",
+            Route::Issuer(_) => "issuer",
+            Route::Options(_) => "options",
+        }
+    }
+}
+
+/// A method's name for log and figures; those not in HTTP's own list are one.
+pub(crate) fn known_method(method: &Method) -> &'static str {
+    const KNOWN: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
+    KNOWN.iter().find(|known| **known == method.as_str()).copied().unwrap_or("other")
+}
+
+impl Shared {
+    /// Hands a request to its route.
+    pub(crate) async fn route<B>(
+        &self,
+        route: Route,
+        request: Request<B>,
+        trace: Trace,
+    ) -> Result<Answer, Face>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        match route {
+            Route::Referrals => self.referrals(request, trace).await,
+            Route::Referral(id) => self.referral(&id, request, trace).await,
+            Route::Issuer(call) => self.issuer(call, request, trace).await,
+            Route::Health(health) => Ok(self.health(health)),
+            Route::PatchPage => Ok(patch_page::page()),
+            Route::Options(methods) => Ok(options(methods)),
+        }
+    }
+}
+
+fn options(methods: &'static str) -> Answer {
+    let mut answer = empty(StatusCode::NO_CONTENT);
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    if methods == REFERRAL_METHODS {
+        // RFC 5789, 3.1: the patch formats that are taken.
+        let formats = HeaderValue::from_static("application/json-patch+json, application/json");
+        answer.headers_mut().insert("accept-patch", formats);
+    }
+    answer
+}
+
+/// A page of plain text.
+fn text(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = crate::answer::json(status, body);
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
+}
