@@ -77,7 +77,12 @@ fn main() {
     });
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime can be made");
     let begin = Instant::now();
-    let report = runtime.block_on(store.bulk_load(batches, |_| ())).expect("the load succeeds");
+    let progress = move |seen| {
+        if seen == count {
+            println!("all rows taken after {:.2} s", begin.elapsed().as_secs_f64());
+        }
+    };
+    let report = runtime.block_on(store.bulk_load(batches, progress)).expect("the load succeeds");
     let seconds = begin.elapsed().as_secs_f64();
     println!("{report:?} in {seconds:.2} s: {:.0} referrals/s", count as f64 / seconds);
     runtime.block_on(store.close());

@@ -1,0 +1,203 @@
+//! A change is checked against what is stored, and then written whole.
+
+use referral::{
+    OrganizationId, ReferralDirection, ReferralQualification, ReferralStatus, ReferralSubstatus, ReferralType,
+};
+
+use super::Engine;
+use super::samples::*;
+use crate::{Change, Guard, Outcome, StoredReferral};
+
+/// [`crate::Store::referral`] answers the owner alone, [`crate::Store::find_referral`] anyone.
+pub async fn a_new_referral_is_found_by_its_owner_and_by_nobody_else(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let (owner, other) = (organization(1), organization(2));
+    assert_eq!(stored(&*store, id(1)).await, None);
+    let referral = created(&*store, a_referral(&owner, 1)).await;
+    let found = store.referral(&owner, id(1)).await.unwrap().expect("its owner sees it");
+    assert_eq!(*found, referral);
+    assert_eq!(store.referral(&other, id(1)).await.unwrap(), None);
+    assert_eq!(stored(&*store, id(1)).await, Some(referral));
+    assert_eq!(stored(&*store, id(2)).await, None);
+}
+
+/// What goes in comes out, with and without the optional columns, also by the ways that pass no cache.
+pub async fn every_column_comes_back_as_it_was_kept(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let owner = OrganizationId::MICROSOFT;
+    let plain = created(&*store, a_referral(&owner, 1)).await;
+    let mut full = a_referral(&owner, 2);
+    full.version = 7;
+    full.columns.status = ReferralStatus::Active;
+    full.columns.substatus = ReferralSubstatus::Accepted;
+    full.columns.direction = ReferralDirection::Outgoing;
+    full.columns.qualification = ReferralQualification::SalesQualified;
+    full.columns.referral_type = ReferralType::Shared;
+    full.columns.country = Some("Ünïted".to_owned());
+    full.columns.updated = referral::Timestamp::MAX;
+    full.columns.expires = Some(referral::Timestamp::MIN);
+    full.columns.accepted = Some(at(-1));
+    full.columns.sender = Some(organization(3));
+    full.columns.shared_with_microsoft = true;
+    full.columns.team = vec!["b@contoso.example".to_owned(), "a@contoso.example".to_owned()];
+    full.document = bytes::Bytes::from(vec![b'x'; 100_000]);
+    created(&*store, full.clone()).await;
+    let listed = store.list(&all_of(&owner)).await.unwrap();
+    assert_eq!(listed.iter().map(|referral| (**referral).clone()).collect::<Vec<_>>(), [full.clone(), plain]);
+    assert_eq!(stored(&*store, full.id).await, Some(full));
+}
+
+/// Every way of reading shows the new version once it is acknowledged.
+pub async fn a_new_version_replaces_the_old_one_everywhere(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let owner = organization(1);
+    let first = created(&*store, a_referral(&owner, 1)).await;
+    assert_eq!(stored(&*store, first.id).await, Some(first.clone()));
+    let mut second = next(&first);
+    second.columns.country = Some("DE".to_owned());
+    second.columns.status = ReferralStatus::Active;
+    second.columns.substatus = ReferralSubstatus::Accepted;
+    second.columns.accepted = Some(at(5));
+    must(&*store, edit(second.clone())).await;
+    assert_eq!(stored(&*store, first.id).await, Some(second.clone()));
+    assert_eq!(*store.list(&all_of(&owner)).await.unwrap()[0], second);
+    assert_eq!(*store.engagement(engagement(1)).await.unwrap()[0], second);
+    assert_eq!(store.count(&all_of(&owner)).await.unwrap(), 1);
+}
+
+/// A creation (`decided_on: None`) needs an id nobody has.
+pub async fn a_taken_id_overtakes_a_creation_under_any_owner(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let referral = created(&*store, a_referral(&organization(1), 1)).await;
+    for owner in [organization(1), organization(2)] {
+        let mut twin = a_referral(&owner, 1);
+        twin.document = bytes::Bytes::from_static(b"{}");
+        assert_eq!(store.commit(creation(twin)).await.unwrap(), Outcome::Overtaken);
+    }
+    assert_eq!(stored(&*store, id(1)).await, Some(referral));
+    assert_eq!(store.count(&all_of(&organization(2))).await.unwrap(), 0);
+}
+
+/// The stored version must be the one decided on.
+pub async fn a_stale_decision_is_overtaken_and_changes_nothing(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let owner = organization(1);
+    let first = created(&*store, a_referral(&owner, 1)).await;
+    let second = next(&first);
+    must(&*store, edit(second.clone())).await;
+    let mut late = next(&first);
+    late.columns.team = vec!["late@contoso.example".to_owned()];
+    assert_eq!(store.commit(edit(late)).await.unwrap(), Outcome::Overtaken);
+    assert_eq!(store.commit(edit(next(&next(&second)))).await.unwrap(), Outcome::Overtaken);
+    assert_eq!(stored(&*store, first.id).await, Some(second));
+    assert_eq!(store.log(&owner, 0, 10).await.unwrap().len(), 2);
+}
+
+/// An edit of what is not there, or is another's, is overtaken.
+pub async fn a_decision_on_nothing_is_overtaken(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let never = a_referral(&organization(1), 9);
+    assert_eq!(store.commit(edit(next(&never))).await.unwrap(), Outcome::Overtaken);
+    let first = created(&*store, a_referral(&organization(1), 1)).await;
+    let stolen = StoredReferral { owner: organization(2), ..next(&first) };
+    assert_eq!(store.commit(edit(stolen)).await.unwrap(), Outcome::Overtaken);
+    assert_eq!(stored(&*store, first.id).await, Some(first));
+    assert_eq!(stored(&*store, never.id).await, None);
+}
+
+/// State, news and answer are written together or not at all.
+pub async fn a_refused_change_leaves_no_trace(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let owner = organization(1);
+    let first = created(&*store, a_referral(&owner, 1)).await;
+    let guard = Guard::NoOpenReferral { engagement: engagement(1), owner: owner.clone() };
+    let mut fresh = a_referral(&owner, 2);
+    fresh.columns.team = vec!["user@contoso.example".to_owned()];
+    let refused = [
+        Change { answer: Some(replayable(&owner, 1, at(0))), ..creation(first.clone()) },
+        Change { answer: Some(replayable(&owner, 1, at(0))), guards: vec![guard], ..creation(fresh) },
+    ];
+    for change in refused {
+        let outcome = store.commit(change).await.unwrap();
+        assert!(matches!(outcome, Outcome::Overtaken | Outcome::GuardFailed), "{outcome:?}");
+    }
+    assert_eq!(store.answer(&key(&owner, 1), at(-1)).await.unwrap(), None);
+    assert_eq!(stored(&*store, id(2)).await, None);
+    assert_eq!(store.log(&owner, 0, 10).await.unwrap().len(), 1);
+    let mut team = all_of(&owner);
+    team.team = Some(vec!["user@contoso.example".to_owned()]);
+    assert_eq!(store.count(&team).await.unwrap(), 0);
+    // The next position is not one a refused change took.
+    assert_eq!(must(&*store, edit(next(&first))).await, 2);
+}
+
+/// First the remembered answer, then the version, then the guards.
+pub async fn checks_come_in_their_order(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let owner = organization(1);
+    let first = created(&*store, a_referral(&owner, 1)).await;
+    let given = replayable(&owner, 1, at(0));
+    let alone = Change { write: None, guards: Vec::new(), answer: Some(given.clone()) };
+    assert_eq!(store.commit(alone).await.unwrap(), Outcome::Committed(None));
+
+    let failing = Guard::NoOpenReferral { engagement: engagement(1), owner: owner.clone() };
+    let everything_wrong =
+        Change { guards: vec![failing.clone()], answer: Some(given.clone()), ..creation(first.clone()) };
+    assert_eq!(store.commit(everything_wrong).await.unwrap(), Outcome::AlreadyAnswered(given.answer));
+    let version_and_guard_wrong = Change { guards: vec![failing.clone()], ..creation(first.clone()) };
+    assert_eq!(store.commit(version_and_guard_wrong).await.unwrap(), Outcome::Overtaken);
+    let guard_wrong = Change { guards: vec![failing], ..edit(next(&first)) };
+    assert_eq!(store.commit(guard_wrong).await.unwrap(), Outcome::GuardFailed);
+}
+
+/// Guards count the owner's referrals of the engagement that are not `Closed`, before the change's own write.
+pub async fn guards_look_at_open_referrals_of_the_owner(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let (one, two) = (organization(1), organization(2));
+    let first = created(&*store, a_referral(&one, 1)).await;
+    let guarded = |number, guard| Change { guards: vec![guard], ..creation(a_referral(&one, number)) };
+    let none = |owner: &OrganizationId, number| Guard::NoOpenReferral {
+        engagement: engagement(number),
+        owner: owner.clone(),
+    };
+    let some = |owner: &OrganizationId, number| Guard::SomeOpenReferral {
+        engagement: engagement(number),
+        owner: owner.clone(),
+    };
+    for (number, guard, held) in [
+        (10, none(&one, 1), false),
+        (11, some(&one, 1), true),
+        (12, none(&two, 1), true),
+        (13, some(&two, 1), false),
+        (14, none(&one, 2), true),
+        (15, some(&one, 2), false),
+    ] {
+        let outcome = store.commit(guarded(number, guard.clone())).await.unwrap();
+        assert_eq!(matches!(outcome, Outcome::Committed(_)), held, "{guard:?}: {outcome:?}");
+        if !held {
+            assert_eq!(outcome, Outcome::GuardFailed);
+        }
+    }
+    // Once all of them are closed, none is open.
+    for number in [1, 11, 12, 14] {
+        let open = stored(&*store, id(number)).await.expect("it was committed");
+        must(&*store, edit(closed(next(&open)))).await;
+    }
+    assert_eq!(store.commit(guarded(16, some(&one, 1))).await.unwrap(), Outcome::GuardFailed);
+    must(&*store, guarded(17, none(&one, 1))).await;
+    // Every guard of a change must hold.
+    let both = Change { guards: vec![some(&one, 1), none(&one, 1)], ..creation(a_referral(&one, 18)) };
+    assert_eq!(store.commit(both).await.unwrap(), Outcome::GuardFailed);
+    assert_eq!(first.version, 1);
+}
+
+/// Guards are checked for a change that only remembers an answer too.
+pub async fn a_guard_may_stand_without_a_write(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let owner = organization(1);
+    let guard = Guard::SomeOpenReferral { engagement: engagement(1), owner: owner.clone() };
+    let change = Change { write: None, guards: vec![guard], answer: Some(replayable(&owner, 1, at(0))) };
+    assert_eq!(store.commit(change.clone()).await.unwrap(), Outcome::GuardFailed);
+    created(&*store, a_referral(&owner, 1)).await;
+    assert_eq!(store.commit(change).await.unwrap(), Outcome::Committed(None));
+}

@@ -1,0 +1,147 @@
+//! What the rules write: small, plain values, each told apart by its numbers.
+
+use bytes::Bytes;
+use referral::{
+    ETag, EngagementId, OrganizationId, ReferralDirection, ReferralId, ReferralQualification, ReferralStatus,
+    ReferralSubstatus, ReferralType, Timestamp,
+};
+
+use crate::{
+    Action, Actor, AnswerKey, Change, Columns, Entry, ListQuery, Outcome, Position, RememberedAnswer,
+    Replayable, Store, StoredReferral, Write,
+};
+
+/// The organization of this number.
+pub fn organization(number: u8) -> OrganizationId {
+    let mut bytes = [number; 16];
+    bytes[0] = 0xf0;
+    OrganizationId::from_bytes(&bytes).expect("sixteen bytes are an organization")
+}
+
+/// The referral id of this number; ids stand in the order of their numbers.
+pub fn id(number: u64) -> ReferralId {
+    let mut bytes = [0xa0; 16];
+    bytes[..8].copy_from_slice(&number.to_be_bytes());
+    ReferralId::from_bytes(bytes)
+}
+
+/// The engagement of this number.
+pub fn engagement(number: u8) -> EngagementId {
+    EngagementId::from_bytes([number; 16])
+}
+
+/// So many seconds after the samples' time began.
+pub fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_unix_seconds(1_600_000_000).plus_seconds(seconds)
+}
+
+/// The first version of a referral: `New`, independent, without team, expiry or sender.
+pub fn a_referral(owner: &OrganizationId, number: u64) -> StoredReferral {
+    let created = at(number as i64);
+    StoredReferral {
+        owner: owner.clone(),
+        id: id(number),
+        engagement_id: engagement(1),
+        version: 1,
+        etag: ETag::of_version(1, created),
+        columns: Columns {
+            status: ReferralStatus::New,
+            substatus: ReferralSubstatus::Received,
+            direction: ReferralDirection::Incoming,
+            qualification: ReferralQualification::Direct,
+            referral_type: ReferralType::Independent,
+            country: None,
+            created,
+            updated: created,
+            expires: None,
+            accepted: None,
+            sender: None,
+            offer_lead: false,
+            shared_with_microsoft: false,
+            team: Vec::new(),
+        },
+        document: Bytes::from(format!(r#"{{"number":{number},"version":1}}"#)),
+    }
+}
+
+/// The version after this one.
+pub fn next(referral: &StoredReferral) -> StoredReferral {
+    let mut next = referral.clone();
+    next.version += 1;
+    next.columns.updated = referral.columns.updated.next();
+    next.etag = ETag::of_version(next.version, next.columns.updated);
+    next.document = Bytes::from(format!(r#"{{"version":{}}}"#, next.version));
+    next
+}
+
+/// The same referral, closed.
+pub fn closed(mut referral: StoredReferral) -> StoredReferral {
+    referral.columns.status = ReferralStatus::Closed;
+    referral.columns.substatus = ReferralSubstatus::Won;
+    referral
+}
+
+/// News of a referral's version.
+pub fn news(action: Action, referral: &StoredReferral) -> Entry {
+    let actor = Actor { organization: referral.owner.clone(), user: format!("user of {}", referral.version) };
+    let changes = Bytes::from(format!(r#"{{"version":[{},{}]}}"#, referral.version - 1, referral.version));
+    Entry { action, at: referral.columns.updated, actor: Some(actor), changes }
+}
+
+/// The change that makes this referral.
+pub fn creation(referral: StoredReferral) -> Change {
+    let entry = news(Action::Created, &referral);
+    Change { write: Some(Write { referral, decided_on: None, entry }), guards: Vec::new(), answer: None }
+}
+
+/// The change that makes this the next version.
+pub fn edit(referral: StoredReferral) -> Change {
+    let (entry, decided_on) = (news(Action::Updated, &referral), Some(referral.version - 1));
+    Change { write: Some(Write { referral, decided_on, entry }), guards: Vec::new(), answer: None }
+}
+
+/// The key of a request of this number.
+pub fn key(organization: &OrganizationId, number: u16) -> AnswerKey {
+    let mut digest = [0; 32];
+    digest[..2].copy_from_slice(&number.to_be_bytes());
+    AnswerKey { organization: organization.clone(), digest }
+}
+
+/// An answer to a request of this number, given then.
+pub fn replayable(organization: &OrganizationId, number: u16, given: Timestamp) -> Replayable {
+    let answer = RememberedAnswer {
+        request_digest: [number as u8; 32],
+        status: 200 + number % 5,
+        content: Bytes::from(format!("answer {number}")),
+    };
+    Replayable { key: key(organization, number), answer, at: given }
+}
+
+/// Everything of an owner but offer leads.
+pub fn all_of(owner: &OrganizationId) -> ListQuery {
+    ListQuery { owner: owner.clone(), team: None, offer_leads: false, after: None, limit: 1000 }
+}
+
+/// Commits what must succeed; the position of its news.
+pub async fn must(store: &dyn Store, change: Change) -> Position {
+    match store.commit(change).await.expect("the store is well") {
+        Outcome::Committed(Some(position)) => position,
+        other => panic!("not committed with news: {other:?}"),
+    }
+}
+
+/// Creates the referral and gives it back.
+pub async fn created(store: &dyn Store, referral: StoredReferral) -> StoredReferral {
+    must(store, creation(referral.clone())).await;
+    referral
+}
+
+/// The referral as the store has it.
+pub async fn stored(store: &dyn Store, id: ReferralId) -> Option<StoredReferral> {
+    store.find_referral(id).await.expect("the store is well").map(|referral| (*referral).clone())
+}
+
+/// The ids a list shows.
+pub async fn ids(store: &dyn Store, query: &ListQuery) -> Vec<ReferralId> {
+    store.list(query).await.expect("the store is well").iter().map(|referral| referral.id).collect()
+}
