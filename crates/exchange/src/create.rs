@@ -10,7 +10,7 @@ use store::{Action, Change, Entry, Guard, Outcome, RememberedAnswer, StoredRefer
 
 use crate::caller::{Caller, Role};
 use crate::error::{CreateError, ReadError};
-use crate::once::{Begin, Once, Remember, Written};
+use crate::once::{Already, Begin, Once, Remember, Written};
 use crate::sight::{is_open, redacted, whole};
 use crate::{Exchange, Shown, to_store};
 
@@ -138,7 +138,11 @@ impl Exchange {
         };
         Ok(match self.store.commit(change).await? {
             Outcome::Committed(_) => Attempt::Saved(shown),
-            Outcome::AlreadyAnswered(answer) => Attempt::Replayed(answer),
+            Outcome::AlreadyAnswered(answer) => match self.already(once, answer).await? {
+                Already::Replay(answer) => Attempt::Replayed(answer),
+                Already::Reused => return Err(CreateError::RequestIdReused),
+                Already::Forgotten => Attempt::Overtaken,
+            },
             Outcome::Overtaken | Outcome::GuardFailed => Attempt::Overtaken,
         })
     }

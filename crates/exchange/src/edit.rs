@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::caller::Caller;
 use crate::error::{EditError, ReadError};
-use crate::once::{Begin, Once, Remember, Written};
+use crate::once::{Already, Begin, Once, Remember, Written};
 use crate::sight::{redacted, whole};
 use crate::{Exchange, Shown, to_store};
 
@@ -139,7 +139,11 @@ impl Exchange {
         let write = Write { referral: next, decided_on: Some(stored.version), entry };
         Ok(match self.store.commit(Change { write: Some(write), guards: Vec::new(), answer }).await? {
             Outcome::Committed(_) => Attempt::Saved(shown),
-            Outcome::AlreadyAnswered(answer) => Attempt::Replayed(answer),
+            Outcome::AlreadyAnswered(answer) => match self.already(once, answer).await? {
+                Already::Replay(answer) => Attempt::Replayed(answer),
+                Already::Reused => return Err(EditError::RequestIdReused),
+                Already::Forgotten => Attempt::Overtaken,
+            },
             Outcome::Overtaken | Outcome::GuardFailed => Attempt::Overtaken,
         })
     }

@@ -126,7 +126,36 @@ pub(crate) enum Begin<'a> {
     InProgress,
 }
 
+/// What an answer that turned up at the commit means.
+pub(crate) enum Already {
+    /// Another node answered the same request meanwhile.
+    Replay(RememberedAnswer),
+    /// Another node answered another request under the same id meanwhile.
+    Reused,
+    /// It was older than a day, and is gone now: commit again.
+    Forgotten,
+}
+
 impl Exchange {
+    /// Judges an answer that the store held when a change was committed, though none was there when it began.
+    pub(crate) async fn already(
+        &self,
+        once: Option<&Once>,
+        answer: RememberedAnswer,
+    ) -> Result<Already, StoreError> {
+        let Some(once) = once else { return Ok(Already::Forgotten) };
+        let since = self.now().plus_seconds(-REMEMBERED_SECONDS);
+        if self.store.answer(&once.key, since).await?.is_none() {
+            while self.store.forget_answers(since).await? > 0 {}
+            return Ok(Already::Forgotten);
+        }
+        Ok(if answer.request_digest == once.request_digest {
+            Already::Replay(answer)
+        } else {
+            Already::Reused
+        })
+    }
+
     pub(crate) async fn begin(&self, once: Option<&Once>) -> Result<Begin<'_>, StoreError> {
         let Some(once) = once else { return Ok(Begin::Run(None)) };
         let Some(turn) = self.running.enter(&once.key).await else { return Ok(Begin::InProgress) };
@@ -147,9 +176,16 @@ impl Exchange {
     ) -> Result<Option<RememberedAnswer>, StoreError> {
         let Some((status, content)) = answer else { return Ok(None) };
         let answer = Some(once.replayable(status, content, self.now()));
-        match self.store.commit(Change { write: None, guards: Vec::new(), answer }).await? {
-            Outcome::AlreadyAnswered(answer) => Ok(Some(answer)),
-            _ => Ok(None),
+        let change = Change { write: None, guards: Vec::new(), answer };
+        loop {
+            let Outcome::AlreadyAnswered(known) = self.store.commit(change.clone()).await? else {
+                return Ok(None);
+            };
+            match self.already(Some(once), known).await? {
+                Already::Replay(known) => return Ok(Some(known)),
+                Already::Reused => return Ok(None),
+                Already::Forgotten => {}
+            }
         }
     }
 
