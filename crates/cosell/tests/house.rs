@@ -185,12 +185,15 @@ fn pure_rooms_neither_wait_nor_look_around() {
 }
 
 #[test]
-fn one_room_knows_sqlite_and_one_knows_axum() {
+fn one_room_knows_sqlite_and_two_know_hyper() {
     for (room, manifest) in manifests() {
         let any = dependencies(&manifest, &ANY);
         assert!(room == "store" || !any.contains("rusqlite"), "{room} depends on rusqlite");
         let shipped = dependencies(&manifest, &SHIPPED);
-        assert!(room == "server" || !shipped.contains("axum"), "{room} depends on axum");
+        for http in ["hyper", "hyper-util", "axum"] {
+            let permitted = ["net", "server"].contains(&room.as_str());
+            assert!(permitted || !shipped.contains(http), "{room} depends on {http}");
+        }
     }
 }
 
