@@ -288,7 +288,7 @@ impl Issuer {
     fn remembered(&self, tenant: &Tenant<'_>, token: &str, now: i64) -> Granted<(&SandboxUser, String)> {
         let claims = self.key.get().and_then(|key| key.open(REFRESH_TYPE, token));
         let claims = claims
-            .ok_or_else(|| bad_grant(9002_313, "the refresh token is malformed or not of this issuer"))?;
+            .ok_or_else(|| bad_grant(9_002_313, "the refresh token is malformed or not of this issuer"))?;
         if claims["exp"].as_i64().is_none_or(|exp| now >= exp) {
             return Err(bad_grant(70_008, "the refresh token has expired"));
         }

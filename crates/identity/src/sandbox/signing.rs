@@ -102,15 +102,19 @@ impl SigningKey {
             return Err(SigningKeyError("an RSA key of less than 2048 bits"));
         }
         let (n, e) = (BASE64URL.encode(n), BASE64URL.encode(e));
-        // RFC 7638: the required members in alphabetical order, without spaces.
-        let canonical = format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#);
-        let kid = BASE64URL.encode(digest(&SHA256, canonical.as_bytes()));
+        let kid = thumbprint(&n, &e);
         let public = json!({ "kty": "RSA", "use": "sig", "alg": "RS256", "kid": kid, "n": n, "e": e });
         let pkcs8: Pkcs8V1Der<'static> =
             pair.as_der().map_err(|_| SigningKeyError("the key cannot be written as PKCS#8"))?;
         let pkcs8 = pkcs8.as_ref().to_vec();
         Ok(Self { pair, kid, public, pkcs8 })
     }
+}
+
+/// RFC 7638: the hash of the required members in alphabetical order, without spaces.
+fn thumbprint(n: &str, e: &str) -> String {
+    let canonical = format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#);
+    BASE64URL.encode(digest(&SHA256, canonical.as_bytes()))
 }
 
 /// Modulus and exponent of an `RSAPublicKey` (RFC 8017, A.1.1), without leading zeros.
@@ -136,4 +140,29 @@ fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
         }
     };
     rest.split_at_checked(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_thumbprint_is_that_of_the_standards_example() {
+        // RFC 7638, section 3.1.
+        let n = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV\
+                 4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7\
+                 d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF4\
+                 4-csFCur-kEgU8awapJzKnqDKgw";
+        assert_eq!(thumbprint(n, "AQAB"), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+    }
+
+    #[test]
+    fn broken_der_has_no_components() {
+        let der = [0x30, 0x08, 2, 2, 0, 0x81, 2, 2, 0, 3];
+        assert_eq!(components(&der), Some((&[0x81][..], &[3][..])));
+        for end in 0..der.len() {
+            assert_eq!(components(&der[..end]), None, "{end}");
+        }
+        assert_eq!(components(&[0x30, 0x89, 255, 255, 255, 255, 255, 255, 255, 255, 255]), None);
+    }
 }
