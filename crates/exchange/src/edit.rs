@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use referral::{EditRequest, Precondition, ReferralId, ReferralStatus, ReferralSubstatus, View};
+use referral::{EditRequest, Precondition, ReferralId, ReferralStatus, View};
 use store::{Action, Change, Entry, Outcome, RememberedAnswer, StoredReferral, Write};
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -122,9 +122,6 @@ impl Exchange {
             }
             return Ok(Attempt::Saved(shown));
         };
-        if let Writer::Sender = writer {
-            withdraws(&edit.referral)?;
-        }
         let next = to_store(&edit.referral, stored.version + 1, stored.columns.sender.clone());
         let shown = show(&writer, &next)?;
         let entry = Entry {
@@ -159,21 +156,11 @@ impl Exchange {
             return if caller.reaches(stored) { Ok(Writer::Owner) } else { Err(ReadError::NotOnTeam.into()) };
         }
         let Some(_) = self.sight(caller, stored).await? else { return Err(ReadError::NotFound.into()) };
-        let withdrawal = matches!(request, EditRequest::Patch(_) | EditRequest::Merge(_))
-            && request.touches_only(&["status", "substatus", "statusReason"]);
         let sent = stored.columns.sender.as_ref() == Some(&caller.organization);
-        if sent && withdrawal && stored.columns.status == ReferralStatus::New {
+        if sent && request.is_withdrawal() && stored.columns.status == ReferralStatus::New {
             return Ok(Writer::Sender);
         }
         Err(EditError::NotOwner)
-    }
-}
-
-/// A withdrawal ends in Closed/Declined, nowhere else.
-fn withdraws(next: &referral::Referral) -> Result<(), EditError> {
-    match (next.status, next.substatus) {
-        (ReferralStatus::Closed, ReferralSubstatus::Declined) => Ok(()),
-        _ => Err(EditError::NotOwner),
     }
 }
 

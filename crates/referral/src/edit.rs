@@ -116,14 +116,24 @@ impl EditRequest {
         Ok(EditRequest::Merge(sent))
     }
 
-    /// Whether the request touches no members but these: T18 asks for it.
-    pub fn touches_only(&self, members: &[&str]) -> bool {
-        match self {
-            EditRequest::Put(sent) | EditRequest::Merge(sent) => {
-                sent.as_object().is_some_and(|sent| sent.keys().all(|name| members.contains(&name.as_str())))
+    /// Whether this is the one write that a sender may do (T18): a PATCH of `status`, `substatus` and `statusReason`
+    /// alone that ends in Closed/Declined.
+    pub fn is_withdrawal(&self) -> bool {
+        const TOUCHED: [&str; 3] = ["status", "substatus", "statusReason"];
+        let sets = |member: &str| match self {
+            EditRequest::Put(_) => None,
+            EditRequest::Merge(sent) => sent.get(member),
+            EditRequest::Patch(patch) => patch.last_value(member),
+        };
+        let alone = match self {
+            EditRequest::Put(_) => false,
+            EditRequest::Merge(sent) => {
+                sent.as_object().is_some_and(|sent| sent.keys().all(|name| TOUCHED.contains(&name.as_str())))
             }
-            EditRequest::Patch(patch) => patch.touches_only(members),
-        }
+            EditRequest::Patch(patch) => patch.touches_only(&TOUCHED),
+        };
+        let ends = |member: &str, value: &str| sets(member).and_then(Value::as_str) == Some(value);
+        alone && ends("status", "Closed") && ends("substatus", "Declined")
     }
 
     /// The document after the request, and the standing it asks for.

@@ -117,6 +117,15 @@ impl PatchRequest {
         self.operation_at(member).is_some()
     }
 
+    /// What the patch leaves in a member, as far as its operations say.
+    pub(crate) fn last_value(&self, member: &str) -> Option<&Value> {
+        let last = self.operations.iter().rfind(|operation| operation.member == member)?;
+        match &last.step {
+            PatchOperation::Add(add) => Some(&add.value),
+            _ => None,
+        }
+    }
+
     pub(crate) fn touches_only(&self, members: &[&str]) -> bool {
         let named = |member: &String| members.contains(&member.as_str());
         self.operations.iter().all(|operation| named(&operation.member) && operation.from.iter().all(named))
