@@ -239,7 +239,6 @@ async fn a_refresh_token_makes_new_tokens_and_is_no_access_token() {
 
 #[tokio::test]
 async fn an_applications_token_has_no_person_and_is_told_as_such() {
-    // REF-022 rests on it.
     let issuer = issuer();
     for (path, scope, app_claim) in [
         ("oauth2/token", format!("resource={RESOURCE}"), "appid"),

@@ -88,7 +88,8 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Serves HTTP/1.1 until `shutdown` resolves and the running requests are done, at most `shutdown_grace` later.
 ///
 /// `service_for` is called once per connection, the service once per request. A panic in the service ends its
-/// connection and nothing else.
+/// connection and nothing else. How long a running request may take, its body included, is the service's to decide.
+/// A client may close its sending side after the request and still gets its answer.
 pub async fn serve<M, S, B>(
     listener: TcpListener,
     service_for: M,
@@ -262,5 +263,35 @@ where
     .await;
     if let Err(error) = ended {
         tracing::debug!(%error, "connection ended: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepting_pauses_longer_and_longer_when_files_run_out_and_not_for_lost_peers() {
+        let mut back_off = BackOff::default();
+        back_off.note(&io::ErrorKind::ConnectionAborted.into());
+        assert_eq!(back_off.pause, Duration::ZERO);
+        let no_more_files = io::Error::from_raw_os_error(24); // EMFILE
+        let pauses: Vec<_> = (0..10)
+            .map(|_| {
+                back_off.note(&no_more_files);
+                back_off.pause.as_millis()
+            })
+            .collect();
+        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
+    }
+
+    #[tokio::test]
+    async fn the_first_connection_after_a_pause_ends_the_pauses() {
+        let listener = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let mut back_off = BackOff::default();
+        back_off.note(&io::Error::from_raw_os_error(24));
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        assert!(back_off.accept(&listener).await.is_some());
+        assert_eq!(back_off.pause, Duration::ZERO);
     }
 }

@@ -37,7 +37,6 @@ mod tests {
 
     #[test]
     fn the_published_audiences_and_those_of_the_public_url_are_accepted() {
-        // REF-019, REF-020: which audiences those tests may rely on.
         let audiences = accepted_audiences("http://127.0.0.1:8080");
         for expected in [
             "https://api.partner.microsoft.com",

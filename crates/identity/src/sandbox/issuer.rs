@@ -208,7 +208,6 @@ impl Issuer {
             "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
             "claims_supported": ["aud", "exp", "iat", "iss", "name", "nbf", "oid", "preferred_username", "roles",
                                  "scp", "sub", "tid", "upn", "ver"],
-            "tenant_region_scope": null,
         })
     }
 
