@@ -154,8 +154,7 @@ pub async fn due_referrals_come_soonest_first_and_only_while_new(engine: &dyn En
         referral.columns.expires = expires.map(at);
         created(&*store, referral).await;
     }
-    let active = StoredReferral { ..next(&stored(&*store, id(6)).await.expect("created above")) };
-    let mut active = active;
+    let mut active = next(&stored(&*store, id(6)).await.expect("created above"));
     active.columns.status = ReferralStatus::Active;
     must(&*store, edit(active)).await;
     let mut later = next(&stored(&*store, id(5)).await.expect("created above"));
@@ -211,7 +210,7 @@ fn mixed() -> Vec<StoredReferral> {
         let team: Vec<_> = team.into_iter().map(|(_, email)| email).collect();
         let mut referral = on_team(a_referral(&organization((number / 20) as u8), number), &team);
         referral.columns.created = at((number / 5 % 3) as i64);
-        referral.columns.offer_lead = number % 3 == 0;
+        referral.columns.offer_lead = number.is_multiple_of(3);
         referral
     };
     (0..40).map(mixture).collect()

@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 
 use referral::OrganizationId;
 use rusqlite::{Connection, params};
@@ -16,6 +17,7 @@ use tokio::sync::oneshot;
 
 use super::changes;
 use super::files::Files;
+use super::health::StopOnPanic;
 use super::readers::Parker;
 use super::schema;
 use super::writer::{Command, Writer, checkpoint};
@@ -65,6 +67,8 @@ impl SqliteStore {
         let parker = self.readers.parker()?;
         let (reply, report) = oneshot::channel();
         let work = move |writer: &mut Writer| {
+            let reply = reply;
+            let _stop = StopOnPanic(Arc::clone(&writer.health));
             let _ = reply.send(load(writer, &parker, batches, &progress));
         };
         self.ask(Command::Alone(Box::new(work))).await?;

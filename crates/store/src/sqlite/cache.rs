@@ -123,3 +123,120 @@ impl Cache {
         self.slots[slot].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::iter::{empty, once};
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+
+    use super::*;
+    use crate::conformance::samples::{a_referral, id, organization};
+
+    fn version(number: u64, version: u64) -> Arc<StoredReferral> {
+        Arc::new(StoredReferral { version, ..a_referral(&organization(1), number) })
+    }
+
+    fn cached(cache: &Cache, number: u64) -> Option<u64> {
+        cache.get(&id(number)).map(|referral| referral.version)
+    }
+
+    #[test]
+    fn what_was_read_before_a_commit_is_not_kept_after_it() {
+        let cache = Cache::new(1 << 20);
+        let before = cache.begin_read(&id(1));
+        cache.begin_writes(once(id(1)));
+        let during = cache.begin_read(&id(1));
+        cache.offer(&before, &version(1, 1));
+        cache.offer(&during, &version(1, 1));
+        assert_eq!(cached(&cache, 1), None, "a slot that is being written takes nothing");
+        cache.end_writes(once(version(1, 2)), once(id(1)));
+        assert_eq!(cached(&cache, 1), Some(2));
+        cache.clear();
+        cache.offer(&before, &version(1, 1));
+        cache.offer(&during, &version(1, 1));
+        assert_eq!(cached(&cache, 1), None);
+        cache.offer(&cache.begin_read(&id(1)), &version(1, 2));
+        assert_eq!(cached(&cache, 1), Some(2));
+    }
+
+    #[test]
+    fn a_failed_commit_leaves_the_id_to_the_database() {
+        let cache = Cache::new(1 << 20);
+        cache.offer(&cache.begin_read(&id(1)), &version(1, 1));
+        cache.begin_writes(once(id(1)));
+        assert_eq!(cached(&cache, 1), None);
+        cache.end_writes(empty(), once(id(1)));
+        assert_eq!(cached(&cache, 1), None);
+        cache.offer(&cache.begin_read(&id(1)), &version(1, 1));
+        assert_eq!(cached(&cache, 1), Some(1));
+    }
+
+    #[test]
+    fn a_group_may_hold_one_id_twice_and_ids_of_one_slot() {
+        let cache = Cache::new(1 << 20);
+        let twin = (2..).find(|number| slot_of(&id(*number)) == slot_of(&id(1))).unwrap();
+        let group = [id(1), id(twin), id(1)];
+        cache.begin_writes(group.into_iter());
+        let during = cache.begin_read(&id(1));
+        cache.end_writes([version(1, 2), version(twin, 2), version(1, 3)].into_iter(), group.into_iter());
+        assert_eq!((cached(&cache, 1), cached(&cache, twin)), (Some(3), Some(2)));
+        cache.clear();
+        cache.offer(&during, &version(1, 1));
+        assert_eq!(cached(&cache, 1), None);
+        cache.offer(&cache.begin_read(&id(1)), &version(1, 3));
+        assert_eq!(cached(&cache, 1), Some(3), "the slot is even again");
+    }
+
+    #[test]
+    fn it_stays_within_its_bytes() {
+        let cache = Cache::new(64 * 1024);
+        for number in 0..1000 {
+            cache.offer(&cache.begin_read(&id(number)), &version(number, 1));
+        }
+        let kept = (0..1000).filter(|number| cached(&cache, *number).is_some()).count();
+        assert!((20..200).contains(&kept), "{kept} referrals in 64 KiB");
+        let none = Cache::new(0);
+        none.offer(&none.begin_read(&id(1)), &version(1, 1));
+        assert_eq!(cached(&none, 1), None);
+    }
+
+    /// The protocol without a database around it, so that the threads meet as often as they can.
+    #[test]
+    fn readers_never_go_back_nor_behind_what_was_acknowledged() {
+        const VERSIONS: u64 = 60_000;
+        let cache = Cache::new(1 << 20);
+        let (database, acknowledged, done) = (AtomicU64::new(1), AtomicU64::new(1), AtomicBool::new(false));
+        let hits = AtomicU64::new(0);
+        std::thread::scope(|threads| {
+            for _ in 0..3 {
+                threads.spawn(|| {
+                    let mut newest = 0;
+                    while !done.load(SeqCst) {
+                        let floor = acknowledged.load(SeqCst);
+                        let seen = cached(&cache, 1).inspect(|_| _ = hits.fetch_add(1, SeqCst));
+                        let seen = seen.unwrap_or_else(|| {
+                            let ticket = cache.begin_read(&id(1));
+                            let read = version(1, database.load(SeqCst));
+                            std::thread::yield_now();
+                            cache.offer(&ticket, &read);
+                            read.version
+                        });
+                        assert!(seen >= floor && seen >= newest, "{seen} after {floor} and {newest}");
+                        newest = seen;
+                        if newest % 7 == 0 {
+                            cache.referrals.remove(&id(1)); // as an eviction would
+                        }
+                    }
+                });
+            }
+            for number in 2..VERSIONS {
+                cache.begin_writes(once(id(1)));
+                database.store(number, SeqCst);
+                cache.end_writes(once(version(1, number)), once(id(1)));
+                acknowledged.store(number, SeqCst);
+            }
+            done.store(true, SeqCst);
+        });
+        assert!(hits.load(SeqCst) > 0);
+    }
+}

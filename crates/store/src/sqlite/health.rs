@@ -1,6 +1,6 @@
 //! Whether writes are accepted, and which errors end that for good.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use rusqlite::ErrorCode;
 
@@ -38,6 +38,18 @@ impl Health {
     /// Stops writes if the error is of that kind; the error to tell.
     pub(super) fn judge(&self, what: &str, error: rusqlite::Error) -> StoreError {
         if is_fatal(&error) { self.stop(what, &error) } else { StoreError::Engine(error.to_string()) }
+    }
+}
+
+/// Stops writes if the thread panics while this is held; declared after whatever replies a panic would drop, so that
+/// their receivers find the reason.
+pub(super) struct StopOnPanic(pub(super) Arc<Health>);
+
+impl Drop for StopOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop_for("a panic in the writer");
+        }
     }
 }
 

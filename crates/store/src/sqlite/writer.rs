@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use super::cache::Cache;
 use super::changes;
 use super::files::Files;
-use super::health::{Health, is_fatal};
+use super::health::{Health, StopOnPanic, is_fatal};
 use crate::{Change, Outcome, StoreError};
 
 /// The write-ahead log is moved into the database when it holds so many pages that are not there yet (8 MiB).
@@ -100,15 +100,12 @@ impl Writer {
                 }
             }
             // After a panic the thread lives on, only to tell every caller that it writes no more.
-            let calm = catch_unwind(AssertUnwindSafe(|| {
+            let _ = catch_unwind(AssertUnwindSafe(|| {
                 self.group(group);
                 if let Some(work) = alone {
                     work(&mut self);
                 }
             }));
-            if calm.is_err() {
-                self.health.stop_for("a panic in the writer");
-            }
         }
         let _ = readers_gone.recv();
         self.shut();
@@ -118,6 +115,7 @@ impl Writer {
         if group.is_empty() {
             return;
         }
+        let _stop = StopOnPanic(Arc::clone(&self.health));
         if let Err(error) = self.attempt(&mut group) {
             for member in &mut group {
                 member.end(error.clone());
@@ -190,10 +188,10 @@ impl Writer {
     /// Moves the log into the database and closes; after a failed write it touches nothing any more.
     fn shut(&mut self) {
         let Some(connection) = self.connection.take() else { return };
-        if self.health.check().is_ok() {
-            if let Err(error) = checkpoint(&connection, "TRUNCATE") {
-                self.health.stop("the last checkpoint", &error);
-            }
+        if self.health.check().is_ok()
+            && let Err(error) = checkpoint(&connection, "TRUNCATE")
+        {
+            self.health.stop("the last checkpoint", &error);
         }
         if self.health.check().is_err() {
             let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);

@@ -1,0 +1,125 @@
+//! Disks that fail.
+
+use super::super::faults::{FaultyDisk, Part};
+use super::super::{SqliteOptions, SqliteStore};
+use crate::conformance::samples::*;
+use crate::{Outcome, Store, StoreError};
+
+fn on(disk: &FaultyDisk) -> SqliteOptions {
+    SqliteOptions { vfs: Some(disk.name().to_owned()), ..SqliteOptions::default() }
+}
+
+#[tokio::test]
+async fn a_commit_syncs_the_log_before_it_is_acknowledged() {
+    let disk = FaultyDisk::register("counting");
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(directory.path(), on(disk)).unwrap();
+    for number in 0..5 {
+        let before = disk.syncs(Part::Log);
+        must(&store, creation(a_referral(&organization(1), number))).await;
+        assert!(disk.syncs(Part::Log) > before);
+    }
+    let before = disk.syncs(Part::Log);
+    assert_eq!(store.commit(creation(a_referral(&organization(1), 0))).await.unwrap(), Outcome::Overtaken);
+    assert_eq!(disk.syncs(Part::Log), before, "what writes nothing costs no sync");
+}
+
+#[tokio::test]
+async fn a_failed_fsync_stops_writes_for_good_and_reads_go_on() {
+    let disk = FaultyDisk::register("failing-sync");
+    let directory = tempfile::tempdir().unwrap();
+    let owner = organization(1);
+    let store = SqliteStore::open(directory.path(), on(disk)).unwrap();
+    let first = created(&store, a_referral(&owner, 1)).await;
+    assert!(store.health().is_ok());
+
+    disk.fail_syncs(Part::Log, true);
+    let refused = store.commit(edit(next(&first))).await;
+    assert!(matches!(&refused, Err(StoreError::WritesStopped(why)) if why.contains("commit")), "{refused:?}");
+    assert!(matches!(store.health(), Err(StoreError::WritesStopped(_))));
+    assert_eq!(stored(&store, first.id).await, Some(first.clone()), "what was not acknowledged is not shown");
+    assert_eq!(store.count(&all_of(&owner)).await.unwrap(), 1);
+
+    // The disk recovers; nobody knows what it lost meanwhile, so the process does not go on.
+    disk.fail_syncs(Part::Log, false);
+    let syncs = (disk.syncs(Part::Log), disk.syncs(Part::Database));
+    for refused in [
+        store.commit(edit(next(&first))).await.map(drop),
+        store.save_setting("key", b"value").await,
+        store.forget_answers(at(0)).await.map(drop),
+    ] {
+        assert!(matches!(refused, Err(StoreError::WritesStopped(_))), "{refused:?}");
+    }
+    assert_eq!(stored(&store, first.id).await, Some(first.clone()));
+    store.close().await;
+    assert_eq!((disk.syncs(Part::Log), disk.syncs(Part::Database)), syncs, "closing touches nothing");
+
+    // What was acknowledged is there; what was not may be.
+    let store = SqliteStore::open(directory.path(), on(disk)).unwrap();
+    let version = stored(&store, first.id).await.map(|referral| referral.version);
+    let log = store.log(&owner, 0, 10).await.unwrap();
+    assert!(version == Some(1) || version == Some(2), "{version:?}");
+    assert_eq!(Some(log.len() as u64), version, "state and news agree");
+}
+
+#[tokio::test]
+async fn everyone_in_a_failed_group_is_told() {
+    let disk = FaultyDisk::register("failing-group");
+    let directory = tempfile::tempdir().unwrap();
+    let store = std::sync::Arc::new(SqliteStore::open(directory.path(), on(disk)).unwrap());
+    disk.fail_syncs(Part::Log, true);
+    let commits = (0..50).map(|number| {
+        let (store, change) = (store.clone(), creation(a_referral(&organization(1), number)));
+        tokio::spawn(async move { store.commit(change).await })
+    });
+    for commit in commits.collect::<Vec<_>>() {
+        let refused = commit.await.unwrap();
+        assert!(matches!(refused, Err(StoreError::WritesStopped(_))), "{refused:?}");
+    }
+    assert_eq!(store.count(&all_of(&organization(1))).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_full_disk_stops_writes_and_loses_nothing() {
+    let disk = FaultyDisk::register("full");
+    let directory = tempfile::tempdir().unwrap();
+    let owner = organization(1);
+    let store = SqliteStore::open(directory.path(), on(disk)).unwrap();
+    let first = created(&store, a_referral(&owner, 1)).await;
+    disk.fail_writes(Part::Log, true);
+    let refused = store.commit(creation(a_referral(&owner, 2))).await;
+    assert!(matches!(refused, Err(StoreError::WritesStopped(_))), "{refused:?}");
+    assert!(store.health().is_err());
+    store.close().await;
+    disk.fail_writes(Part::Log, false);
+    let store = SqliteStore::open(directory.path(), on(disk)).unwrap();
+    assert_eq!(ids(&store, &all_of(&owner)).await, [first.id]);
+    must(&store, creation(a_referral(&owner, 2))).await;
+}
+
+/// SQLite's automatic checkpoint would swallow this error, and reuse a log whose pages the disk may have lost.
+#[tokio::test]
+async fn a_failed_fsync_in_a_checkpoint_stops_writes() {
+    let disk = FaultyDisk::register("failing-checkpoint");
+    let directory = tempfile::tempdir().unwrap();
+    let owner = organization(1);
+    let store = SqliteStore::open(directory.path(), on(disk)).unwrap();
+    disk.fail_syncs(Part::Database, true);
+    let mut acknowledged = Vec::new();
+    let why = loop {
+        let mut referral = a_referral(&owner, acknowledged.len() as u64);
+        referral.document = bytes::Bytes::from(vec![b'x'; 1 << 18]);
+        match store.commit(creation(referral)).await {
+            Ok(_) => acknowledged.push(id(acknowledged.len() as u64)),
+            Err(error) => break error,
+        }
+        assert!(acknowledged.len() < 1000, "no checkpoint was made");
+    };
+    assert!(matches!(&why, StoreError::WritesStopped(why) if why.contains("checkpoint")), "{why}");
+    store.close().await;
+    disk.fail_syncs(Part::Database, false);
+    let store = SqliteStore::open(directory.path(), on(disk)).unwrap();
+    let mut there = ids(&store, &all_of(&owner)).await;
+    there.sort_unstable();
+    assert_eq!(there, acknowledged);
+}
