@@ -9,7 +9,7 @@ use json_patch::{
 };
 use serde_json::Value;
 
-use crate::check::{Check, Occasion, Place, brief, nearest_name, require};
+use crate::check::{Check, Occasion, Place, brief, nearest_name};
 use crate::edit::Dialect;
 use crate::invalid::{Invalid, Rule};
 use crate::model::Referral;
@@ -99,10 +99,7 @@ impl PatchRequest {
         })?;
         if self.recheck {
             let check = Check { occasion: Occasion::Patch, reject_unknown: self.reject_unknown };
-            let mut place = Place::default();
-            let checked = check.object(&Referral::TYPE, document, &mut place);
-            let checked =
-                checked.and_then(|normal| require(&Referral::TYPE, &normal, &mut place).map(|()| normal));
+            let checked = check.object(&Referral::TYPE, document, &mut Place::default());
             *document = checked.map_err(|mut invalid| {
                 if let Some(sent) = self.operation_at(&invalid.target) {
                     invalid.target = brief(sent);
@@ -217,14 +214,14 @@ fn operation(at: usize, step: &Value, dialect: &Dialect) -> Result<Operation, In
             PatchOperation::Test(TestOperation { path, value })
         }
         "remove" => {
-            refuse_protected(&resolved, sent)?;
+            refuse_removal(&resolved, sent)?;
             PatchOperation::Remove(RemoveOperation { path })
         }
         _ => {
             let from = text(at, step, "from")?;
             let source = resolve(from, false)?;
             if name == "move" {
-                refuse_protected(&source, from)?;
+                refuse_removal(&source, from)?;
             }
             if !same_shape(source.end.kind(), resolved.end.kind()) {
                 let message = format!("The value at {} has another form than {}.", brief(from), brief(sent));
@@ -258,15 +255,14 @@ fn same_shape(one: &Kind, other: &Kind) -> bool {
     }
 }
 
-fn refuse_protected(resolved: &Resolved, sent: &str) -> Result<(), Invalid> {
-    match &resolved.end {
-        End::Member(property)
-            if matches!(property.access, Access::Server | Access::Fixed | Access::Derived) =>
-        {
-            Err(Invalid::read_only(brief(sent), property.name))
-        }
-        _ => Ok(()),
+/// Members of the server stay, and so does what every referral has.
+fn refuse_removal(resolved: &Resolved, sent: &str) -> Result<(), Invalid> {
+    let End::Member(property) = &resolved.end else { return Ok(()) };
+    if matches!(property.access, Access::Server | Access::Fixed | Access::Derived) {
+        return Err(Invalid::read_only(brief(sent), property.name));
     }
+    let closed_list = matches!(property.kind, Kind::Enumeration(_)) && !property.nullable;
+    if property.required || closed_list { Err(Invalid::missing(brief(sent))) } else { Ok(()) }
 }
 
 fn pointer(member: &str, sent: &str) -> Result<PointerBuf, Invalid> {
