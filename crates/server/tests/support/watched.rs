@@ -1,0 +1,194 @@
+//! The real store with a door-keeper, who can hold commits back, or make calls fail.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use referral::{EngagementId, OrganizationId, ReferralId, Timestamp};
+use store::sqlite::SqliteStore;
+use store::{
+    AnswerKey, Assignment, Change, ListQuery, LogEntry, Organization, Outcome, Position, RememberedAnswer,
+    Store, StoreError, StoredReferral,
+};
+use tokio::sync::{Notify, Semaphore};
+
+/// What goes wrong.
+#[derive(Debug, Clone)]
+pub enum Trouble {
+    /// The code of the store panics.
+    Panic(&'static str),
+    /// The store reports an error.
+    Error(StoreError),
+}
+
+/// A store that does what it is told, besides its work.
+pub struct Watched {
+    inner: SqliteStore,
+    reads: Mutex<Option<Trouble>>,
+    commits: Mutex<Option<Trouble>>,
+    gate: Mutex<Option<Arc<Semaphore>>>,
+    waiting: Notify,
+}
+
+impl Watched {
+    pub fn new(inner: SqliteStore) -> Watched {
+        Watched {
+            inner,
+            reads: Mutex::default(),
+            commits: Mutex::default(),
+            gate: Mutex::default(),
+            waiting: Notify::new(),
+        }
+    }
+
+    /// The real store.
+    pub fn inner(&self) -> &SqliteStore {
+        &self.inner
+    }
+
+    /// From now on reads of referrals end so; `None`: well again.
+    pub fn trouble_reads(&self, trouble: Option<Trouble>) {
+        *self.reads.lock().unwrap() = trouble;
+    }
+
+    /// From now on commits end so, and `health` says it where it is an error.
+    pub fn trouble_commits(&self, trouble: Option<Trouble>) {
+        *self.commits.lock().unwrap() = trouble;
+    }
+
+    /// From now on commits wait.
+    pub fn hold_commits(&self) {
+        *self.gate.lock().unwrap() = Some(Arc::new(Semaphore::new(0)));
+    }
+
+    /// Commits that waited go on, and none waits any more.
+    pub fn release_commits(&self) {
+        if let Some(gate) = self.gate.lock().unwrap().take() {
+            gate.close();
+        }
+    }
+
+    /// Returns once a commit waits at the gate.
+    pub async fn commit_waits(&self) {
+        self.waiting.notified().await;
+    }
+
+    fn reading(&self) -> Result<(), StoreError> {
+        suffer(&self.reads)
+    }
+}
+
+fn suffer(place: &Mutex<Option<Trouble>>) -> Result<(), StoreError> {
+    let trouble = place.lock().unwrap().clone();
+    match trouble {
+        None => Ok(()),
+        Some(Trouble::Panic(text)) => panic!("{text}"),
+        Some(Trouble::Error(error)) => Err(error),
+    }
+}
+
+#[async_trait]
+impl Store for Watched {
+    async fn referral(
+        &self,
+        owner: &OrganizationId,
+        id: ReferralId,
+    ) -> Result<Option<Arc<StoredReferral>>, StoreError> {
+        self.reading()?;
+        self.inner.referral(owner, id).await
+    }
+
+    async fn find_referral(&self, id: ReferralId) -> Result<Option<Arc<StoredReferral>>, StoreError> {
+        self.reading()?;
+        self.inner.find_referral(id).await
+    }
+
+    async fn engagement(&self, id: EngagementId) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
+        self.reading()?;
+        self.inner.engagement(id).await
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
+        self.reading()?;
+        self.inner.list(query).await
+    }
+
+    async fn count(&self, query: &ListQuery) -> Result<u64, StoreError> {
+        self.reading()?;
+        self.inner.count(query).await
+    }
+
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
+        self.inner.due(now, limit).await
+    }
+
+    async fn next_expiry(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.inner.next_expiry().await
+    }
+
+    async fn answer(
+        &self,
+        key: &AnswerKey,
+        since: Timestamp,
+    ) -> Result<Option<RememberedAnswer>, StoreError> {
+        self.inner.answer(key, since).await
+    }
+
+    async fn commit(&self, change: Change) -> Result<Outcome, StoreError> {
+        suffer(&self.commits)?;
+        let gate = self.gate.lock().unwrap().clone();
+        if let Some(gate) = gate {
+            self.waiting.notify_one();
+            // Closed is open here: nobody gives permits.
+            let _ = gate.acquire().await;
+        }
+        self.inner.commit(change).await
+    }
+
+    async fn forget_answers(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.inner.forget_answers(before).await
+    }
+
+    async fn log(
+        &self,
+        organization: &OrganizationId,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<LogEntry>, StoreError> {
+        self.inner.log(organization, after, limit).await
+    }
+
+    async fn organizations(&self) -> Result<Vec<Organization>, StoreError> {
+        self.inner.organizations().await
+    }
+
+    async fn save_organization(&self, organization: &Organization) -> Result<(), StoreError> {
+        self.inner.save_organization(organization).await
+    }
+
+    async fn assignments(&self) -> Result<Vec<Assignment>, StoreError> {
+        self.inner.assignments().await
+    }
+
+    async fn save_assignment(&self, assignment: &Assignment) -> Result<(), StoreError> {
+        self.inner.save_assignment(assignment).await
+    }
+
+    async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.setting(name).await
+    }
+
+    async fn save_setting(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        self.inner.save_setting(name, value).await
+    }
+
+    fn health(&self) -> Result<(), StoreError> {
+        if let Some(Trouble::Error(error)) = &*self.commits.lock().unwrap() {
+            return Err(error.clone());
+        }
+        self.inner.health()
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
