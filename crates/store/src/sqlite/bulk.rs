@@ -69,7 +69,8 @@ impl SqliteStore {
         let work = move |writer: &mut Writer| {
             let reply = reply;
             let _stop = StopOnPanic(Arc::clone(&writer.health));
-            let _ = reply.send(load(writer, &parker, batches, &progress));
+            let loaded = load(writer, &parker, batches, &progress);
+            let _ = reply.send(loaded);
         };
         self.ask(Command::Alone(Box::new(work))).await?;
         report.await.map_err(|_| self.gone())?

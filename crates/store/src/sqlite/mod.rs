@@ -1,6 +1,6 @@
 //! The default engine: SQLite, compiled in, in one directory that one process holds.
 //!
-//! One thread writes ([`writer`](self)), a few read, a cache serves hot referrals without any thread. The schema is
+//! One thread writes (`writer.rs`), a few read (`readers.rs`), a cache serves hot referrals without any thread. The schema is
 //! in `migrations/sqlite`.
 
 mod bulk;
@@ -127,6 +127,10 @@ impl SqliteStore {
         let cache = Arc::clone(&self.cache);
         self.readers
             .read(move |connection| {
+                // Many may have missed at once; the first of them has brought it.
+                if let Some(referral) = cache.get(&id) {
+                    return Ok(Some(referral));
+                }
                 let ticket = cache.begin_read(&id);
                 let found = by_id(connection, id)?.map(Arc::new);
                 if let Some(referral) = &found {

@@ -105,6 +105,7 @@ async fn a_failed_fsync_in_a_checkpoint_stops_writes() {
     let owner = organization(1);
     let store = SqliteStore::open(directory.path(), on(disk)).unwrap();
     disk.fail_syncs(Part::Database, true);
+    let syncs = disk.syncs(Part::Database);
     let mut acknowledged = Vec::new();
     let why = loop {
         let mut referral = a_referral(&owner, acknowledged.len() as u64);
@@ -116,6 +117,7 @@ async fn a_failed_fsync_in_a_checkpoint_stops_writes() {
         assert!(acknowledged.len() < 1000, "no checkpoint was made");
     };
     assert!(matches!(&why, StoreError::WritesStopped(why) if why.contains("checkpoint")), "{why}");
+    assert_eq!(disk.syncs(Part::Database), syncs + 1, "the first failure is the last sync");
     store.close().await;
     disk.fail_syncs(Part::Database, false);
     let store = SqliteStore::open(directory.path(), on(disk)).unwrap();
