@@ -305,30 +305,30 @@ fn resolve(sent: &str, may_append: bool) -> Result<Resolved, Invalid> {
             sent,
         ));
     };
+    let Some(tokens) = rest.split('/').map(unescape).collect::<Option<Vec<_>>>() else {
+        return Err(invalid_patch(sent, "A tilde in a path must be written ~0, a slash ~1.", sent));
+    };
     let mut here = End::Element(Kind::Object(&Referral::TYPE));
     let mut member = String::new();
     let mut in_list = false;
-    let mut tokens = rest.split('/').peekable();
-    while let Some(token) = tokens.next() {
-        let Some(token) = unescape(token) else {
-            return Err(invalid_patch(sent, "A tilde in a path must be written ~0, a slash ~1.", sent));
-        };
+    let last = tokens.len() - 1;
+    for (at, token) in tokens.iter().enumerate() {
         if !member.is_empty() {
             member.push('/');
         }
         here = match here.kind() {
             Kind::Object(of) => {
-                let Some(property) = of.find(&token) else { return unknown(&suggestion(of, &token)) };
+                let Some(property) = of.find(token) else { return unknown(&suggestion(of, token)) };
                 member.push_str(property.name);
                 End::Member(property)
             }
             Kind::List(of) | Kind::ProfileIds(of) => {
                 in_list = true;
-                index(&token, may_append && tokens.peek().is_none(), sent, &mut member)?;
+                index(token, may_append && at == last, sent, &mut member)?;
                 End::Element(Kind::Object(of))
             }
             Kind::Texts | Kind::Unknown => {
-                index(&token, may_append && tokens.peek().is_none(), sent, &mut member)?;
+                index(token, may_append && at == last, sent, &mut member)?;
                 End::Element(Kind::Text(1024))
             }
             _ => return unknown(""),
