@@ -289,9 +289,11 @@ impl From<StoreError> for Face {
 
 impl From<Invalid> for Face {
     fn from(invalid: Invalid) -> Face {
+        // The empty path of a patch names the whole document.
+        let named = |text: String| if text.is_empty() { "body".to_owned() } else { text };
         let face = Face::new(StatusCode::BAD_REQUEST, "invalidRequest", invalid.message)
-            .target(invalid.target)
-            .inner(invalid.rule.code(), invalid.detail);
+            .target(named(invalid.target))
+            .inner(invalid.rule.code(), named(invalid.detail));
         match hint_of(invalid.rule) {
             Some(hint) => face.hint(hint),
             None => face,
