@@ -1,7 +1,7 @@
 //! The default engine: SQLite, compiled in, in one directory that one process holds.
 //!
-//! One thread writes (`writer.rs`), a few read (`readers.rs`), a cache serves hot referrals without any thread. The schema is
-//! in `migrations/sqlite`.
+//! One thread writes (`writer.rs`), a few read (`readers.rs`), a cache (`cache.rs`) serves hot referrals without any
+//! thread. The schema is in `migrations/sqlite`.
 
 mod bulk;
 mod cache;

@@ -79,22 +79,30 @@ async fn everyone_in_a_failed_group_is_told() {
     assert_eq!(store.count(&all_of(&organization(1))).await.unwrap(), 0);
 }
 
+/// A small change meets the full disk in its commit; a large one, which outgrows the page cache, in a statement.
 #[tokio::test]
 async fn a_full_disk_stops_writes_and_loses_nothing() {
-    let disk = FaultyDisk::register("full");
-    let directory = tempfile::tempdir().unwrap();
-    let owner = organization(1);
-    let store = SqliteStore::open(directory.path(), on(disk)).unwrap();
-    let first = created(&store, a_referral(&owner, 1)).await;
-    disk.fail_writes(Part::Log, true);
-    let refused = store.commit(creation(a_referral(&owner, 2))).await;
-    assert!(matches!(refused, Err(StoreError::WritesStopped(_))), "{refused:?}");
-    assert!(store.health().is_err());
-    store.close().await;
-    disk.fail_writes(Part::Log, false);
-    let store = SqliteStore::open(directory.path(), on(disk)).unwrap();
-    assert_eq!(ids(&store, &all_of(&owner)).await, [first.id]);
-    must(&store, creation(a_referral(&owner, 2))).await;
+    for (name, bytes, what) in [("full-commit", 10, "a commit"), ("full-statement", 8 << 20, "a write")] {
+        let disk = FaultyDisk::register(name);
+        let directory = tempfile::tempdir().unwrap();
+        let owner = organization(1);
+        let store = SqliteStore::open(directory.path(), on(disk)).unwrap();
+        let first = created(&store, a_referral(&owner, 1)).await;
+        disk.fail_writes(Part::Log, true);
+        let mut second = a_referral(&owner, 2);
+        second.document = bytes::Bytes::from(vec![b'x'; bytes]);
+        let refused = store.commit(creation(second.clone())).await;
+        assert!(
+            matches!(&refused, Err(StoreError::WritesStopped(why)) if why.contains(what)),
+            "{name}: {refused:?}"
+        );
+        assert!(store.health().is_err());
+        store.close().await;
+        disk.fail_writes(Part::Log, false);
+        let store = SqliteStore::open(directory.path(), on(disk)).unwrap();
+        assert_eq!(ids(&store, &all_of(&owner)).await, [first.id]);
+        must(&store, creation(second)).await;
+    }
 }
 
 /// SQLite's automatic checkpoint would swallow this error, and reuse a log whose pages the disk may have lost.
