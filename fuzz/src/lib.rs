@@ -1,11 +1,13 @@
-//! What the targets share: a stored referral to work on, every dialect, and what must hold of any result.
+//! The targets as functions of any bytes, a stored referral to work on, and what must hold of any result.
+//! `crates/referral/tests/any_bytes.rs` runs the same functions in the ordinary tests.
 
 use std::sync::LazyLock;
 
 use referral::{
-    CreateRequest, Dialect, Edit, EditError, EditRequest, EngagementId, Minted, OrganizationId, Party,
-    Profile, Referral, ReferralId, Standing, Timestamp,
+    Amount, CreateRequest, Dialect, ETag, Edit, EditError, EditRequest, EngagementId, Minted, OrganizationId,
+    Party, PatchRequest, Precondition, Profile, Referral, ReferralId, Standing, Timestamp, parse_json,
 };
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// 2026-01-01T00:00:00Z
@@ -17,6 +19,66 @@ const BODY: &str = r#"{
   "details": {"notes": "n", "dealValue": 10000, "currency": "USD", "closingDateTime": "2026-02-01T00:00:00Z"},
   "team": [{"firstName": "Ann", "email": "ann@contoso.example"}]
 }"#;
+
+/// Any bytes as the body of a create, a replace and a merge: refused, or a referral that keeps every rule.
+pub fn body(bytes: &[u8]) {
+    let Ok(body) = parse_json(bytes, true) else { return };
+    for dialect in dialects() {
+        if let Ok(request) = CreateRequest::parse(&body, &dialect) {
+            let own = request.own_deal(minted(), &party(0), &dialect);
+            let sent = request.connected(minted(), &party(1), &party(0), None, &dialect);
+            for referral in own.into_iter().chain(sent) {
+                must_hold(&referral);
+            }
+        }
+        let requests = [EditRequest::put(&body, id(), &dialect), EditRequest::merge(&body, &dialect)];
+        for request in requests.into_iter().flatten() {
+            decide(&request, &dialect);
+        }
+    }
+}
+
+/// Any bytes as a JSON Patch: refused, without effect, or a referral that keeps every rule.
+pub fn patch(bytes: &[u8]) {
+    let Ok(body) = parse_json(bytes, true) else { return };
+    decide_patch(&body);
+}
+
+fn decide_patch(operations: &Value) {
+    for dialect in dialects() {
+        if let Ok(patch) = PatchRequest::parse(operations, &dialect) {
+            decide(&EditRequest::Patch(patch), &dialect);
+        }
+    }
+}
+
+/// Any bytes as a text in a path or a header, and as the pointer of a patch: what is read is written alike.
+pub fn path(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    reads_back::<ReferralId>(text);
+    reads_back::<EngagementId>(text);
+    reads_back::<OrganizationId>(text);
+    reads_back::<ETag>(text);
+    reads_back::<Timestamp>(text);
+    reads_back::<Amount>(text);
+    if let Precondition::OneOf(tags) = Precondition::parse(text) {
+        assert!(tags.iter().all(|tag| Precondition::parse(&tag.to_string()).holds_for(tag)));
+    }
+    for value in [Value::Null, json!(text), json!(5), json!([]), json!({})] {
+        for name in ["add", "replace", "test"] {
+            decide_patch(&json!([{ "op": name, "path": text, "value": value }]));
+        }
+    }
+    decide_patch(
+        &json!([{ "op": "copy", "from": text, "path": "/statusReason" }, { "op": "remove", "path": text }]),
+    );
+}
+
+fn reads_back<T: std::str::FromStr + std::fmt::Display + PartialEq>(text: &str) {
+    if let Ok(read) = text.parse::<T>() {
+        assert!(read.to_string().parse::<T>().is_ok_and(|again| again == read), "{text:?}");
+    }
+}
 
 /// The id of the stored referral.
 pub fn id() -> ReferralId {
