@@ -49,8 +49,13 @@ pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Answer {
 /// A successful answer of the API proper.
 pub(crate) fn odata(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     let mut answer = json(status, body);
-    answer.headers_mut().insert(name::ODATA_VERSION, ODATA_VERSION);
+    mark_odata(&mut answer);
     answer
+}
+
+/// Marks a successful answer on the API's paths (spec 4.2).
+pub(crate) fn mark_odata(answer: &mut Answer) {
+    answer.headers_mut().insert(name::ODATA_VERSION, ODATA_VERSION);
 }
 
 /// An answer without a body.
@@ -66,7 +71,7 @@ impl Shared {
         let mut answer = match reply {
             Reply::Empty => {
                 let mut answer = empty(StatusCode::NO_CONTENT);
-                answer.headers_mut().insert(name::ODATA_VERSION, ODATA_VERSION);
+                mark_odata(&mut answer);
                 answer
             }
             _ => odata(reply.status(), self.base.entity(&shown.document, shown.id, shown.engagement_id)),
@@ -82,7 +87,7 @@ impl Shared {
         answer
     }
 
-    /// Marks an answer of PUT, which the contract calls obsolete (U1).
+    /// Marks an answer of PUT, refusals included, which the contract calls obsolete (U1).
     /// Source: RFC 9745 (`Deprecation`: since the page's date, 2020-09-30) and RFC 8288 (`Link`).
     pub(crate) fn mark_obsolete(&self, answer: &mut Answer) {
         let link =

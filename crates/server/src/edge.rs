@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::answer::{Answer, refusal};
 use crate::face::Face;
 use crate::headers::Trace;
-use crate::routes::{Route, known_method};
+use crate::routes::{REFERRAL, Route, known_method};
 use crate::{App, Shared};
 
 /// The service of one connection.
@@ -55,7 +55,7 @@ impl Shared {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let begun = Instant::now();
-        self.metrics.begin();
+        let running = self.metrics.begin();
         let trace = Trace::of(request.headers(), self.exchange.now(), || {
             Uuid::from_bytes(random_guid(self.random.bytes()))
         });
@@ -69,11 +69,15 @@ impl Shared {
                 refusal(&face)
             }
         };
+        if method == "PUT" && route == REFERRAL {
+            self.mark_obsolete(&mut answer);
+        }
         trace.write(answer.headers_mut());
         if head {
             without_body(&mut answer);
         }
         let took = begun.elapsed();
+        drop(running);
         self.metrics.end(route, method, answer.status().as_u16(), took);
         if self.options.log_requests {
             let (status, took_us) = (answer.status().as_u16(), took.as_micros() as u64);

@@ -98,6 +98,16 @@ impl Face {
         self
     }
 
+    /// Names the request id where the refusal is about it.
+    pub(crate) fn naming(mut self, request_id: uuid::Uuid) -> Face {
+        if self.target.as_deref() == Some("request-id")
+            && let Some(inner) = &mut self.inner
+        {
+            inner.message = request_id.to_string().into();
+        }
+        self
+    }
+
     fn bad_request(
         inner: &'static str,
         target: impl Into<Cow<'static, str>>,
@@ -268,13 +278,14 @@ impl From<TokenError> for Face {
 
 impl From<AdmissionError> for Face {
     fn from(error: AdmissionError) -> Face {
-        let code = match error {
-            AdmissionError::AppOnly => "appOnly",
-            AdmissionError::UnknownTenant | AdmissionError::MissingRole => "missingRole",
+        let (code, detail) = match error {
+            AdmissionError::AppOnly => ("appOnly", error.to_string()),
+            AdmissionError::UnknownTenant => ("missingRole", error.to_string()),
+            AdmissionError::MissingRole => ("missingRole", "ReferralAdmin or ReferralUser".to_owned()),
         };
         Face::new(StatusCode::FORBIDDEN, "accessDenied", "The caller has no referral role for this resource.")
             .target("referral")
-            .inner(code, error.to_string())
+            .inner(code, detail)
     }
 }
 

@@ -66,13 +66,23 @@ impl Default for Metrics {
     }
 }
 
+/// One request in work.
+pub(crate) struct RunningRequest(Gauge<i64, AtomicI64>);
+
+impl Drop for RunningRequest {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 impl Metrics {
-    pub(crate) fn begin(&self) {
+    /// Counts a request as running until the guard is dropped, also when its client goes away before the answer.
+    pub(crate) fn begin(&self) -> RunningRequest {
         self.running.inc();
+        RunningRequest(self.running.clone())
     }
 
     pub(crate) fn end(&self, route: &'static str, method: &'static str, status: u16, took: Duration) {
-        self.running.dec();
         self.requests.get_or_create(&Call { route, method, status }).inc();
         self.seconds.get_or_create(&Kind { route, method }).observe(took.as_secs_f64());
     }

@@ -11,7 +11,7 @@ use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use hyper::body::Body;
 
 use crate::Shared;
-use crate::answer::{Answer, empty};
+use crate::answer::{Answer, empty, mark_odata};
 use crate::face::Face;
 use crate::headers::Trace;
 use crate::query::decoded;
@@ -55,6 +55,9 @@ const REFERRAL_METHODS: &str = "GET, HEAD, PUT, PATCH, OPTIONS";
 const READ_METHODS: &str = "GET, HEAD, OPTIONS";
 const TOKEN_METHODS: &str = "POST, OPTIONS";
 
+/// The name of the route to one referral.
+pub(crate) const REFERRAL: &str = "referral";
+
 impl Route {
     /// Finds the route of a request: 404 for an unknown path, then 405 for a method it does not offer. No token is
     /// needed to learn either (spec 4.5).
@@ -65,7 +68,7 @@ impl Route {
         if !uri.path().starts_with('/') || method == Method::CONNECT {
             return Err(Face::malformed_request("path", "The request target is no path."));
         }
-        let path = decoded(uri.path(), false).map_err(|_| Face::no_such_path())?;
+        let path = decoded_path(uri.path()).ok_or_else(Face::no_such_path)?;
         let route = Route::of_path(&path, sandbox).ok_or_else(Face::no_such_path)?;
         let (of, methods) = route.offers();
         if method == Method::OPTIONS {
@@ -117,13 +120,19 @@ impl Route {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Route::Referrals => "referrals",
-            Route::Referral(_) => "referral",
+            Route::Referral(_) => REFERRAL,
             Route::Health(_) => "health",
             Route::PatchPage => "docs",
             Route::Issuer(_) => "issuer",
             Route::Options(_) => "options",
         }
     }
+}
+
+/// A path, percent-decoded. An encoded slash is no separator (RFC 3986, 2.2), and no name here holds a slash.
+fn decoded_path(path: &str) -> Option<String> {
+    let encoded_slash = path.as_bytes().windows(3).any(|three| three.eq_ignore_ascii_case(b"%2f"));
+    if encoded_slash { None } else { decoded(path, false).ok() }
 }
 
 /// A method's name for log and figures; those not in HTTP's own list are one.
@@ -158,6 +167,9 @@ impl Shared {
 fn options(methods: &'static str) -> Answer {
     let mut answer = empty(StatusCode::NO_CONTENT);
     answer.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    if matches!(methods, COLLECTION_METHODS | REFERRAL_METHODS) {
+        mark_odata(&mut answer);
+    }
     if methods == REFERRAL_METHODS {
         // RFC 5789, 3.1: the patch formats that are taken.
         let formats = HeaderValue::from_static("application/json-patch+json, application/json");

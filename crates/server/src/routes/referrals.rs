@@ -20,6 +20,9 @@ use crate::record;
 /// The canonical path of the collection, for the idempotency key (4.3.3).
 const COLLECTION: &str = "/v1.0/engagements/referrals";
 
+/// Stands for a path that is no GUID, where a body is held against it.
+const NAMELESS: ReferralId = ReferralId::from_bytes([0; 16]);
+
 impl Shared {
     /// The collection: list and create.
     pub(crate) async fn referrals<B>(&self, request: Request<B>, trace: Trace) -> Result<Answer, Face>
@@ -56,9 +59,7 @@ impl Shared {
         match head.method {
             Method::PUT => {
                 let sent = self.body(&head.headers, body, &[MediaType::Json]).await?;
-                let mut answer = self.put(&caller, known, &head.headers, &sent, &trace).await?;
-                self.mark_obsolete(&mut answer);
-                Ok(answer)
+                self.put(&caller, known, &head.headers, &sent, &trace).await
             }
             Method::PATCH => {
                 let taken: &[MediaType] = match self.options.extended {
@@ -110,7 +111,8 @@ impl Shared {
             Ok(shown) => record::success(Reply::Created, shown),
             Err(error) => record::failure(&face_of(error)),
         };
-        Ok(match self.exchange.create(caller, &request, once.as_ref(), &remember).await? {
+        let made = self.exchange.create(caller, &request, once.as_ref(), &remember).await;
+        Ok(match made.map_err(|error| Face::from(error).naming(trace.request_id))? {
             Written::Now(shown) => self.referral_answer(Reply::Created, &shown),
             Written::Before(answer) => self.replay(&answer),
         })
@@ -127,10 +129,9 @@ impl Shared {
     ) -> Result<Answer, Face> {
         let body = self.parse(&sent.bytes)?;
         let expected = joined(headers, &IF_MATCH).ok_or_else(Face::if_match_missing)?;
-        let request = match &id {
-            Ok(id) => EditRequest::put(&body, *id, &self.exchange.policy().dialect)?,
-            Err(face) => return Err(face.clone()),
-        };
+        // What the request alone shows comes before the 404 of a path that names nothing.
+        let named = id.as_ref().copied().unwrap_or(NAMELESS);
+        let request = EditRequest::put(&body, named, &self.exchange.policy().dialect)?;
         self.write(
             caller,
             id?,
@@ -189,8 +190,8 @@ impl Shared {
             Err(error) => record::failure(&face_of(error)),
         };
         let written =
-            self.exchange.edit(caller, id, expected.as_ref(), request, once.as_ref(), &remember).await?;
-        Ok(match written {
+            self.exchange.edit(caller, id, expected.as_ref(), request, once.as_ref(), &remember).await;
+        Ok(match written.map_err(|error| Face::from(error).naming(writing.trace.request_id))? {
             Written::Now(shown) => self.referral_answer(reply, &shown),
             Written::Before(answer) => self.replay(&answer),
         })
