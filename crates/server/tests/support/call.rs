@@ -195,6 +195,21 @@ impl Answer {
         if (200..300).contains(&self.status) && api {
             assert_eq!(self.header("odata-version"), Some("4.0"), "{}", context());
         }
+        match self.status {
+            // REF-016
+            401 => assert!(
+                self.header("www-authenticate").is_some_and(|line| line.starts_with("Bearer")),
+                "{}",
+                context()
+            ),
+            405 => assert!(self.header("allow").is_some_and(|line| !line.is_empty()), "{}", context()),
+            429 => assert!(
+                self.header("retry-after").is_some_and(|line| line.parse::<u64>().is_ok()),
+                "{}",
+                context()
+            ),
+            _ => {}
+        }
         if self.status >= 400 && method != "HEAD" && !own_form {
             self.check_error(&context);
         }

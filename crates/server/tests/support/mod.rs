@@ -2,6 +2,7 @@
 //!
 //! [`World`] is the server with its clock, its issuer and its people. [`World::call`] sends a request through
 //! `App::handle`; every answer is held to the headers of spec 4.2 and every refusal to the error body of spec 11.4.
+#![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 #![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
 
 mod call;
@@ -23,7 +24,7 @@ use store::{Change, Entry, LogEntry, Store, StoredReferral, Write};
 use tempfile::TempDir;
 
 pub use call::{Answer, Call, DEADLINE};
-pub use parts::{Chance, FakeClock, SeededIds};
+pub use parts::{Chance, FakeClock, SeededIds, signed};
 pub use people::*;
 pub use watched::{Trouble, Watched};
 
@@ -168,6 +169,24 @@ impl World {
             ],
         )
         .await
+    }
+
+    /// The claims of a good token of Contoso's Referral Admin, to be bent.
+    pub fn claims(&self) -> Value {
+        let now = self.clock.seconds();
+        serde_json::json!({
+            "iss": format!("{BASE}/{CONTOSO}/"),
+            "aud": "https://api.partner.microsoft.com",
+            "iat": now,
+            "nbf": now,
+            "exp": now + TOKEN_LIFETIME,
+            "tid": CONTOSO,
+            "oid": "00000000-0000-4000-8000-0000000000aa",
+            "sub": "someone",
+            "upn": "someone@contoso.example",
+            "scp": "user_impersonation",
+            "roles": ["ReferralAdmin"],
+        })
     }
 
     async fn granted(&self, path: &str, form: &[(&str, &str)]) -> String {

@@ -3,9 +3,14 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair as KeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use exchange::{Clock, Ids};
 use identity::sandbox::SigningKey;
 use referral::Timestamp;
+use serde_json::{Value, json};
 use server::Random;
 use uuid::Uuid;
 
@@ -74,7 +79,21 @@ impl Random for Chance {
 
 /// The issuer's key: made once per test process.
 pub fn signing_key() -> SigningKey {
+    SigningKey::from_pkcs8(key_der()).unwrap()
+}
+
+fn key_der() -> &'static [u8] {
     static KEY: OnceLock<Vec<u8>> = OnceLock::new();
-    let der = KEY.get_or_init(|| SigningKey::generate().unwrap().to_pkcs8());
-    SigningKey::from_pkcs8(der).unwrap()
+    KEY.get_or_init(|| SigningKey::generate().unwrap().to_pkcs8())
+}
+
+/// A token with these claims, signed with the issuer's key.
+pub fn signed(claims: &Value) -> String {
+    let header = json!({ "alg": "RS256", "typ": "JWT", "kid": signing_key().kid() });
+    let [header, claims] = [&header, claims].map(|part| BASE64URL.encode(part.to_string()));
+    let text = format!("{header}.{claims}");
+    let pair = KeyPair::from_pkcs8(key_der()).unwrap();
+    let mut signature = vec![0; pair.public_modulus_len()];
+    pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), text.as_bytes(), &mut signature).unwrap();
+    format!("{text}.{}", BASE64URL.encode(signature))
 }
