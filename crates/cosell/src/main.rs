@@ -1,2 +1,40 @@
-//! .
-fn main() {}
+//! The program: commands, configuration, and the one place that picks concrete parts.
+//!
+//! Only here are the environment, the clock and the source of chance read; every other room gets them as arguments.
+
+mod chance;
+mod clock;
+mod commands;
+mod config;
+mod failure;
+mod invent;
+mod jobs;
+mod logging;
+mod options;
+mod seed;
+mod serving;
+mod signals;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::options::{Command, Options};
+
+fn main() -> ExitCode {
+    let outcome = match Options::parse().command {
+        Command::Sandbox(options) => commands::sandbox::run(options),
+        Command::Serve(options) => commands::serve::run(options),
+        Command::Init(options) => commands::init::run(options),
+        Command::Token(options) => commands::token::run(options),
+        Command::Load(options) => commands::load::run(options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            terminal::complain(&failure.to_string());
+            failure.exit_code()
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! `cosell load`: many referrals at once, from a file or invented.
+
+mod invented;
+mod lines;
+mod parallel;
+mod row;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use referral::OrganizationId;
+use store::sqlite::{BulkReport, SqliteOptions, SqliteStore};
+use store::{Entry, Organization, Store, StoredReferral};
+
+use crate::failure::Failure;
+use crate::options::LoadOptions;
+use crate::{serving, terminal};
+
+/// How many bad lines are told one by one.
+const TOLD: usize = 20;
+
+/// What one thread made of a piece of the input.
+#[derive(Default)]
+struct Batch {
+    rows: Vec<(StoredReferral, Entry)>,
+    /// Line and reason. When bad lines stop the load, nothing after the first one is in `rows`.
+    bad: Vec<(u64, String)>,
+    /// Owners the store does not know, with the names that rows give them.
+    unknown: BTreeMap<OrganizationId, String>,
+    /// How far this piece brings the progress bar.
+    steps: u64,
+}
+
+/// What is known of the whole when the rows are through.
+#[derive(Default)]
+struct Tally {
+    bad: u64,
+    /// The first bad line, when it stopped the load; or the reason why reading did.
+    stopped: Option<String>,
+    told: usize,
+    unknown: BTreeMap<OrganizationId, String>,
+    document_bytes: u64,
+}
+
+/// Loads.
+///
+/// # Errors
+/// `Failed` when the file cannot be read, at the first bad line unless those are to be left out, and when the store
+/// is in use or refuses. What was read before a bad line is loaded.
+pub fn run(options: LoadOptions) -> Result<(), Failure> {
+    serving::run(async {
+        let store = super::open_store(&options.data, SqliteOptions::default()).await?;
+        let outcome = load(&options, store.as_ref()).await;
+        store.close().await;
+        outcome
+    })
+}
+
+async fn load(options: &LoadOptions, store: &SqliteStore) -> Result<(), Failure> {
+    let organizations = store.organizations().await?;
+    let begun = Instant::now();
+    let (batches, bar) = source(options, &organizations)?;
+    let tally = Arc::new(Mutex::new(Tally::default()));
+    let rows = Rows { batches, bar: bar.clone(), tally: Arc::clone(&tally), stop_at_bad: !options.skip_bad };
+    let report = store.bulk_load(rows, |_| {}).await?;
+    bar.finish_and_clear();
+    let tally = std::mem::take(&mut *tally.lock().unwrap_or_else(PoisonError::into_inner));
+    for (id, name) in &tally.unknown {
+        add_organization(store, id, name).await?;
+    }
+    say_report(&report, &tally, begun.elapsed().as_secs_f64());
+    match tally.stopped {
+        Some(problem) => Err(Failure::failed(problem)),
+        None => Ok(()),
+    }
+}
+
+type Batches = Box<dyn Iterator<Item = Batch> + Send>;
+
+fn source(options: &LoadOptions, organizations: &[Organization]) -> Result<(Batches, ProgressBar), Failure> {
+    if let Some(count) = options.generate {
+        let owners = invented::owners(organizations, options.organization.as_ref())?;
+        return Ok((Box::new(invented::batches(count, owners)), bar(count, "referrals")));
+    }
+    let path = options.file.as_deref().unwrap_or(Path::new("-"));
+    let input = lines::open(path)?;
+    let bar = match input.length {
+        Some(length) => bar(length, "bytes"),
+        None => bar(0, "bytes"),
+    };
+    let rules = row::Rules::new(organizations, options.organization.clone());
+    Ok((Box::new(lines::batches(input, rules, !options.skip_bad)), bar))
+}
+
+/// Shows itself on a terminal alone.
+fn bar(length: u64, unit: &str) -> ProgressBar {
+    if !terminal::is_watched() {
+        return ProgressBar::hidden();
+    }
+    let template = match unit {
+        "bytes" => "{bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
+        _ => "{bar:40} {human_pos} of {human_len}, {per_sec}, {eta} left",
+    };
+    let bar = ProgressBar::new(length);
+    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
+
+/// The rows of the batches, as the store draws them.
+struct Rows {
+    batches: Batches,
+    bar: ProgressBar,
+    tally: Arc<Mutex<Tally>>,
+    stop_at_bad: bool,
+}
+
+impl Iterator for Rows {
+    type Item = Vec<(StoredReferral, Entry)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        if tally.stopped.is_some() {
+            return None;
+        }
+        let batch = self.batches.next()?;
+        self.bar.inc(batch.steps);
+        tally.take(&batch, self.stop_at_bad);
+        Some(batch.rows)
+    }
+}
+
+impl Tally {
+    fn take(&mut self, batch: &Batch, stop_at_bad: bool) {
+        self.document_bytes += batch.rows.iter().map(|(row, _)| row.document.len() as u64).sum::<u64>();
+        for (id, name) in &batch.unknown {
+            self.unknown.entry(id.clone()).or_insert_with(|| name.clone());
+        }
+        self.bad += batch.bad.len() as u64;
+        for (line, problem) in &batch.bad {
+            let problem = match line {
+                0 => problem.clone(),
+                line => format!("line {line}: {problem}"),
+            };
+            if stop_at_bad || *line == 0 {
+                self.stopped.get_or_insert(problem);
+                return;
+            }
+            if self.told < TOLD {
+                self.told += 1;
+                terminal::complain(&format!("left out {problem}"));
+            }
+        }
+    }
+}
+
+/// An owner that the rows know better than the store: its people cannot sign in until it has an issuer.
+async fn add_organization(store: &SqliteStore, id: &OrganizationId, name: &str) -> Result<(), Failure> {
+    let organization = Organization {
+        id: id.clone(),
+        name: name.to_owned(),
+        issuer: String::new(),
+        tenant: None,
+        partner_id: None,
+        locations: Vec::new(),
+    };
+    store.save_organization(&organization).await?;
+    terminal::complain(&format!(
+        "organization {name} ({id}) was not in the store and is now, without an issuer: nobody of it can sign in"
+    ));
+    Ok(())
+}
+
+fn say_report(report: &BulkReport, tally: &Tally, seconds: f64) {
+    let seen = report.loaded + report.skipped_existing;
+    let rate = if seconds > 0.0 { seen as f64 / seconds } else { 0.0 };
+    let mean = tally.document_bytes.checked_div(seen).unwrap_or_default();
+    let mut line = format!(
+        "loaded {} referrals in {seconds:.2} s: {rate:.0} a second, {mean} bytes each",
+        report.loaded
+    );
+    if report.skipped_existing > 0 {
+        line.push_str(&format!("; {} were there already", report.skipped_existing));
+    }
+    if tally.bad > 0 && tally.stopped.is_none() {
+        line.push_str(&format!("; {} bad lines left out", tally.bad));
+    }
+    terminal::say(&line);
+}

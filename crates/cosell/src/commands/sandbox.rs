@@ -1,0 +1,203 @@
+//! `cosell sandbox`: a server with a seeded world and an issuer of its own.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use exchange::Clock;
+use identity::TokenVerifier;
+use identity::sandbox::{Issuer, IssuerOptions, SigningKey, accepted_audiences};
+use server::ServerOptions;
+use store::Store;
+use store::sqlite::{SqliteOptions, SqliteStore};
+use tempfile::TempDir;
+
+use crate::clock::{SetClock, SystemClock};
+use crate::config::{Log, Switches, Temperament, public_url};
+use crate::failure::Failure;
+use crate::jobs::Jobs;
+use crate::logging::{self, Format, Level};
+use crate::options::SandboxOptions;
+use crate::seed::{self, PASSWORD, PEOPLE};
+use crate::serving::{self, Parts};
+use crate::signals::Signals;
+use crate::terminal;
+
+/// Where the issuer's key is kept, PKCS#8.
+const KEY_SETTING: &str = "sandbox-issuer-key";
+const TOKEN_LIFETIME_SECONDS: i64 = 3600;
+
+/// Runs the sandbox until a signal comes.
+///
+/// # Errors
+/// When the address or the data directory cannot be had.
+pub fn run(options: SandboxOptions) -> Result<(), Failure> {
+    let mut log = Log { level: Level::Info, format: Format::Text, requests: terminal::is_watched() };
+    log.lay_over(&options.log);
+    logging::begin(log.level, log.format);
+    let outcome = serving::run(async {
+        let signals = Signals::listen().map_err(Failure::failed)?;
+        let listener = serving::bind(options.listen).await?;
+        let home = Home::of(&options)?;
+        let outcome = serve(&options, &log, signals, listener, &home).await;
+        home.leave();
+        outcome
+    });
+    outcome
+}
+
+async fn serve(
+    options: &SandboxOptions,
+    log: &Log,
+    signals: Signals,
+    listener: tokio::net::TcpListener,
+    home: &Home,
+) -> Result<(), Failure> {
+    let local = serving::url_of(&listener, false)?;
+    let base = options.public_url.as_deref().map_or(Ok(local.clone()), public_url)?;
+    let clock: Arc<dyn Clock> = match options.clock {
+        Some(time) => Arc::new(SetClock::beginning_at(time)),
+        None => Arc::new(SystemClock),
+    };
+    let store = super::open_store(&home.path(), SqliteOptions::default()).await?;
+    seed::plant(store.as_ref(), !options.no_seed).await?;
+
+    let issuer = Arc::new(issuer(&base));
+    give_key(Arc::clone(&issuer), Arc::clone(&store)).await?;
+    let issuers = issuer.verifier_issuers(&accepted_audiences(&base));
+    let mut switches = Switches::defaults(Temperament::Strict);
+    switches.lay_over(&options.switches);
+    let mut server = ServerOptions::new(base);
+    switches.apply(&mut server);
+    server.issuer_names = vec![seed::ISSUER.to_owned(); issuers.len()];
+    server.log_requests = log.requests;
+    server.rate = None;
+    let parts = Parts {
+        listener,
+        store,
+        clock,
+        policy: switches.policy(),
+        verifier: TokenVerifier::new(issuers, 0),
+        issuer: Some(issuer),
+        server,
+        listening: net::ServeOptions::default(),
+        jobs: Jobs::new(),
+        signals,
+        private_folder: home.private(),
+    };
+    serving::serve(parts, &greeting(&local, home, switches.temperament)).await
+}
+
+fn issuer(base: &str) -> Issuer {
+    let users = PEOPLE.iter().map(seed::Person::as_user).collect();
+    Issuer::new(IssuerOptions { base_url: base.to_owned(), lifetime_seconds: TOKEN_LIFETIME_SECONDS, users })
+}
+
+/// Gives the issuer its kept key, or makes one in the background: it takes longer than everything else at the start,
+/// and only tokens wait for it.
+async fn give_key(issuer: Arc<Issuer>, store: Arc<SqliteStore>) -> Result<(), Failure> {
+    let kept = store.setting(KEY_SETTING).await?;
+    tokio::spawn(async move {
+        let is_kept = kept.is_some();
+        let made = tokio::task::spawn_blocking(move || match kept {
+            Some(der) => SigningKey::from_pkcs8(&der),
+            None => SigningKey::generate(),
+        });
+        match made.await {
+            Ok(Ok(key)) => {
+                if !is_kept && let Err(error) = store.save_setting(KEY_SETTING, &key.to_pkcs8()).await {
+                    tracing::warn!(%error, "The issuer's key could not be kept: {error}");
+                }
+                issuer.provide_key(key);
+            }
+            Ok(Err(error)) => {
+                tracing::error!(%error, "The issuer has no key, so it can give no tokens: {error}")
+            }
+            Err(error) => tracing::error!(%error, "The issuer's key was not made: {error}"),
+        }
+    });
+    Ok(())
+}
+
+/// Where the data live.
+enum Home {
+    Kept(PathBuf),
+    Private(TempDir),
+}
+
+impl Home {
+    fn of(options: &SandboxOptions) -> Result<Home, Failure> {
+        if let Some(directory) = &options.data {
+            return Ok(Home::Kept(directory.clone()));
+        }
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("cosell-sandbox-");
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+        let folder = builder.tempdir();
+        folder
+            .map(Home::Private)
+            .map_err(|error| Failure::failed(format!("cannot make a private folder: {error}")))
+    }
+
+    fn path(&self) -> PathBuf {
+        match self {
+            Home::Kept(directory) => directory.clone(),
+            Home::Private(folder) => folder.path().to_owned(),
+        }
+    }
+
+    fn private(&self) -> Option<PathBuf> {
+        match self {
+            Home::Kept(_) => None,
+            Home::Private(folder) => Some(folder.path().to_owned()),
+        }
+    }
+
+    /// Removes what is private, and says when that fails.
+    fn leave(self) {
+        if let Home::Private(folder) = self {
+            let path = folder.path().display().to_string();
+            if let Err(error) = folder.close() {
+                tracing::warn!("The private folder {path} could not be removed: {error}");
+            }
+        }
+    }
+}
+
+/// What a person may want to know next; begins where the ready line ends.
+fn greeting(url: &str, home: &Home, temperament: Temperament) -> String {
+    let program =
+        std::env::args_os().next().map_or("cosell".into(), |name| name.to_string_lossy().into_owned());
+    let server = if url == "http://127.0.0.1:8080" { String::new() } else { format!(" --server {url}") };
+    let admin = PEOPLE[0].user_name;
+    let mut people = String::new();
+    for person in PEOPLE {
+        people.push_str(&format!("    {:<24} {}\n", person.user_name, person.described));
+    }
+    let data = match home {
+        Home::Kept(directory) => format!("kept in {}", directory.display()),
+        Home::Private(_) => "gone at the end; --data DIR keeps them".to_owned(),
+    };
+    let temperament = match temperament {
+        Temperament::Strict => "strict, as the real service is known; --extended offers more",
+        Temperament::Extended => "extended; --strict offers what the real service is known to offer",
+    };
+    format!(
+        "
+
+  People, all with the password {PASSWORD}:
+{people}
+  Read a lead, in a second terminal:
+
+    curl -H \"Authorization: Bearer $({program} token --user {admin}{server})\" \\
+      {url}/v1.0/engagements/referrals/{lead}
+
+  Then:      leave out the id for a list; be user@contoso.example and see less
+  A client:  base URL and token authority are {url}, client id and secret are any
+  Server:    {temperament}
+  Data:      {data}
+  Stop:      Ctrl-C
+",
+        lead = seed::LEAD,
+    )
+}

@@ -1,0 +1,137 @@
+//! `cosell serve`: a server for real.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use exchange::Clock;
+use identity::{IssuerSettings, TokenVerifier};
+use server::ServerOptions;
+use store::{Organization, Store};
+
+use crate::clock::SystemClock;
+use crate::config::{self, Config, public_url};
+use crate::failure::Failure;
+use crate::jobs::Jobs;
+use crate::logging;
+use crate::options::ServeOptions;
+use crate::serving::{self, Parts};
+use crate::signals::Signals;
+use crate::terminal;
+
+/// Runs the server until a signal comes.
+///
+/// # Errors
+/// `Usage` for settings that cannot be; `Failed` when the address or the data directory cannot be had.
+pub fn run(options: Box<ServeOptions>) -> Result<(), Failure> {
+    if options.print_config {
+        terminal::say(config::DEFAULT.trim_end());
+        return Ok(());
+    }
+    let config = settings(&options)?;
+    logging::begin(config.log.level, config.log.format);
+    serving::run(serve(config))
+}
+
+/// File, environment, command line: the last one wins.
+fn settings(options: &ServeOptions) -> Result<Config, Failure> {
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let mut config = Config::load(options.config.as_deref(), environment)?;
+    config.listener.address = options.listen.unwrap_or(config.listener.address);
+    if options.public_url.is_some() {
+        config.listener.public_url.clone_from(&options.public_url);
+    }
+    if options.data.is_some() {
+        config.store.directory.clone_from(&options.data);
+    }
+    if options.database.is_some() {
+        config.store.database.clone_from(&options.database);
+    }
+    config.switches.lay_over(&options.switches);
+    config.log.lay_over(&options.log);
+    Ok(config)
+}
+
+async fn serve(config: Config) -> Result<(), Failure> {
+    let signals = Signals::listen().map_err(Failure::failed)?;
+    let directory = config.store.directory()?;
+    if config.issuer.is_empty() {
+        return Err(Failure::usage(
+            "no issuer is configured, so nobody could sign in: add an [[issuer]] (see cosell serve --print-config)",
+        ));
+    }
+    let listening = config.listener.serve_options(config.tls.as_ref())?;
+    let store_options = config.store.sqlite_options()?;
+    let listener = serving::bind(config.listener.address).await?;
+    let local = serving::url_of(&listener, listening.tls.is_some())?;
+    let base = config.listener.public_url.as_deref().map_or(Ok(local), public_url)?;
+    let issuers = issuers(&config, &base)?;
+
+    let store = super::open_store(directory, store_options).await?;
+    check_organizations(&config, &store.organizations().await?)?;
+
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let mut jobs = Jobs::new();
+    for (issuer, settings) in config.issuer.iter().zip(&issuers) {
+        let clock = Arc::clone(&clock);
+        jobs.refresh(issuer.name().to_owned(), Arc::clone(&settings.keys), move || {
+            clock.now().unix_seconds()
+        });
+    }
+    let mut server = ServerOptions::new(base);
+    config.switches.apply(&mut server);
+    config.limits.apply(&mut server);
+    server.issuer_names = config.issuer.iter().map(|issuer| issuer.name().to_owned()).collect();
+    server.log_requests = config.log.requests;
+    let parts = Parts {
+        listener,
+        store,
+        clock,
+        policy: config.switches.policy(),
+        verifier: TokenVerifier::new(issuers, config.limits.token_leeway_seconds),
+        issuer: None,
+        server,
+        listening,
+        jobs,
+        signals,
+        private_folder: None,
+    };
+    serving::serve(parts, "").await
+}
+
+/// The issuers' settings, each name once.
+fn issuers(config: &Config, base: &str) -> Result<Vec<IssuerSettings>, Failure> {
+    let mut names = BTreeSet::new();
+    if let Some(twice) = config.issuer.iter().find(|issuer| !names.insert(issuer.name())) {
+        return Err(Failure::usage(format!("two issuers have the name {}", twice.name())));
+    }
+    config.issuer.iter().map(|issuer| issuer.settings(base)).collect()
+}
+
+/// Somebody must be able to sign in.
+fn check_organizations(config: &Config, organizations: &[Organization]) -> Result<(), Failure> {
+    if organizations.is_empty() {
+        return Err(Failure::usage(
+            "the store has no organization yet: run cosell init (see cosell init --help)",
+        ));
+    }
+    let is_known = |organization: &&Organization| {
+        config.issuer.iter().any(|issuer| issuer.name() == organization.issuer)
+    };
+    if !organizations.iter().any(|organization| is_known(&organization)) {
+        let wanted: BTreeSet<&str> = organizations.iter().map(|organization| &*organization.issuer).collect();
+        let wanted: Vec<&str> = wanted.into_iter().collect();
+        return Err(Failure::usage(format!(
+            "nobody could sign in: the organizations' issuers ({}) are not among the configured ones",
+            wanted.join(", ")
+        )));
+    }
+    for organization in organizations.iter().filter(|organization| !is_known(organization)) {
+        tracing::warn!(
+            organization = %organization.id,
+            "Nobody of organization {} can sign in: its issuer is not configured",
+            organization.id
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,508 @@
+//! Invented referrals: complete, legal, and the same for the same number. Nobody in them exists; every address is at
+//! a domain that is reserved for examples.
+
+mod chance;
+mod words;
+
+use referral::{
+    Address, AssistanceRequestCode, Attribute, ClosedSubstatus, Consent, ContactPreference, CustomerProfile,
+    CustomerProfileId, CustomerProfileIdType, ETag, EngagementId, InviteContext, InvitedBy, LinksPlace,
+    Member, NewSubstatus, OrganizationId, Party, Referral, ReferralDetails, ReferralDirection, ReferralId,
+    ReferralQualification, ReferralRequirements, ReferralType, RegistrationStatus, SolutionTag, SolutionType,
+    Standing, Tag, Target, TargetType, Timestamp, TrackingInfo,
+};
+
+use self::chance::Chance;
+use self::words::{Place, Solution};
+
+/// Days an unanswered referral has (spec 7.2, T9 and T10).
+const DAYS_TO_ANSWER: i64 = 14;
+const MINUTE: i64 = 60;
+const DAY: i64 = 86_400;
+
+/// What sort of deal it is (spec 8.1 and 8.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A customer's request on a commercial-marketplace offer.
+    OfferLead,
+    /// A customer's request on the partner's profile.
+    ProfileLead,
+    /// A lead of Microsoft's marketing.
+    MarketingLead,
+    /// A lead of a Microsoft seller.
+    SalesLead,
+    /// Sent by another organization of the exchange.
+    Invitation,
+    /// An own deal that nobody else sees.
+    PrivateDeal,
+    /// An own deal that Microsoft's sellers may see.
+    PartnerLedDeal,
+    /// An own deal that Microsoft helps with.
+    CoSellDeal,
+    /// The same, for services.
+    ServicesDeal,
+}
+
+impl Kind {
+    /// Those that come from outside, and may stand anywhere.
+    pub const INCOMING: [Kind; 3] = [Kind::ProfileLead, Kind::MarketingLead, Kind::SalesLead];
+    /// Those of the owner's own making: accepted from the beginning.
+    pub const OWN: [Kind; 4] =
+        [Kind::PrivateDeal, Kind::PartnerLedDeal, Kind::CoSellDeal, Kind::ServicesDeal];
+
+    fn is_own(self) -> bool {
+        Kind::OWN.contains(&self)
+    }
+}
+
+/// Every standing an incoming referral may have.
+pub const STANDINGS: [Standing; 8] = [
+    Standing::New(NewSubstatus::Pending),
+    Standing::New(NewSubstatus::Received),
+    Standing::Active,
+    Standing::Closed(ClosedSubstatus::Won),
+    Standing::Closed(ClosedSubstatus::Lost),
+    Standing::Closed(ClosedSubstatus::Declined),
+    Standing::Closed(ClosedSubstatus::Expired),
+    Standing::Closed(ClosedSubstatus::Error),
+];
+
+/// Every standing an own deal may have.
+pub const OWN_STANDINGS: [Standing; 4] = [
+    Standing::Active,
+    Standing::Closed(ClosedSubstatus::Won),
+    Standing::Closed(ClosedSubstatus::Lost),
+    Standing::Closed(ClosedSubstatus::Error),
+];
+
+/// What is decided about a referral; everything else follows from its number.
+#[derive(Debug, Clone)]
+pub struct Sketch<'a> {
+    /// Tells it from every other one.
+    pub number: u64,
+    /// Whose it is.
+    pub owner: &'a Party,
+    /// Where it is directed.
+    pub location: Option<&'a str>,
+    /// Who sent it, of an [`Kind::Invitation`].
+    pub inviter: Option<&'a Party>,
+    /// What it is.
+    pub kind: Kind,
+    /// Where it stands.
+    pub standing: Standing,
+    /// When it was made.
+    pub created: Timestamp,
+    /// The engagement it belongs to; without it, one of its own.
+    pub engagement: Option<EngagementId>,
+    /// Who of the owner's people is on the team; without any, an invented person.
+    pub team: &'a [&'a str],
+}
+
+/// The times of a referral's life.
+struct Life {
+    expires: Option<Timestamp>,
+    accepted: Option<Timestamp>,
+    closed: Option<Timestamp>,
+    updated: Timestamp,
+    version: u64,
+}
+
+/// The identifier of the engagement that belongs to a number.
+pub fn engagement_of(number: u64, created: Timestamp) -> EngagementId {
+    EngagementId::from_uuid(crate::chance::time_ordered(created, &Chance::of(number, 1).bytes()))
+}
+
+impl Sketch<'_> {
+    /// The whole referral and its version.
+    pub fn draw(&self) -> (Referral, u64) {
+        let mut chance = Chance::of(self.number, 2);
+        let life = self.life(&mut chance);
+        let place = chance.pick(words::PLACES);
+        let solution = chance.pick(words::SOLUTIONS);
+        let company = words::company(chance.below(words::COMPANIES));
+        let id = crate::chance::time_ordered(self.created, &Chance::of(self.number, 0).bytes());
+        let named = self.kind.is_own() || chance.one_in(2);
+        let referral = Referral {
+            id: ReferralId::from_uuid(id),
+            engagement_id: self.engagement.unwrap_or_else(|| engagement_of(self.number, self.created)),
+            name: named.then(|| format!("{company}: {}", solution.about)),
+            organization_id: self.owner.id.clone(),
+            organization_name: self.owner.name.clone(),
+            last_modified_via: None,
+            last_run_id: None,
+            external_reference_id: self.kind.is_own().then(|| format!("CRM-{:08}", self.number)),
+            created_date_time: self.created,
+            updated_date_time: life.updated,
+            expiration_date_time: life.expires,
+            status: self.standing.status(),
+            substatus: self.standing.substatus(),
+            status_reason: self.reason(&mut chance),
+            qualification: self.qualification(),
+            referral_type: self.referral_type(),
+            referral_source: (self.kind == Kind::OfferLead).then(|| "AppSource".to_owned()),
+            etag: ETag::of_version(life.version, life.updated),
+            favorite: chance.one_in(9),
+            campaign_id: (self.kind == Kind::MarketingLead).then(|| format!("CMP-{:04}", chance.below(40))),
+            sales_stage: self.sales_stage(&mut chance),
+            quality: "Unknown".to_owned(),
+            is_spam: false,
+            direction: if self.kind.is_own() {
+                ReferralDirection::Outgoing
+            } else {
+                ReferralDirection::Incoming
+            },
+            mpn_id: self.owner.partner_id.clone(),
+            customer_marketplace_intent: self
+                .kind
+                .is_own()
+                .then(|| chance.word(&["Yes", "No", "Have not decided"]).to_owned()),
+            referral_program: None,
+            deal_sensitivity: "None".to_owned(),
+            created_via: None,
+            tags: Vec::new(),
+            accepted_date_time: life.accepted,
+            closed_date_time: life.closed,
+            call_to_action: (self.kind == Kind::OfferLead).then(|| "Free trial".to_owned()),
+            registration_status: RegistrationStatus::None,
+            target: self.target(solution),
+            customer_profile: self.customer(&company, place, &mut chance),
+            consent: self.consent(),
+            details: self.details(&company, place, solution, &mut chance),
+            team: self.members(place, &mut chance),
+            invite_context: self.invitation(),
+            links: LinksPlace,
+            tracking_info: TrackingInfo {
+                microsoft_msx_id: (self.kind == Kind::SalesLead)
+                    .then(|| format!("7-{:010X}", chance.next() >> 24)),
+                ..TrackingInfo::default()
+            },
+            registrations: Vec::new(),
+        };
+        (referral, life.version)
+    }
+
+    fn life(&self, chance: &mut Chance) -> Life {
+        let own = self.kind.is_own();
+        let answered = self.created.plus_seconds(chance.between(2 * 60 * MINUTE, 9 * DAY));
+        let later =
+            |chance: &mut Chance, from: Timestamp| from.plus_seconds(chance.between(5 * DAY, 80 * DAY));
+        let expires = self.created.midnight_plus_days(DAYS_TO_ANSWER);
+        let accepted = if own { self.created } else { answered };
+        let mut life = Life {
+            // The New ones have none, so that the world does not decay.
+            expires: (!own && !matches!(self.standing, Standing::New(_))).then_some(expires),
+            accepted: None,
+            closed: None,
+            updated: self.created,
+            version: 1,
+        };
+        let takes = |life: &mut Life, at: Timestamp| {
+            if at > life.updated {
+                life.updated = at;
+                life.version += 1;
+            }
+        };
+        match self.standing {
+            Standing::New(NewSubstatus::Pending) => {}
+            Standing::New(NewSubstatus::Received) => takes(&mut life, answered),
+            Standing::Closed(ClosedSubstatus::Declined) => {
+                life.closed = Some(answered);
+                takes(&mut life, answered);
+            }
+            Standing::Closed(ClosedSubstatus::Expired) => {
+                life.closed = Some(expires);
+                takes(&mut life, expires);
+            }
+            Standing::Active => {
+                life.accepted = Some(accepted);
+                takes(&mut life, accepted);
+            }
+            Standing::Closed(_) => {
+                let closed = later(chance, accepted);
+                (life.accepted, life.closed) = (Some(accepted), Some(closed));
+                takes(&mut life, accepted);
+                takes(&mut life, closed);
+            }
+        }
+        life
+    }
+
+    fn reason(&self, chance: &mut Chance) -> Option<String> {
+        let reasons: &[&'static str] = match self.standing {
+            Standing::Closed(ClosedSubstatus::Won) => &["Contract signed.", "The customer chose us."],
+            Standing::Closed(ClosedSubstatus::Lost | ClosedSubstatus::Declined) => words::CLOSE_REASONS,
+            Standing::Closed(ClosedSubstatus::Error) => words::ERROR_REASONS,
+            _ => return None,
+        };
+        Some(chance.word(reasons).to_owned())
+    }
+
+    fn qualification(&self) -> ReferralQualification {
+        match self.kind {
+            Kind::OfferLead | Kind::ProfileLead => ReferralQualification::Direct,
+            Kind::MarketingLead => ReferralQualification::MarketingQualified,
+            Kind::SalesLead | Kind::CoSellDeal | Kind::ServicesDeal => ReferralQualification::SalesQualified,
+            Kind::Invitation | Kind::PrivateDeal | Kind::PartnerLedDeal => ReferralQualification::None,
+        }
+    }
+
+    fn referral_type(&self) -> ReferralType {
+        match self.kind {
+            Kind::CoSellDeal | Kind::ServicesDeal | Kind::Invitation => ReferralType::Shared,
+            _ => ReferralType::Independent,
+        }
+    }
+
+    fn sales_stage(&self, chance: &mut Chance) -> Option<String> {
+        let stage = match self.standing {
+            Standing::Active => chance.word(&["10", "20", "40", "60", "80"]),
+            Standing::Closed(ClosedSubstatus::Won) => "100",
+            _ => return None,
+        };
+        Some(stage.to_owned())
+    }
+
+    fn target(&self, solution: &Solution) -> Vec<Target> {
+        let (target_type, id) = match self.location {
+            Some(location) if !self.kind.is_own() => {
+                (TargetType::BusinessProfileLocation, location.to_owned())
+            }
+            _ if self.kind.is_own() => (TargetType::SolutionProfile, format!("SOL-{}", solution.id)),
+            _ => return Vec::new(),
+        };
+        vec![Target { target_type, id }]
+    }
+
+    fn customer(&self, company: &str, place: &Place, chance: &mut Chance) -> CustomerProfile {
+        let erased = self.standing == Standing::Closed(ClosedSubstatus::Expired); // T13
+        let contact =
+            person(&format!("{}.example", words::domain(company)), place, chance, Some("Head of IT"));
+        let known = chance.one_in(3);
+        CustomerProfile {
+            name: company.to_owned(),
+            size: Some(chance.word(words::SIZES).to_owned()),
+            is_matching_complete: false,
+            address: Address {
+                address_line1: Some(format!("{} {}", chance.between(1, 240), chance.word(words::STREETS))),
+                address_line2: Some(String::new()),
+                city: Some(place.city.to_owned()),
+                state: Some(place.state.to_owned()),
+                postal_code: Some(place.postal_code.to_owned()),
+                country: Some(place.country.to_owned()),
+                region: None,
+            },
+            team: if erased { Vec::new() } else { vec![contact] },
+            ids: if known {
+                let id = format!("{:09}", chance.below(1_000_000_000));
+                vec![CustomerProfileId { profile_type: CustomerProfileIdType::Duns, id }]
+            } else {
+                Vec::new()
+            },
+        }
+    }
+
+    fn consent(&self) -> Consent {
+        Consent {
+            share_with_others: self.kind != Kind::PrivateDeal,
+            contact: true,
+            share_with_microsoft_sellers: matches!(
+                self.kind,
+                Kind::PartnerLedDeal | Kind::CoSellDeal | Kind::ServicesDeal
+            ),
+            microsoft_to_contact_partners: None,
+        }
+    }
+
+    fn details(
+        &self,
+        company: &str,
+        place: &Place,
+        solution: &Solution,
+        chance: &mut Chance,
+    ) -> ReferralDetails {
+        let value = chance.between(2, 900) * 500;
+        let industry = chance.word(words::INDUSTRIES);
+        let mut requirements = ReferralRequirements {
+            industries: vec![tag(industry)],
+            products: vec![tag(solution.product)],
+            services: vec![tag(chance.word(words::SERVICES))],
+            solutions: vec![SolutionTag {
+                id: solution.id.to_owned(),
+                name: Some(solution.name.to_owned()),
+                solution_tag_type: Some(SolutionType::Category),
+                price: None,
+                quantity: None,
+                currency: None,
+                publisher_name: None,
+                solution_type: None,
+                closing_date_time: None,
+            }],
+            ..ReferralRequirements::default()
+        };
+        if self.kind == Kind::ServicesDeal {
+            requirements.additional_requirements.attributes = vec![
+                attribute("PartnerRole", chance.word(words::PARTNER_ROLES)),
+                attribute("SolutionArea", "Cloud and AI Platforms"),
+                attribute("SolutionPlay", "Migrate and Modernize Your Estate"),
+            ];
+        }
+        ReferralDetails {
+            notes: Some(words::notes(company, place.city, solution, chance)),
+            deal_value: value.to_string().parse().ok(),
+            currency: Some(place.currency.to_owned()),
+            closing_date_time: Some(self.created.midnight_plus_days(chance.between(90, 240))),
+            customer_requested_contact: None,
+            customer_action: None,
+            incentive_level: None,
+            requirements,
+        }
+    }
+
+    fn members(&self, place: &Place, chance: &mut Chance) -> Vec<Member> {
+        let domain = if self.owner.id.is_microsoft() { "msft.example" } else { "partner.example" };
+        let mut members: Vec<Member> = Vec::with_capacity(self.team.len().max(1));
+        for email in self.team {
+            let mut member = person(domain, place, chance, None);
+            member.email = Some((*email).to_owned());
+            members.push(member);
+        }
+        if members.is_empty() {
+            members.push(person(domain, place, chance, Some("Account manager")));
+        }
+        members
+    }
+
+    fn invitation(&self) -> InviteContext {
+        let by = |party: &Party| InvitedBy {
+            organization_id: Some(party.id.clone()),
+            organization_name: Some(party.name.clone()),
+        };
+        let microsoft = InvitedBy {
+            organization_id: Some(OrganizationId::MICROSOFT),
+            organization_name: Some("Microsoft".to_owned()),
+        };
+        let own = self.kind.is_own();
+        InviteContext {
+            notes: match self.kind {
+                Kind::SalesLead | Kind::Invitation => Some("Can you help this customer?".to_owned()),
+                _ => None,
+            },
+            assistance_request_code: match self.kind {
+                Kind::Invitation => AssistanceRequestCode::GeneralOrOther,
+                _ => AssistanceRequestCode::Unknown,
+            },
+            invited_mpn_id: own.then(|| self.owner.partner_id.clone()).flatten(),
+            invited_by: match (self.kind, self.inviter) {
+                (_, Some(inviter)) => by(inviter),
+                _ if own => by(self.owner),
+                (Kind::ProfileLead, _) => InvitedBy::default(),
+                _ => microsoft,
+            },
+        }
+    }
+}
+
+fn tag(id: &str) -> Tag {
+    Tag { id: id.to_owned() }
+}
+
+fn attribute(attribute_type: &str, id: &str) -> Attribute {
+    Attribute { attribute_type: attribute_type.to_owned(), id: id.to_owned() }
+}
+
+fn person(domain: &str, place: &Place, chance: &mut Chance, title: Option<&str>) -> Member {
+    let (first, last) = (chance.word(words::FIRST_NAMES), chance.word(words::LAST_NAMES));
+    Member {
+        first_name: Some(first.to_owned()),
+        last_name: Some(last.to_owned()),
+        // 555-0100 to 555-0199 are kept for fiction.
+        phone_number: Some(format!("{} 555 01{:02}", place.calling_code, chance.below(100))),
+        email: Some(format!("{}.{}@{domain}", first.to_lowercase(), last.to_lowercase())),
+        title: title.map(str::to_owned),
+        contact_preference: ContactPreference {
+            locale: Some(place.locale.to_owned()),
+            disable_notifications: Some(false),
+        },
+        email_validation_status: None,
+        phone_validation_status: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use referral::{Dialect, EditRequest};
+
+    use super::*;
+
+    fn sketch(number: u64, kind: Kind, standing: Standing, owner: &Party) -> Referral {
+        let created = "2025-03-05T07:08:09.1234567Z".parse().unwrap();
+        let sketch = Sketch {
+            number,
+            owner,
+            location: Some("01e2abcd-52b0-4af3-a3ae-1fd1530b3563"),
+            inviter: None,
+            kind,
+            standing,
+            created,
+            engagement: None,
+            team: &[],
+        };
+        sketch.draw().0
+    }
+
+    fn party() -> Party {
+        let id = "7d23e5ca-19dc-4eaa-aac8-5e6b559f0d1d".parse().unwrap();
+        Party { id, name: "Contoso Company".to_owned(), partner_id: Some("1234567".to_owned()) }
+    }
+
+    #[test]
+    fn the_same_number_is_the_same_referral_and_another_is_another() {
+        let owner = party();
+        let made = |number| sketch(number, Kind::SalesLead, Standing::Active, &owner);
+        assert_eq!(made(7).to_document(), made(7).to_document());
+        let ids: HashSet<ReferralId> = (0..1000).map(|number| made(number).id).collect();
+        assert_eq!(ids.len(), 1000);
+        assert_ne!(made(7).id.as_uuid(), made(7).engagement_id.as_uuid());
+    }
+
+    #[test]
+    fn every_kind_and_standing_keeps_the_rules_of_the_contract() {
+        let owner = party();
+        let dialect = Dialect { reject_unknown: true, ignore_links: true, ..Dialect::default() };
+        let incoming = Kind::INCOMING.into_iter().chain([Kind::OfferLead, Kind::Invitation]);
+        let all = incoming.flat_map(|kind| STANDINGS.map(|standing| (kind, standing)));
+        let own = Kind::OWN.into_iter().flat_map(|kind| OWN_STANDINGS.map(|standing| (kind, standing)));
+        for (number, (kind, standing)) in all.chain(own).enumerate() {
+            let made = sketch(number as u64, kind, standing, &owner);
+            let document = made.to_document();
+            let value = serde_json::from_slice(&document).unwrap();
+            EditRequest::put(&value, made.id, &dialect)
+                .unwrap_or_else(|refused| panic!("{kind:?}: {refused}"));
+            assert_eq!(Referral::from_document(&document).unwrap(), made);
+            assert_eq!(made.standing(), standing);
+            let new = matches!(standing, Standing::New(_));
+            let expires = !new && !kind.is_own();
+            assert_eq!(made.expiration_date_time.is_some(), expires, "{kind:?} {standing:?}");
+            assert_eq!(made.closed_date_time.is_some(), standing.is_closed());
+            assert_eq!(made.is_offer_lead(), kind == Kind::OfferLead);
+            assert!(made.accepted_date_time.is_none_or(|accepted| accepted <= made.updated_date_time));
+            assert_eq!(made.etag, ETag::of_version(u64::from(made.etag.counter()), made.updated_date_time));
+            if standing == Standing::Closed(ClosedSubstatus::Expired) {
+                assert!(made.customer_profile.team.is_empty()); // as after REF-154
+                assert_eq!(made.closed_date_time, made.expiration_date_time);
+            }
+        }
+    }
+
+    #[test]
+    fn a_document_is_as_long_as_real_ones() {
+        let owner = party();
+        let lengths: usize = (0..200)
+            .map(|number| sketch(number, Kind::SalesLead, Standing::Active, &owner).to_document().len())
+            .sum();
+        let mean = lengths / 200;
+        assert!((2300..2900).contains(&mean), "{mean}");
+    }
+}

@@ -1,0 +1,303 @@
+//! The command line. Texts here are what `--help` prints.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use referral::{OrganizationId, Timestamp};
+use serde::Deserialize;
+
+use crate::logging;
+
+/// The address of both servers, when none is given.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
+
+/// A self-hosted server that speaks the wire protocol of the Referrals API of Microsoft Partner Center.
+#[derive(Debug, Parser)]
+#[command(name = "cosell", version, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    after_help = "Begin with:  cosell sandbox\nExit codes:  0 good, 1 failed, 2 wrong usage or configuration"
+)]
+pub struct Options {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a server with a seeded world: no set-up, no network, no account
+    #[command(after_help = SANDBOX_EXAMPLES)]
+    Sandbox(SandboxOptions),
+    /// Start a server for real, with tokens of your own OpenID issuer
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(Box<ServeOptions>),
+    /// Make the first organization and its administrator in an empty store
+    #[command(after_help = INIT_EXAMPLES)]
+    Init(InitOptions),
+    /// Print a bearer token of a running sandbox
+    #[command(after_help = TOKEN_EXAMPLES)]
+    Token(TokenOptions),
+    /// Load many referrals at once, from a file or invented
+    #[command(after_help = LOAD_EXAMPLES)]
+    Load(LoadOptions),
+}
+
+const SANDBOX_EXAMPLES: &str = "Examples:
+  cosell sandbox                                        everything at its default
+  cosell sandbox --data ./world --extended              keep the data; offer more than the real service
+  cosell sandbox --listen 127.0.0.1:0                   on a free port; the ready line names it
+  cosell sandbox --clock 2020-11-01T00:00:00Z           begin in another time
+  cosell sandbox --reject-unknown --tolerant-json off   be picky about bodies";
+
+const SERVE_EXAMPLES: &str = "Examples:
+  cosell serve --print-config > cosell.toml             the commented defaults, to be edited
+  cosell init --data /var/lib/cosell --organization 'Contoso Company' --issuer entra --tenant TENANT-ID --admin ann@contoso.example
+  cosell serve --config cosell.toml --data /var/lib/cosell
+  COSELL_LOG_FORMAT=json cosell serve --config cosell.toml
+
+Every setting can be given in the environment as COSELL_SECTION_KEY; the command line wins over the environment, and
+the environment over the file.";
+
+const INIT_EXAMPLES: &str = "Examples:
+  cosell init --data /var/lib/cosell --organization 'Contoso Company' --issuer entra \\
+      --tenant 7d23e5ca-19dc-4eaa-aac8-5e6b559f0d1d --partner-id 1234567 --admin ann@contoso.example
+  cosell init --add --data /var/lib/cosell --organization Fabrikam --issuer entra --tenant TENANT-ID --admin bob@fabrikam.example";
+
+const TOKEN_EXAMPLES: &str = "Examples:
+  TOKEN=$(cosell token --user admin@contoso.example)
+  cosell token --user user@fabrikam.example --server http://127.0.0.1:9090";
+
+const LOAD_EXAMPLES: &str = "Examples:
+  cosell load referrals.jsonl --data ./world            one referral a line, as GET prints them
+  cosell load export.jsonl --data ./world --organization 7d23e5ca-19dc-4eaa-aac8-5e6b559f0d1d --skip-bad
+  cosell load --generate 100000 --data ./world          invented ones, the same at every call";
+
+/// `cosell sandbox`
+#[derive(Debug, Args)]
+pub struct SandboxOptions {
+    /// Where to listen; port 0 picks a free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = DEFAULT_LISTEN)]
+    pub listen: SocketAddr,
+    /// The base of every link, and of the issuer [default: the address of the ready line]
+    #[arg(long, value_name = "URL")]
+    pub public_url: Option<String>,
+    /// Keep the data here [default: a private folder that is removed at the end]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The time at which the clock begins
+    #[arg(long, value_name = "RFC3339")]
+    pub clock: Option<Timestamp>,
+    /// Seed the organizations and people alone, without referrals
+    #[arg(long)]
+    pub no_seed: bool,
+    #[command(flatten)]
+    pub switches: SwitchOptions,
+    #[command(flatten)]
+    pub log: LogOptions,
+}
+
+/// `cosell serve`
+#[derive(Debug, Args)]
+pub struct ServeOptions {
+    /// The settings, in TOML; see --print-config
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The data directory (SQLite)
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// A PostgreSQL database; not in this version
+    #[arg(long, value_name = "URL")]
+    pub database: Option<String>,
+    /// Where to listen; port 0 picks a free one
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// The base of every link, and the default audience of tokens
+    #[arg(long, value_name = "URL")]
+    pub public_url: Option<String>,
+    /// Print the commented default settings and end
+    #[arg(long)]
+    pub print_config: bool,
+    #[command(flatten)]
+    pub switches: SwitchOptions,
+    #[command(flatten)]
+    pub log: LogOptions,
+}
+
+/// The temperament, the profile, and the switches of the contract (section 15), for both servers.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "What the server accepts and offers")]
+pub struct SwitchOptions {
+    /// Offer what the real service is known to offer, and nothing else [default of sandbox]
+    #[arg(long, conflicts_with = "extended")]
+    pub strict: bool,
+    /// Offer more on the same wire contract [default of serve]
+    #[arg(long)]
+    pub extended: bool,
+    /// Which validation rules hold [default: wire]
+    #[arg(long, value_enum, value_name = "PROFILE")]
+    pub profile: Option<Profile>,
+    /// Pass over a comma before } or ] in bodies [default: on]
+    #[arg(long, value_name = "on|off", num_args = 0..=1, default_missing_value = "on", hide_possible_values = true)]
+    pub tolerant_json: Option<OnOff>,
+    /// Pass over a links member in PUT instead of refusing it [default: off]
+    #[arg(long, value_name = "on|off", num_args = 0..=1, default_missing_value = "on", hide_possible_values = true)]
+    pub ignore_links: Option<OnOff>,
+    /// Take a plain JSON object as PATCH body [default: off]
+    #[arg(long, value_name = "on|off", num_args = 0..=1, default_missing_value = "on", hide_possible_values = true)]
+    pub object_patch: Option<OnOff>,
+    /// Refuse members the contract does not know [default: off]
+    #[arg(long, value_name = "on|off", num_args = 0..=1, default_missing_value = "on", hide_possible_values = true)]
+    pub reject_unknown: Option<OnOff>,
+    /// Take tokens of applications without a person [default: off]
+    #[arg(long, value_name = "on|off", num_args = 0..=1, default_missing_value = "on", hide_possible_values = true)]
+    pub app_only: Option<OnOff>,
+    /// Count a Global Admin as Referral Admin [default: on]
+    #[arg(long, value_name = "on|off", num_args = 0..=1, default_missing_value = "on", hide_possible_values = true)]
+    pub global_admin_counts: Option<OnOff>,
+    /// List and serve commercial-marketplace offer leads [default: off]
+    #[arg(long, value_name = "on|off", num_args = 0..=1, default_missing_value = "on", hide_possible_values = true)]
+    pub marketplace_leads: Option<OnOff>,
+    /// Misspell the context path as the published pages do [default: off]
+    #[arg(long, value_name = "on|off", num_args = 0..=1, default_missing_value = "on", hide_possible_values = true)]
+    pub misspelt_context: Option<OnOff>,
+}
+
+/// Logs, for both servers.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Logs, on standard error")]
+pub struct LogOptions {
+    /// How much is told [default: info]
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    pub log_level: Option<logging::Level>,
+    /// In which form [default: text]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub log_format: Option<logging::Format>,
+    /// A line for every request [default of sandbox: on a terminal; of serve: on]
+    #[arg(long, value_name = "on|off", num_args = 0..=1, default_missing_value = "on", hide_possible_values = true)]
+    pub log_requests: Option<OnOff>,
+}
+
+/// `cosell init`
+#[derive(Debug, Args)]
+pub struct InitOptions {
+    /// The data directory
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// The organization's name, as referrals show it
+    #[arg(long, value_name = "NAME")]
+    pub organization: String,
+    /// Its id in referrals [default: the tenant's, where that is a GUID, else a fresh one]
+    #[arg(long, value_name = "GUID")]
+    pub id: Option<OrganizationId>,
+    /// The issuer of its people's tokens: the name of an [[issuer]], or its url where it has no name
+    #[arg(long, value_name = "NAME|URL")]
+    pub issuer: String,
+    /// The tenant (`tid`) of its people's tokens; without it the issuer serves this organization alone
+    #[arg(long, value_name = "TENANT")]
+    pub tenant: Option<String>,
+    /// Its partner id (`mpnId`)
+    #[arg(long, value_name = "DIGITS")]
+    pub partner_id: Option<String>,
+    /// A location id of its; may be repeated
+    #[arg(long, value_name = "ID", action = ArgAction::Append)]
+    pub location: Vec<String>,
+    /// The user name of its administrator (Referral Admin), as tokens have it; may be repeated
+    #[arg(long, value_name = "USER", required = true, action = ArgAction::Append)]
+    pub admin: Vec<String>,
+    /// Add to a store that has organizations already
+    #[arg(long)]
+    pub add: bool,
+}
+
+/// `cosell token`
+#[derive(Debug, Args)]
+pub struct TokenOptions {
+    /// Whose token, such as admin@contoso.example
+    #[arg(long, value_name = "NAME")]
+    pub user: String,
+    /// The running sandbox
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    pub server: String,
+    /// The person's password
+    #[arg(long, value_name = "PASSWORD", default_value = "cosell")]
+    pub password: String,
+    /// What the token is for
+    #[arg(long, value_name = "URL", default_value = "https://api.partner.microsoft.com")]
+    pub audience: String,
+}
+
+/// `cosell load`
+#[derive(Debug, Args)]
+pub struct LoadOptions {
+    /// JSON lines, one referral each; `-` is standard input
+    #[arg(value_name = "FILE", required_unless_present = "generate", conflicts_with = "generate")]
+    pub file: Option<PathBuf>,
+    /// Invent so many instead
+    #[arg(long, value_name = "N")]
+    pub generate: Option<u64>,
+    /// The data directory; no server may be using it
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// The owner of all of them [default: what each line says; invented ones: every organization in turn]
+    #[arg(long, value_name = "ID")]
+    pub organization: Option<OrganizationId>,
+    /// Leave bad lines out instead of stopping at the first
+    #[arg(long)]
+    pub skip_bad: bool,
+}
+
+/// A switch on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnOff {
+    /// Yes.
+    On,
+    /// No.
+    Off,
+}
+
+impl OnOff {
+    /// As a truth value.
+    pub fn is_on(self) -> bool {
+        self == OnOff::On
+    }
+}
+
+/// Which rules values are held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// What the pages of the API say
+    Wire,
+    /// What the user pages say as well
+    Program,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn a_switch_is_on_when_named_and_what_it_is_told_otherwise() {
+        let read =
+            |arguments: &[&str]| match Options::try_parse_from(arguments).map(|options| options.command) {
+                Ok(Command::Sandbox(options)) => Ok(options.switches),
+                Ok(_) => panic!("this is a sandbox"),
+                Err(error) => Err(error.exit_code()),
+            };
+        let switches =
+            read(&["cosell", "sandbox", "--object-patch", "--strict", "--tolerant-json", "off"]).unwrap();
+        assert_eq!(switches.object_patch, Some(OnOff::On));
+        assert_eq!(switches.tolerant_json, Some(OnOff::Off));
+        assert_eq!(switches.app_only, None);
+        assert_eq!(read(&["cosell", "sandbox", "--strict", "--extended"]).unwrap_err(), 2);
+        assert_eq!(read(&["cosell", "sandbox", "--object-patch", "maybe"]).unwrap_err(), 2);
+    }
+}

@@ -1,0 +1,147 @@
+//! Running a server: from a bound address and an open store to the last flush.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use exchange::{Clock, Exchange, Policy};
+use identity::TokenVerifier;
+use net::ServeOptions;
+use server::{App, ServerOptions};
+use store::Store;
+use store::sqlite::SqliteStore;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+
+use crate::chance::RandomIds;
+use crate::failure::Failure;
+use crate::jobs::Jobs;
+use crate::signals::Signals;
+use crate::terminal;
+
+/// How long background jobs may take to end. With the grace of running requests it stays below 10 seconds.
+const JOBS_END: Duration = Duration::from_millis(500);
+/// How long blocking work, such as making a key, may hold the end up.
+const RUNTIME_END: Duration = Duration::from_millis(500);
+
+/// Everything a server is made of.
+pub struct Parts {
+    /// Bound, not yet served.
+    pub listener: TcpListener,
+    /// Opened, and filled with what it needs to begin.
+    pub store: Arc<SqliteStore>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Who may do what.
+    pub policy: Policy,
+    /// Whose tokens are believed.
+    pub verifier: TokenVerifier,
+    /// The sandbox's own issuer.
+    pub issuer: Option<Arc<identity::sandbox::Issuer>>,
+    /// The server's settings.
+    pub server: ServerOptions,
+    /// The listener's settings.
+    pub listening: ServeOptions,
+    /// Jobs of the command's own.
+    pub jobs: Jobs,
+    /// What a signal is heard with; made before anything that takes time.
+    pub signals: Signals,
+    /// A folder that must not outlive the process, whatever ends it.
+    pub private_folder: Option<PathBuf>,
+}
+
+/// The runtime: a worker for each processor.
+///
+/// # Errors
+/// When threads cannot be had.
+pub fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("cannot start: {error}")))
+}
+
+/// Runs a command to its end, and does not wait long for blocking work that nobody needs any more.
+///
+/// # Errors
+/// The command's own.
+pub fn run(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = runtime()?;
+    let outcome = runtime.block_on(command);
+    runtime.shutdown_timeout(RUNTIME_END);
+    outcome
+}
+
+/// Takes the address.
+///
+/// # Errors
+/// When it is taken, not ours, or not permitted.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    net::bind(address).await.map_err(|error| {
+        let advice = match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                ": it is in use. Choose another with --listen ADDR:PORT".to_owned()
+            }
+            _ => format!(": {error}"),
+        };
+        Failure::failed(format!("cannot listen on {address}{advice}"))
+    })
+}
+
+/// The address to print and to make links of, when nobody gave another.
+///
+/// # Errors
+/// When the system does not tell.
+pub fn url_of(listener: &TcpListener, tls: bool) -> Result<String, Failure> {
+    let address = listener.local_addr().map_err(Failure::failed)?;
+    Ok(format!("{}://{address}", if tls { "https" } else { "http" }))
+}
+
+/// Serves until a signal comes. `greeting` follows the ready line.
+///
+/// # Errors
+/// When the exchange cannot be opened over the store.
+pub async fn serve(parts: Parts, greeting: &str) -> Result<(), Failure> {
+    let Parts { listener, store, clock, policy, verifier, issuer, server, listening, mut jobs, .. } = parts;
+    let (mut signals, private_folder) = (parts.signals, parts.private_folder);
+    let url = url_of(&listener, listening.tls.is_some())?;
+    let exchange =
+        Exchange::open(Arc::clone(&store) as Arc<dyn Store>, clock, Arc::new(RandomIds), policy).await?;
+    let exchange = Arc::new(exchange);
+    let app = App::new(Arc::clone(&exchange), verifier, issuer, Arc::new(RandomIds), server);
+    jobs.expire(Arc::clone(&exchange));
+    jobs.forget(exchange);
+
+    // The socket takes connections since it was bound: whoever reads the line may send.
+    terminal::say(&format!("cosell: listening on {url}{greeting}"));
+    let ending = app.clone();
+    let shutdown = async move {
+        let signal = signals.next().await;
+        tracing::info!(signal, "{signal}: no new requests; running ones are finished");
+        ending.set_draining();
+        tokio::spawn(async move {
+            signals.next().await;
+            end_at_once(private_folder);
+        });
+    };
+    let end = net::serve(listener, move |_peer| app.service(), listening, shutdown).await;
+    if end.cut > 0 {
+        tracing::warn!(
+            connections = end.cut,
+            "{} connections were cut, for their requests took too long",
+            end.cut
+        );
+    }
+    jobs.stop(JOBS_END).await;
+    store.close().await;
+    Ok(())
+}
+
+/// Asked twice: nothing is waited for. What was acknowledged is on the disk already.
+fn end_at_once(private_folder: Option<PathBuf>) -> ! {
+    if let Some(folder) = private_folder {
+        let _ = std::fs::remove_dir_all(folder);
+    }
+    std::process::exit(1)
+}

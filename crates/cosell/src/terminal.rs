@@ -1,0 +1,20 @@
+//! The two streams a person sees: answers on standard output, everything else on standard error.
+
+use std::io::{IsTerminal, Write};
+
+/// Prints an answer and flushes it. Whoever reads may have gone; that is no failure of ours.
+pub fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+}
+
+/// Prints one line of complaint or warning.
+pub fn complain(text: &str) {
+    let mut err = std::io::stderr().lock();
+    let _ = writeln!(err, "cosell: {text}").and_then(|()| err.flush());
+}
+
+/// Whether somebody watches standard error.
+pub fn is_watched() -> bool {
+    std::io::stderr().is_terminal()
+}
