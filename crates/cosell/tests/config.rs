@@ -12,7 +12,7 @@ const LIST: &str = "/v1.0/engagements/referrals";
 
 /// A data directory with one organization, whose administrator comes from the issuer "sandboxed".
 fn with_contoso() -> TempDir {
-    let data = tempdir().unwrap();
+    let data = tempdir().expect("a temporary folder takes files");
     let directory = data.path().join("data").display().to_string();
     let contoso = ["--organization", "Contoso Company", "--tenant", CONTOSO];
     let ran = run(&[
@@ -26,7 +26,7 @@ fn with_contoso() -> TempDir {
 
 fn write(data: &TempDir, name: &str, text: &str) -> String {
     let path = data.path().join(name);
-    std::fs::write(&path, text).unwrap();
+    std::fs::write(&path, text).expect("a temporary folder takes files");
     path.display().to_string()
 }
 

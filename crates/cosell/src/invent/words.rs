@@ -196,14 +196,6 @@ pub fn domain(company: &str) -> String {
     company.to_lowercase().replace(' ', "-")
 }
 
-const SITUATIONS: &[&str] = &[
-    "The present contract ends this year, and the board has asked for two offers.",
-    "A first workshop took place; the notes are with the account manager.",
-    "They compared three vendors and came back to us because of the support.",
-    "Their own department has two people, so they need help with the roll-out and with training.",
-    "There was an outage in spring that nobody wants to see again.",
-];
-
 const WISHES: &[&str] = &[
     "They would like to see a demonstration before they decide, best in the morning.",
     "Prices should be per seat and month, with the first quarter as a trial.",
@@ -214,14 +206,6 @@ const WISHES: &[&str] = &[
 
 /// A few sentences.
 pub fn notes(company: &str, city: &str, solution: &Solution, chance: &mut Chance) -> String {
-    let sites = chance.between(1, 30);
-    let people = chance.between(10, 900);
-    format!(
-        "{company} of {city} wants {about}: {sites} sites, about {people} people. {situation} {wish} Budget is there \
-         for {product}, and a decision is expected within the quarter.",
-        about = solution.about,
-        product = solution.product,
-        situation = chance.pick(SITUATIONS),
-        wish = chance.pick(WISHES),
-    )
+    let sites = chance.between(2, 30);
+    format!("{company} of {city} wants {} at {sites} sites. {}", solution.about, chance.word(WISHES))
 }
