@@ -24,6 +24,15 @@ enum Attempt {
     Overtaken,
 }
 
+/// What is found in the engagement to join.
+#[derive(Default)]
+struct Joined {
+    /// The caller's newest open referral, from which a connected one takes what is left out.
+    model: Option<Arc<StoredReferral>>,
+    /// 409, told after all other refusals (spec 4.5).
+    conflict: Option<CreateError>,
+}
+
 /// What a POST makes, before its engagement is looked at.
 struct Plan {
     caller: Party,
@@ -101,15 +110,16 @@ impl Exchange {
         once: Option<&Once>,
         remember: Remember<'_, Shown, CreateError>,
     ) -> Result<Attempt, CreateError> {
-        let joined = request.engagement_id();
-        let model = match joined {
+        let engagement = request.engagement_id();
+        let Joined { model, conflict } = match engagement {
             Some(engagement) => self.join(caller, engagement, plan).await?,
-            None => None,
+            None => Joined::default(),
         };
+        on_the_team(caller, request, model.as_deref())?;
         let now = self.now();
         let minted = Minted {
             id: ReferralId::from_uuid(self.ids.next(now)),
-            engagement_id: joined.unwrap_or_else(|| EngagementId::from_uuid(self.ids.next(now))),
+            engagement_id: engagement.unwrap_or_else(|| EngagementId::from_uuid(self.ids.next(now))),
             now,
         };
         let dialect = &self.policy.dialect;
@@ -121,11 +131,11 @@ impl Exchange {
             }
         };
         let referral = made.map_err(create_error)?;
+        if let Some(conflict) = conflict {
+            return Err(conflict);
+        }
         let sender = plan.invited.as_ref().map(|_| caller.organization.clone());
         let stored = to_store(&referral, 1, sender);
-        if caller.role == Role::User && !caller.is_among(&stored.columns.team) {
-            return Err(CreateError::NotOnTeam);
-        }
         self.expiry.announce(stored.columns.expires);
         let shown = show(plan, &stored)?;
         let answer = once.and_then(|once| {
@@ -133,7 +143,7 @@ impl Exchange {
         });
         let change = Change {
             write: Some(Write { entry: created(caller, &referral), referral: stored, decided_on: None }),
-            guards: guards(caller, joined, plan),
+            guards: guards(caller, engagement, plan),
             answer,
         };
         Ok(match self.store.commit(change).await? {
@@ -148,27 +158,49 @@ impl Exchange {
     }
 
     /// Looks at the engagement to join: it must hold a referral of the caller's. For a connected one the caller's
-    /// newest open referral is the model, and the invited organization must have none open.
+    /// newest open referral is the model, and the invited organization must have none open. A Referral User has
+    /// only those it may read for models.
     async fn join(
         &self,
         caller: &Caller,
         engagement: EngagementId,
         plan: &Plan,
-    ) -> Result<Option<Arc<StoredReferral>>, CreateError> {
+    ) -> Result<Joined, CreateError> {
         self.settle().await.map_err(read_error)?;
         let there = self.store.engagement(engagement).await?;
         if !there.iter().any(|one| one.owner == caller.organization) {
             return Err(CreateError::EngagementNotFound);
         }
-        let Some(invited) = &plan.invited else { return Ok(None) };
-        let own_open = there.iter().filter(|one| one.owner == caller.organization && is_open(one));
-        let model =
-            own_open.max_by_key(|one| (one.columns.created, one.id)).ok_or(CreateError::EngagementClosed)?;
-        if there.iter().any(|one| one.owner == invited.id && is_open(one)) {
-            return Err(CreateError::AlreadyInvited);
-        }
-        Ok(Some(model.clone()))
+        let Some(invited) = &plan.invited else { return Ok(Joined::default()) };
+        let own_open: Vec<_> =
+            there.iter().filter(|one| one.owner == caller.organization && is_open(one)).collect();
+        let readable = own_open.iter().filter(|one| caller.reaches(one));
+        let model = readable.max_by_key(|one| (one.columns.created, one.id)).map(|one| (*one).clone());
+        let conflict = if own_open.is_empty() {
+            Some(CreateError::EngagementClosed)
+        } else if model.is_none() {
+            return Err(CreateError::NotOnTeam);
+        } else if there.iter().any(|one| one.owner == invited.id && is_open(one)) {
+            Some(CreateError::AlreadyInvited)
+        } else {
+            None
+        };
+        Ok(Joined { model, conflict })
     }
+}
+
+/// A Referral User must be on the team that the new referral will have.
+fn on_the_team(
+    caller: &Caller,
+    request: &CreateRequest,
+    model: Option<&StoredReferral>,
+) -> Result<(), CreateError> {
+    if caller.role == Role::Admin {
+        return Ok(());
+    }
+    let inherited = || model.map(|model| model.columns.team.clone()).unwrap_or_default();
+    let team = request.team_emails().unwrap_or_else(inherited);
+    if caller.is_among(&team) { Ok(()) } else { Err(CreateError::NotOnTeam) }
 }
 
 /// What was true when the engagement was read must still be true when the referral is written.

@@ -104,6 +104,13 @@ impl CreateRequest {
         self.text("engagementId").and_then(|text| text.parse().ok())
     }
 
+    /// The e-mails of the team that was sent, in lower case; `None` when none was sent.
+    pub fn team_emails(&self) -> Option<Vec<String>> {
+        let members = self.sent.get("team")?.as_array()?;
+        let emails = members.iter().filter_map(|member| member.get("email")?.as_str());
+        Some(emails.filter(|email| !email.is_empty()).map(str::to_lowercase).collect())
+    }
+
     /// The ids of the locations the referral is directed at, with their place in the list (spec 8.3).
     pub fn locations(&self) -> Vec<(usize, &str)> {
         let targets =
