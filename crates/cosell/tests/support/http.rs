@@ -81,12 +81,23 @@ impl Connection {
         message.push_str("\r\n");
         let mut message = message.into_bytes();
         message.extend_from_slice(body);
-        self.stream.get_mut().write_all(&message)?;
+        self.stream.get_mut().write_all(&message).map_err(no_answer)?;
+        self.await_answer()?;
         loop {
             let answer = self.read_answer(method)?;
             if answer.status >= 200 {
                 return Ok(answer);
             }
+        }
+    }
+
+    /// Waits for the first byte.
+    fn await_answer(&mut self) -> std::io::Result<()> {
+        match self.stream.fill_buf() {
+            Ok([]) => Err(no_answer(broken("the connection ended"))),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Err(no_answer(error)),
+            Err(error) => Err(error),
         }
     }
 
@@ -154,4 +165,13 @@ impl Connection {
 
 fn broken(what: &str) -> std::io::Error {
     std::io::Error::new(std::io::ErrorKind::UnexpectedEof, what.to_owned())
+}
+
+fn no_answer(error: std::io::Error) -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::ConnectionAborted, error)
+}
+
+/// Whether the connection ended before the first byte of an answer, not within one.
+pub fn is_no_answer(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::ConnectionAborted
 }

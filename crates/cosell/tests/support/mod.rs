@@ -7,9 +7,11 @@
 //! assert_eq!(answer.status, 200);
 //! assert_eq!(sandbox.stop(), 0);
 //! ```
-#![allow(dead_code, reason = "each test file uses another part of it")]
+#![allow(dead_code, unused_imports, reason = "each test file uses another part of it")]
 
+pub mod chance;
 mod http;
+pub mod kept;
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -17,10 +19,10 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-pub use http::{Answer, Connection};
+pub use http::{Answer, Connection, is_no_answer};
 
 /// Longer than anything may take; a test that waits so long has failed.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -31,10 +33,17 @@ const READY: &str = "cosell: listening on ";
 pub struct Sandbox {
     child: Child,
     url: String,
-    stdout: Arc<Mutex<String>>,
-    stderr: Arc<Mutex<String>>,
+    stdout: Arc<Collected>,
+    stderr: Arc<Collected>,
     /// Hears from the two threads that read the outputs when those end, which is when the process does.
     ended: Receiver<()>,
+}
+
+/// What a process has said so far, and a bell for those who wait for more.
+#[derive(Default)]
+struct Collected {
+    text: Mutex<String>,
+    more: Condvar,
 }
 
 /// What a command left behind that came to its end.
@@ -96,8 +105,7 @@ impl Sandbox {
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary can be started");
         let (tell_end, ended) = mpsc::channel();
         let (tell_ready, ready) = mpsc::channel();
-        let stdout = Arc::new(Mutex::new(String::new()));
-        let stderr = Arc::new(Mutex::new(String::new()));
+        let (stdout, stderr) = (Arc::<Collected>::default(), Arc::<Collected>::default());
         let out = child.stdout.take().expect("standard output is piped");
         let err = child.stderr.take().expect("standard error is piped");
         collect(out, Arc::clone(&stdout), tell_end.clone(), move |line| {
@@ -133,12 +141,21 @@ impl Sandbox {
 
     /// What came on standard output so far, the ready line first.
     pub fn output(&self) -> String {
-        self.stdout.lock().expect("no reader panics").clone()
+        self.stdout.text.lock().expect("no reader panics").clone()
     }
 
     /// What came on standard error so far.
     pub fn log(&self) -> String {
-        self.stderr.lock().expect("no reader panics").clone()
+        self.stderr.text.lock().expect("no reader panics").clone()
+    }
+
+    /// Waits until standard error has these words; panics when they do not come.
+    pub fn wait_for_log(&self, words: &str) {
+        let text = self.stderr.text.lock().expect("no reader panics");
+        let is_missing = |text: &mut String| !text.contains(words);
+        let waited = self.stderr.more.wait_timeout_while(text, PATIENCE, is_missing);
+        let (text, timeout) = waited.expect("no reader panics");
+        assert!(!timeout.timed_out(), "the log never said {words:?}:\n{text}");
     }
 
     /// A bearer token of the sandbox's issuer.
@@ -214,7 +231,7 @@ impl Drop for Sandbox {
 /// Keeps every line, hands it on, and tells when there are no more.
 fn collect(
     from: impl Read + Send + 'static,
-    into: Arc<Mutex<String>>,
+    into: Arc<Collected>,
     end: mpsc::Sender<()>,
     each: impl Fn(&str) + Send + 'static,
 ) {
@@ -223,7 +240,8 @@ fn collect(
         let mut line = Vec::new();
         while matches!(lines.read_until(b'\n', &mut line), Ok(1..)) {
             let text = String::from_utf8_lossy(&line).into_owned();
-            into.lock().expect("no reader panics").push_str(&text);
+            into.text.lock().expect("no reader panics").push_str(&text);
+            into.more.notify_all();
             each(&text);
             line.clear();
         }

@@ -1,0 +1,297 @@
+//! The process is killed again and again under write load: what it acknowledged is there, once, with its entry in the
+//! change log, and its answer can be had again.
+//!
+//! `COSELL_TEST_KILLS` says how often (50); `COSELL_TEST_SEED` repeats a run.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
+mod clients;
+mod ledger;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::{Arc, Barrier};
+use std::time::Duration;
+
+use referral::OrganizationId;
+use serde_json::Value;
+use store::{Action, LogEntry};
+use support::chance::{Chance, number_from_environment, seed};
+use support::kept::Kept;
+use support::{Sandbox, cosell};
+use tempfile::TempDir;
+
+use crate::clients::{Call, Client, PATH, Request, post};
+use crate::ledger::{Attempt, Ledger, Line, State};
+
+/// How often the process is killed, unless the environment says otherwise.
+const KILLS: u64 = 50;
+/// After so many kills a new directory begins, so that looking at one stays cheap.
+const KILLS_OF_ONE_DIRECTORY: u64 = 25;
+/// Clients at once, half of them of each organization.
+const CLIENTS: usize = 16;
+/// The kill comes at most so long after the load began.
+const LONGEST_LOAD: Duration = Duration::from_millis(120);
+/// How many answers are asked for again after each restart, beside those that nobody received.
+const REPEATED: usize = 24;
+
+const ORGANIZATIONS: [(&str, &str); 2] = [
+    ("7d23e5ca-19dc-4eaa-aac8-5e6b559f0d1d", "admin@contoso.example"),
+    ("f0000000-0000-4000-8000-0000000000fa", "admin@fabrikam.example"),
+];
+
+/// The public address stays the same at every start, so that tokens stay good: the issuer's key has to be kept too.
+const OPTIONS: [&str; 3] = ["--no-seed", "--public-url", "http://referrals.example"];
+
+/// What happened in all.
+#[derive(Debug, Default)]
+struct Tally {
+    acknowledged: usize,
+    unanswered: usize,
+    unanswered_but_done: usize,
+    repeated: usize,
+}
+
+#[test]
+fn every_acknowledged_write_survives_kills_under_load_exactly_once() {
+    let mut chance = Chance::from_seed(seed());
+    let kills = number_from_environment("COSELL_TEST_KILLS").unwrap_or(KILLS);
+    let mut tally = Tally::default();
+    let mut left = kills;
+    while left > 0 {
+        let now = left.min(KILLS_OF_ONE_DIRECTORY);
+        let mut life = Life::begin(&mut chance);
+        for _ in 0..now {
+            life.kill_once(&mut chance, &mut tally);
+        }
+        life.look_at_all_of_it();
+        left -= now;
+    }
+    println!("{kills} kills: {tally:?}");
+    // A load that did nothing, or that was never hit, would prove nothing.
+    assert!(tally.acknowledged as u64 > 10 * kills, "{tally:?}");
+    assert!(tally.unanswered as u64 > kills && tally.repeated as u64 > kills, "{tally:?}");
+}
+
+/// One data directory, from its first start on.
+struct Life {
+    directory: TempDir,
+    tokens: Vec<String>,
+    clients: Vec<Client>,
+    ledger: Ledger,
+    /// What was called since the last look at the disk.
+    calls: Vec<Call>,
+    /// What may be asked for again: calls with a `request-id`, of the last load.
+    repeatable: Vec<(usize, Call)>,
+}
+
+fn start(directory: &Path) -> Sandbox {
+    Sandbox::start_with_data(directory, &OPTIONS)
+}
+
+fn organization_of(client: usize) -> usize {
+    client % ORGANIZATIONS.len()
+}
+
+impl Life {
+    fn begin(chance: &mut Chance) -> Life {
+        let directory = TempDir::new().unwrap();
+        let mut sandbox = start(directory.path());
+        let tokens: Vec<String> = ORGANIZATIONS.iter().map(|(_, user)| sandbox.token(user)).collect();
+        let mut clients: Vec<Client> =
+            (0..CLIENTS).map(|number| Client::new(format!("c{number}"), chance.branch())).collect();
+        let mut calls = Vec::new();
+        for (organization, token) in tokens.iter().enumerate() {
+            let (mark, request) = (format!("shared-{organization}"), post(&format!("shared-{organization}")));
+            let answer = request.send(&mut sandbox.connect(), token).unwrap();
+            let id = answer.json()["id"].as_str().unwrap().to_owned();
+            for client in clients.iter_mut().skip(organization).step_by(ORGANIZATIONS.len()) {
+                client.shared = Some(id.clone());
+            }
+            calls.push(Call { mark, request, answer: Some(answer) });
+        }
+        sandbox.kill();
+        Life { directory, tokens, clients, ledger: Ledger::default(), calls, repeatable: Vec::new() }
+    }
+
+    /// Start, look, repeat, load, kill, look at the disk.
+    fn kill_once(&mut self, chance: &mut Chance, tally: &mut Tally) {
+        if chance.percent(12) {
+            self.kill_a_start(chance);
+        }
+        let mut sandbox = start(self.directory.path());
+        self.repeat(&sandbox, chance, tally);
+        self.find_own(&sandbox);
+        let moment = Duration::from_micros(chance.below(LONGEST_LOAD.as_micros() as u64));
+        let calls = self.load_and_kill(&mut sandbox, moment);
+        self.repeatable = calls.iter().filter(|(_, call)| call.request.is_repeatable()).cloned().collect();
+        tally.unanswered += calls.iter().filter(|(_, call)| call.answer.is_none()).count();
+        tally.acknowledged += calls.iter().filter(|(_, call)| call.is_acknowledged()).count();
+        self.calls.extend(calls.into_iter().map(|(_, call)| call));
+        let done = self.look_at_the_disk();
+        tally.unanswered_but_done += done;
+    }
+
+    /// A process that is killed before anybody has heard of it.
+    fn kill_a_start(&self, chance: &mut Chance) {
+        let mut command = cosell(&["sandbox", "--listen", "127.0.0.1:0", "--data"]);
+        command.arg(self.directory.path()).args(OPTIONS).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        std::thread::sleep(Duration::from_micros(chance.below(40_000))); // the random point
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Asks again for answers that were given, and for those that nobody received.
+    fn repeat(&mut self, sandbox: &Sandbox, chance: &mut Chance, tally: &mut Tally) {
+        let mut connection = sandbox.connect();
+        let (unknown, mut known): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.repeatable).into_iter().partition(|(_, call)| call.answer.is_none());
+        while known.len() > REPEATED {
+            known.swap_remove(chance.below(known.len() as u64) as usize);
+        }
+        for (client, mut call) in unknown {
+            let token = &self.tokens[organization_of(client)];
+            let first = call.request.send(&mut connection, token).unwrap();
+            let second = call.request.send(&mut connection, token).unwrap();
+            assert_same_answer(&call, &first, &second);
+            self.clients[client].learn(&call.request, &first);
+            call.answer = Some(first);
+            self.calls.push(call);
+            tally.repeated += 1;
+        }
+        for (client, call) in known {
+            let Some(first) = call.answer.as_ref().filter(|answer| answer.status < 300) else { continue };
+            let again = call.request.send(&mut connection, &self.tokens[organization_of(client)]).unwrap();
+            assert_same_answer(&call, first, &again);
+            tally.repeated += 1;
+        }
+    }
+
+    /// The clients read their referrals: each shows the last version that was acknowledged, or a later one that was
+    /// asked for. Which of the two, the look at the disk has said already.
+    fn find_own(&mut self, sandbox: &Sandbox) {
+        let mut connection = sandbox.connect();
+        for (number, client) in self.clients.iter_mut().enumerate() {
+            let bearer = format!("Bearer {}", self.tokens[organization_of(number)]);
+            for (id, etag) in client.own.iter_mut().rev().take(8) {
+                let answer =
+                    connection.request("GET", &format!("{PATH}/{id}"), &[("Authorization", &bearer)], b"");
+                assert_eq!(answer.status, 200, "{id}, acknowledged with {etag}: {}", answer.text());
+                let found = answer.header("ETag").unwrap();
+                assert_eq!(answer.json()["eTag"], found);
+                let counter = |tag: &str| tag.parse::<referral::ETag>().unwrap().counter();
+                assert!(counter(found) >= counter(etag), "{id} is at {found}, but {etag} was acknowledged");
+                *etag = found.to_owned();
+            }
+        }
+    }
+
+    fn load_and_kill(&mut self, sandbox: &mut Sandbox, moment: Duration) -> Vec<(usize, Call)> {
+        let begin = Arc::new(Barrier::new(CLIENTS + 1));
+        let tokens = &self.tokens;
+        std::thread::scope(|scope| {
+            let mut writing = Vec::new();
+            for (number, client) in self.clients.iter_mut().enumerate() {
+                let (connection, begin) = (sandbox.connect(), Arc::clone(&begin));
+                writing.push(scope.spawn(move || {
+                    begin.wait();
+                    client.write(connection, &tokens[organization_of(number)])
+                }));
+            }
+            begin.wait();
+            std::thread::sleep(moment); // the random point
+            sandbox.kill();
+            let calls = writing.into_iter().enumerate();
+            calls
+                .flat_map(|(number, client)| {
+                    client.join().unwrap().into_iter().map(move |call| (number, call))
+                })
+                .collect()
+        })
+    }
+
+    /// Judges what is new on the disk; how many of the unanswered requests are there.
+    fn look_at_the_disk(&mut self) -> usize {
+        let (lines, states) = self.read(&self.ledger);
+        let attempts = self.take_attempts();
+        let wrong = self.ledger.judge(&attempts, &lines, &states);
+        self.complain(&wrong);
+        let unknown = |line: &&Line| {
+            let mut same = attempts.iter().filter(|attempt| attempt.mark == line.mark);
+            same.any(|attempt| attempt.outcome == ledger::Outcome::Unknown)
+        };
+        lines.iter().filter(unknown).count()
+    }
+
+    /// The whole log from its first entry on, once more: nothing that was there is gone.
+    fn look_at_all_of_it(&mut self) {
+        let mut afresh = self.ledger.emptied();
+        let (lines, states) = self.read(&afresh);
+        let wrong = afresh.judge(&[], &lines, &states);
+        self.complain(&wrong);
+        assert_eq!(afresh, self.ledger, "the log tells another story than while it was written");
+    }
+
+    fn take_attempts(&mut self) -> Vec<Attempt> {
+        std::mem::take(&mut self.calls)
+            .iter()
+            .map(|call| {
+                call.attempt().unwrap_or_else(|fault| panic!("an answer that nobody asked for: {fault}"))
+            })
+            .collect()
+    }
+
+    fn complain(&self, wrong: &[String]) {
+        assert!(wrong.is_empty(), "{} faults:\n{}", wrong.len(), wrong.join("\n"));
+    }
+
+    /// The log beyond what the ledger knows, and every referral that it speaks of.
+    fn read(&self, known: &Ledger) -> (Vec<Line>, BTreeMap<String, State>) {
+        let kept = Kept::open(self.directory.path());
+        let (mut lines, mut states) = (Vec::new(), BTreeMap::new());
+        for (organization, _) in ORGANIZATIONS {
+            let owner: OrganizationId = organization.parse().unwrap();
+            for entry in kept.log(&owner, known.position(organization)) {
+                let Some(stored) = kept.referral(&owner, entry.referral_id) else {
+                    panic!("the log speaks of {}, which is not there", entry.referral_id);
+                };
+                let document: Value = serde_json::from_slice(&stored.document).unwrap();
+                assert_eq!(document["eTag"], stored.etag.to_string());
+                lines.push(line(organization, &entry, &document));
+                let mark = document["externalReferenceId"].as_str().map(str::to_owned);
+                let state = State { version: stored.version, etag: stored.etag.to_string(), mark };
+                states.insert(entry.referral_id.to_string(), state);
+            }
+        }
+        (lines, states)
+    }
+}
+
+fn line(organization: &str, entry: &LogEntry, document: &Value) -> Line {
+    let changes: Value = serde_json::from_slice(&entry.entry.changes).unwrap();
+    let created = entry.entry.action == Action::Created;
+    let mark = if created { &document["name"] } else { &changes["externalReferenceId"][1] };
+    Line {
+        organization: organization.to_owned(),
+        position: entry.position,
+        referral: entry.referral_id.to_string(),
+        version: entry.version,
+        created,
+        mark: mark.as_str().unwrap_or("no mark").to_owned(),
+    }
+}
+
+#[track_caller]
+fn assert_same_answer(call: &Call, first: &support::Answer, again: &support::Answer) {
+    let Request { method, path, .. } = &call.request;
+    let what = format!("{} ({method} {path}), asked for again", call.mark);
+    assert_eq!(again.status, first.status, "{what}: {}", again.text());
+    assert_eq!(again.text(), first.text(), "{what}");
+    for name in ["ETag", "Location", "Preference-Applied", "Request-ID"] {
+        assert_eq!(again.header(name), first.header(name), "{what}: {name}");
+    }
+}
