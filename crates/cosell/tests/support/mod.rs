@@ -9,6 +9,7 @@
 //! ```
 #![allow(dead_code, unused_imports, reason = "each test file uses another part of it")]
 
+pub mod bad_disk;
 pub mod chance;
 mod http;
 pub mod kept;
