@@ -259,7 +259,13 @@ fn finish(
     {
         return Err(Refusal::Terminal(was).into());
     }
-    let changes = diff::as_json(&changes);
+    let mut changes = diff::as_json(&changes);
+    if next.standing() == Standing::Closed(ClosedSubstatus::Expired)
+        && let Some(contacts) = changes.get_mut("customerProfile/team")
+    {
+        // T13 erases the contacts; the news of it must not keep them.
+        contacts[0] = Value::Null;
+    }
     next.updated_date_time = at;
     next.etag = ETag::of_version(version + 1, at);
     Ok(Some(Edit { referral: next, changes }))
