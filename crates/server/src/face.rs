@@ -270,9 +270,13 @@ impl From<TokenError> for Face {
         let Some(code) = error.inner_code() else {
             return Face::unavailable(&error.to_string()).retry_after(5);
         };
+        let detail = match error {
+            TokenError::Expired => Cow::Borrowed("The token lifetime has ended."),
+            _ => error.to_string().into(),
+        };
         Face::new(StatusCode::UNAUTHORIZED, "unauthenticated", "A valid bearer token is required.")
             .target("Authorization")
-            .inner(code, error.to_string())
+            .inner(code, detail)
     }
 }
 

@@ -199,59 +199,59 @@ impl World {
 
 impl Person<'_> {
     /// `POST` of any body.
-    pub async fn posts(&self, body: Value) -> Answer {
+    pub async fn posts(self, body: Value) -> Answer {
         self.world.call("POST", REFERRALS).as_user(self.user).json(body).send().await
     }
 
     /// `POST` that must succeed.
-    pub async fn creates(&self, body: Value) -> Deal {
+    pub async fn creates(self, body: Value) -> Deal {
         Deal::of(&self.posts(body).await.expect(201))
     }
 
     /// The page's private deal, created.
-    pub async fn own_deal(&self) -> Deal {
+    pub async fn own_deal(self) -> Deal {
         self.creates(deal()).await
     }
 
     /// A connected referral in an engagement, for the organization that a location (or `msft`) names.
-    pub async fn connects(&self, engagement: &str, location: &str) -> Deal {
+    pub async fn connects(self, engagement: &str, location: &str) -> Deal {
         let mut body = invitation(location);
         body["engagementId"] = engagement.into();
         self.creates(body).await
     }
 
     /// A connected referral for Microsoft.
-    pub async fn connected_to_microsoft(&self, engagement: &str) -> Deal {
+    pub async fn connected_to_microsoft(self, engagement: &str) -> Deal {
         self.connects(engagement, MICROSOFT).await
     }
 
     /// `GET` by id.
-    pub async fn gets(&self, id: &str) -> Answer {
+    pub async fn gets(self, id: &str) -> Answer {
         self.world.call("GET", &path(id)).as_user(self.user).send().await
     }
 
     /// `GET` by id that must succeed.
-    pub async fn sees(&self, id: &str) -> Deal {
+    pub async fn sees(self, id: &str) -> Deal {
         Deal::of(&self.gets(id).await.expect(200))
     }
 
     /// `PATCH` without `If-Match`.
-    pub async fn patches(&self, id: &str, operations: Value) -> Answer {
+    pub async fn patches(self, id: &str, operations: Value) -> Answer {
         self.world.call("PATCH", &path(id)).as_user(self.user).json(operations).send().await
     }
 
     /// `PATCH` of one member by `replace`, without `If-Match`.
-    pub async fn replaces(&self, id: &str, at: &str, value: Value) -> Answer {
+    pub async fn replaces(self, id: &str, at: &str, value: Value) -> Answer {
         self.patches(id, json!([{ "op": "replace", "path": at, "value": value }])).await
     }
 
     /// `PUT` under a tag.
-    pub async fn puts(&self, id: &str, etag: &str, body: Value) -> Answer {
+    pub async fn puts(self, id: &str, etag: &str, body: Value) -> Answer {
         self.world.call("PUT", &path(id)).as_user(self.user).header("If-Match", etag).json(body).send().await
     }
 
     /// `GET` on the collection, with a query.
-    pub async fn lists(&self, query: &str) -> Answer {
+    pub async fn lists(self, query: &str) -> Answer {
         self.world.call("GET", &format!("{REFERRALS}{query}")).as_user(self.user).send().await
     }
 }
