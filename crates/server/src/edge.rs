@@ -167,11 +167,19 @@ fn strict_http<B>(request: &Request<B>) -> Result<(), Face> {
             Err(Face::malformed_request("Host", "An HTTP/1.1 request needs a Host header."))
         }
         None => Ok(()),
-        Some(host) => match host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()) {
-            Some(authority) if !authority.as_str().contains('@') => Ok(()),
-            _ => Err(Face::malformed_request("Host", "The Host header is not a host with an optional port.")),
-        },
+        Some(host) if host.to_str().is_ok_and(is_host) => Ok(()),
+        Some(_) => {
+            Err(Face::malformed_request("Host", "The Host header is not a host with an optional port."))
+        }
     }
+}
+
+/// A host with an optional port. A comma is legal in a name, but what it joins here are two hosts.
+fn is_host(text: &str) -> bool {
+    let Ok(authority) = text.parse::<Authority>() else { return false };
+    let Some(after) = text.strip_prefix(authority.host()) else { return false };
+    let port = after.strip_prefix(':').unwrap_or(after);
+    !text.contains(['@', ',']) && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Turns a panic into the 500 face; the connection and the process go on.
