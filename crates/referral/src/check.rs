@@ -24,7 +24,7 @@ pub enum Occasion {
     Patch,
     /// A merge patch: as a PATCH value, but objects are laid over the stored ones.
     Merge,
-    /// A value sent for a member of the server: brought into normal form as far as it can be, nothing dropped.
+    /// A value sent for a member of the server: brought into normal form, nothing dropped.
     Compare,
 }
 
@@ -93,13 +93,8 @@ impl Check {
             Access::Server if matches!(self.occasion, Occasion::Create | Occasion::Replace) => {
                 return Ok(None);
             }
-            // Compared with the stored value later; what cannot be read is just another value.
-            Access::Server => {
-                let compare = Check { occasion: Occasion::Compare, ..*self };
-                return Ok(Some(
-                    compare.value(&property.kind, value, place).unwrap_or_else(|_| value.clone()),
-                ));
-            }
+            // Compared with the stored value later; what cannot be read is certainly another one, and so are links.
+            Access::Server => return self.servers(property, value, place).map(Some),
             _ => {}
         }
         if !value.is_null() {
@@ -108,16 +103,30 @@ impl Check {
         if self.occasion == Occasion::Create {
             return Ok(None);
         }
-        if property.nullable || property.access == Access::Fixed {
-            return Ok(Some(cleared(&property.kind)));
+        if property.nullable {
+            return Ok(Some(Value::Null));
         }
         match property.kind {
+            Kind::Object(of) if property.access == Access::Fixed => Ok(Some(cleared(of))),
+            _ if property.access == Access::Fixed => Err(Invalid::read_only(place.path(), property.name)),
             Kind::Flag => Ok(Some(Value::Bool(false))),
             Kind::List(_) | Kind::ProfileIds(_) | Kind::Texts | Kind::Unknown => {
                 Ok(Some(Value::Array(Vec::new())))
             }
             _ => Err(self.wrong(&property.kind.expected(), value, place)),
         }
+    }
+
+    /// A value for a member of the server, as it would stand in the document. Links do not stand there; where an
+    /// object with them may be sent at all, they are passed over.
+    fn servers(&self, property: &Property, value: &Value, place: &mut Place) -> Result<Value, Invalid> {
+        let compare = Check { occasion: Occasion::Compare, ..*self };
+        let sent = match value {
+            Value::Null if property.nullable || property.name == "links" => Some(Value::Null),
+            _ if property.name == "links" => (self.occasion == Occasion::Merge).then_some(Value::Null),
+            _ => compare.value(&property.kind, value, place).ok(),
+        };
+        sent.ok_or_else(|| Invalid::read_only(place.path(), property.name))
     }
 
     fn unknown(&self, of: &ObjectType, name: &str, place: &mut Place) -> Result<(), Invalid> {
@@ -176,18 +185,14 @@ impl Check {
         Ok(normal)
     }
 
-    /// A list element stands alone, so its required members must be there; those of the server stay the server's.
+    /// A list element stands alone, so its required members must be there.
     pub(crate) fn element(
         &self,
         of: &ObjectType,
         value: &Value,
         place: &mut Place,
     ) -> Result<Value, Invalid> {
-        let occasion = match self.occasion {
-            Occasion::Patch | Occasion::Merge => Occasion::Replace,
-            other => other,
-        };
-        let normal = Check { occasion, ..*self }.object(of, value, place)?;
+        let normal = self.object(of, value, place)?;
         require(of, &normal, place)?;
         Ok(normal)
     }
@@ -221,14 +226,10 @@ impl Check {
     }
 }
 
-/// What null makes of a member that may be null, or of one that is fixed: there an object is null in its members.
-fn cleared(kind: &Kind) -> Value {
-    match kind {
-        Kind::Object(of) => {
-            of.properties.iter().map(|property| (property.name.to_owned(), Value::Null)).collect()
-        }
-        _ => Value::Null,
-    }
+/// What null makes of a fixed object: null in its members.
+fn cleared(of: &ObjectType) -> Value {
+    let own = of.properties.iter().filter(|property| property.access != Access::Derived);
+    own.map(|property| (property.name.to_owned(), Value::Null)).collect()
 }
 
 /// Asks for the members that a new object must have.

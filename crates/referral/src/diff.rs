@@ -1,102 +1,91 @@
-//! What changed between two documents, member by member of the property table.
+//! What changed between two referrals, member by member of the property table, and how what was sent comes over
+//! what is stored.
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::model::{Member, Referral};
 use crate::table::{Access, Kind, ObjectType, Property};
 
 /// One changed member.
 #[derive(Debug)]
-pub(crate) struct Changed<'a> {
+pub(crate) struct Changed {
     /// Its path, such as `details/dealValue`.
     pub path: String,
     /// Its row in the table.
     pub property: &'static Property,
-    before: &'a Value,
-    after: &'a Value,
+    before: Value,
+    after: Value,
 }
 
-/// Every changed member, in wire order. Lists count as one member.
-pub(crate) fn changed<'a>(of: &ObjectType, before: &'a Value, after: &'a Value) -> Vec<Changed<'a>> {
-    let mut found = Vec::new();
-    collect(of, before, after, "", &mut found);
-    found
-}
-
-fn collect<'a>(of: &ObjectType, before: &'a Value, after: &'a Value, at: &str, found: &mut Vec<Changed<'a>>) {
-    for property in of.properties {
-        let (was, is) = (
-            before.get(property.name).unwrap_or(&Value::Null),
-            after.get(property.name).unwrap_or(&Value::Null),
-        );
-        if was == is {
-            continue;
-        }
-        let path = if at.is_empty() { property.name.to_owned() } else { format!("{at}/{}", property.name) };
-        match property.kind {
-            Kind::Object(inner) if was.is_object() && is.is_object() => collect(inner, was, is, &path, found),
-            _ => found.push(Changed { path, property, before: was, after: is }),
+/// A value of the resource that can tell what became of it. Structs (in `resource!`) tell member by member;
+/// everything else, lists among it, changes as a whole.
+pub(crate) trait Compare: Serialize + PartialEq {
+    /// Adds what differs. `path` and `property` are those of the value itself; the referral has neither.
+    fn compare(
+        &self,
+        after: &Self,
+        path: String,
+        property: Option<&'static Property>,
+        found: &mut Vec<Changed>,
+    ) {
+        if let Some(property) = property {
+            found.push(Changed { path, property, before: json_of(self), after: json_of(after) });
         }
     }
 }
 
+impl<T: Serialize + PartialEq> Compare for Option<T> {}
+impl<T: Serialize + PartialEq> Compare for Vec<T> {}
+impl Compare for bool {}
+impl Compare for String {}
+
+fn json_of(value: &(impl Serialize + ?Sized)) -> Value {
+    serde_json::to_value(value).expect("the resource holds only values that JSON can express")
+}
+
+/// Every changed member, in wire order.
+pub(crate) fn changed(before: &Referral, after: &Referral) -> Vec<Changed> {
+    let mut found = Vec::new();
+    before.compare(after, String::new(), None, &mut found);
+    found
+}
+
 /// The news for the change log: `{ "member/path": [before, after], … }`.
-pub(crate) fn as_json(changes: &[Changed<'_>]) -> Value {
-    let pairs = changes.iter().map(|change| (change.path.clone(), json!([change.before, change.after])));
+pub(crate) fn as_json(changes: Vec<Changed>) -> Value {
+    let pairs = changes.into_iter().map(|change| (change.path, json!([change.before, change.after])));
     Value::Object(pairs.collect::<Map<_, _>>())
 }
 
-/// The first member that belongs to the server or is fixed, and that `next` shows differently.
-pub(crate) fn protected_change(of: &ObjectType, current: &Value, next: &Value) -> Option<String> {
-    changed(of, current, next)
-        .into_iter()
-        .find(|change| matches!(change.property.access, Access::Server | Access::Fixed))
-        .map(|change| change.path)
-}
-
-/// Gives back to `next` what it must not lose: members of the server and fixed ones that it leaves out, and
+/// Gives back to `next` what a PATCH that replaced an object left out: members of the server and fixed ones, and
 /// those whose value is the server's whatever was sent.
 pub(crate) fn keep_protected(of: &ObjectType, current: &Value, next: &mut Value) {
     let (Value::Object(current), Value::Object(next)) = (current, next) else { return };
     for property in of.properties {
         let Some(stored) = current.get(property.name) else { continue };
-        let own =
-            matches!(property.access, Access::Server | Access::Fixed) && !next.contains_key(property.name);
-        if own || property.access == Access::Derived {
+        let left_out = !next.contains_key(property.name);
+        let servers = matches!(property.access, Access::Server | Access::Fixed);
+        if servers && left_out || property.access == Access::Derived {
             next.insert(property.name.to_owned(), stored.clone());
-            continue;
-        }
-        match property.kind {
-            Kind::Object(inner) => {
-                let inside = next.entry(property.name).or_insert_with(|| Value::Object(Map::new()));
-                keep_protected(inner, stored, inside);
-            }
-            Kind::List(inner) => keep_in_list(inner, stored, next.get_mut(property.name)),
-            _ => {}
+        } else if let Kind::Object(inner) = property.kind {
+            let inside = next.entry(property.name).or_insert_with(|| Value::Object(Map::new()));
+            keep_protected(inner, stored, inside);
         }
     }
 }
 
-/// List elements have no identity but their e-mail: the same person keeps what the server knows of them, and of
-/// anybody else it knows nothing.
-fn keep_in_list(of: &ObjectType, current: &Value, next: Option<&mut Value>) {
-    let (Some(stored), Some(next)) = (current.as_array(), next.and_then(Value::as_array_mut)) else { return };
-    if of.name != crate::model::Member::TYPE.name {
-        return;
-    }
-    for member in next {
-        let same = |old: &&Value| {
-            let emails =
-                (old.get("email").and_then(Value::as_str), member.get("email").and_then(Value::as_str));
-            matches!(emails, (Some(one), Some(other)) if one.eq_ignore_ascii_case(other))
+/// People have no identity but their e-mail: the same person keeps what the server knows of them, and of anybody
+/// else it knows nothing.
+pub(crate) fn keep_known(stored: &[Member], next: &mut [Member]) {
+    for (at, member) in next.iter_mut().enumerate() {
+        let same = |old: &&Member| match (&old.email, &member.email) {
+            (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
+            _ => false,
         };
-        let known = stored.iter().find(same).cloned();
-        let Value::Object(member) = member else { continue };
-        for property in of.properties.iter().filter(|property| property.access == Access::Server) {
-            match known.as_ref().and_then(|old| old.get(property.name)) {
-                Some(value) => member.insert(property.name.to_owned(), value.clone()),
-                None => member.shift_remove(property.name),
-            };
-        }
+        let in_place = stored.get(at).filter(|old| old.email == member.email || same(old));
+        let known = in_place.or_else(|| stored.iter().find(same));
+        member.email_validation_status = known.and_then(|old| old.email_validation_status.clone());
+        member.phone_validation_status = known.and_then(|old| old.phone_validation_status.clone());
     }
 }
 

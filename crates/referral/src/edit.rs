@@ -109,11 +109,7 @@ impl EditRequest {
     pub fn merge(body: &Value, dialect: &Dialect) -> Result<EditRequest, Invalid> {
         refuse_links(body, dialect)?;
         let check = Check { occasion: Occasion::Merge, reject_unknown: dialect.reject_unknown };
-        let mut sent = check.object(&Referral::TYPE, body, &mut Place::default())?;
-        if let Value::Object(members) = &mut sent {
-            members.shift_remove("links");
-        }
-        Ok(EditRequest::Merge(sent))
+        check.object(&Referral::TYPE, body, &mut Place::default()).map(EditRequest::Merge)
     }
 
     /// Whether this is the one write that a sender may do (T18): a PATCH of `status`, `substatus` and `statusReason`
@@ -136,15 +132,17 @@ impl EditRequest {
         alone && ends("status", "Closed") && ends("substatus", "Declined")
     }
 
-    /// The document after the request, and the standing it asks for.
-    fn applied(&self, current: &Value) -> Result<Value, Invalid> {
-        let mut next = current.clone();
+    /// Makes of the stored document what it is after the request.
+    fn apply(&self, document: &mut Value) -> Result<(), Invalid> {
         match self {
-            EditRequest::Put(sent) | EditRequest::Merge(sent) => diff::lay_over(&mut next, sent),
-            EditRequest::Patch(patch) => patch.apply(&mut next)?,
+            EditRequest::Put(sent) | EditRequest::Merge(sent) => diff::lay_over(document, sent),
+            EditRequest::Patch(patch) => {
+                let stored = document.clone();
+                patch.apply(document)?;
+                diff::keep_protected(&Referral::TYPE, &stored, document);
+            }
         }
-        diff::keep_protected(&Referral::TYPE, current, &mut next);
-        Ok(next)
+        Ok(())
     }
 
     fn asks_for(&self, member: &str, next: &Value) -> Option<String> {
@@ -174,21 +172,25 @@ impl EditRequest {
         now: Timestamp,
         dialect: &Dialect,
     ) -> Result<Option<Edit>, EditError> {
-        let before: Value = serde_json::from_slice(document)?;
-        let stored = Referral::deserialize(&before)?;
-        let applied = self.applied(&before)?;
-        if let Some(path) = diff::protected_change(&Referral::TYPE, &before, &applied) {
-            return Err(Invalid::read_only(self.target_of(&path), &path).into());
-        }
+        let mut applied: Value = serde_json::from_slice(document)?;
+        let stored = Referral::deserialize(&applied)?;
+        self.apply(&mut applied)?;
         let mut next = read_applied(&applied)?;
+        diff::keep_known(&stored.team, &mut next.team);
+        diff::keep_known(&stored.customer_profile.team, &mut next.customer_profile.team);
+        let changes = diff::changed(&stored, &next);
+        let protected = |change: &&Changed| {
+            matches!(change.property.access, Access::Server | Access::Fixed | Access::Derived)
+        };
+        if let Some(change) = changes.iter().find(protected) {
+            return Err(Invalid::read_only(self.target_of(&change.path), &change.path).into());
+        }
         if stored.consent.share_with_microsoft_sellers && !next.consent.share_with_microsoft_sellers {
             let target = self.target_of("consent/consentToShareReferralWithMicrosoftSellers");
             let message = "The consent to share the referral with Microsoft sellers cannot be taken back.";
             return Err(Invalid::value(target, message, "false").into());
         }
         if dialect.profile == Profile::Program {
-            let after = serde_json::to_value(&next)?;
-            let changes = diff::changed(&Referral::TYPE, &before, &after);
             program::check_update(&stored, &next, &changes).map_err(|mut invalid| {
                 invalid.target = self.target_of(&invalid.target);
                 invalid
@@ -197,7 +199,7 @@ impl EditRequest {
         let standing = self.standing(&stored, &applied)?;
         let at = now.max(stored.updated_date_time.next());
         next.stand(standing, stored.standing(), at);
-        finish(&stored, &before, next, version, at)
+        finish(&stored, next, version, at)
     }
 
     fn standing(&self, stored: &Referral, applied: &Value) -> Result<Standing, EditError> {
@@ -243,23 +245,21 @@ fn read_applied(applied: &Value) -> Result<Referral, Invalid> {
 /// Compares, refuses what a closed referral does not allow (T6), and stamps the new version (T15, T19).
 fn finish(
     stored: &Referral,
-    before: &Value,
     mut next: Referral,
     version: u64,
     at: Timestamp,
 ) -> Result<Option<Edit>, EditError> {
-    if next == *stored {
+    let changes = diff::changed(stored, &next);
+    if changes.is_empty() {
         return Ok(None);
     }
-    let after = serde_json::to_value(&next)?;
-    let changes = diff::changed(&Referral::TYPE, before, &after);
-    let frozen = |change: &Changed<'_>| change.property.access != Access::FreeWhenClosed;
+    let frozen = |change: &Changed| change.property.access != Access::FreeWhenClosed;
     if let Standing::Closed(was) = stored.standing()
         && changes.iter().any(frozen)
     {
         return Err(Refusal::Terminal(was).into());
     }
-    let mut changes = diff::as_json(&changes);
+    let mut changes = diff::as_json(changes);
     if next.standing() == Standing::Closed(ClosedSubstatus::Expired)
         && let Some(contacts) = changes.get_mut("customerProfile/team")
     {
@@ -283,7 +283,7 @@ impl Referral {
         self.status = standing.status();
         self.substatus = standing.substatus();
         if standing == Standing::Active && before.is_new() {
-            self.accepted_date_time.get_or_insert(now);
+            self.accepted_date_time = Some(now);
         }
         if standing.is_closed() && !before.is_closed() {
             self.closed_date_time = Some(now);
@@ -298,8 +298,7 @@ impl Referral {
     /// # Errors
     /// [`Damaged`] when the stored bytes cannot be read. `None` when it no longer stands New.
     pub fn expire(document: &[u8], version: u64) -> Result<Option<Edit>, EditError> {
-        let before: Value = serde_json::from_slice(document)?;
-        let stored = Referral::deserialize(&before)?;
+        let stored = Referral::from_document(document)?;
         let (was, Some(expires)) = (stored.standing(), stored.expiration_date_time) else {
             return Ok(None);
         };
@@ -309,6 +308,6 @@ impl Referral {
         let at = expires.max(stored.updated_date_time.next());
         let mut next = stored.clone();
         next.stand(Standing::Closed(ClosedSubstatus::Expired), was, at);
-        finish(&stored, &before, next, version, at)
+        finish(&stored, next, version, at)
     }
 }

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::amount::Amount;
+use crate::diff::Compare;
 use crate::etag::ETag;
 use crate::ids::{EngagementId, OrganizationId, ReferralId};
 use crate::table::Kind::{self, *};
@@ -19,6 +20,12 @@ use crate::values::{
 const OTHER: usize = 1024;
 /// Ids of the requirement lists (spec 6.7).
 const LISTED: usize = 256;
+
+impl Compare for ReferralId {}
+impl Compare for EngagementId {}
+impl Compare for OrganizationId {}
+impl Compare for Timestamp {}
+impl Compare for ETag {}
 
 const fn list_of(values: &'static crate::values::Enumeration) -> Kind {
     Enumeration(values)
@@ -349,6 +356,8 @@ impl Serialize for LinksPlace {
         serializer.serialize_none()
     }
 }
+
+impl Compare for LinksPlace {}
 
 impl<'de> Deserialize<'de> for LinksPlace {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<LinksPlace, D::Error> {

@@ -152,7 +152,8 @@ impl Operation {
     }
 }
 
-fn is_within(inner: &str, outer: &str) -> bool {
+/// Whether a member path leads into another.
+pub(crate) fn is_within(inner: &str, outer: &str) -> bool {
     inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
 }
 

@@ -5,6 +5,7 @@
 use crate::diff::Changed;
 use crate::invalid::{Invalid, Rule};
 use crate::model::{CustomerProfile, Member, Referral, ReferralRequirements, SolutionTag, Tag};
+use crate::patch::is_within;
 use crate::standing::{ClosedSubstatus, Standing};
 use crate::table::Access;
 use crate::values::{CustomerProfileIdType, SolutionType, TargetType};
@@ -156,7 +157,6 @@ const RECORD: &[RecordRule] = &[
     }),
     ("statusReason", status_reason),
     ("status", status_reason),
-    ("substatus", status_reason),
 ];
 
 /// Checks a new record. `invites_microsoft`: the POST asks Microsoft for help (co-sell).
@@ -174,11 +174,7 @@ pub(crate) fn check_new(referral: &Referral, invites_microsoft: bool) -> Result<
 }
 
 /// Checks an update: what may not change any more, the rules of what changed, and consent in any case.
-pub(crate) fn check_update(
-    stored: &Referral,
-    next: &Referral,
-    changes: &[Changed<'_>],
-) -> Result<(), Invalid> {
+pub(crate) fn check_update(stored: &Referral, next: &Referral, changes: &[Changed]) -> Result<(), Invalid> {
     for change in changes {
         if change.property.access == Access::AtCreation {
             return Err(Invalid::read_only(change.path.clone(), &change.path));
@@ -190,8 +186,9 @@ pub(crate) fn check_update(
         invitation_kept(stored, next)?;
     }
     for (member, rule) in RECORD {
-        let concerns = |change: &Changed<'_>| {
-            change.path.starts_with(member) || member.starts_with(change.path.as_str())
+        let concerns = |change: &Changed| {
+            let path = change.path.as_str();
+            path == *member || is_within(path, member) || is_within(member, path)
         };
         if changes.iter().any(concerns) {
             rule(next)?;

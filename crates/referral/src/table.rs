@@ -180,6 +180,25 @@ macro_rules! resource {
                 )*],
             };
         }
+
+        impl $crate::diff::Compare for $name {
+            fn compare(
+                &self,
+                after: &Self,
+                path: String,
+                _: Option<&'static $crate::table::Property>,
+                found: &mut Vec<$crate::diff::Changed>,
+            ) {
+                let mut rows = Self::TYPE.properties.iter();
+                $(
+                    let row = rows.next();
+                    if self.$field != after.$field {
+                        let slash = if path.is_empty() { "" } else { "/" };
+                        self.$field.compare(&after.$field, format!("{path}{slash}{}", $wire), row, found);
+                    }
+                )*
+            }
+        }
     };
 }
 pub(crate) use resource;

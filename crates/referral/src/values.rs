@@ -60,6 +60,8 @@ macro_rules! enumeration {
             }
         }
 
+        impl crate::diff::Compare for $name {}
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(self.as_str())
