@@ -47,6 +47,20 @@ struct Collected {
     more: Condvar,
 }
 
+impl Collected {
+    fn text(&self) -> String {
+        self.text.lock().expect("no reader panics").clone()
+    }
+
+    fn wait_for(&self, words: &str) {
+        let text = self.text.lock().expect("no reader panics");
+        let is_missing = |text: &mut String| !text.contains(words);
+        let waited = self.more.wait_timeout_while(text, PATIENCE, is_missing);
+        let (text, timeout) = waited.expect("no reader panics");
+        assert!(!timeout.timed_out(), "{words:?} was never said:\n{text}");
+    }
+}
+
 /// What a command left behind that came to its end.
 #[derive(Debug, Clone)]
 pub struct Ran {
@@ -142,21 +156,22 @@ impl Sandbox {
 
     /// What came on standard output so far, the ready line first.
     pub fn output(&self) -> String {
-        self.stdout.text.lock().expect("no reader panics").clone()
+        self.stdout.text()
     }
 
     /// What came on standard error so far.
     pub fn log(&self) -> String {
-        self.stderr.text.lock().expect("no reader panics").clone()
+        self.stderr.text()
     }
 
     /// Waits until standard error has these words; panics when they do not come.
     pub fn wait_for_log(&self, words: &str) {
-        let text = self.stderr.text.lock().expect("no reader panics");
-        let is_missing = |text: &mut String| !text.contains(words);
-        let waited = self.stderr.more.wait_timeout_while(text, PATIENCE, is_missing);
-        let (text, timeout) = waited.expect("no reader panics");
-        assert!(!timeout.timed_out(), "the log never said {words:?}:\n{text}");
+        self.stderr.wait_for(words);
+    }
+
+    /// Waits until standard output has these words; panics when they do not come.
+    pub fn wait_for_output(&self, words: &str) {
+        self.stdout.wait_for(words);
     }
 
     /// A bearer token of the sandbox's issuer.
