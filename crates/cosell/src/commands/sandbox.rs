@@ -11,6 +11,7 @@ use store::Store;
 use store::sqlite::{SqliteOptions, SqliteStore};
 use tempfile::TempDir;
 
+use crate::chance;
 use crate::clock::{SetClock, SystemClock};
 use crate::config::{Log, Switches, Temperament, public_url};
 use crate::failure::Failure;
@@ -34,15 +35,15 @@ pub fn run(options: SandboxOptions) -> Result<(), Failure> {
     let mut log = Log { level: Level::Info, format: Format::Text, requests: terminal::is_watched() };
     log.lay_over(&options.log);
     logging::begin(log.level, log.format);
-    let outcome = serving::run(async {
+    chance::prepare();
+    serving::run(async {
         let signals = Signals::listen().map_err(Failure::failed)?;
         let listener = serving::bind(options.listen).await?;
         let home = Home::of(&options)?;
         let outcome = serve(&options, &log, signals, listener, &home).await;
         home.leave();
         outcome
-    });
-    outcome
+    })
 }
 
 async fn serve(

@@ -8,6 +8,7 @@ use identity::{IssuerSettings, TokenVerifier};
 use server::ServerOptions;
 use store::{Organization, Store};
 
+use crate::chance;
 use crate::clock::SystemClock;
 use crate::config::{self, Config, public_url};
 use crate::failure::Failure;
@@ -29,6 +30,7 @@ pub fn run(options: Box<ServeOptions>) -> Result<(), Failure> {
     }
     let config = settings(&options)?;
     logging::begin(config.log.level, config.log.format);
+    chance::prepare();
     serving::run(serve(config))
 }
 

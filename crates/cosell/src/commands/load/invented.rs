@@ -76,7 +76,7 @@ fn invent(number: u64, owners: &[Owner]) -> referral::Referral {
     let turn = number / owners.len() as u64;
     let (kind, standing) = sort(turn);
     let team: &[&str] = match &owner.user {
-        Some(user) if turn % WITH_USER == 0 => std::slice::from_ref(user),
+        Some(user) if turn.is_multiple_of(WITH_USER) => std::slice::from_ref(user),
         _ => &[],
     };
     let sketch = Sketch {

@@ -3,6 +3,7 @@
 mod invented;
 mod lines;
 mod parallel;
+mod plain;
 mod row;
 
 use std::collections::BTreeMap;

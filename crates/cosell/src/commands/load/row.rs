@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use store::{Action, Entry, Organization, StoredReferral};
 
+use super::plain;
 use crate::chance::RandomIds;
 use crate::clock::SystemClock;
 
@@ -37,12 +38,10 @@ impl Rules {
         line: &[u8],
         unknown: &mut BTreeMap<OrganizationId, String>,
     ) -> Result<(StoredReferral, Entry), String> {
-        let value: Value = serde_json::from_slice(line).map_err(|error| no_line_number(&error))?;
-        let Value::Object(mut members) = value else { return Err("no JSON object".to_owned()) };
-        self.fill(&mut members)?;
-        let value = Value::Object(members);
-        let referral = Referral::deserialize(&value).map_err(|error| no_line_number(&error))?;
-        EditRequest::put(&value, referral.id, &self.dialect).map_err(|invalid| invalid.to_string())?;
+        let referral = match self.short_way(line) {
+            Some(referral) => referral,
+            None => self.long_way(line)?,
+        };
         Standing::pair(referral.status, referral.substatus).map_err(|error| error.to_string())?;
         if !self.names.contains_key(&referral.organization_id) {
             if referral.organization_name.is_empty() {
@@ -55,6 +54,29 @@ impl Rules {
             unknown.entry(referral.organization_id.clone()).or_insert_with(name);
         }
         Ok(imported(&referral))
+    }
+
+    /// A line that needs nothing and is plainly legal.
+    fn short_way(&self, line: &[u8]) -> Option<Referral> {
+        let mut referral: Referral = serde_json::from_slice(line).ok()?;
+        if let Some(owner) = &self.owner {
+            referral.organization_id = owner.clone();
+            if let Some(name) = self.names.get(owner) {
+                referral.organization_name.clone_from(name);
+            }
+        }
+        plain::is_plainly_legal(line, &referral).then_some(referral)
+    }
+
+    /// Every other line: with defaults where the server's members are missing, held against every rule.
+    fn long_way(&self, line: &[u8]) -> Result<Referral, String> {
+        let value: Value = serde_json::from_slice(line).map_err(|error| no_line_number(&error))?;
+        let Value::Object(mut members) = value else { return Err("no JSON object".to_owned()) };
+        self.fill(&mut members)?;
+        let value = Value::Object(members);
+        let referral = Referral::deserialize(&value).map_err(|error| no_line_number(&error))?;
+        EditRequest::put(&value, referral.id, &self.dialect).map_err(|invalid| invalid.to_string())?;
+        Ok(referral)
     }
 
     /// Gives the server's members their defaults where they are missing.
