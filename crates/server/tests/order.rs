@@ -259,6 +259,11 @@ async fn of_two_faults_of_a_post_the_earlier_answers() {
         let target = json!([{ "type": "BusinessProfileLocation", "id": FABRIKAM_LOCATION }]);
         draft.members().insert("target".to_owned(), target);
     }));
+    faults.push(fault(13, "engagement closed", "body 3", (409, "engagementClosed"), |draft, scene| {
+        draft.members().insert("engagementId".to_owned(), scene.closed.engagement.clone().into());
+        let target = json!([{ "type": "BusinessProfileLocation", "id": FABRIKAM_LOCATION }]);
+        draft.members().insert("target".to_owned(), target);
+    }));
     assert!(hold(&world, &scene, &good, &faults).await > 50);
     good.send(&world).await.expect(201);
 }
