@@ -6,11 +6,11 @@
 mod support;
 
 use std::path::Path;
-use std::sync::Barrier;
+use std::sync::mpsc;
 
 use serde_json::json;
 use support::bad_disk::{BadDisk, Fault};
-use support::{Answer, Connection, Sandbox, cosell, run_command};
+use support::{Answer, Connection, PATIENCE, Sandbox, cosell, run_command};
 use tempfile::TempDir;
 
 const PATH: &str = "/v1.0/engagements/referrals";
@@ -105,11 +105,11 @@ fn writes_stop_and_reads_go_on(fault: Fault) {
     assert_eq!(sandbox.request("GET", "/readyz", &[], b"").status, 200);
 
     // Every client writes until it is refused. The disk fails when all of them have been acknowledged often enough.
-    let all_are_writing = Barrier::new(CLIENTS + 1);
+    let (tell, told) = mpsc::channel();
     std::thread::scope(|scope| {
         for one in &mut counted {
             let mut connection = sandbox.connect();
-            let (token, all_are_writing) = (&token, &all_are_writing);
+            let (token, tell) = (&token, tell.clone());
             scope.spawn(move || {
                 loop {
                     let answer = one.change(&mut connection, token);
@@ -118,13 +118,14 @@ fn writes_stop_and_reads_go_on(fault: Fault) {
                         return;
                     }
                     if one.acknowledged == GOOD_WRITES {
-                        all_are_writing.wait();
+                        tell.send(()).unwrap();
                     }
                 }
             });
         }
-        all_are_writing.wait();
-        disk.fail(fault);
+        let all_are_writing = (0..CLIENTS).all(|_| told.recv_timeout(PATIENCE).is_ok());
+        disk.fail(fault); // in any case, so that the clients end
+        assert!(all_are_writing);
     });
 
     // From here on the disk is well, and yet nobody knows what it holds: writes stay off, of whatever kind.

@@ -21,7 +21,7 @@ use serde_json::Value;
 use store::{Action, LogEntry};
 use support::chance::{Chance, number_from_environment, seed};
 use support::kept::Kept;
-use support::{Sandbox, cosell};
+use support::{Connection, Sandbox, cosell};
 use tempfile::TempDir;
 
 use crate::clients::{Call, Client, PATH, Request, post};
@@ -193,10 +193,11 @@ impl Life {
     fn load_and_kill(&mut self, sandbox: &mut Sandbox, moment: Duration) -> Vec<(usize, Call)> {
         let begin = Arc::new(Barrier::new(CLIENTS + 1));
         let tokens = &self.tokens;
+        let connections: Vec<Connection> = (0..CLIENTS).map(|_| sandbox.connect()).collect();
         std::thread::scope(|scope| {
             let mut writing = Vec::new();
-            for (number, client) in self.clients.iter_mut().enumerate() {
-                let (connection, begin) = (sandbox.connect(), Arc::clone(&begin));
+            for ((number, client), connection) in self.clients.iter_mut().enumerate().zip(connections) {
+                let begin = Arc::clone(&begin);
                 writing.push(scope.spawn(move || {
                     begin.wait();
                     client.write(connection, &tokens[organization_of(number)])

@@ -37,7 +37,7 @@ pub struct Sandbox {
     stdout: Arc<Collected>,
     stderr: Arc<Collected>,
     /// Hears from the two threads that read the outputs when those end, which is when the process does.
-    ended: Receiver<()>,
+    ended: Mutex<Receiver<()>>,
 }
 
 /// What a process has said so far, and a bell for those who wait for more.
@@ -127,7 +127,7 @@ impl Sandbox {
             let _ = tell_ready.send(line.to_owned());
         });
         collect(err, Arc::clone(&stderr), tell_end, |_| {});
-        let mut sandbox = Sandbox { child, url: String::new(), stdout, stderr, ended };
+        let mut sandbox = Sandbox { child, url: String::new(), stdout, stderr, ended: Mutex::new(ended) };
         match ready.recv_timeout(PATIENCE) {
             Ok(line) if line.starts_with(READY) => sandbox.url = line[READY.len()..].trim_end().to_owned(),
             other => {
@@ -229,7 +229,7 @@ impl Sandbox {
     /// Waits for the process to end by itself; its exit code, -1 when a signal ended it.
     pub fn wait(&mut self) -> i32 {
         for _ in 0..2 {
-            if self.ended.recv_timeout(PATIENCE).is_err() {
+            if self.ended.get_mut().expect("no waiter panics").recv_timeout(PATIENCE).is_err() {
                 self.kill();
                 panic!("the server does not end; the log:\n{}", self.log());
             }
