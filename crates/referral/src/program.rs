@@ -186,10 +186,7 @@ pub(crate) fn check_update(stored: &Referral, next: &Referral, changes: &[Change
         invitation_kept(stored, next)?;
     }
     for (member, rule) in RECORD {
-        let concerns = |change: &Changed| {
-            let path = change.path.as_str();
-            path == *member || is_within(path, member) || is_within(member, path)
-        };
+        let concerns = |change: &Changed| change.path == *member || is_within(&change.path, member);
         if changes.iter().any(concerns) {
             rule(next)?;
         }

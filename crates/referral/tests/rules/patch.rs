@@ -370,8 +370,28 @@ fn what_the_server_knows_of_a_contact_stays_with_the_contact() {
             (None, &json!("Valid"))
         );
     }
+    let added = json!([{ "op": "add", "path": "/team/-", "value": { "email": "x@y", "emailValidationStatus": "Valid" } }]);
+    let added = changed(patch(&document, &added));
+    assert_eq!(
+        (&added["team"][1]["email"], added["team"][1].get("emailValidationStatus")),
+        (&json!("x@y"), None)
+    );
     let renamed = team(patch(&document, &replace("/customerProfile/team/0/email", "new@x.example")));
     assert_eq!(renamed[0].get("emailValidationStatus"), None, "another address has not been checked");
+}
+
+#[test]
+fn people_who_share_an_address_or_have_none_are_told_apart_by_their_place() {
+    let mut known = value(&own(&complete()));
+    known["customerProfile"]["team"] = json!([
+        { "firstName": "A", "email": "desk@x.example" },
+        { "firstName": "B", "email": "desk@x.example", "emailValidationStatus": "Valid" },
+        { "firstName": "C", "phoneValidationStatus": "Invalid" },
+    ]);
+    let document = Referral::from_document(&serde_json::to_vec(&known).unwrap()).unwrap().to_document();
+    let team = value(&document)["customerProfile"]["team"].clone();
+    assert_eq!(face(put(&document, &json!({ "customerProfile": { "team": team } }))), "unchanged");
+    assert_eq!(face(put(&document, &json!({ "name": "x" }))), "name");
 }
 
 #[test]

@@ -196,7 +196,10 @@ fn the_engagement_and_the_inviter_are_fixed_in_both_profiles() {
     let body =
         json!({ "inviteContext": { "invitedBy": { "organizationId": null, "organizationName": null } } });
     assert_eq!(face(put(&nobody, &body)), "unchanged");
-    assert_eq!(face(put(&nobody, &json!({ "inviteContext": { "invitedBy": null } }))), "unchanged");
+    let named = with(&nobody, &[("/inviteContext/invitedBy/organizationName", json!("Somebody"))]);
+    for document in [nobody, named] {
+        assert_eq!(face(put(&document, &json!({ "inviteContext": { "invitedBy": null } }))), "unchanged");
+    }
 }
 
 #[test]
