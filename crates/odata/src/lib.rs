@@ -1,0 +1,44 @@
+//! OData query options: text to tree to typed tree, with positions and limits.
+//!
+//! Four steps with separate errors: the query string is split and decoded ([`QueryOptions::parse`]), each option
+//! parsed into a tree of names ([`Expr`] and its fellows), the tree bound against a schema, and the bound tree
+//! evaluated over a document or handed to whoever writes SQL. This room knows no resource: the schema is a value
+//! passed in.
+//!
+//! The grammar is the ABNF of OData 4.01 (OASIS), `tests/vectors/odata-abnf/odata-abnf-construction-rules.txt`;
+//! every function of the parser names the production it reads. What is read goes further than what is bound:
+//! the whole grammar of query options is understood, so that an option the service does not have is told from one
+//! that is misspelled.
+//!
+//! Everything is bounded ([`Limits`]), nothing recurses deeper than [`limits::DEPTH`], and no text makes it panic.
+
+mod ast;
+mod context;
+mod error;
+mod function;
+mod headers;
+pub mod limits;
+mod literal;
+mod near;
+mod parse;
+mod primitive;
+mod print;
+mod query;
+mod resource;
+mod source;
+
+pub use ast::{
+    Aggregate, Argument, Arithmetic, Comparison, Compute, ExpandItem, Expr, ExprKind, Grouping, ItemSegment,
+    ItemSegmentKind, Lambda, Method, OrderBy, Path, Position, Ranked, Root, Search, SearchKind, Segment,
+    SegmentKind, SelectItem, Transformation, TransformationKind, TypeName,
+};
+pub use context::{Context, ContextItem, ContextSegment};
+pub use error::{Error, ErrorKind, QueryError};
+pub use function::Function;
+pub use headers::{AnnotationPattern, Header, OmitValues, Preference, Return, Version};
+pub use limits::Limits;
+pub use literal::{EnumLiteral, EnumMember, GeoLiteral, Literal, Number};
+pub use near::nearest;
+pub use primitive::{DAY, Date, DateTimeOffset, Duration, Guid, Primitive, SECOND, TimeOfDay};
+pub use query::{Levels, QueryOptions, Settings, SystemOption};
+pub use resource::{Resource, ResourcePath, ResourceSegment, ResourceSegmentKind, ResourceUri};

@@ -1,0 +1,239 @@
+//! `$apply`. Source: OData Extension for Data Aggregation 4.0, ABNF.
+//!
+//! ```text
+//! apply     = "$apply" EQ applyExpr
+//! applyExpr = applyTrafo *( "/" applyTrafo )
+//! ```
+
+use super::{Parsed, Parser};
+use crate::ast::{
+    Aggregate, Expr, ExprKind, Grouping, Method, Position, Ranked, Root, SegmentKind, Transformation,
+    TransformationKind,
+};
+use crate::error::{Error, ErrorKind};
+use crate::near::hint;
+
+/// Transformations the extension has and this parser knows by name only.
+const UNSUPPORTED: [&str; 12] = [
+    "addnested",
+    "ancestors",
+    "bottomlevels",
+    "descendants",
+    "expand",
+    "join",
+    "nest",
+    "outerjoin",
+    "rolluprecursive",
+    "toplevels",
+    "traverse",
+    "rollup",
+];
+
+const NAMES: [&str; 16] = [
+    "aggregate",
+    "bottomcount",
+    "bottompercent",
+    "bottomsum",
+    "compute",
+    "concat",
+    "filter",
+    "groupby",
+    "identity",
+    "orderby",
+    "search",
+    "skip",
+    "top",
+    "topcount",
+    "toppercent",
+    "topsum",
+];
+
+impl Parser<'_> {
+    /// `applyExpr = applyTrafo *( "/" applyTrafo )`
+    pub fn apply_value(&mut self) -> Parsed<Vec<Transformation>> {
+        self.deeper(|p| {
+            let mut pipeline = Vec::new();
+            loop {
+                p.room(pipeline.len())?;
+                pipeline.push(p.transformation()?);
+                if !p.eat(b'/') {
+                    return Ok(pipeline);
+                }
+            }
+        })
+    }
+
+    fn transformation(&mut self) -> Parsed<Transformation> {
+        self.node()?;
+        let at = self.pos;
+        let name = self.qualified_name("a transformation")?.to_ascii_lowercase();
+        if name == "identity" {
+            return Ok(Transformation { at: Position(at), kind: TransformationKind::Identity });
+        }
+        if UNSUPPORTED.contains(&name.as_str()) || name.contains('.') {
+            let message = format!("the transformation '{name}' is not supported");
+            return Err(Error::new(at, ErrorKind::Unsupported, message));
+        }
+        if !NAMES.contains(&name.as_str()) {
+            let message = format!("unknown transformation '{name}'{}", hint(&name, NAMES));
+            return Err(Error::new(at, ErrorKind::UnknownFunction, message));
+        }
+        self.expect(b'(')?;
+        self.blanks();
+        let kind = self.transformation_body(&name)?;
+        self.blanks();
+        self.close(")")?;
+        Ok(Transformation { at: Position(at), kind })
+    }
+
+    fn transformation_body(&mut self, name: &str) -> Parsed<TransformationKind> {
+        Ok(match name {
+            "aggregate" => TransformationKind::Aggregate(self.aggregates()?),
+            "groupby" => self.group_by()?,
+            "filter" => TransformationKind::Filter(self.common_expr()?),
+            "search" => TransformationKind::Search(self.search_value()?),
+            "compute" => TransformationKind::Compute(self.compute_items()?),
+            "orderby" => TransformationKind::OrderBy(self.orderby_items()?),
+            "skip" => TransformationKind::Skip(self.natural()?),
+            "top" => TransformationKind::Top(self.natural()?),
+            "concat" => {
+                let mut parts = vec![self.apply_value()?];
+                while self.comma() {
+                    self.room(parts.len())?;
+                    parts.push(self.apply_value()?);
+                }
+                if parts.len() < 2 {
+                    return Err(self.expected("',': concat takes two sequences or more"));
+                }
+                TransformationKind::Concat(parts)
+            }
+            _ => {
+                let kind = Ranked::ALL.into_iter().find(|kind| kind.name() == name);
+                let Some(kind) = kind else { return Err(self.expected("a transformation")) };
+                let amount = self.common_expr()?;
+                if !self.comma() {
+                    return Err(self.expected("','"));
+                }
+                TransformationKind::Ranked { kind, amount, by: self.common_expr()? }
+            }
+        })
+    }
+
+    /// `aggregateExpr = commonExpr RWS "with" RWS aggregateMethod asAlias / "$count" asAlias / customAggregate [ asAlias ]`
+    fn aggregates(&mut self) -> Parsed<Vec<Aggregate>> {
+        let mut aggregates = Vec::new();
+        loop {
+            self.room(aggregates.len())?;
+            let at = Position(self.pos);
+            let expr = self.common_expr()?;
+            let method = self.method()?;
+            let counts = is_count(&expr);
+            let bare = method.is_none() && expr.as_members().is_some() && !self.as_follows();
+            if method.is_none() && !counts && expr.as_members().is_none() {
+                return Err(self.expected("' with ' and a method"));
+            }
+            let name = if bare { None } else { Some(self.as_name()?.1) };
+            aggregates.push(Aggregate { at, expr, method, name });
+            if !self.comma() {
+                return Ok(aggregates);
+            }
+        }
+    }
+
+    fn as_follows(&self) -> bool {
+        let mut ahead = Parser { ..*self };
+        ahead.blanks() && ahead.peek_identifier().is_some()
+    }
+
+    fn method(&mut self) -> Parsed<Option<Method>> {
+        let from = self.pos;
+        let with =
+            self.blanks() && self.peek_identifier().is_some_and(|word| word.eq_ignore_ascii_case("with"));
+        if !with {
+            self.pos = from;
+            return Ok(None);
+        }
+        self.pos += 4;
+        self.expect_blanks()?;
+        let at = self.pos;
+        let name = self.qualified_name("sum, min, max, average or countdistinct")?;
+        let method = match name.to_ascii_lowercase().as_str() {
+            "sum" => Method::Sum,
+            "min" => Method::Min,
+            "max" => Method::Max,
+            "average" => Method::Average,
+            "countdistinct" => Method::CountDistinct,
+            _ if name.contains('.') => Method::Custom(name.to_owned()),
+            _ => {
+                let near = hint(name, ["sum", "min", "max", "average", "countdistinct"]);
+                let message = format!("unknown method '{name}'{near}");
+                return Err(Error::new(at, ErrorKind::UnknownFunction, message));
+            }
+        };
+        let after = self.pos;
+        if self.blanks() && self.peek_identifier().is_some_and(|word| word.eq_ignore_ascii_case("from")) {
+            return Err(Error::new(self.pos, ErrorKind::Unsupported, "'from' is not supported"));
+        }
+        self.pos = after;
+        Ok(Some(method))
+    }
+
+    /// `groupbyTrafo = "groupby" OPEN BWS OPEN BWS groupbyElement *( BWS COMMA BWS groupbyElement ) BWS CLOSE [ BWS COMMA BWS applyExpr ] BWS CLOSE`
+    fn group_by(&mut self) -> Parsed<TransformationKind> {
+        self.expect(b'(')?;
+        self.blanks();
+        let mut by = Vec::new();
+        loop {
+            self.room(by.len())?;
+            by.push(self.grouping()?);
+            if !self.comma() {
+                break;
+            }
+        }
+        self.blanks();
+        self.expect(b')')?;
+        let apply = if self.comma() { self.apply_value()? } else { Vec::new() };
+        Ok(TransformationKind::GroupBy { by, apply })
+    }
+
+    /// `rollupSpec = "rollup" OPEN BWS ( "$all" / groupingProperty ) 1*( BWS COMMA BWS groupingProperty ) BWS CLOSE`
+    fn grouping(&mut self) -> Parsed<Grouping> {
+        if !self.looking_at("rollup(") {
+            return Ok(Grouping::Path(self.grouping_path()?));
+        }
+        self.pos += "rollup(".len();
+        self.blanks();
+        let all = self.eat_exact("$all");
+        let mut levels = Vec::new();
+        if !all {
+            levels.push(self.grouping_path()?);
+        }
+        while self.comma() {
+            self.room(levels.len())?;
+            levels.push(self.grouping_path()?);
+        }
+        if levels.is_empty() || (levels.len() == 1 && !all) {
+            return Err(self.expected("',' and a further level"));
+        }
+        self.blanks();
+        self.expect(b')')?;
+        Ok(Grouping::Rollup { all, levels })
+    }
+
+    fn grouping_path(&mut self) -> Parsed<Expr> {
+        let at = self.pos;
+        let expr = self.common_expr()?;
+        if matches!(expr.kind, ExprKind::Path(_)) {
+            Ok(expr)
+        } else {
+            Err(Error::expected(at, "the path of a property"))
+        }
+    }
+}
+
+/// `$count`, alone or at the end of a path.
+fn is_count(expr: &Expr) -> bool {
+    let ExprKind::Path(path) = &expr.kind else { return false };
+    let last = path.segments.last().map(|segment| &segment.kind);
+    !matches!(path.root, Root::Alias(_)) && matches!(last, Some(SegmentKind::Count { .. }))
+}

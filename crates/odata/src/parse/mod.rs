@@ -1,0 +1,283 @@
+//! The parser: one cursor over the decoded text of one option, with counters for what it may cost.
+//!
+//! Split by what is read: [`literal`] and [`geo`] values, [`expr`] operators and calls, [`path`] member paths,
+//! [`search`], [`select`] (also `$expand`), [`apply`]. Each function carries its production of the ABNF.
+
+mod apply;
+mod expr;
+mod geo;
+mod literal;
+mod path;
+mod search;
+mod select;
+
+use crate::error::{Error, ErrorKind};
+use crate::limits::{IDENTIFIER, Limits};
+use crate::near::hint;
+use crate::source::Source;
+
+pub(crate) use select::Context;
+
+pub(crate) struct Parser<'a> {
+    text: &'a str,
+    bytes: &'a [u8],
+    escaped: &'a [u32],
+    pub(crate) pos: usize,
+    pub(crate) limits: &'a Limits,
+    /// Nesting of the parser itself: parentheses, arguments, options.
+    depth: usize,
+    /// Height of the expression read last.
+    height: usize,
+    /// Nodes made so far; the caller carries them from option to option.
+    pub(crate) nodes: usize,
+    /// In a string of a resource path an unencoded `/` ends the segment.
+    pub(crate) in_path: bool,
+    /// In the condition of `case` a colon follows: `X gt 10:15` is a number and a value, no time of day.
+    before_colon: bool,
+}
+
+type Parsed<T> = Result<T, Error>;
+
+impl<'a> Parser<'a> {
+    pub fn new(source: &'a Source, limits: &'a Limits) -> Parser<'a> {
+        Parser {
+            text: &source.text,
+            bytes: source.text.as_bytes(),
+            escaped: &source.escaped,
+            pos: 0,
+            limits,
+            depth: 0,
+            height: 0,
+            nodes: 0,
+            in_path: false,
+            before_colon: false,
+        }
+    }
+
+    pub fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.pos).copied()
+    }
+
+    pub fn peek_at(&self, ahead: usize) -> Option<u8> {
+        self.bytes.get(self.pos + ahead).copied()
+    }
+
+    pub fn at_end(&self) -> bool {
+        self.pos >= self.bytes.len()
+    }
+
+    pub fn rest(&self) -> &'a str {
+        &self.text[self.pos..]
+    }
+
+    pub fn slice(&self, from: usize) -> &'a str {
+        &self.text[from..self.pos]
+    }
+
+    pub fn char(&self) -> Option<char> {
+        self.rest().chars().next()
+    }
+
+    pub fn is_escaped(&self, at: usize) -> bool {
+        u32::try_from(at).is_ok_and(|at| self.escaped.binary_search(&at).is_ok())
+    }
+
+    /// Takes the byte when it is next.
+    pub fn eat(&mut self, byte: u8) -> bool {
+        let next = self.peek() == Some(byte);
+        if next {
+            self.pos += 1;
+        }
+        next
+    }
+
+    /// Takes the text when it is next, in any case of ASCII letters.
+    pub fn eat_text(&mut self, text: &str) -> bool {
+        let next = self.looking_at(text);
+        if next {
+            self.pos += text.len();
+        }
+        next
+    }
+
+    /// Takes the text when it is next, as written.
+    pub fn eat_exact(&mut self, text: &str) -> bool {
+        let next = self.bytes[self.pos..].starts_with(text.as_bytes());
+        if next {
+            self.pos += text.len();
+        }
+        next
+    }
+
+    pub fn looking_at(&self, text: &str) -> bool {
+        let bytes = &self.bytes[self.pos..];
+        bytes.len() >= text.len() && bytes[..text.len()].eq_ignore_ascii_case(text.as_bytes())
+    }
+
+    pub fn expect(&mut self, byte: u8) -> Parsed<()> {
+        if self.eat(byte) { Ok(()) } else { Err(self.expected(format_args!("'{}'", char::from(byte)))) }
+    }
+
+    /// `BWS`: blanks that may be there. Answers whether there were any (`RWS`).
+    pub fn blanks(&mut self) -> bool {
+        let from = self.pos;
+        while matches!(self.peek(), Some(b' ' | b'\t')) {
+            self.pos += 1;
+        }
+        self.pos > from
+    }
+
+    pub fn expect_blanks(&mut self) -> Parsed<()> {
+        if self.blanks() { Ok(()) } else { Err(self.expected("a blank")) }
+    }
+
+    /// `BWS COMMA BWS`
+    pub fn comma(&mut self) -> bool {
+        let from = self.pos;
+        self.blanks();
+        if self.eat(b',') {
+            self.blanks();
+            return true;
+        }
+        self.pos = from;
+        false
+    }
+
+    pub fn expected(&self, what: impl std::fmt::Display) -> Error {
+        Error::expected(self.pos, what)
+    }
+
+    pub fn end(&self) -> Parsed<()> {
+        if self.at_end() { Ok(()) } else { Err(self.expected("the end of the text")) }
+    }
+
+    /// One level deeper, for as long as `inside` runs.
+    pub fn deeper<T>(&mut self, inside: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+        self.depth += 1;
+        if self.depth > self.limits.depth {
+            return Err(self.too_deep());
+        }
+        let result = inside(self);
+        self.depth -= 1;
+        result
+    }
+
+    fn too_deep(&self) -> Error {
+        let message = format!("nested more than {} deep", self.limits.depth);
+        Error::new(self.pos, ErrorKind::Limit, message)
+    }
+
+    /// Counts a node.
+    pub fn node(&mut self) -> Parsed<()> {
+        self.nodes += 1;
+        if self.nodes > self.limits.nodes {
+            let message = format!("more than {} parts", self.limits.nodes);
+            return Err(Error::new(self.pos, ErrorKind::Limit, message));
+        }
+        Ok(())
+    }
+
+    /// Refuses a list that has reached its bound.
+    pub fn room(&self, members: usize) -> Parsed<()> {
+        if members < self.limits.list {
+            return Ok(());
+        }
+        let message = format!("a list of more than {}", self.limits.list);
+        Err(Error::new(self.pos, ErrorKind::Limit, message))
+    }
+
+    /// `odataIdentifier = identifierLeadingCharacter *127identifierCharacter`
+    pub fn identifier(&mut self, what: &str) -> Parsed<&'a str> {
+        match self.peek_identifier() {
+            Some(name) if name.chars().count() > IDENTIFIER => {
+                let message = format!("a name of more than {IDENTIFIER} characters");
+                Err(Error::new(self.pos, ErrorKind::Limit, message))
+            }
+            Some(name) => {
+                self.pos += name.len();
+                Ok(name)
+            }
+            None => Err(self.expected(what)),
+        }
+    }
+
+    /// The identifier that comes next, not taken.
+    pub fn peek_identifier(&self) -> Option<&'a str> {
+        let rest = self.rest();
+        let mut chars = rest.char_indices();
+        chars.next().filter(|&(_, first)| leads_identifier(first))?;
+        let end = chars.find(|&(_, c)| !continues_identifier(c)).map_or(rest.len(), |(at, _)| at);
+        Some(&rest[..end])
+    }
+
+    /// `[ namespace "." ] odataIdentifier`: a name with as many dots as are followed by a further name.
+    pub fn qualified_name(&mut self, what: &str) -> Parsed<&'a str> {
+        let from = self.pos;
+        self.identifier(what)?;
+        while self.peek() == Some(b'.') {
+            self.pos += 1;
+            if self.peek_identifier().is_none() {
+                self.pos -= 1;
+                break;
+            }
+            self.identifier(what)?;
+        }
+        Ok(self.slice(from))
+    }
+
+    /// The end of an option, or what else might have been meant.
+    pub fn end_of_option(&self) -> Parsed<()> {
+        if self.at_end() { Ok(()) } else { Err(self.unexpected_after_expression()) }
+    }
+
+    /// What follows an expression that is over: names an operator that does not exist.
+    pub fn unexpected_after_expression(&self) -> Error {
+        let mut ahead = Parser { ..*self };
+        ahead.blanks();
+        let word = ahead.peek_identifier().unwrap_or("");
+        if !word.is_empty() && ahead.pos > self.pos {
+            let near = hint(word, expr::OPERATORS.iter().copied());
+            let message = format!("expected an operator, found '{word}'{near}");
+            return Error::new(ahead.pos, ErrorKind::Syntax, message);
+        }
+        let signs = [
+            ("==", "eq"),
+            ("=", "eq"),
+            ("!=", "ne"),
+            ("<>", "ne"),
+            ("<=", "le"),
+            ("<", "lt"),
+            (">=", "ge"),
+            (">", "gt"),
+            ("&&", "and"),
+            ("||", "or"),
+            ("+", "add"),
+            ("-", "sub"),
+            ("*", "mul"),
+            ("%", "mod"),
+        ];
+        match signs.iter().find(|(sign, _)| ahead.rest().starts_with(sign)) {
+            Some((sign, word)) => {
+                let message = format!("expected an operator, found '{sign}'; did you mean '{word}'?");
+                Error::new(ahead.pos, ErrorKind::Syntax, message)
+            }
+            None => self.expected("the end of the text"),
+        }
+    }
+}
+
+pub(crate) fn leads_identifier(c: char) -> bool {
+    c == '_' || c.is_ascii_alphabetic() || (!c.is_ascii() && c.is_alphabetic())
+}
+
+pub(crate) fn continues_identifier(c: char) -> bool {
+    // Beyond ASCII the grammar names the categories L, Nl, Nd, Mn, Mc, Pc and Cf: letters and digits, marks and joiners.
+    c == '_' || c.is_ascii_alphanumeric() || (!c.is_ascii() && (c.is_alphanumeric() || is_mark(c)))
+}
+
+/// Combining marks and joiners that names of living languages need.
+fn is_mark(c: char) -> bool {
+    matches!(u32::from(c),
+        0x0300..=0x036f | 0x0483..=0x0487 | 0x0591..=0x05bd | 0x0610..=0x061a | 0x064b..=0x065f
+        | 0x0900..=0x0903 | 0x093a..=0x094f | 0x0951..=0x0957 | 0x200c..=0x200d | 0x203f..=0x2040 | 0x20d0..=0x20dc)
+}

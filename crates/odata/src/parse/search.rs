@@ -1,0 +1,143 @@
+//! `$search`.
+//!
+//! ```text
+//! search     = "$search" EQ BWS ( searchExpr / searchExpr-incomplete )
+//! searchExpr = ( searchParenExpr / searchNegateExpr / searchPhrase / searchWord ) [ searchOrExpr / searchAndExpr ]
+//! ```
+//!
+//! `AND`, `OR` and `NOT` are operators where operands stand as they need them, words everywhere else.
+
+use super::{Parsed, Parser};
+use crate::ast::{Position, Search, SearchKind};
+
+impl Parser<'_> {
+    /// The value of `$search`.
+    pub fn search_value(&mut self) -> Parsed<Search> {
+        self.blanks();
+        if self.peek() == Some(b'\'') {
+            return self.search_incomplete();
+        }
+        self.search_expr()
+    }
+
+    /// `searchExpr-incomplete = SQUOTE *( SQUOTE-in-string / qchar-no-AMP-SQUOTE / quotation-mark / SP ) SQUOTE`
+    fn search_incomplete(&mut self) -> Parsed<Search> {
+        let at = Position(self.pos);
+        self.node()?;
+        Ok(Search { at, kind: SearchKind::Incomplete(self.string_literal()?) })
+    }
+
+    /// `searchExpr`, with `OR` as the loosest operator
+    pub fn search_expr(&mut self) -> Parsed<Search> {
+        self.deeper(|p| p.search_chain(true))
+    }
+
+    /// Members joined by `OR`, or by `AND` and juxtaposition.
+    fn search_chain(&mut self, or: bool) -> Parsed<Search> {
+        let at = Position(self.pos);
+        let mut members = Vec::new();
+        loop {
+            self.room(members.len())?;
+            members.push(if or { self.search_chain(false)? } else { self.search_operand()? });
+            let goes_on = if or { self.search_operator("OR") } else { self.search_and() };
+            if !goes_on {
+                break;
+            }
+        }
+        if members.len() == 1 {
+            return Ok(members.remove(0));
+        }
+        self.node()?;
+        Ok(Search { at, kind: if or { SearchKind::Or(members) } else { SearchKind::And(members) } })
+    }
+
+    /// `RWS word RWS`, taken only when an operand follows.
+    fn search_operator(&mut self, word: &str) -> bool {
+        let from = self.pos;
+        if self.blanks() && self.eat_exact(word) && self.blanks() && self.search_operand_follows() {
+            return true;
+        }
+        self.pos = from;
+        false
+    }
+
+    /// `searchAndExpr = RWS [ %s"AND" RWS ] searchExpr`
+    fn search_and(&mut self) -> bool {
+        if self.search_operator("AND") {
+            return true;
+        }
+        let from = self.pos;
+        if self.search_operator("OR") {
+            self.pos = from;
+            return false;
+        }
+        if self.blanks() && self.search_operand_follows() {
+            return true;
+        }
+        self.pos = from;
+        false
+    }
+
+    fn search_operand_follows(&self) -> bool {
+        matches!(self.peek(), Some(b'(' | b'"')) || self.search_char().is_some()
+    }
+
+    /// `searchParenExpr / searchNegateExpr / searchPhrase / searchWord`
+    fn search_operand(&mut self) -> Parsed<Search> {
+        self.node()?;
+        let at = Position(self.pos);
+        match self.peek() {
+            Some(b'(') => {
+                self.pos += 1;
+                self.blanks();
+                let inner = self.search_expr()?;
+                self.blanks();
+                self.expect(b')')?;
+                return Ok(inner);
+            }
+            Some(b'"') => return Ok(Search { at, kind: SearchKind::Phrase(self.search_phrase()?) }),
+            _ => {}
+        }
+        if self.eat_exact("NOT") {
+            if self.blanks() && self.search_operand_follows() {
+                let operand = self.deeper(Self::search_operand)?;
+                return Ok(Search { at, kind: SearchKind::Not(Box::new(operand)) });
+            }
+            self.pos = at.0;
+        }
+        let mut word = String::new();
+        while let Some(c) =
+            self.search_char().or_else(|| self.char().filter(|c| *c == '\'' && !word.is_empty()))
+        {
+            word.push(c);
+            self.pos += c.len_utf8();
+        }
+        if word.is_empty() {
+            return Err(self.expected("a word, a phrase in double quotes or '('"));
+        }
+        Ok(Search { at, kind: SearchKind::Word(word) })
+    }
+
+    /// `searchPhrase = quotation-mark 1*( qchar-no-AMP-DQUOTE / SP ) quotation-mark`
+    fn search_phrase(&mut self) -> Parsed<String> {
+        self.expect(b'"')?;
+        let rest = self.rest();
+        let Some(end) = rest.find('"') else {
+            self.pos = self.bytes.len();
+            return Err(self.expected("a double quote at the end of the phrase"));
+        };
+        if end == 0 {
+            return Err(self.expected("a word"));
+        }
+        self.pos += end + 1;
+        Ok(rest[..end].to_owned())
+    }
+
+    /// The next character of a word. Never quotes and parentheses; signs with a meaning in a query only encoded.
+    fn search_char(&self) -> Option<char> {
+        let c = self.char()?;
+        let literal = c.is_ascii_alphanumeric() || "-._~!*+,:@/?$=".contains(c) || !c.is_ascii();
+        let encoded = self.is_escaped(self.pos) && !"\"() \t".contains(c) && !c.is_ascii_control();
+        (literal && !c.is_whitespace() || encoded).then_some(c)
+    }
+}

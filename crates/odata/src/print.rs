@@ -1,0 +1,553 @@
+//! Trees as text, in one canonical form: what is printed reads back as the same tree.
+
+use std::fmt;
+
+use crate::ast::{
+    Aggregate, Compute, ExpandItem, Expr, ExprKind, Grouping, ItemSegment, ItemSegmentKind, Lambda, OrderBy,
+    Path, Root, Search, SearchKind, Segment, SegmentKind, SelectItem, Transformation, TransformationKind,
+};
+use crate::literal::Literal;
+use crate::query::{Levels, QueryOptions, SystemOption};
+use crate::source::encode;
+
+/// A text being written, decoded or ready to be sent.
+pub(crate) struct Out {
+    pub text: String,
+    url: bool,
+}
+
+/// How tight the surrounding binds: what binds looser stands in parentheses. The numbers of `parse::expr`.
+const LOOSEST: u8 = 1;
+const UNARY: u8 = 7;
+const PRIMARY: u8 = 9;
+
+impl Out {
+    pub fn plain() -> Out {
+        Out { text: String::new(), url: false }
+    }
+
+    pub fn url() -> Out {
+        Out { text: String::new(), url: true }
+    }
+
+    /// Writes text of the grammar: in a URL, what may not stand there is encoded, separators stay.
+    fn push(&mut self, text: &str) {
+        if self.url { encode(text, false, &mut self.text) } else { self.text.push_str(text) }
+    }
+
+    /// Writes text that stands for itself: in a URL, all signs are encoded.
+    fn push_escaped(&mut self, text: &str) {
+        if self.url { encode(text, true, &mut self.text) } else { self.text.push_str(text) }
+    }
+
+    /// Writes members with a separator.
+    fn joined<T>(&mut self, members: &[T], separator: &str, mut write: impl FnMut(&mut Self, &T)) {
+        for (index, member) in members.iter().enumerate() {
+            if index > 0 {
+                self.push(separator);
+            }
+            write(self, member);
+        }
+    }
+
+    fn quoted(&mut self, text: &str) {
+        self.push("'");
+        self.push_escaped(&text.replace('\'', "''"));
+        self.push("'");
+    }
+
+    pub fn literal(&mut self, literal: &Literal) {
+        match literal {
+            Literal::Null => self.push("null"),
+            Literal::Boolean(value) => self.push(if *value { "true" } else { "false" }),
+            Literal::Integer(value) => self.push(&value.to_string()),
+            Literal::Number(number) => self.push(number.text()),
+            Literal::Infinity => self.push("INF"),
+            Literal::NegativeInfinity => self.push("-INF"),
+            Literal::NotANumber => self.push("NaN"),
+            Literal::String(text) => self.quoted(text),
+            Literal::Guid(guid) => self.push(&guid.to_string()),
+            Literal::Date(date) => self.push(&date.to_string()),
+            Literal::DateTimeOffset(instant) => self.push(&instant.to_string()),
+            Literal::TimeOfDay(time) => self.push(&time.to_string()),
+            Literal::Duration(duration) => self.push(&format!("duration'{duration}'")),
+            Literal::Binary(bytes) => self.push(&format!("binary'{}'", base64url(bytes))),
+            Literal::Enum(literal) => {
+                self.push(&literal.type_name);
+                self.push("'");
+                self.joined(&literal.members, ",", |out, member| out.push(&member.to_string()));
+                self.push("'");
+            }
+            Literal::Geo(geo) => {
+                self.push(if geo.plane { "geometry'" } else { "geography'" });
+                self.push(&geo.text);
+                self.push("'");
+            }
+        }
+    }
+
+    pub fn expr(&mut self, expr: &Expr) {
+        self.expr_in(expr, LOOSEST);
+    }
+
+    /// Writes an expression, in parentheses where it binds looser than its surroundings want.
+    fn expr_in(&mut self, expr: &Expr, least: u8) {
+        if binds(&expr.kind) < least {
+            self.push("(");
+            self.expr(expr);
+            self.push(")");
+            return;
+        }
+        match &expr.kind {
+            ExprKind::Literal(literal) => self.literal(literal),
+            ExprKind::Path(path) => self.path(path),
+            ExprKind::Not(operand) => {
+                self.push("not ");
+                self.expr_in(operand, UNARY);
+            }
+            ExprKind::Negate(operand) => {
+                self.push("-");
+                // `-5` is a literal: the negation of a literal shows.
+                let literal = operand.as_literal().is_some();
+                self.expr_in(operand, if literal { u8::MAX } else { UNARY });
+            }
+            ExprKind::And(terms) => self.joined(terms, " and ", |out, term| out.expr_in(term, 3)),
+            ExprKind::Or(terms) => self.joined(terms, " or ", |out, term| out.expr_in(term, 2)),
+            ExprKind::Compare(op, left, right) => self.infix(expr, left, op.name(), right),
+            ExprKind::Arithmetic(op, left, right) => self.infix(expr, left, op.name(), right),
+            ExprKind::Has(left, right) => self.infix(expr, left, "has", right),
+            ExprKind::In(left, right) => self.infix(expr, left, "in", right),
+            ExprKind::Call(function, arguments) => {
+                self.push(function.name());
+                self.push("(");
+                self.joined(arguments, ",", Self::expr);
+                self.push(")");
+            }
+            ExprKind::Cast(operand, name) | ExprKind::IsOf(operand, name) => {
+                self.push(if matches!(expr.kind, ExprKind::Cast(..)) { "cast(" } else { "isof(" });
+                if let Some(operand) = operand {
+                    self.expr(operand);
+                    self.push(",");
+                }
+                self.push(&if name.collection {
+                    format!("Collection({})", name.name)
+                } else {
+                    name.name.clone()
+                });
+                self.push(")");
+            }
+            ExprKind::Case(branches) => {
+                self.push("case(");
+                self.joined(branches, ",", |out, (condition, value)| {
+                    out.expr(condition);
+                    out.push(" : ");
+                    out.expr(value);
+                });
+                self.push(")");
+            }
+            ExprKind::List(members) => {
+                self.push("(");
+                self.joined(members, ",", Self::expr);
+                self.push(")");
+            }
+            ExprKind::Array(members) => {
+                self.push("[");
+                self.joined(members, ",", Self::json_value);
+                self.push("]");
+            }
+            ExprKind::Object(members) => {
+                self.push("{");
+                self.joined(members, ",", |out, (name, value)| {
+                    out.json_string(name);
+                    out.push(":");
+                    out.json_value(value);
+                });
+                self.push("}");
+            }
+        }
+    }
+
+    fn infix(&mut self, whole: &Expr, left: &Expr, operator: &str, right: &Expr) {
+        let level = binds(&whole.kind);
+        self.expr_in(left, level);
+        self.push(" ");
+        self.push(operator);
+        self.push(" ");
+        self.expr_in(right, level + 1);
+    }
+
+    fn json_value(&mut self, value: &Expr) {
+        match value.as_literal() {
+            Some(Literal::String(text)) => self.json_string(text),
+            _ => self.expr(value),
+        }
+    }
+
+    fn json_string(&mut self, text: &str) {
+        self.push("\"");
+        for c in text.chars() {
+            match c {
+                '"' => self.push_escaped("\\\""),
+                '\\' => self.push_escaped("\\\\"),
+                c if c.is_control() => self.push_escaped(&format!("\\u{:04x}", u32::from(c))),
+                c => self.push_escaped(c.encode_utf8(&mut [0; 4])),
+            }
+        }
+        self.push("\"");
+    }
+
+    fn path(&mut self, path: &Path) {
+        match &path.root {
+            Root::Implicit => {}
+            Root::It => self.push("$it"),
+            Root::This => self.push("$this"),
+            Root::Service => self.push("$root"),
+            Root::Alias(name) => self.push(&format!("@{name}")),
+        }
+        for (index, segment) in path.segments.iter().enumerate() {
+            let joins = index > 0 || path.root != Root::Implicit;
+            if joins && !matches!(segment.kind, SegmentKind::Arguments(_)) {
+                self.push("/");
+            }
+            self.segment(segment);
+        }
+    }
+
+    fn segment(&mut self, segment: &Segment) {
+        match &segment.kind {
+            SegmentKind::Name(name) | SegmentKind::Qualified(name) => self.push(name),
+            SegmentKind::Annotation { term, qualifier } => self.annotation(term, qualifier.as_deref()),
+            SegmentKind::Arguments(arguments) => {
+                self.push("(");
+                self.joined(arguments, ",", |out, argument| {
+                    if let Some(name) = &argument.name {
+                        out.push(name);
+                        out.push("=");
+                    }
+                    out.expr(&argument.value);
+                });
+                self.push(")");
+            }
+            SegmentKind::Count { filter, search } => {
+                self.push("$count");
+                if filter.is_none() && search.is_none() {
+                    return;
+                }
+                self.push("(");
+                if let Some(filter) = filter {
+                    self.push("$filter=");
+                    self.expr(filter);
+                }
+                if let Some(search) = search {
+                    self.push(if filter.is_some() { ";$search=" } else { "$search=" });
+                    self.search(search);
+                }
+                self.push(")");
+            }
+            SegmentKind::Filter(predicate) => {
+                self.push("$filter(");
+                self.expr(predicate);
+                self.push(")");
+            }
+            SegmentKind::Any(None) => self.push("any()"),
+            SegmentKind::Any(Some(lambda)) => self.lambda("any", lambda),
+            SegmentKind::All(lambda) => self.lambda("all", lambda),
+        }
+    }
+
+    fn lambda(&mut self, quantifier: &str, lambda: &Lambda) {
+        self.push(quantifier);
+        self.push("(");
+        self.push(&lambda.variable);
+        self.push(":");
+        self.expr(&lambda.predicate);
+        self.push(")");
+    }
+
+    fn annotation(&mut self, term: &str, qualifier: Option<&str>) {
+        self.push("@");
+        self.push(term);
+        if let Some(qualifier) = qualifier {
+            self.push("#");
+            self.push(qualifier);
+        }
+    }
+
+    pub fn search(&mut self, search: &Search) {
+        self.search_in(search, 1);
+    }
+
+    fn search_in(&mut self, search: &Search, least: u8) {
+        let level = match &search.kind {
+            SearchKind::Or(_) => 1,
+            SearchKind::And(_) => 2,
+            _ => 3,
+        };
+        if level < least {
+            self.push("(");
+            self.search(search);
+            self.push(")");
+            return;
+        }
+        match &search.kind {
+            SearchKind::Word(word) => self.push_escaped(word),
+            SearchKind::Phrase(phrase) => {
+                self.push("\"");
+                self.push_escaped(phrase);
+                self.push("\"");
+            }
+            SearchKind::Incomplete(text) => self.quoted(text),
+            SearchKind::Not(operand) => {
+                self.push("NOT ");
+                self.search_in(operand, 3);
+            }
+            SearchKind::And(members) => self.joined(members, " AND ", |out, member| out.search_in(member, 3)),
+            SearchKind::Or(members) => self.joined(members, " OR ", |out, member| out.search_in(member, 2)),
+        }
+    }
+
+    fn order_by(&mut self, order: &OrderBy) {
+        self.expr(&order.expr);
+        if order.descending {
+            self.push(" desc");
+        }
+    }
+
+    fn compute(&mut self, compute: &Compute) {
+        self.expr(&compute.expr);
+        self.push(" as ");
+        self.push(&compute.name);
+    }
+
+    fn item_path(&mut self, path: &[ItemSegment]) {
+        self.joined(path, "/", |out, segment| match &segment.kind {
+            ItemSegmentKind::Name(name) | ItemSegmentKind::Qualified(name) => out.push(name),
+            ItemSegmentKind::Annotation(term, qualifier) => out.annotation(term, qualifier.as_deref()),
+            ItemSegmentKind::Star => out.push("*"),
+            ItemSegmentKind::AllOperations(namespace) => out.push(&format!("{namespace}.*")),
+            ItemSegmentKind::Ref => out.push("$ref"),
+            ItemSegmentKind::Count => out.push("$count"),
+            ItemSegmentKind::Value => out.push("$value"),
+        });
+    }
+
+    fn select_item(&mut self, item: &SelectItem) {
+        self.item_path(&item.path);
+        if let Some(parameters) = &item.parameters {
+            self.push("(");
+            self.joined(parameters, ",", |out, name| out.push(name));
+            self.push(")");
+        }
+        self.nested(item.options.as_deref());
+    }
+
+    fn expand_item(&mut self, item: &ExpandItem) {
+        self.item_path(&item.path);
+        self.nested(item.options.as_deref());
+    }
+
+    fn nested(&mut self, options: Option<&QueryOptions>) {
+        let Some(options) = options else { return };
+        self.push("(");
+        self.options(options, ";");
+        self.push(")");
+    }
+
+    /// All options of a request.
+    pub fn query(&mut self, options: &QueryOptions) {
+        self.options(options, "&");
+        for (name, value) in &options.custom {
+            self.separator("&");
+            self.push_escaped(name);
+            if let Some(value) = value {
+                self.text.push('=');
+                self.push_escaped(value);
+            }
+        }
+    }
+
+    /// The separator between options, where one is before. Never encoded.
+    fn separator(&mut self, separator: &str) {
+        if !self.text.is_empty() && !self.text.ends_with('(') {
+            self.text.push_str(separator);
+        }
+    }
+
+    fn options(&mut self, options: &QueryOptions, separator: &str) {
+        let mut first = true;
+        for option in &options.given {
+            if !std::mem::take(&mut first) {
+                self.separator(separator);
+            }
+            self.push(option.name());
+            self.push("=");
+            self.option(*option, options);
+        }
+        for (name, value) in &options.aliases {
+            if !std::mem::take(&mut first) {
+                self.separator(separator);
+            }
+            self.push(&format!("@{name}="));
+            self.expr(value);
+        }
+    }
+
+    fn option(&mut self, option: SystemOption, options: &QueryOptions) {
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        let number = |value: Option<u64>| value.unwrap_or(0).to_string();
+        match option {
+            SystemOption::Apply => {
+                self.joined(options.apply.as_deref().unwrap_or(&[]), "/", Self::transformation)
+            }
+            SystemOption::Compute => {
+                self.joined(options.compute.as_deref().unwrap_or(&[]), ",", Self::compute)
+            }
+            SystemOption::Count => self.push(if options.count == Some(true) { "true" } else { "false" }),
+            SystemOption::Expand => {
+                self.joined(options.expand.as_deref().unwrap_or(&[]), ",", Self::expand_item)
+            }
+            SystemOption::Filter => options.filter.iter().for_each(|filter| self.expr(filter)),
+            SystemOption::Index => self.push(&options.index.unwrap_or(0).to_string()),
+            SystemOption::Levels => self.push(&match options.levels {
+                Some(Levels::Of(levels)) => levels.to_string(),
+                _ => "max".to_owned(),
+            }),
+            SystemOption::OrderBy => {
+                self.joined(options.orderby.as_deref().unwrap_or(&[]), ",", Self::order_by)
+            }
+            SystemOption::Search => options.search.iter().for_each(|search| self.search(search)),
+            SystemOption::Select => {
+                self.joined(options.select.as_deref().unwrap_or(&[]), ",", Self::select_item)
+            }
+            SystemOption::Skip => self.push(&number(options.skip)),
+            SystemOption::Top => self.push(&number(options.top)),
+            SystemOption::Format => self.push(&text(&options.format)),
+            SystemOption::SchemaVersion => self.push(&text(&options.schemaversion)),
+            SystemOption::DeltaToken => self.push_escaped(&text(&options.deltatoken)),
+            SystemOption::SkipToken => self.push_escaped(&text(&options.skiptoken)),
+            SystemOption::Id => self.push(&text(&options.id)),
+        }
+    }
+
+    fn transformation(&mut self, transformation: &Transformation) {
+        let name = match &transformation.kind {
+            TransformationKind::Identity => return self.push("identity"),
+            TransformationKind::Aggregate(_) => "aggregate",
+            TransformationKind::GroupBy { .. } => "groupby",
+            TransformationKind::Filter(_) => "filter",
+            TransformationKind::Search(_) => "search",
+            TransformationKind::Compute(_) => "compute",
+            TransformationKind::OrderBy(_) => "orderby",
+            TransformationKind::Skip(_) => "skip",
+            TransformationKind::Top(_) => "top",
+            TransformationKind::Ranked { kind, .. } => kind.name(),
+            TransformationKind::Concat(_) => "concat",
+        };
+        self.push(name);
+        self.push("(");
+        match &transformation.kind {
+            TransformationKind::Identity => {}
+            TransformationKind::Aggregate(aggregates) => self.joined(aggregates, ",", Self::aggregate),
+            TransformationKind::GroupBy { by, apply } => {
+                self.push("(");
+                self.joined(by, ",", Self::grouping);
+                self.push(")");
+                if !apply.is_empty() {
+                    self.push(",");
+                    self.joined(apply, "/", Self::transformation);
+                }
+            }
+            TransformationKind::Filter(predicate) => self.expr(predicate),
+            TransformationKind::Search(search) => self.search(search),
+            TransformationKind::Compute(items) => self.joined(items, ",", Self::compute),
+            TransformationKind::OrderBy(items) => self.joined(items, ",", Self::order_by),
+            TransformationKind::Skip(number) | TransformationKind::Top(number) => {
+                self.push(&number.to_string())
+            }
+            TransformationKind::Ranked { amount, by, .. } => {
+                self.expr(amount);
+                self.push(",");
+                self.expr(by);
+            }
+            TransformationKind::Concat(parts) => {
+                self.joined(parts, ",", |out, part| out.joined(part, "/", Self::transformation));
+            }
+        }
+        self.push(")");
+    }
+
+    fn aggregate(&mut self, aggregate: &Aggregate) {
+        self.expr(&aggregate.expr);
+        if let Some(method) = &aggregate.method {
+            self.push(" with ");
+            self.push(method.name());
+        }
+        if let Some(name) = &aggregate.name {
+            self.push(" as ");
+            self.push(name);
+        }
+    }
+
+    fn grouping(&mut self, grouping: &Grouping) {
+        match grouping {
+            Grouping::Path(path) => self.expr(path),
+            Grouping::Rollup { all, levels } => {
+                self.push(if *all { "rollup($all," } else { "rollup(" });
+                self.joined(levels, ",", Self::expr);
+                self.push(")");
+            }
+        }
+    }
+}
+
+/// How tight an expression binds, as in `parse::expr`.
+fn binds(kind: &ExprKind) -> u8 {
+    use crate::ast::Arithmetic;
+    match kind {
+        ExprKind::Or(_) => 1,
+        ExprKind::And(_) => 2,
+        ExprKind::Compare(op, ..) if op.is_equality() => 3,
+        ExprKind::Compare(..) => 4,
+        ExprKind::Arithmetic(Arithmetic::Add | Arithmetic::Sub, ..) => 5,
+        ExprKind::Arithmetic(..) => 6,
+        ExprKind::Not(_) | ExprKind::Negate(_) => UNARY,
+        ExprKind::Has(..) | ExprKind::In(..) => 8,
+        _ => PRIMARY,
+    }
+}
+
+fn base64url(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let bits =
+            chunk.iter().enumerate().fold(0u32, |bits, (at, byte)| bits | u32::from(*byte) << (16 - 8 * at));
+        for digit in 0..=chunk.len() {
+            text.push(char::from(DIGITS[(bits >> (18 - 6 * digit) & 63) as usize]));
+        }
+    }
+    text
+}
+
+macro_rules! display {
+    ($($type:ty => $write:ident;)*) => {
+        $(impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let mut out = Out::plain();
+                out.$write(self);
+                f.write_str(&out.text)
+            }
+        })*
+    };
+}
+
+display! {
+    Expr => expr;
+    Path => path;
+    Search => search;
+    OrderBy => order_by;
+    Compute => compute;
+    SelectItem => select_item;
+    ExpandItem => expand_item;
+    Transformation => transformation;
+}

@@ -1,0 +1,382 @@
+//! The query string as a whole: options split, decoded one by one, and parsed.
+//!
+//! ```text
+//! queryOptions = queryOption *( "&" queryOption )
+//! queryOption  = systemQueryOption / aliasAndValue / nameAndValue / customQueryOption
+//! ```
+
+use std::fmt;
+
+use crate::ast::{Compute, ExpandItem, Expr, OrderBy, Search, SelectItem, Transformation};
+use crate::error::{Error, ErrorKind, QueryError};
+use crate::limits::Limits;
+use crate::near::hint;
+use crate::parse::Parser;
+use crate::print::Out;
+use crate::source::Source;
+
+macro_rules! system_options {
+    ($($variant:ident $name:literal $says:literal;)*) => {
+        /// A system query option.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum SystemOption { $(#[doc = $says] $variant,)* }
+
+        impl SystemOption {
+            /// Every option.
+            pub const ALL: &[SystemOption] = &[$(SystemOption::$variant),*];
+
+            /// The name with its `$`.
+            pub fn name(self) -> &'static str {
+                match self { $(SystemOption::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+system_options! {
+    Apply "$apply" "Aggregation.";
+    Compute "$compute" "Computed properties.";
+    Count "$count" "Whether the answer tells how many match.";
+    DeltaToken "$deltatoken" "Where a reader of changes stands.";
+    Expand "$expand" "Related entities in line.";
+    Filter "$filter" "Which entities.";
+    Format "$format" "The media type of the answer.";
+    Id "$id" "The entity that `$entity` or `$ref` speaks of.";
+    Index "$index" "The place of insertion into an ordered collection.";
+    Levels "$levels" "How deep a recursive expansion goes; nested in `$expand` alone.";
+    OrderBy "$orderby" "In which order.";
+    SchemaVersion "$schemaversion" "Which version of the schema the client means.";
+    Search "$search" "Free text.";
+    Select "$select" "Which properties.";
+    Skip "$skip" "How many are left out at the beginning.";
+    SkipToken "$skiptoken" "Where the next page begins.";
+    Top "$top" "How many at most.";
+}
+
+impl SystemOption {
+    /// The option of this name without its `$`, in any case.
+    pub fn named(name: &str) -> Option<SystemOption> {
+        SystemOption::ALL.iter().copied().find(|option| option.name()[1..].eq_ignore_ascii_case(name))
+    }
+}
+
+/// The value of `$levels`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Levels {
+    /// So many; at least one.
+    Of(u64),
+    /// As deep as the service goes.
+    Max,
+}
+
+/// How a query string is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Bounds.
+    pub limits: Limits,
+    /// `+` stands for a blank, as in a form; the URL standard leaves it a plus.
+    pub plus_is_blank: bool,
+    /// Options are known without `$` too (OData 4.01); else such names are custom options.
+    pub bare_names: bool,
+    /// An option may be given again, and the last one counts; the standard forbids it.
+    pub repeatable: bool,
+    /// These count as not given when their value is empty; else an empty value is a fault.
+    pub empty_is_absent: Vec<SystemOption>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            limits: Limits::default(),
+            plus_is_blank: true,
+            bare_names: true,
+            repeatable: false,
+            empty_is_absent: Vec::new(),
+        }
+    }
+}
+
+/// The options of one request, or of one pair of parentheses in `$expand` and `$select`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct QueryOptions {
+    /// `$apply`
+    pub apply: Option<Vec<Transformation>>,
+    /// `$compute`
+    pub compute: Option<Vec<Compute>>,
+    /// `$count`
+    pub count: Option<bool>,
+    /// `$deltatoken`
+    pub deltatoken: Option<String>,
+    /// `$expand`
+    pub expand: Option<Vec<ExpandItem>>,
+    /// `$filter`
+    pub filter: Option<Expr>,
+    /// `$format`
+    pub format: Option<String>,
+    /// `$id`
+    pub id: Option<String>,
+    /// `$index`
+    pub index: Option<i64>,
+    /// `$levels`
+    pub levels: Option<Levels>,
+    /// `$orderby`
+    pub orderby: Option<Vec<OrderBy>>,
+    /// `$schemaversion`
+    pub schemaversion: Option<String>,
+    /// `$search`
+    pub search: Option<Search>,
+    /// `$select`
+    pub select: Option<Vec<SelectItem>>,
+    /// `$skip`; more than 64 bits hold is their largest number
+    pub skip: Option<u64>,
+    /// `$skiptoken`
+    pub skiptoken: Option<String>,
+    /// `$top`; more than 64 bits hold is their largest number
+    pub top: Option<u64>,
+    /// `@name=…`, in the order given.
+    pub aliases: Vec<(String, Expr)>,
+    /// Names that are the service's own, decoded, in the order given; without `=` there is no value.
+    pub custom: Vec<(String, Option<String>)>,
+    /// The system options that were given, in their order.
+    pub given: Vec<SystemOption>,
+}
+
+impl QueryOptions {
+    /// Reads a query string, without its `?`. The first fault ends the reading.
+    pub fn parse(query: &str, settings: &Settings) -> Result<QueryOptions, QueryError> {
+        let mut options = QueryOptions::default();
+        let mut nodes = 0;
+        let mut from = 0;
+        for (index, piece) in query.split('&').enumerate() {
+            if index >= settings.limits.options {
+                let message = format!("more than {} options", settings.limits.options);
+                let error = Error::new(0, ErrorKind::Limit, message);
+                return Err(QueryError { option: String::new(), raw_at: from, error });
+            }
+            if !piece.is_empty() {
+                options.read(&Piece::new(piece, from), settings, &mut nodes)?;
+            }
+            from += piece.len() + 1;
+        }
+        Ok(options)
+    }
+
+    /// Whether an option was given.
+    pub fn has(&self, option: SystemOption) -> bool {
+        self.given.contains(&option)
+    }
+
+    /// The value of a parameter alias.
+    pub fn alias(&self, name: &str) -> Option<&Expr> {
+        self.aliases.iter().find(|(alias, _)| alias == name).map(|(_, value)| value)
+    }
+
+    /// The value of a custom option, empty where there is no value; names compare as written.
+    pub fn custom(&self, name: &str) -> Option<&str> {
+        let found = self.custom.iter().find(|(custom, _)| custom == name)?;
+        Some(found.1.as_deref().unwrap_or(""))
+    }
+
+    /// The options as a query string in canonical form: system options in the order given, aliases, custom options.
+    pub fn to_query(&self) -> String {
+        let mut out = Out::url();
+        out.query(self);
+        out.text
+    }
+
+    fn read(&mut self, piece: &Piece<'_>, settings: &Settings, nodes: &mut usize) -> Result<(), QueryError> {
+        let name = piece.decode(piece.name, 0, false, settings)?;
+        if let Some(alias) = name.text.strip_prefix('@') {
+            return self.read_alias(piece, alias, settings, nodes);
+        }
+        let (dollar, bare) = match name.text.strip_prefix('$') {
+            Some(rest) => (true, rest),
+            None => (false, name.text.as_str()),
+        };
+        let option = SystemOption::named(bare).filter(|option| *option != SystemOption::Levels);
+        let Some(option) = option.filter(|_| dollar || settings.bare_names) else {
+            return if dollar {
+                Err(unknown(piece, bare))
+            } else {
+                self.read_custom(piece, name.text, settings)
+            };
+        };
+        if self.has(option) {
+            if !settings.repeatable {
+                return Err(piece.error(option.name(), 0, Error::new(0, ErrorKind::Repeated, "given twice")));
+            }
+            self.given.retain(|given| *given != option);
+        }
+        let Some(value) = piece.value else {
+            return Err(piece.error(option.name(), piece.name.len(), Error::expected(0, "'='")));
+        };
+        if value.is_empty() && settings.empty_is_absent.contains(&option) {
+            return Ok(());
+        }
+        piece.parse(option.name(), settings, nodes, |p| p.option_value(option, self))
+    }
+
+    fn read_alias(
+        &mut self,
+        piece: &Piece<'_>,
+        name: &str,
+        settings: &Settings,
+        nodes: &mut usize,
+    ) -> Result<(), QueryError> {
+        let option = format!("@{name}");
+        let source = Source::plain(name);
+        let mut parser = Parser::new(&source, &settings.limits);
+        parser
+            .identifier("the name of an alias")
+            .and_then(|_| parser.end())
+            .map_err(|error| piece.error(&option, 1 + error.at, error))?;
+        if self.alias(name).is_some() {
+            if !settings.repeatable {
+                return Err(piece.error(&option, 0, Error::new(0, ErrorKind::Repeated, "given twice")));
+            }
+            self.aliases.retain(|(alias, _)| alias != name);
+        }
+        if piece.value.is_none() {
+            return Err(piece.error(&option, piece.name.len(), Error::expected(0, "'='")));
+        }
+        piece.parse(&option, settings, nodes, |p| {
+            let value = p.common_expr()?;
+            self.aliases.push((name.to_owned(), value));
+            Ok(())
+        })
+    }
+
+    fn read_custom(
+        &mut self,
+        piece: &Piece<'_>,
+        name: String,
+        settings: &Settings,
+    ) -> Result<(), QueryError> {
+        let value = match piece.value {
+            Some(value) => {
+                Some(piece.decode(value, piece.name.len() + 1, settings.plus_is_blank, settings)?.text)
+            }
+            None => None,
+        };
+        self.custom.push((name, value));
+        Ok(())
+    }
+}
+
+impl fmt::Display for QueryOptions {
+    /// The decoded text; see [`to_query`](Self::to_query) for one that can be sent.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = Out::plain();
+        out.query(self);
+        f.write_str(&out.text)
+    }
+}
+
+/// One `name=value` as sent.
+struct Piece<'a> {
+    name: &'a str,
+    value: Option<&'a str>,
+    /// Where it begins in the query string.
+    from: usize,
+}
+
+impl<'a> Piece<'a> {
+    fn new(piece: &'a str, from: usize) -> Piece<'a> {
+        match piece.split_once('=') {
+            Some((name, value)) => Piece { name, value: Some(value), from },
+            None => Piece { name: piece, value: None, from },
+        }
+    }
+
+    fn error(&self, option: &str, raw_offset: usize, error: Error) -> QueryError {
+        QueryError { option: option.to_owned(), raw_at: self.from + raw_offset, error }
+    }
+
+    fn decode(
+        &self,
+        raw: &str,
+        offset: usize,
+        plus: bool,
+        settings: &Settings,
+    ) -> Result<Source, QueryError> {
+        // Three bytes as sent are at least one decoded: what is longer need not be looked at.
+        let fault = |error: Error| self.error(self.name, offset + error.at, error);
+        if raw.len() > settings.limits.option_length.saturating_mul(3) {
+            return Err(fault(too_long(settings.limits.option_length)));
+        }
+        let source = Source::decode(raw, plus).map_err(fault)?;
+        if source.text.len() > settings.limits.option_length {
+            return Err(fault(too_long(settings.limits.option_length)));
+        }
+        Ok(source)
+    }
+
+    /// Decodes the value and has it read whole.
+    fn parse(
+        &self,
+        option: &str,
+        settings: &Settings,
+        nodes: &mut usize,
+        read: impl FnOnce(&mut Parser<'_>) -> Result<(), Error>,
+    ) -> Result<(), QueryError> {
+        let offset = self.name.len() + 1;
+        let source = self
+            .decode(self.value.unwrap_or(""), offset, settings.plus_is_blank, settings)
+            .map_err(|error| QueryError { option: option.to_owned(), ..error })?;
+        let mut parser = Parser::new(&source, &settings.limits);
+        parser.nodes = *nodes;
+        let read = read(&mut parser).and_then(|()| parser.end_of_option());
+        *nodes = parser.nodes;
+        read.map_err(|error| self.error(option, offset + source.raw_position(error.at), error))
+    }
+}
+
+fn too_long(limit: usize) -> Error {
+    Error::new(0, ErrorKind::Limit, format!("an option of more than {limit} bytes"))
+}
+
+/// `$filter ` with a blank is a known option without its `=`; `$fliter` is unknown.
+fn unknown(piece: &Piece<'_>, bare: &str) -> QueryError {
+    let word: &str = bare.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or("");
+    if word.len() < bare.len()
+        && let Some(option) = SystemOption::named(word)
+    {
+        return piece.error(option.name(), 1 + word.len(), Error::expected(0, "'='"));
+    }
+    let names = SystemOption::ALL.iter().map(|option| option.name());
+    let message = format!("no such option{}", hint(&format!("${bare}"), names));
+    piece.error(piece.name, 0, Error::new(0, ErrorKind::UnknownOption, message))
+}
+
+impl Expr {
+    /// Reads an expression on its own; the text is decoded.
+    pub fn parse(text: &str, limits: &Limits) -> Result<Expr, Error> {
+        whole(text, limits, |p| p.common_expr())
+    }
+}
+
+impl Search {
+    /// Reads a search expression on its own, as sent: `;` and the like count as letters only when percent-encoded.
+    pub fn parse(text: &str, limits: &Limits) -> Result<Search, Error> {
+        let source = Source::decode(text, false)?;
+        let mut parser = Parser::new(&source, limits);
+        let search = parser.search_value()?;
+        parser.end()?;
+        Ok(search)
+    }
+}
+
+fn whole<T>(
+    text: &str,
+    limits: &Limits,
+    read: impl FnOnce(&mut Parser<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    if text.len() > limits.option_length {
+        return Err(too_long(limits.option_length));
+    }
+    let source = Source::plain(text);
+    let mut parser = Parser::new(&source, limits);
+    let value = read(&mut parser)?;
+    parser.end_of_option()?;
+    Ok(value)
+}
