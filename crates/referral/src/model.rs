@@ -332,7 +332,7 @@ resource! {
 }
 
 resource! {
-    /// Where to read on. Source: spec 5.3 and 5.6; written by [`crate::Document`].
+    /// Where to read on. Source: spec 5.3 and 5.6; written by [`crate::PublicBase`].
     Links {
         related_referrals: Link = "relatedReferrals" => Object(&Link::TYPE), Server;
         self_link: Link = "self" => Object(&Link::TYPE), Server;
