@@ -10,7 +10,7 @@ const CONTOSO: &str = "7d23e5ca-19dc-4eaa-aac8-5e6b559f0d1d";
 const LIST: &str = "/v1.0/engagements/referrals";
 
 fn world(options: &[&str]) -> (TempDir, String) {
-    let data = tempdir().unwrap();
+    let data = tempdir().expect("a temporary folder can be made");
     let directory = data.path().join("world").display().to_string();
     assert_eq!(Sandbox::start_with_data(directory.as_ref(), options).stop(), 0);
     (data, directory)
@@ -35,7 +35,7 @@ fn line(number: usize) -> Value {
 
 fn file(data: &TempDir, lines: &[String]) -> String {
     let path = data.path().join("referrals.jsonl");
-    std::fs::write(&path, lines.join("\n")).unwrap();
+    std::fs::write(&path, lines.join("\n")).expect("the file can be written");
     path.display().to_string()
 }
 
