@@ -206,3 +206,26 @@ async fn options_that_are_not_served_are_refused_and_never_passed_over() {
     world.contoso().lists("?%24top=%30").await.expect(200);
     world.contoso().lists("?$TOP=0").await.expect(200);
 }
+
+#[tokio::test]
+async fn a_referral_user_lists_those_with_itself_on_the_team() {
+    let world = World::new().await;
+    let mut mine = Vec::new();
+    for at in 0..130 {
+        let mut body = small_deal();
+        if at % 2 == 0 {
+            body["team"] = json!([member("User@Contoso.Example")]);
+        }
+        let deal = world.contoso().creates(body).await;
+        if at % 2 == 0 {
+            mine.push(deal.id);
+        }
+        world.clock.advance(1);
+    }
+    mine.reverse();
+    let user = world.person(CONTOSO_USER);
+    let all = user.lists("").await.expect(200);
+    assert_eq!((ids(&all), next(&all), &all.body["@odata.count"]), (mine.clone(), None, &json!(65)));
+    assert_eq!(ids(&user.lists("?$top=3").await), mine[..3]);
+    assert_eq!(world.person(FABRIKAM_USER).lists("").await.body["@odata.count"], 0);
+}

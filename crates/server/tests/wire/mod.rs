@@ -1,5 +1,6 @@
 //! The whole server on a socket: the listener, the edge, the routes.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::support::World;
+use crate::support::{REFERRALS, World};
 
 /// How long a test waits for something that must happen.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -158,4 +159,12 @@ impl Connection {
         self.read.is_empty()
             && tokio::time::timeout(PATIENCE, self.more()).await.expect("closed in time").is_none()
     }
+}
+
+/// A POST on the collection, as bytes.
+pub fn request(token: &str, headers: &str, body: &str) -> String {
+    format!(
+        "POST {REFERRALS} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/json\r\n{headers}\r\n\r\n{body}"
+    )
 }
