@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use exchange::{Clock, Exchange, Policy};
 use identity::TokenVerifier;
-use net::ServeOptions;
+use net::{Listener, ServeOptions};
 use server::{App, ServerOptions};
 use store::Store;
 use store::sqlite::SqliteStore;
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 use crate::chance::RandomIds;
@@ -28,7 +27,7 @@ const RUNTIME_END: Duration = Duration::from_millis(500);
 /// Everything a server is made of.
 pub struct Parts {
     /// Bound, not yet served.
-    pub listener: TcpListener,
+    pub listener: Listener,
     /// Opened, and filled with what it needs to begin.
     pub store: Arc<SqliteStore>,
     /// The time.
@@ -77,7 +76,7 @@ pub fn run(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Fai
 ///
 /// # Errors
 /// When it is taken, not ours, or not permitted.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+pub async fn bind(address: SocketAddr) -> Result<Listener, Failure> {
     net::bind(address).await.map_err(|error| {
         let advice = match error.kind() {
             std::io::ErrorKind::AddrInUse => {
@@ -93,7 +92,7 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
 ///
 /// # Errors
 /// When the system does not tell.
-pub fn url_of(listener: &TcpListener, tls: bool) -> Result<String, Failure> {
+pub fn url_of(listener: &Listener, tls: bool) -> Result<String, Failure> {
     let address = listener.local_addr().map_err(Failure::failed)?;
     Ok(format!("{}://{address}", if tls { "https" } else { "http" }))
 }

@@ -15,4 +15,5 @@ pub use client::{ClientError, ClientOptions, Document, FetchError, HttpClient};
 pub use connection::AmbiguousLength;
 pub use serve::{Peer, ServeEnd, ServeOptions, bind, serve};
 pub use tls::{TlsError, TlsFiles, TlsServer};
-pub use tokio::net::TcpListener;
+/// A listening socket, as [`bind`] makes it.
+pub use tokio::net::TcpListener as Listener;

@@ -38,9 +38,10 @@ pub fn run(options: SandboxOptions) -> Result<(), Failure> {
     chance::prepare();
     serving::run(async {
         let signals = Signals::listen().map_err(Failure::failed)?;
+        let base = options.public_url.as_deref().map(public_url).transpose()?;
         let listener = serving::bind(options.listen).await?;
         let home = Home::of(&options)?;
-        let outcome = serve(&options, &log, signals, listener, &home).await;
+        let outcome = serve(&options, base, &log, signals, listener, &home).await;
         home.leave();
         outcome
     })
@@ -48,13 +49,14 @@ pub fn run(options: SandboxOptions) -> Result<(), Failure> {
 
 async fn serve(
     options: &SandboxOptions,
+    base: Option<String>,
     log: &Log,
     signals: Signals,
-    listener: tokio::net::TcpListener,
+    listener: net::Listener,
     home: &Home,
 ) -> Result<(), Failure> {
     let local = serving::url_of(&listener, false)?;
-    let base = options.public_url.as_deref().map_or(Ok(local.clone()), public_url)?;
+    let base = base.unwrap_or_else(|| local.clone());
     let clock: Arc<dyn Clock> = match options.clock {
         Some(time) => Arc::new(SetClock::beginning_at(time)),
         None => Arc::new(SystemClock),

@@ -64,9 +64,13 @@ async fn serve(config: Config) -> Result<(), Failure> {
     }
     let listening = config.listener.serve_options(config.tls.as_ref())?;
     let store_options = config.store.sqlite_options()?;
+    let base = config.listener.public_url.as_deref().map(public_url).transpose()?;
     let listener = serving::bind(config.listener.address).await?;
     let local = serving::url_of(&listener, listening.tls.is_some())?;
-    let base = config.listener.public_url.as_deref().map_or(Ok(local), public_url)?;
+    if base.is_none() && config.listener.address.ip().is_unspecified() {
+        tracing::warn!("Links will begin with {local}, which no client can follow: set listener.public_url");
+    }
+    let base = base.unwrap_or(local);
     let issuers = issuers(&config, &base)?;
 
     let store = super::open_store(directory, store_options).await?;
