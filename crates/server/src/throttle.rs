@@ -18,6 +18,8 @@ pub struct Rate {
 /// Callers kept in mind before those with full buckets are forgotten.
 const CALLERS: usize = 10_000;
 const TICKS_PER_SECOND: f64 = 10_000_000.0;
+/// A whole token, less what rounding may take: 49 seconds at one in 49 seconds must be one.
+const WHOLE: f64 = 1.0 - 1e-9;
 
 struct Bucket {
     tokens: f64,
@@ -45,11 +47,11 @@ impl Throttle {
         let bucket = buckets.entry(key).or_insert(Bucket { tokens: self.rate.burst, filled: now });
         bucket.tokens = self.refilled(bucket, now);
         bucket.filled = now;
-        if bucket.tokens >= 1.0 {
-            bucket.tokens -= 1.0;
+        if bucket.tokens >= WHOLE {
+            bucket.tokens = (bucket.tokens - 1.0).max(0.0);
             return Ok(());
         }
-        Err((((1.0 - bucket.tokens) / self.rate.per_second).ceil() as u64).max(1))
+        Err((((WHOLE - bucket.tokens) / self.rate.per_second).ceil() as u64).max(1))
     }
 
     fn refilled(&self, bucket: &Bucket, now: Timestamp) -> f64 {

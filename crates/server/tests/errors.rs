@@ -200,6 +200,22 @@ async fn a_caller_that_is_too_fast_gets_429_until_time_has_passed() {
 }
 
 #[tokio::test]
+async fn who_waits_as_long_as_told_is_served() {
+    // REF-257
+    for per_second in [1.0 / 49.0, 0.3, 0.7, 1.0 / 3.0, 2.5] {
+        let world = World::with(|options, _| options.rate = Some(Rate { per_second, burst: 1.0 })).await;
+        for _ in 0..3 {
+            world.contoso().lists("").await.expect(200);
+            world.clock.set(&world.clock.time().next().to_string());
+            let wait = world.contoso().lists("").await.expect(429);
+            let seconds: i64 = wait.header("retry-after").unwrap().parse().unwrap();
+            world.clock.advance(seconds);
+        }
+        world.contoso().lists("").await.expect(200);
+    }
+}
+
+#[tokio::test]
 async fn the_throttled_body_is_the_published_one() {
     // REF-257
     let world =
