@@ -412,3 +412,28 @@ async fn the_tenant_alone_never_opens_an_organization() {
     world.restart_with(|options, _| options.issuer_names = vec!["https://other.example".to_owned(); 2]).await;
     world.call("GET", REFERRALS).bearer(&token).await.refused(403, "accessDenied", "referral", "missingRole");
 }
+
+#[tokio::test]
+async fn keys_that_cannot_be_had_are_the_servers_trouble() {
+    let world = World::new().await;
+    let token = world.token(CONTOSO_ADMIN).await;
+    // An issuer of the same name that never got its key.
+    let keyless = identity::sandbox::Issuer::new(identity::sandbox::IssuerOptions {
+        base_url: BASE.to_owned(),
+        lifetime_seconds: TOKEN_LIFETIME,
+        users: Vec::new(),
+    });
+    let audiences = identity::sandbox::accepted_audiences(BASE);
+    let verifier = identity::TokenVerifier::new(keyless.verifier_issuers(&audiences), 0);
+    let chance = std::sync::Arc::new(Chance::default());
+    let options = server::ServerOptions::new(BASE);
+    let app = server::App::new(world.exchange.clone(), verifier, None, chance, options);
+    let request = http::Request::get(REFERRALS)
+        .header("host", "a")
+        .header("authorization", format!("Bearer {token}"))
+        .body(String::new())
+        .unwrap();
+    let answer = app.handle(request).await;
+    assert_eq!(answer.status(), 503);
+    assert_eq!(answer.headers()["retry-after"], "5");
+}

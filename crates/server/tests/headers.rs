@@ -256,6 +256,18 @@ async fn header_names_match_in_any_case_and_old_headers_change_nothing() {
 }
 
 #[tokio::test]
+async fn if_match_means_nothing_to_get_and_post() {
+    let world = World::new().await;
+    let deal = world.contoso().own_deal().await;
+    for tag in ["\"old\"", "*", ""] {
+        let get = world.call("GET", &deal.path()).as_user(CONTOSO_ADMIN).header("If-Match", tag);
+        assert_eq!(get.await.expect(200).header("etag"), Some(&*deal.etag));
+        let post = world.call("POST", REFERRALS).as_user(CONTOSO_ADMIN).header("If-Match", tag);
+        post.json(support::deal()).await.expect(201);
+    }
+}
+
+#[tokio::test]
 async fn if_none_match_answers_304_in_extended_and_is_passed_over_in_strict() {
     let strict = World::new().await;
     let extended = World::extended().await;
