@@ -291,7 +291,11 @@ fn the_curl_line_that_the_sandbox_prints_works_as_printed() {
     let (_, line) = output.split_once("    curl ").unwrap_or_else(|| panic!("no curl line: {output}"));
     let (line, _) = line.split_once("\n\n").unwrap();
     let commands = format!("curl -s -i {line}");
-    let ran = Command::new("bash").args(["-euo", "pipefail", "-c", &commands]).output().unwrap();
+    let ran = Command::new("bash")
+        .env("no_proxy", "*")
+        .args(["-euo", "pipefail", "-c", &commands])
+        .output()
+        .unwrap();
     let (status, _, lead) = printed(&String::from_utf8(ran.stdout).unwrap());
     assert_eq!((status, lead["organizationName"].as_str()), (200, Some("Contoso Company")));
 }

@@ -12,6 +12,7 @@
 pub mod bad_disk;
 pub mod chance;
 mod http;
+pub mod issuer;
 pub mod kept;
 
 use std::ffi::OsStr;
