@@ -431,6 +431,7 @@ async fn lists_show_the_callers_own_alone() {
 
 #[tokio::test]
 async fn an_offer_lead_is_hidden_from_its_owner_and_from_the_others() {
+    // REF-248
     let mut world = World::new().await;
     let lead = with(example("get-by-id.response.full.json"), "/referralSource", json!("AppSource"));
     let id = lead["id"].as_str().unwrap().to_owned();
