@@ -107,9 +107,16 @@ impl Out {
             }
             ExprKind::Negate(operand) => {
                 self.push("-");
-                // `-5` is a literal: the negation of a literal shows.
-                let literal = operand.as_literal().is_some();
-                self.expr_in(operand, if literal { u8::MAX } else { UNARY });
+                let from = self.text.len();
+                self.expr_in(operand, UNARY);
+                // `-5` and `-INF` are literals: a negation in front of one shows itself.
+                let operand_text = &self.text[from..];
+                if operand_text.starts_with(|c: char| c.is_ascii_digit() || c == '-')
+                    || operand_text.starts_with("INF")
+                {
+                    self.text.insert(from, '(');
+                    self.text.push(')');
+                }
             }
             ExprKind::And(terms) => self.joined(terms, " and ", |out, term| out.expr_in(term, 3)),
             ExprKind::Or(terms) => self.joined(terms, " or ", |out, term| out.expr_in(term, 2)),
@@ -283,9 +290,12 @@ impl Out {
             SearchKind::And(_) => 2,
             _ => 3,
         };
-        if level < least {
+        // `NOT` and its like as a word: an operator, should anything follow.
+        let operator =
+            matches!(&search.kind, SearchKind::Word(word) if ["AND", "OR", "NOT"].contains(&word.as_str()));
+        if level < least || (operator && least > 1) {
             self.push("(");
-            self.search(search);
+            self.search_in(search, 1);
             self.push(")");
             return;
         }
@@ -355,9 +365,9 @@ impl Out {
 
     /// All options of a request.
     pub fn query(&mut self, options: &QueryOptions) {
-        self.options(options, "&");
+        let mut first = self.options(options, "&");
         for (name, value) in &options.custom {
-            self.separator("&");
+            self.separate("&", &mut first);
             self.push_escaped(name);
             if let Some(value) = value {
                 self.text.push('=');
@@ -366,30 +376,28 @@ impl Out {
         }
     }
 
-    /// The separator between options, where one is before. Never encoded.
-    fn separator(&mut self, separator: &str) {
-        if !self.text.is_empty() && !self.text.ends_with('(') {
+    /// The separator between options, never encoded, but for the first one.
+    fn separate(&mut self, separator: &str, first: &mut bool) {
+        if !std::mem::take(first) {
             self.text.push_str(separator);
         }
     }
 
-    fn options(&mut self, options: &QueryOptions, separator: &str) {
+    /// System options and aliases. Answers whether there were none.
+    fn options(&mut self, options: &QueryOptions, separator: &str) -> bool {
         let mut first = true;
         for option in &options.given {
-            if !std::mem::take(&mut first) {
-                self.separator(separator);
-            }
+            self.separate(separator, &mut first);
             self.push(option.name());
             self.push("=");
             self.option(*option, options);
         }
         for (name, value) in &options.aliases {
-            if !std::mem::take(&mut first) {
-                self.separator(separator);
-            }
+            self.separate(separator, &mut first);
             self.push(&format!("@{name}="));
             self.expr(value);
         }
+        first
     }
 
     fn option(&mut self, option: SystemOption, options: &QueryOptions) {

@@ -344,7 +344,10 @@ fn unknown(piece: &Piece<'_>, bare: &str) -> QueryError {
         return piece.error(option.name(), 1 + word.len(), Error::expected(0, "'='"));
     }
     let names = SystemOption::ALL.iter().map(|option| option.name());
-    let message = format!("no such option{}", hint(&format!("${bare}"), names));
+    let message = match SystemOption::named(bare) {
+        Some(option) => format!("{} belongs into the parentheses of $expand", option.name()),
+        None => format!("no such option{}", hint(&format!("${bare}"), names)),
+    };
     piece.error(piece.name, 0, Error::new(0, ErrorKind::UnknownOption, message))
 }
 

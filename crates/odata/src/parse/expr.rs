@@ -226,9 +226,17 @@ impl Parser<'_> {
     /// `listExpr = OPEN BWS [ primitiveLiteral BWS *( COMMA BWS primitiveLiteral BWS ) ] CLOSE`
     fn list_or_operand(&mut self) -> Parsed<Expr> {
         let at = self.pos;
-        if !self.eat(b'(') {
+        if self.peek() != Some(b'(') {
             return self.deeper(|p| p.binary(PRIMARY));
         }
+        let before_colon = std::mem::replace(&mut self.before_colon, false);
+        let list = self.list_expr(at);
+        self.before_colon = before_colon;
+        list
+    }
+
+    fn list_expr(&mut self, at: usize) -> Parsed<Expr> {
+        self.expect(b'(')?;
         self.blanks();
         let mut members = Vec::new();
         if self.eat(b')') {

@@ -143,7 +143,10 @@ impl Parser<'_> {
         let digits = self.bytes[self.pos + digits_from..].iter().take_while(|b| b.is_ascii_digit()).count();
         let minus = self.peek() == Some(b'-');
         if digits == 0 {
-            if minus && self.eat_exact("-INF") {
+            let mut ahead = Parser { ..*self };
+            ahead.pos += 1;
+            if minus && ahead.peek_identifier() == Some("INF") {
+                self.pos += "-INF".len();
                 return Ok(Some(Literal::NegativeInfinity));
             }
             return Ok(None);

@@ -106,16 +106,19 @@ impl Parser<'_> {
             self.pos = at.0;
         }
         let mut word = String::new();
+        let mut plain = true;
         while let Some(c) =
             self.search_char().or_else(|| self.char().filter(|c| *c == '\'' && !word.is_empty()))
         {
             word.push(c);
+            plain &= c == '\'' || is_plain(c);
             self.pos += c.len_utf8();
         }
         if word.is_empty() {
             return Err(self.expected("a word, a phrase in double quotes or '('"));
         }
-        Ok(Search { at, kind: SearchKind::Word(word) })
+        // A word with signs that only count when encoded is the phrase of that one word: that can be printed.
+        Ok(Search { at, kind: if plain { SearchKind::Word(word) } else { SearchKind::Phrase(word) } })
     }
 
     /// `searchPhrase = quotation-mark 1*( qchar-no-AMP-DQUOTE / SP ) quotation-mark`
@@ -136,8 +139,12 @@ impl Parser<'_> {
     /// The next character of a word. Never quotes and parentheses; signs with a meaning in a query only encoded.
     fn search_char(&self) -> Option<char> {
         let c = self.char()?;
-        let literal = c.is_ascii_alphanumeric() || "-._~!*+,:@/?$=".contains(c) || !c.is_ascii();
         let encoded = self.is_escaped(self.pos) && !"\"() \t".contains(c) && !c.is_ascii_control();
-        (literal && !c.is_whitespace() || encoded).then_some(c)
+        (is_plain(c) || encoded).then_some(c)
     }
+}
+
+fn is_plain(c: char) -> bool {
+    let sign = c.is_ascii_alphanumeric() || "-._~!*+,:@/?$=".contains(c) || !c.is_ascii();
+    sign && !c.is_whitespace()
 }
