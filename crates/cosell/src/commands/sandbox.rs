@@ -95,30 +95,33 @@ fn issuer(base: &str) -> Issuer {
     Issuer::new(IssuerOptions { base_url: base.to_owned(), lifetime_seconds: TOKEN_LIFETIME_SECONDS, users })
 }
 
-/// Gives the issuer its kept key, or makes one in the background: it takes longer than everything else at the start,
-/// and only tokens wait for it.
+/// Gives the issuer its kept key, so that tokens of before are good from the first request on. Where none is kept, one
+/// is made in the background: it takes longer than everything else at the start, and no token waits for it yet.
 async fn give_key(issuer: Arc<Issuer>, store: Arc<SqliteStore>) -> Result<(), Failure> {
-    let kept = store.setting(KEY_SETTING).await?;
+    if let Some(der) = store.setting(KEY_SETTING).await? {
+        match SigningKey::from_pkcs8(&der) {
+            Ok(key) => issuer.provide_key(key),
+            Err(error) => complain_of_no_key(&error),
+        }
+        return Ok(());
+    }
     tokio::spawn(async move {
-        let is_kept = kept.is_some();
-        let made = tokio::task::spawn_blocking(move || match kept {
-            Some(der) => SigningKey::from_pkcs8(&der),
-            None => SigningKey::generate(),
-        });
-        match made.await {
+        match tokio::task::spawn_blocking(SigningKey::generate).await {
             Ok(Ok(key)) => {
-                if !is_kept && let Err(error) = store.save_setting(KEY_SETTING, &key.to_pkcs8()).await {
+                if let Err(error) = store.save_setting(KEY_SETTING, &key.to_pkcs8()).await {
                     tracing::warn!(%error, "The issuer's key could not be kept: {error}");
                 }
                 issuer.provide_key(key);
             }
-            Ok(Err(error)) => {
-                tracing::error!(%error, "The issuer has no key, so it can give no tokens: {error}")
-            }
-            Err(error) => tracing::error!(%error, "The issuer's key was not made: {error}"),
+            Ok(Err(error)) => complain_of_no_key(&error),
+            Err(error) => complain_of_no_key(&error),
         }
     });
     Ok(())
+}
+
+fn complain_of_no_key(error: &dyn std::fmt::Display) {
+    tracing::error!(%error, "The issuer has no key, so it can give no tokens: {error}");
 }
 
 /// Where the data live.
