@@ -52,7 +52,7 @@ impl Exchange {
         if stored.owner == caller.organization {
             return if caller.reaches(&stored) { Ok(whole(&stored)) } else { Err(ReadError::NotOnTeam) };
         }
-        match self.sight(caller, &stored).await? {
+        match Box::pin(self.sight(caller, &stored)).await? {
             Some(view) => redacted(&stored, view),
             None => Err(ReadError::NotFound),
         }
@@ -67,7 +67,7 @@ impl Exchange {
         let owned = self.store.referral(&caller.organization, id).await?;
         let stored = match owned {
             Some(stored) if !stored.is_due(self.now()) => stored,
-            _ => self.current(id).await?.ok_or(ReadError::NotFound)?,
+            _ => Box::pin(self.current(id)).await?.ok_or(ReadError::NotFound)?,
         };
         if self.is_hidden(&stored) { Err(ReadError::NotFound) } else { Ok(stored) }
     }

@@ -37,6 +37,11 @@ impl Shared {
         if let Some(caller) = self.tokens.get(token, seconds) {
             return Ok(caller);
         }
+        // Boxed, as every rare branch on the way of a GET: a request's future stays small and is quick to move.
+        Box::pin(self.verified(token, seconds)).await
+    }
+
+    async fn verified(&self, token: &str, seconds: i64) -> Result<Arc<Caller>, Face> {
         let verified = self.verifier.verify(token, seconds).await?;
         let expires = verified.expires;
         let caller = Arc::new(self.exchange.admit(&self.person(verified))?);

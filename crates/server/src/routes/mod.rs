@@ -154,9 +154,10 @@ impl Shared {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         match route {
-            Route::Referrals => self.referrals(request, trace).await,
             Route::Referral(id) => self.referral(&id, request, trace).await,
-            Route::Issuer(call) => self.issuer(call, request, trace).await,
+            // Boxed, so that the future of a GET by id stays small: it is moved several times before it runs.
+            Route::Referrals => Box::pin(self.referrals(request, trace)).await,
+            Route::Issuer(call) => Box::pin(self.issuer(call, request, trace)).await,
             Route::Health(health) => Ok(self.health(health)),
             Route::PatchPage => Ok(patch_page::page()),
             Route::Options(methods) => Ok(options(methods)),

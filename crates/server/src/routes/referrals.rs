@@ -57,20 +57,37 @@ impl Shared {
         // The id is opaque to callers; what is no GUID names nothing here.
         let known: Result<ReferralId, Face> = id.parse().map_err(|_| exchange::ReadError::NotFound.into());
         match head.method {
-            Method::PUT => {
-                let sent = self.body(&head.headers, body, &[MediaType::Json]).await?;
-                self.put(&caller, known, &head.headers, &sent, &trace).await
-            }
-            Method::PATCH => {
-                let taken: &[MediaType] = match self.options.extended {
-                    true => &[MediaType::Json, MediaType::JsonPatch, MediaType::MergePatch],
-                    false => &[MediaType::Json, MediaType::JsonPatch],
-                };
-                let sent = self.body(&head.headers, body, taken).await?;
-                self.patch(&caller, known, &head.headers, &sent, &trace).await
+            Method::PUT | Method::PATCH => {
+                Box::pin(self.change(&caller, known, &head.method, &head.headers, body, &trace)).await
             }
             _ => self.get(&caller, known?, &head.headers).await,
         }
+    }
+
+    /// `PUT` and `PATCH`: what they have in common is a body.
+    async fn change<B>(
+        &self,
+        caller: &Caller,
+        id: Result<ReferralId, Face>,
+        method: &Method,
+        headers: &HeaderMap,
+        body: B,
+        trace: &Trace,
+    ) -> Result<Answer, Face>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        if *method == Method::PUT {
+            let sent = self.body(headers, body, &[MediaType::Json]).await?;
+            return self.put(caller, id, headers, &sent, trace).await;
+        }
+        let taken: &[MediaType] = match self.options.extended {
+            true => &[MediaType::Json, MediaType::JsonPatch, MediaType::MergePatch],
+            false => &[MediaType::Json, MediaType::JsonPatch],
+        };
+        let sent = self.body(headers, body, taken).await?;
+        self.patch(caller, id, headers, &sent, trace).await
     }
 
     /// 401, 403 for the role, 429.

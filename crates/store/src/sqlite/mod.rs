@@ -221,7 +221,12 @@ impl Store for SqliteStore {
         owner: &OrganizationId,
         id: ReferralId,
     ) -> Result<Option<Arc<StoredReferral>>, StoreError> {
-        Ok(self.find_referral(id).await?.filter(|referral| referral.owner == *owner))
+        // As `find_referral`, with one future fewer: this is the way of every GET.
+        let found = match self.cache.get(&id) {
+            Some(referral) => Some(referral),
+            None => self.find(id).await?,
+        };
+        Ok(found.filter(|referral| referral.owner == *owner))
     }
 
     async fn find_referral(&self, id: ReferralId) -> Result<Option<Arc<StoredReferral>>, StoreError> {
