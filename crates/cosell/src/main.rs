@@ -22,6 +22,10 @@ use clap::Parser;
 
 use crate::options::{Command, Options};
 
+/// A write makes and frees some hundred small values; see docs/performance.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let outcome = match Options::parse().command {
         Command::Sandbox(options) => commands::sandbox::run(options),
