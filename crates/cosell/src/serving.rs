@@ -117,8 +117,8 @@ pub async fn serve(parts: Parts, greeting: &str) -> Result<(), Failure> {
     let ending = app.clone();
     let shutdown = async move {
         let signal = signals.next().await;
-        tracing::info!(signal, "{signal}: no new requests; running ones are finished");
         ending.set_draining();
+        tracing::info!(signal, "{signal}: no new requests; running ones are finished");
         tokio::spawn(async move {
             signals.next().await;
             end_at_once(private_folder);
