@@ -177,6 +177,49 @@ async fn nobody_is_invited_into_an_engagement_that_closes_meanwhile() {
     assert_eq!(world.count(MICROSOFT).await, 0);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_was_decided_before_a_change_and_would_be_written_after_it_is_decided_again() {
+    // REF-114 REF-159
+    let world = Arc::new(World::new().await);
+    let own = world.contoso().creates(full()).await;
+    let lead = world.fabrikam().creates(invitation(support::CONTOSO_LOCATION)).await;
+    world.store.hold_commits();
+    let call = |method: &'static str, path: String, body: Value, tag: Option<String>| {
+        let world = world.clone();
+        tokio::spawn(async move {
+            let call = world.call(method, &path).as_user(CONTOSO_ADMIN).json(body);
+            tag.into_iter().fold(call, |call, tag| call.header("If-Match", &tag)).await
+        })
+    };
+    let invitation = with(invitation("msft"), "/engagementId", json!(own.engagement));
+    let inviting = call("POST", REFERRALS.to_owned(), invitation, None);
+    world.store.commit_waits().await;
+    let tagged = call("PUT", own.path(), json!({ "name": "Too late" }), Some(own.etag.clone()));
+    world.store.commit_waits().await;
+    let accepting = call("PATCH", lead.path(), example("patch.request.accept.json"), None);
+    world.store.commit_waits().await;
+    // All three are decided and wait to be written, when both referrals are closed behind their back.
+    for id in [&own.id, &lead.id] {
+        world.plant(id, close).await;
+    }
+    world.store.release_commits();
+    let (inviting, tagged, accepting) = (inviting.await, tagged.await, accepting.await);
+    inviting.unwrap().refused(409, "invalidRequest", "engagementId", "engagementClosed");
+    tagged.unwrap().refused(412, "preconditionFailed", "ETag", "99918");
+    accepting.unwrap().refused(409, "invalidRequest", "status", "terminalState");
+    assert_eq!(world.count(MICROSOFT).await, 0);
+}
+
+/// Closes a stored referral as Lost, with a new tag.
+fn close(stored: &mut store::StoredReferral) {
+    let mut document: Value = serde_json::from_slice(&stored.document).unwrap();
+    document["status"] = "Closed".into();
+    document["substatus"] = "Lost".into();
+    document["eTag"] = "\"2500ec5a-0000-0000-0000-5bf4967d0000\"".into();
+    let referral = referral::Referral::from_document(document.to_string().as_bytes()).unwrap();
+    *stored = exchange::to_store(&referral, stored.version, stored.columns.sender.clone());
+}
+
 /// Sends the same request with the same request id from all tasks.
 async fn repeated(world: &Arc<World>, method: &'static str, path: String, body: Value) -> Vec<Answer> {
     together(world, move |world, _| {
