@@ -1,0 +1,149 @@
+"""Builds the programs, makes the data, installs the peers. What is there already is left alone."""
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from .machine import output
+
+BENCH = Path(__file__).resolve().parent.parent
+ROOT = BENCH.parent
+OWNER = "7d23e5ca-19dc-4eaa-aac8-5e6b559f0d1d"
+NODE_NEEDED = 22
+
+
+class Missing(Exception):
+    """Something a peer needs is not on this machine."""
+
+
+def run(*command, cwd=None, env=None):
+    subprocess.run([str(word) for word in command], cwd=cwd, env={**os.environ, **(env or {})}, check=True)
+
+
+class Work:
+    """The working directory: everything that is built, installed or made."""
+
+    def __init__(self, path, cosell=None, node="node"):
+        self.path = Path(path).resolve()
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.programs = self.path / "target" / "release"
+        self.node = node
+        self.missing = {}
+        target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+        self.cosell_is_given = cosell is not None
+        self.configuration = self.path / "cosell.toml"
+        self.cosell = Path(cosell).resolve() if cosell else target / "release" / "cosell"
+
+    def data(self, rows):
+        return self.path / "data" / str(rows)
+
+    def first_id(self, rows):
+        with open(self.data(rows) / "dataset" / "ids.txt") as ids:
+            return ids.readline().strip()
+
+    def prepare(self, sizes, peers):
+        run("cargo", "build", "--release", "--locked", "--target-dir", self.path / "target", cwd=BENCH)
+        if not self.cosell_is_given:
+            run("cargo", "build", "--release", "--locked", "-p", "cosell", cwd=ROOT)
+        installs = {"cap": self.install_cap, "fastapi": self.install_fastapi}
+        for peer in installs:
+            if peer in peers:
+                self.attempt(peer, installs[peer])
+            else:
+                self.missing[peer] = "not asked for"
+        for rows in sizes:
+            self.make(rows, "dataset", self.make_dataset)
+            self.make(rows, "table", self.make_table)
+            self.make(rows, "sandbox", self.make_sandbox, newer_than=self.cosell)
+            self.make(rows, "serve", self.make_serve, newer_than=self.cosell)
+            for peer, make in (("cap", self.make_cap), ("fastapi", self.make_fastapi)):
+                if peer not in self.missing:
+                    self.attempt(peer, lambda: self.make(rows, peer, make))
+
+    def attempt(self, peer, step):
+        """A peer that cannot be had is left out, and the table says so."""
+        try:
+            step()
+        except (Missing, OSError, subprocess.CalledProcessError) as error:
+            self.missing[peer] = str(error)
+            print(f"bench: {peer} is left out: {error}", flush=True)
+
+    def make(self, rows, name, make, newer_than=None):
+        """Makes one data directory; half a one never stays under its name."""
+        done = self.data(rows) / name
+        if done.exists():
+            if newer_than is None or done.stat().st_mtime > newer_than.stat().st_mtime:
+                return
+            shutil.rmtree(done)
+        print(f"bench: making {name} with {rows} rows", flush=True)
+        partial = done.with_suffix(".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        make(rows, partial)
+        partial.rename(done)
+
+    def rows_file(self, rows):
+        return self.data(rows) / "dataset" / "rows.jsonl"
+
+    def make_dataset(self, rows, directory):
+        run(self.programs / "dataset", "--rows", rows, "--out", directory)
+
+    def make_table(self, rows, directory):
+        run(self.programs / "ceiling", "--what", "fill", "--table", directory / "table.db", "--rows", rows)
+
+    def make_sandbox(self, rows, directory):
+        run(self.cosell, "load", self.rows_file(rows), "--data", directory, "--organization", OWNER)
+
+    def make_serve(self, rows, directory):
+        run(self.cosell, "init", "--data", directory, "--organization", "Contoso Company", "--id", OWNER,
+            "--issuer", "bench", "--tenant", OWNER, "--admin", "admin@contoso.example")
+        self.make_sandbox(rows, directory)
+
+    def make_cap(self, rows, directory):
+        env = {"cds_requires_db_credentials_url": str(directory / "referrals.db"), "NODE_ENV": "production"}
+        run(self.node, "load.js", self.rows_file(rows), cwd=self.path / "peers" / "cap", env=env)
+        settle(directory / "referrals.db")
+
+    def make_fastapi(self, rows, directory):
+        env = {"REFERRALS_DB": str(directory / "referrals.db")}
+        run("venv/bin/python", "load.py", self.rows_file(rows), cwd=self.path / "peers" / "fastapi", env=env)
+        settle(directory / "referrals.db")
+
+    def install_cap(self):
+        self.find_node()
+        peer = self.path / "peers" / "cap"
+        shutil.copytree(BENCH / "peers" / "cap", peer, dirs_exist_ok=True)
+        if not (peer / "node_modules" / "@sap" / "cds").exists():
+            path = f"{Path(shutil.which(self.node)).parent}:{os.environ['PATH']}"
+            run("npm", "install", "--no-audit", "--no-fund", cwd=peer, env={"PATH": path})
+
+    def find_node(self):
+        """A Node.js that CAP runs on; fetched from npm where the machine's own is too old."""
+        version = output(self.node, "--version")
+        if version.startswith("v") and int(version[1:].split(".")[0]) >= NODE_NEEDED:
+            return
+        if not shutil.which("npm"):
+            raise Missing(f"Node.js {NODE_NEEDED} or newer and npm")
+        own = self.path / "node"
+        if not (own / "node_modules" / ".bin" / "node").exists():
+            own.mkdir(exist_ok=True)
+            (own / "package.json").write_text("{}\n")
+            run("npm", "install", "--no-audit", "--no-fund", "node@24", cwd=own)
+        self.node = str(own / "node_modules" / ".bin" / "node")
+
+    def install_fastapi(self):
+        peer = self.path / "peers" / "fastapi"
+        shutil.copytree(BENCH / "peers" / "fastapi", peer, dirs_exist_ok=True)
+        if not (peer / "venv" / "bin" / "uvicorn").exists():
+            run("python3", "-m", "venv", "venv", cwd=peer)
+            run("venv/bin/pip", "install", "--quiet", "-r", "requirements.txt", cwd=peer)
+
+
+def settle(database):
+    """Statistics for the planner, and everything in the one file."""
+    import sqlite3
+
+    with sqlite3.connect(database) as connection:
+        connection.execute("ANALYZE")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()

@@ -1,0 +1,192 @@
+"""The servers under test: how each is started on a copy of its data, and what it is asked."""
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from dataclasses import dataclass, field
+
+from .machine import anonymous_mb, wait_for_quiet
+
+BY_ID = "/v1.0/engagements/referrals/{id}"
+LIST = "/v1.0/engagements/referrals"
+ADMINISTRATOR = "admin@contoso.example"
+OBJECT_PATCH = '{"statusReason":"r{n}"}'
+JSON_PATCH = '[{"op":"replace","path":"/statusReason","value":"r{n}"}]'
+START_LIMIT = 60
+# The sandbox keeps the default of `[store] cache_bytes`, logs no requests and has no rate limiter.
+COSELL = "Cosell, cache 16 MiB"
+# As an operator runs it, with a line for every request, but without the rate limiter.
+SERVE = "Cosell serve, cache 512 MiB"
+SERVE_CACHE_BYTES = 512 * 1024 * 1024
+
+
+@dataclass
+class Target:
+    """A server. `command` and `env` may name {port} and {data}, its own copy of the data."""
+
+    name: str
+    command: list
+    data: str = ""  # which data directory; "" needs none
+    env: dict = field(default_factory=dict)
+    cwd: str = None
+    get: str = BY_ID
+    list: str = ""
+    patch: str = ""
+    put: bool = False
+    token: object = None  # given the running server, answers a bearer token
+    loader_threads: int = 1
+
+
+def targets(work, issuer):
+    limits = str(work.programs / "limits")
+    cosell = str(work.cosell)
+    peers = work.path / "peers"
+    capitals = BY_ID.replace("referrals", "Referrals")
+    every = [
+        Target("bare hyper", [limits, "--port", "{port}", "--serve", "static"], loader_threads=2),
+        Target("hyper and SQLite", [limits, "--port", "{port}", "--serve", "table", "--table", "{data}/table.db"],
+               data="table", list=LIST, loader_threads=2),
+        Target("hyper and group commit", [limits, "--port", "{port}", "--serve", "group", "--table", "{data}/table.db"],
+               data="table", put=True),
+        Target(COSELL, [cosell, "sandbox", "--data", "{data}", "--listen", "127.0.0.1:{port}"],
+               data="sandbox", list=LIST + "?$top=50", put=True, patch=JSON_PATCH, loader_threads=2,
+               token=lambda server: sandbox_token(cosell, server.port)),
+        Target(SERVE, [cosell, "serve", "--config", str(work.configuration), "--data", "{data}", "--listen",
+                       "127.0.0.1:{port}"],
+               data="serve", loader_threads=2, token=lambda _: issuer.token()),
+        Target("SAP CAP", [work.node, "node_modules/.bin/cds-serve", "all"], data="cap", cwd=str(peers / "cap"),
+               env={"PORT": "{port}", "NODE_ENV": "production",
+                    "cds_requires_db_credentials_url": "{data}/referrals.db"},
+               get=capitals, patch=OBJECT_PATCH),
+        Target("FastAPI", ["venv/bin/uvicorn", "app:app", "--port", "{port}", "--workers", "2", "--no-access-log",
+                           "--log-level", "warning"], data="fastapi", cwd=str(peers / "fastapi"),
+               env={"REFERRALS_DB": "{data}/referrals.db"}, put=True, patch=OBJECT_PATCH),
+    ]
+    return {target.name: target for target in every if target.data not in work.missing}
+
+
+def sandbox_token(cosell, port):
+    command = [cosell, "token", "--user", ADMINISTRATOR, "--server", f"http://127.0.0.1:{port}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Failed(Exception):
+    """A server did not do what was asked."""
+
+
+class Server:
+    """A running server on its own copy of the data; `with` stops it."""
+
+    def __init__(self, work, target, rows, port, data=None):
+        self.target, self.port = target, port
+        self.data = data or copy_of_data(work, target, rows)
+        self.log = open(work.path / "servers.log", "ab")
+        self.path = target.get.replace("{id}", work.first_id(rows))
+        self.began = time.monotonic()
+        self.process = subprocess.Popen(
+            [self.fill(word) for word in target.command], cwd=target.cwd, stdin=subprocess.DEVNULL, stdout=self.log,
+            stderr=self.log, env={**os.environ, **{name: self.fill(value) for name, value in target.env.items()}},
+            start_new_session=True)
+        self.token = None
+
+    def fill(self, text):
+        return text.replace("{port}", str(self.port)).replace("{data}", self.data)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def ask(self, token):
+        """One GET over a new connection. The status, or nothing where nobody answers."""
+        head = f"GET {self.path} HTTP/1.1\r\nhost: 127.0.0.1:{self.port}\r\nconnection: close\r\n"
+        head += f"authorization: Bearer {token}\r\n\r\n" if token else "\r\n"
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=START_LIMIT) as connection:
+                connection.sendall(head.encode())
+                answer = b""
+                while chunk := connection.recv(65536):
+                    answer += chunk
+        except OSError:
+            return None
+        return int(answer[9:12]) if len(answer) > 12 else None
+
+    def wait(self, token=None, statuses=(200, 401)):
+        """Milliseconds from the start of the process to the first whole answer with one of the statuses."""
+        while (status := self.ask(token)) not in statuses:
+            if self.process.poll() is not None or time.monotonic() - self.began > START_LIMIT:
+                raise Failed(f"{self.target.name} did not start (last status: {status}); see servers.log")
+            time.sleep(0.0005)
+        return (time.monotonic() - self.began) * 1000
+
+    def authorize(self):
+        """Takes a token where the server wants one."""
+        if self.target.token:
+            self.token = self.target.token(self)
+        return self.token
+
+    def stop(self):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        self.log.close()
+
+
+def copy_of_data(work, target, rows):
+    """Each run begins from the same state, which is on the disk before it begins."""
+    scratch = work.path / "scratch"
+    shutil.rmtree(scratch, ignore_errors=True)
+    if target.data:
+        shutil.copytree(work.data(rows) / target.data, scratch)
+    else:
+        scratch.mkdir()
+    os.sync()
+    return str(scratch)
+
+
+class MemoryWatch:
+    """Samples anonymous memory while a load runs; `most` is the highest, in MB."""
+
+    def __init__(self, pid):
+        self.pid, self.most, self.end = pid, 0.0, threading.Event()
+        self.thread = threading.Thread(target=self.watch)
+
+    def watch(self):
+        while not self.end.is_set():
+            self.most = max(self.most, anonymous_mb(self.pid))
+            self.end.wait(0.2)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.end.set()
+        self.thread.join()
+
+
+def started(work, target, rows, port):
+    """A server that answers, with a token in hand, on a quiet machine."""
+    server = Server(work, target, rows, port)
+    try:
+        server.wait()
+        server.authorize()
+    except BaseException:
+        server.stop()
+        raise
+    wait_for_quiet()
+    return server

@@ -1,0 +1,217 @@
+//! What one connection does until the time is up.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cosell_bench::Outcome;
+use cosell_bench::dataset::Random;
+use cosell_bench::timing::Times;
+
+use crate::connection::{Answer, Connection};
+
+/// What all connections are to do.
+pub struct Job {
+    pub address: String,
+    pub path: String,
+    pub method: String,
+    pub token: Option<String>,
+    pub ids: Vec<String>,
+    pub bodies: Vec<String>,
+    pub body: Option<String>,
+    pub connections: usize,
+    pub start: Instant,
+    /// Since `start`: when counting begins.
+    pub warm_up: Duration,
+    /// Since `start`: when it ends.
+    pub end: Duration,
+}
+
+/// What came of it.
+#[derive(Default)]
+pub struct Tally {
+    pub times: Times,
+    pub statuses: BTreeMap<u16, u64>,
+    /// Bytes of the bodies counted.
+    pub bytes: u64,
+    /// Good answers of every kind, warm-up included.
+    pub completed: u64,
+    pub errors: u64,
+    pub first_error: Option<String>,
+}
+
+impl Tally {
+    pub fn add(&mut self, other: Tally) {
+        self.times.add(&other.times);
+        for (status, count) in other.statuses {
+            *self.statuses.entry(status).or_default() += count;
+        }
+        self.bytes += other.bytes;
+        self.completed += other.completed;
+        self.errors += other.errors;
+        self.first_error = self.first_error.take().or(other.first_error);
+    }
+
+    fn failed(&mut self, error: &std::io::Error) {
+        self.errors += 1;
+        self.first_error.get_or_insert_with(|| error.to_string());
+    }
+}
+
+/// Runs the connections of one thread.
+pub fn run_all(job: &Arc<Job>, numbers: &[usize]) -> Outcome<Tally> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let running: Vec<_> =
+            numbers.iter().map(|number| tokio::spawn(Worker::new(job.clone(), *number).run())).collect();
+        let mut tally = Tally::default();
+        for worker in running {
+            // A server that hangs must not hang the measurement.
+            let limit = job.end.saturating_sub(job.start.elapsed()) + Duration::from_secs(30);
+            match tokio::time::timeout(limit, worker).await {
+                Ok(done) => tally.add(done?),
+                Err(_) => return Err("the server did not answer for 30 seconds".into()),
+            }
+        }
+        Ok(tally)
+    })
+}
+
+struct Worker {
+    job: Arc<Job>,
+    number: usize,
+    random: Random,
+    connection: Option<Connection>,
+    /// The last tag seen, by the place of the id.
+    tags: HashMap<usize, String>,
+    sent: u64,
+    tally: Tally,
+}
+
+impl Worker {
+    fn new(job: Arc<Job>, number: usize) -> Worker {
+        let random = Random::seeded(0xc0_ffee ^ ((number as u64) << 20));
+        Worker {
+            job,
+            number,
+            random,
+            connection: None,
+            tags: HashMap::new(),
+            sent: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    fn writes(&self) -> bool {
+        self.job.method != "GET"
+    }
+
+    async fn run(mut self) -> Tally {
+        while self.job.start.elapsed() < self.job.end {
+            if let Err(error) = self.step().await {
+                self.tally.failed(&error);
+                self.connection = None;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        self.tally
+    }
+
+    async fn step(&mut self) -> std::io::Result<()> {
+        let place = self.choose();
+        let id = self.job.ids.get(place).map_or("", String::as_str);
+        let path = self.job.path.replace("{id}", id);
+        if self.writes() && !self.tags.contains_key(&place) {
+            let read = self.request("GET", &path, None, None);
+            let seen = self.call(&read).await?.etag.unwrap_or_default();
+            self.tags.insert(place, seen);
+        }
+        let request = if self.writes() {
+            let tag = self.tags.get(&place).map(String::as_str);
+            let body = self.body(place);
+            self.request(&self.job.method, &path, tag, Some(&body))
+        } else {
+            self.request("GET", &path, None, None)
+        };
+        self.sent += 1;
+        let began = self.job.start.elapsed();
+        let answer = self.call(&request).await?;
+        let ended = self.job.start.elapsed();
+        if ended >= self.job.warm_up && ended < self.job.end {
+            *self.tally.statuses.entry(answer.status).or_default() += 1;
+            self.tally.bytes += answer.length as u64;
+            self.tally.times.record(ended - began);
+        }
+        if self.writes() {
+            match answer.etag {
+                Some(tag) if answer.status < 300 => self.tags.insert(place, tag),
+                _ => self.tags.remove(&place),
+            };
+        }
+        Ok(())
+    }
+
+    /// A place in the list of ids; for a write one of this connection's own.
+    fn choose(&mut self) -> usize {
+        let ids = self.job.ids.len().max(1);
+        if !self.writes() {
+            return self.random.below(ids as u64) as usize;
+        }
+        let share = (ids - self.number).div_ceil(self.job.connections);
+        self.number + self.job.connections * self.random.below(share as u64) as usize
+    }
+
+    async fn call(&mut self, request: &[u8]) -> std::io::Result<Answer> {
+        if self.connection.is_none() {
+            self.connection = Some(Connection::open(&self.job.address).await?);
+        }
+        let Some(connection) = &mut self.connection else { unreachable!("it was opened above") };
+        let answer = connection.call(request).await?;
+        if answer.last {
+            self.connection = None;
+        }
+        self.tally.completed += u64::from(answer.status < 400);
+        Ok(answer)
+    }
+
+    /// A body unlike the one before, so that every write changes something.
+    fn body(&self, place: usize) -> String {
+        let fresh = self.sent * 1000 + self.number as u64;
+        if let Some(body) = &self.job.body {
+            return body.replace("{n}", &fresh.to_string());
+        }
+        const MARK: &str = "\"externalReferenceId\":\"EXT-";
+        let document = &self.job.bodies[place];
+        let at = document.find(MARK).map_or(document.len(), |found| found + MARK.len());
+        match document.get(at + 10..) {
+            Some(rest) => format!("{}{:010}{rest}", &document[..at], fresh % 10_000_000_000),
+            None => document.clone(),
+        }
+    }
+
+    fn request(&self, method: &str, path: &str, tag: Option<&str>, body: Option<&str>) -> Vec<u8> {
+        let mut text = String::with_capacity(2048 + body.map_or(0, str::len));
+        // Writing to a string cannot fail.
+        let _ = write!(
+            text,
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\naccept: application/json\r\n",
+            self.job.address
+        );
+        if let Some(token) = &self.job.token {
+            let _ = write!(text, "authorization: Bearer {token}\r\n");
+        }
+        if let Some(tag) = tag {
+            let _ = write!(text, "if-match: {tag}\r\n");
+        }
+        match body {
+            Some(body) => {
+                let length = body.len();
+                let _ =
+                    write!(text, "content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}");
+            }
+            None => text.push_str("\r\n"),
+        }
+        text.into_bytes()
+    }
+}

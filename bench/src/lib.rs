@@ -1,0 +1,10 @@
+//! What the benchmark programs share: the dataset, the SQLite table of the limits, the command line, the summary
+//! of measured times.
+
+pub mod arguments;
+pub mod dataset;
+pub mod table;
+pub mod timing;
+
+/// How the programs fail: with a line for a person.
+pub type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
