@@ -110,6 +110,19 @@ mod tests {
         assert!(parse_json(br#"{"a":1,}"#, false).is_err());
     }
 
+    /// With serde_json's feature `raw_value`, a member of this private name has its text read as JSON of its own,
+    /// with a nesting limit of its own: nested in one another, 20 kB end the process by its stack.
+    #[test]
+    fn no_member_name_escapes_the_limit_of_nesting() {
+        let name = "$serde_json::private::RawValue";
+        let body = format!(r#"{{"{name}":"[1]"}}"#);
+        assert_eq!(parse_json(body.as_bytes(), true).unwrap().to_string(), body, "a member as any other");
+        let escaped = |text: &str| text.replace('\\', "\\u005c").replace('"', "\\u0022");
+        let nested =
+            (0..200).fold(String::new(), |inner, _| format!(r#"[[[[{{"{name}":"{}"}}]]]]"#, escaped(&inner)));
+        assert!(parse_json(nested.as_bytes(), true).is_ok(), "a text is a text, whatever it holds");
+    }
+
     #[test]
     fn hostile_bodies_have_decided_answers() {
         let deep = "[".repeat(100_000);
