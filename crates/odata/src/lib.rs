@@ -13,8 +13,10 @@
 //! Everything is bounded ([`Limits`]), nothing recurses deeper than [`limits::DEPTH`], and no text makes it panic.
 
 mod ast;
+mod bind;
 mod context;
 mod error;
+mod eval;
 mod function;
 mod headers;
 pub mod limits;
@@ -25,15 +27,20 @@ mod primitive;
 mod print;
 mod query;
 mod resource;
+mod schema;
 mod source;
+mod typed;
+mod value;
 
 pub use ast::{
     Aggregate, Argument, Arithmetic, Comparison, Compute, ExpandItem, Expr, ExprKind, Grouping, ItemSegment,
     ItemSegmentKind, Lambda, Method, OrderBy, Path, Position, Ranked, Root, Search, SearchKind, Segment,
     SegmentKind, SelectItem, Transformation, TransformationKind, TypeName,
 };
+pub use bind::{BindSettings, Binder};
 pub use context::{Context, ContextItem, ContextSegment};
 pub use error::{Error, ErrorKind, QueryError};
+pub use eval::{Evaluator, matches_pattern};
 pub use function::Function;
 pub use headers::{AnnotationPattern, Header, OmitValues, Preference, Return, Version};
 pub use limits::Limits;
@@ -42,3 +49,10 @@ pub use near::nearest;
 pub use primitive::{DAY, Date, DateTimeOffset, Duration, Guid, Primitive, SECOND, TimeOfDay};
 pub use query::{Levels, QueryOptions, Settings, SystemOption};
 pub use resource::{Resource, ResourcePath, ResourceSegment, ResourceSegmentKind, ResourceUri};
+pub use schema::{EnumType, Property, Schema, Structured, Type};
+pub use typed::{
+    Base, BindError, BindErrorKind, Collection, Expanded, Predicate, Typed, TypedAggregate, TypedApply,
+    TypedCompute, TypedExpand, TypedKind, TypedOptions, TypedOrder, TypedPath, TypedSelect,
+    TypedTransformation,
+};
+pub use value::{Value, fold};

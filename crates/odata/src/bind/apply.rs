@@ -1,0 +1,233 @@
+//! `$apply`: what each step leaves is what the next one speaks of. Grouping and aggregation make types of their own,
+//! which are added to a copy of the schema.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::functions::constant;
+use super::operators::promote;
+use super::{Binder, Bound, fault, ignores_case, type_fault, unsupported};
+use crate::ast::{Aggregate, ExprKind, Grouping, Method, SegmentKind, Transformation, TransformationKind};
+use crate::primitive::Primitive;
+use crate::schema::{Property, Structured, Type};
+use crate::typed::{
+    Base, BindError, BindErrorKind, Typed, TypedAggregate, TypedApply, TypedKind, TypedPath,
+    TypedTransformation,
+};
+
+impl Binder<'_> {
+    /// Binds a pipeline. What is bound afterwards still speaks of the items before it: see
+    /// [`TypedApply::result`] for what it leaves.
+    pub fn apply(&mut self, steps: &[Transformation]) -> Result<TypedApply, BindError> {
+        let mut inner = self.clone();
+        let steps = inner.pipeline(steps)?;
+        self.nodes = inner.nodes;
+        self.next_variable = inner.next_variable;
+        Ok(TypedApply { steps, result: inner.item.clone(), schema: inner.schema.into_owned() })
+    }
+
+    fn pipeline(&mut self, steps: &[Transformation]) -> Bound<Vec<TypedTransformation>> {
+        let mut bound = Vec::with_capacity(steps.len());
+        for step in steps {
+            self.node(step.at, 1)?;
+            bound.extend(self.step(step)?);
+        }
+        Ok(bound)
+    }
+
+    fn step(&mut self, step: &Transformation) -> Bound<Option<TypedTransformation>> {
+        Ok(Some(match &step.kind {
+            TransformationKind::Identity => return Ok(None),
+            TransformationKind::Filter(predicate) => TypedTransformation::Filter(self.filter(predicate)?),
+            TransformationKind::Search(search) => TypedTransformation::Search(search.clone()),
+            TransformationKind::OrderBy(keys) => TypedTransformation::OrderBy(self.orderby(keys)?),
+            TransformationKind::Skip(number) => TypedTransformation::Skip(*number),
+            TransformationKind::Top(number) => TypedTransformation::Top(*number),
+            TransformationKind::Compute(items) => {
+                let bound = self.compute(items)?;
+                // From here on they are members like any other.
+                self.computed.clear();
+                let mut properties: Vec<Property> = self.schema.properties(&self.item).cloned().collect();
+                for computed in &bound {
+                    let ty = computed.expr.ty.clone().unwrap_or(Type::Primitive(Primitive::String));
+                    properties.push(Property {
+                        ignore_case: ignores_case(&computed.expr),
+                        ..Property::new(&computed.name, ty)
+                    });
+                }
+                self.become_type(properties);
+                TypedTransformation::Compute(bound)
+            }
+            TransformationKind::Ranked { kind, amount, by } => {
+                let amount = self.bind(amount)?;
+                let Some(value) = constant(&amount) else {
+                    return Err(type_fault(amount.at, format!("{} needs a number first", kind.name())));
+                };
+                let by = self.order(by, kind.is_top())?;
+                TypedTransformation::Ranked { kind: *kind, amount: value, by }
+            }
+            TransformationKind::Aggregate(aggregates) => {
+                let bound = self.aggregates(aggregates)?;
+                self.become_type(bound.iter().map(aggregated).collect());
+                TypedTransformation::Aggregate(bound)
+            }
+            TransformationKind::GroupBy { by, apply } => self.group_by(by, apply)?,
+            TransformationKind::Concat(parts) => {
+                let mut bound = Vec::with_capacity(parts.len());
+                let mut properties: Vec<Property> = Vec::new();
+                for part in parts {
+                    let mut inner = self.clone();
+                    bound.push(inner.pipeline(part)?);
+                    for property in inner.schema.properties(&inner.item) {
+                        if !properties.iter().any(|known| known.name == property.name) {
+                            properties.push(Property { nullable: true, ..property.clone() });
+                        }
+                    }
+                    let item = self.item.clone();
+                    *self = inner;
+                    self.item = item;
+                }
+                self.become_type(properties);
+                TypedTransformation::Concat(bound)
+            }
+        }))
+    }
+
+    /// The items are of a new type from here on.
+    fn become_type(&mut self, properties: Vec<Property>) {
+        self.item = self.declare(properties);
+    }
+
+    fn declare(&mut self, properties: Vec<Property>) -> Arc<str> {
+        let mut schema = self.schema.clone().into_owned();
+        // No name of a query begins with a digit.
+        let name: Arc<str> = format!("{}", schema.len()).into();
+        schema.push(Structured { name: name.clone(), base: None, properties });
+        self.schema = Cow::Owned(schema);
+        name
+    }
+
+    fn aggregates(&mut self, aggregates: &[Aggregate]) -> Bound<Vec<TypedAggregate>> {
+        let mut bound: Vec<TypedAggregate> = Vec::with_capacity(aggregates.len());
+        for aggregate in aggregates {
+            let typed = self.aggregate(aggregate)?;
+            if bound.iter().any(|known| known.name == typed.name) {
+                let message = format!("two aggregates are named '{}'", typed.name);
+                return Err(fault(aggregate.at, BindErrorKind::Value, message));
+            }
+            bound.push(typed);
+        }
+        Ok(bound)
+    }
+
+    fn aggregate(&mut self, aggregate: &Aggregate) -> Bound<TypedAggregate> {
+        let Some(name) = aggregate.name.as_deref() else {
+            return Err(unsupported(aggregate.at, "an aggregate of the service's own"));
+        };
+        let name: Arc<str> = name.into();
+        let counts_items = matches!(&aggregate.expr.kind, ExprKind::Path(path)
+            if matches!(path.segments.as_slice(), [only] if matches!(only.kind, SegmentKind::Count { filter: None, search: None })));
+        if counts_items {
+            return Ok(TypedAggregate { name, ty: Primitive::Int64.into(), of: None, ignore_case: false });
+        }
+        let expr = self.bind(&aggregate.expr)?;
+        let Some(method) = aggregate.method.clone() else {
+            return Err(unsupported(aggregate.at, "the count of a path as an aggregate"));
+        };
+        let ty = aggregate_type(&expr, &method)?;
+        let ignore_case = ignores_case(&expr);
+        Ok(TypedAggregate { name, ty, of: Some((expr, method)), ignore_case })
+    }
+
+    fn group_by(&mut self, by: &[Grouping], apply: &[Transformation]) -> Bound<TypedTransformation> {
+        let mut paths = Vec::with_capacity(by.len());
+        for grouping in by {
+            let Grouping::Path(expr) = grouping else {
+                let at = match grouping {
+                    Grouping::Rollup { levels, .. } => {
+                        levels.first().map(|level| level.at).unwrap_or_default()
+                    }
+                    Grouping::Path(expr) => expr.at,
+                };
+                return Err(unsupported(at, "rollup"));
+            };
+            let typed = self.bind(expr)?;
+            match typed {
+                Typed {
+                    ty: Some(Type::Primitive(_) | Type::Enum(_)), kind: TypedKind::Path(path), ..
+                } if path.base == Base::Item && !path.steps.is_empty() => {
+                    paths.push(path);
+                }
+                other => return Err(type_fault(other.at, "groups are made by plain properties")),
+            }
+        }
+        let mut inner = self.clone();
+        let bound = inner.pipeline(apply)?;
+        let mut properties = Vec::new();
+        if !apply.is_empty() {
+            properties.extend(inner.schema.properties(&inner.item).cloned());
+        }
+        let item = self.item.clone();
+        *self = inner;
+        self.item = item;
+        let groups: Vec<&TypedPath> = paths.iter().collect();
+        let keys = self.nested_type(&groups, 0);
+        properties.retain(|property| !keys.iter().any(|key| key.name == property.name));
+        let properties = keys.into_iter().chain(properties).collect();
+        self.become_type(properties);
+        Ok(TypedTransformation::GroupBy { by: paths, apply: bound })
+    }
+
+    /// The members that hold grouping paths: objects for paths that lead inside objects.
+    fn nested_type(&mut self, paths: &[&TypedPath], depth: usize) -> Vec<Property> {
+        let mut properties: Vec<Property> = Vec::new();
+        for path in paths {
+            let Some(step) = path.steps.get(depth) else { continue };
+            if properties.iter().any(|known| known.name == step.name) {
+                continue;
+            }
+            let mut property = step.clone();
+            if path.steps.len() > depth + 1 {
+                let same: Vec<&TypedPath> = paths
+                    .iter()
+                    .copied()
+                    .filter(|other| other.steps.get(depth).is_some_and(|other| other.name == step.name))
+                    .collect();
+                let inner = self.nested_type(&same, depth + 1);
+                property.ty = Type::Structured(self.declare(inner));
+            }
+            properties.push(property);
+        }
+        properties
+    }
+}
+
+fn aggregated(aggregate: &TypedAggregate) -> Property {
+    Property { ignore_case: aggregate.ignore_case, ..Property::new(&aggregate.name, aggregate.ty.clone()) }
+}
+
+/// Source: OData Extension for Data Aggregation 4.0, "Standard Aggregation Methods".
+fn aggregate_type(expr: &Typed, method: &Method) -> Bound<Type> {
+    let primitive = expr.ty.as_ref().and_then(Type::primitive);
+    let orders = matches!(&expr.ty, None | Some(Type::Primitive(_) | Type::Enum(_)));
+    let needs = |what: &str| {
+        let found = expr.ty.as_ref().map_or("null".to_owned(), Type::to_string);
+        Err(type_fault(expr.at, format!("{} needs {what}, found {found}", method.name())))
+    };
+    match method {
+        Method::Sum => match primitive {
+            Some(primitive) if primitive.is_numeric() => Ok(promote(primitive, primitive).into()),
+            Some(Primitive::Duration) => Ok(Primitive::Duration.into()),
+            _ => needs("numbers"),
+        },
+        Method::Average => match primitive {
+            Some(primitive) if primitive.is_float() => Ok(Primitive::Double.into()),
+            Some(primitive) if primitive.is_numeric() => Ok(Primitive::Decimal.into()),
+            _ => needs("numbers"),
+        },
+        Method::Min | Method::Max if orders => Ok(expr.ty.clone().unwrap_or(Primitive::String.into())),
+        Method::CountDistinct if orders => Ok(Primitive::Int64.into()),
+        Method::Min | Method::Max | Method::CountDistinct => needs("values that have an order"),
+        Method::Custom(_) => Err(unsupported(expr.at, "an aggregation method of the service's own")),
+    }
+}

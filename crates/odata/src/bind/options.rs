@@ -1,0 +1,219 @@
+//! The options of a request: `$compute` first, for its names are known to all others; `$apply` before everything,
+//! for it changes what an item is.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::{Binder, Bound, fault, ignores_case, type_fault, unsupported};
+use crate::ast::{Compute, ExpandItem, ItemSegment, ItemSegmentKind, OrderBy, SelectItem};
+use crate::near::hint;
+use crate::query::{QueryOptions, SystemOption};
+use crate::schema::{Property, Type};
+use crate::typed::{
+    BindError, BindErrorKind, Expanded, TypedCompute, TypedExpand, TypedOptions, TypedOrder, TypedSelect,
+};
+
+impl<'a> Binder<'a> {
+    /// Binds all options of a request that speak of properties; the first fault ends it, with its option.
+    pub fn options(&mut self, options: &'a QueryOptions) -> Result<TypedOptions, BindError> {
+        let of = |option: SystemOption| {
+            move |error: BindError| BindError { option: error.option.or(Some(option)), ..error }
+        };
+        self.aliases.extend(options.aliases.iter().map(|(name, value)| (name.as_str(), value)));
+        let mut bound = TypedOptions {
+            search: options.search.clone(),
+            top: options.top,
+            skip: options.skip,
+            count: options.count,
+            levels: options.levels,
+            ..TypedOptions::default()
+        };
+        if let Some(apply) = &options.apply {
+            let apply = self.apply(apply).map_err(of(SystemOption::Apply))?;
+            self.item = apply.result.clone();
+            self.schema = Cow::Owned(apply.schema.clone());
+            bound.apply = Some(apply);
+        }
+        if let Some(compute) = &options.compute {
+            bound.compute = self.compute(compute).map_err(of(SystemOption::Compute))?;
+        }
+        if let Some(filter) = &options.filter {
+            bound.filter = Some(self.filter(filter).map_err(of(SystemOption::Filter))?);
+        }
+        if let Some(orderby) = &options.orderby {
+            bound.orderby = self.orderby(orderby).map_err(of(SystemOption::OrderBy))?;
+        }
+        if let Some(select) = &options.select {
+            bound.select = Some(self.select(select).map_err(of(SystemOption::Select))?);
+        }
+        if let Some(expand) = &options.expand {
+            bound.expand = self.expand(expand).map_err(of(SystemOption::Expand))?;
+        }
+        Ok(bound)
+    }
+
+    /// Binds the keys of an order.
+    pub fn orderby(&mut self, keys: &[OrderBy]) -> Result<Vec<TypedOrder>, BindError> {
+        keys.iter().map(|key| self.order(&key.expr, key.descending)).collect()
+    }
+
+    pub(super) fn order(&mut self, expr: &crate::ast::Expr, descending: bool) -> Bound<TypedOrder> {
+        let expr = self.bind(expr)?;
+        if let Some(ty @ (Type::Structured(_) | Type::Collection(_))) = &expr.ty {
+            return Err(type_fault(expr.at, format!("{ty} has no order")));
+        }
+        let ignore_case = ignores_case(&expr);
+        Ok(TypedOrder { expr, descending, ignore_case })
+    }
+
+    /// Binds computed properties; each is known to those behind it and to whatever is bound later.
+    pub fn compute(&mut self, items: &[Compute]) -> Result<Vec<TypedCompute>, BindError> {
+        let mut bound = Vec::with_capacity(items.len());
+        for item in items {
+            let taken = self.schema.property(&self.item, &item.name, false).is_some()
+                || self.computed.iter().any(|computed| *computed.name == item.name);
+            if taken {
+                return Err(fault(
+                    item.at,
+                    BindErrorKind::Value,
+                    format!("there is a '{}' already", item.name),
+                ));
+            }
+            let expr = self.bind(&item.expr)?;
+            let computed = TypedCompute { name: item.name.as_str().into(), expr };
+            self.computed.push(computed.clone());
+            bound.push(computed);
+        }
+        Ok(bound)
+    }
+
+    /// Binds `$select`.
+    pub fn select(&mut self, items: &'a [SelectItem]) -> Result<Vec<TypedSelect>, BindError> {
+        items.iter().map(|item| self.select_item(item)).collect()
+    }
+
+    fn select_item(&mut self, item: &'a SelectItem) -> Bound<TypedSelect> {
+        self.node(item.at, item.path.len())?;
+        if item.parameters.is_some() {
+            return Err(unsupported(item.at, "an operation in $select"));
+        }
+        if let [only] = item.path.as_slice() {
+            match &only.kind {
+                ItemSegmentKind::Star => return Ok(TypedSelect::All),
+                ItemSegmentKind::Name(name) => {
+                    if let Some(computed) = self.computed.iter().find(|computed| *computed.name == *name) {
+                        return Ok(TypedSelect::Computed(computed.name.clone()));
+                    }
+                }
+                _ => {}
+            }
+        }
+        let (steps, ty) = self.item_steps(&item.path)?;
+        let options = match &item.options {
+            Some(options) => Some(Box::new(self.nested(&ty, options)?)),
+            None => None,
+        };
+        Ok(TypedSelect::Property { steps, options })
+    }
+
+    /// Binds `$expand`.
+    pub fn expand(&mut self, items: &'a [ExpandItem]) -> Result<Vec<TypedExpand>, BindError> {
+        items.iter().map(|item| self.expand_item(item)).collect()
+    }
+
+    fn expand_item(&mut self, item: &'a ExpandItem) -> Bound<TypedExpand> {
+        self.node(item.at, item.path.len())?;
+        let mut path = item.path.as_slice();
+        let what = match path.last().map(|segment| &segment.kind) {
+            Some(ItemSegmentKind::Ref) => Expanded::References,
+            Some(ItemSegmentKind::Count) => Expanded::Count,
+            Some(ItemSegmentKind::Value) => return Err(unsupported(item.at, "$value")),
+            _ => Expanded::Entities,
+        };
+        if what != Expanded::Entities {
+            path = &path[..path.len() - 1];
+        }
+        if let [ItemSegment { kind: ItemSegmentKind::Star, .. }] = path {
+            let levels = item.options.as_ref().and_then(|options| options.levels);
+            let options = TypedOptions { levels, ..TypedOptions::default() };
+            return Ok(TypedExpand { steps: Vec::new(), what, options });
+        }
+        let (steps, ty) = self.item_steps(path)?;
+        if !steps.last().is_some_and(|step| step.navigation) {
+            let name = steps.last().map_or("", |step| &step.name);
+            return Err(type_fault(
+                item.at,
+                format!("'{name}' is a plain property: it is selected, not expanded"),
+            ));
+        }
+        let options = match &item.options {
+            Some(options) => self.nested(&ty, options)?,
+            None => TypedOptions::default(),
+        };
+        Ok(TypedExpand { steps, what, options })
+    }
+
+    /// The properties of a path in `$select` and `$expand`, and the type it leads to.
+    fn item_steps(&self, path: &[ItemSegment]) -> Bound<(Vec<Property>, Type)> {
+        let mut ty = Type::Structured(self.item.clone());
+        let mut steps: Vec<Property> = Vec::new();
+        for (index, segment) in path.iter().enumerate() {
+            let of = match &ty {
+                Type::Structured(of) => of.clone(),
+                Type::Collection(element) => match &**element {
+                    Type::Structured(of) => of.clone(),
+                    other => return Err(type_fault(segment.at, format!("{other} has no properties"))),
+                },
+                other => return Err(type_fault(segment.at, format!("{other} has no properties"))),
+            };
+            let name = match &segment.kind {
+                ItemSegmentKind::Name(name) => name,
+                ItemSegmentKind::Qualified(name) if self.schema.named(name) == Some(Type::Structured(of)) => {
+                    continue;
+                }
+                ItemSegmentKind::Qualified(_) | ItemSegmentKind::AllOperations(_) => {
+                    return Err(unsupported(segment.at, "a type or an operation here"));
+                }
+                ItemSegmentKind::Annotation(..) => return Err(unsupported(segment.at, "an annotation")),
+                _ => return Err(unsupported(segment.at, "'*' inside a path")),
+            };
+            let Some(property) = self.schema.property(&of, name, self.settings.ignore_property_case) else {
+                if index + 1 < path.len() && self.schema.named(name) == Some(Type::Structured(of.clone())) {
+                    continue;
+                }
+                let near = hint(name, self.schema.properties(&of).map(|property| &*property.name));
+                let message = format!("unknown property '{name}'{near}");
+                return Err(fault(segment.at, BindErrorKind::UnknownName, message));
+            };
+            ty = property.ty.clone();
+            steps.push(property.clone());
+        }
+        Ok((steps, ty))
+    }
+
+    /// Options in parentheses: they speak of the members of what they stand behind.
+    fn nested(&mut self, of: &Type, options: &'a QueryOptions) -> Bound<TypedOptions> {
+        let element = of.element().unwrap_or(of).clone();
+        let (item, element): (Arc<str>, _) = match element {
+            Type::Structured(name) => (name, None),
+            other => ("".into(), Some(other)),
+        };
+        let mut inner = Binder {
+            schema: self.schema.clone(),
+            settings: self.settings,
+            item,
+            element,
+            aliases: self.aliases.clone(),
+            computed: Vec::new(),
+            variables: Vec::new(),
+            next_variable: 0,
+            depth: self.depth,
+            nodes: self.nodes,
+            nested: true,
+        };
+        let bound = inner.options(options);
+        self.nodes = inner.nodes;
+        // The place is one of the outer option: it is that option's fault.
+        bound.map_err(|error| BindError { option: None, ..error })
+    }
+}

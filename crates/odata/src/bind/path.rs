@@ -1,0 +1,235 @@
+//! Paths: properties, variables, aliases, `$count`, lambdas.
+
+use super::{Binder, Bound, Variable, fault, type_fault, unsupported};
+use crate::ast::{Lambda, Path, Position, Root, Segment, SegmentKind};
+use crate::near::hint;
+use crate::primitive::Primitive;
+use crate::schema::{Property, Type};
+use crate::typed::{Base, BindErrorKind, Collection, Predicate, Typed, TypedKind, TypedPath};
+
+/// A path as far as it is resolved.
+struct Walk {
+    path: TypedPath,
+    ty: Type,
+    filters: Vec<Predicate>,
+}
+
+impl Binder<'_> {
+    pub(super) fn path(&mut self, at: Position, path: &Path) -> Bound<Typed> {
+        if let Root::Alias(name) = &path.root {
+            return self.alias(at, name, &path.segments);
+        }
+        if let (Root::Implicit, [only]) = (&path.root, path.segments.as_slice())
+            && let Some(name) = only.name()
+            && let Some(computed) = self.computed.iter().find(|computed| &*computed.name == name)
+        {
+            let expr = computed.expr.clone();
+            let mut nodes = 0;
+            expr.walk(&mut |_| nodes += 1);
+            self.node(at, nodes)?;
+            if self.depth + expr.height() > self.settings.limits.depth {
+                let message =
+                    format!("nested more than {} deep, '{name}' written out", self.settings.limits.depth);
+                return Err(fault(at, BindErrorKind::Limit, message));
+            }
+            return Ok(Typed { at, ..expr });
+        }
+        let (mut walk, rest) = self.start(at, path)?;
+        for (index, segment) in rest.iter().enumerate() {
+            self.node(segment.at, 1)?;
+            let last = index + 1 == rest.len();
+            match &segment.kind {
+                SegmentKind::Name(name) => self.member(&mut walk, segment.at, name, rest.get(index + 1))?,
+                SegmentKind::Qualified(name) => {
+                    self.type_cast(&walk, segment.at, name, rest.get(index + 1))?
+                }
+                SegmentKind::Filter(predicate) => {
+                    let element = element(&walk, segment.at, "$filter")?;
+                    let predicate = self.predicate(String::new(), element, predicate)?;
+                    walk.filters.push(predicate);
+                }
+                SegmentKind::Arguments(_) => {
+                    return Err(unsupported(segment.at, "a key or a function in a path"));
+                }
+                SegmentKind::Annotation { .. } => return Err(unsupported(segment.at, "an annotation")),
+                SegmentKind::Count { .. } | SegmentKind::Any(_) | SegmentKind::All(_) if !last => {
+                    return Err(type_fault(rest[index + 1].at, "nothing follows $count, any or all"));
+                }
+                SegmentKind::Count { filter, search } => {
+                    if search.is_some() {
+                        return Err(unsupported(segment.at, "$search in $count"));
+                    }
+                    let element = element(&walk, segment.at, "$count")?;
+                    if let Some(filter) = filter {
+                        let predicate = self.predicate(String::new(), element, filter)?;
+                        walk.filters.push(predicate);
+                    }
+                    let kind = TypedKind::Count(Box::new(collection(walk, segment.at, "$count")?));
+                    return Ok(Typed::new(at, Primitive::Int64, kind));
+                }
+                SegmentKind::Any(lambda) => {
+                    let predicate = match lambda {
+                        Some(lambda) => Some(self.lambda(&walk, segment.at, "any", lambda)?),
+                        None => None,
+                    };
+                    let collection = Box::new(collection(walk, segment.at, "any")?);
+                    return Ok(Typed::new(at, Primitive::Boolean, TypedKind::Any { collection, predicate }));
+                }
+                SegmentKind::All(lambda) => {
+                    let predicate = self.lambda(&walk, segment.at, "all", lambda)?;
+                    let collection = Box::new(collection(walk, segment.at, "all")?);
+                    return Ok(Typed::new(at, Primitive::Boolean, TypedKind::All { collection, predicate }));
+                }
+            }
+        }
+        if !walk.filters.is_empty() {
+            return Err(type_fault(at, "a filtered collection is counted, or asked with any or all"));
+        }
+        Ok(Typed::new(at, walk.ty, TypedKind::Path(walk.path)))
+    }
+
+    /// A collection-valued path, on its own: what stands behind `in`.
+    pub(super) fn collection_path(&mut self, at: Position, path: &Path) -> Bound<Collection> {
+        let typed = self.path(at, path)?;
+        match typed {
+            Typed { ty: Some(Type::Collection(element)), kind: TypedKind::Path(path), .. } => {
+                Ok(Collection { path, filters: Vec::new(), element: *element })
+            }
+            Typed { ty, .. } => {
+                let found = ty.map_or("null".to_owned(), |ty| ty.to_string());
+                Err(type_fault(at, format!("expected a list or a collection behind 'in', found {found}")))
+            }
+        }
+    }
+
+    /// Where a path begins, and the segments that are left.
+    fn start<'p>(&mut self, at: Position, path: &'p Path) -> Bound<(Walk, &'p [Segment])> {
+        let item = |binder: &Self| binder.element.clone().unwrap_or(Type::Structured(binder.item.clone()));
+        let begin = |base, ty| Walk { path: TypedPath { base, steps: Vec::new() }, ty, filters: Vec::new() };
+        match &path.root {
+            Root::It if self.nested => Err(unsupported(at, "$it in nested options")),
+            Root::It => Ok((begin(Base::Item, item(self)), &path.segments)),
+            Root::This => match self.variables.iter().rev().find(|variable| variable.name.is_empty()) {
+                Some(variable) => {
+                    Ok((begin(Base::Variable(variable.number), variable.ty.clone()), &path.segments))
+                }
+                None => Ok((begin(Base::Item, item(self)), &path.segments)),
+            },
+            Root::Service => Err(unsupported(at, "$root")),
+            Root::Alias(_) | Root::Implicit => {
+                if let Some(name) = path.segments.first().and_then(Segment::name)
+                    && let Some(variable) = self.variables.iter().rev().find(|variable| variable.name == name)
+                {
+                    return Ok((
+                        begin(Base::Variable(variable.number), variable.ty.clone()),
+                        &path.segments[1..],
+                    ));
+                }
+                // Inside `$filter(…)` a name belongs to the member that is filtered.
+                match self.variables.iter().rev().find(|variable| variable.name.is_empty()) {
+                    Some(variable) => {
+                        Ok((begin(Base::Variable(variable.number), variable.ty.clone()), &path.segments))
+                    }
+                    None => Ok((begin(Base::Item, item(self)), &path.segments)),
+                }
+            }
+        }
+    }
+
+    fn alias(&mut self, at: Position, name: &str, segments: &[Segment]) -> Bound<Typed> {
+        let Some(value) = self.aliases.iter().find(|(alias, _)| *alias == name).map(|(_, value)| *value)
+        else {
+            let near = hint(name, self.aliases.iter().map(|(alias, _)| *alias));
+            return Err(fault(
+                at,
+                BindErrorKind::UnknownName,
+                format!("no value is given for @{name}{near}"),
+            ));
+        };
+        if !segments.is_empty() {
+            return Err(unsupported(at, "a path behind an alias"));
+        }
+        // Its places are those of another option: here it stands where the alias does.
+        let bound = self.bind(value).map_err(|error| crate::typed::BindError { at: at.0, ..error })?;
+        Ok(Typed { at, ..bound })
+    }
+
+    fn member(&mut self, walk: &mut Walk, at: Position, name: &str, next: Option<&Segment>) -> Bound<()> {
+        let of = match &walk.ty {
+            Type::Structured(of) => of.clone(),
+            Type::Collection(_) => {
+                let message = format!("'{}' is a collection: ask it with any or all", walk.path.wire());
+                return Err(type_fault(at, message));
+            }
+            other => {
+                return Err(type_fault(at, format!("'{}' is {other}: it has no '{name}'", walk.path.wire())));
+            }
+        };
+        let property = self.schema.property(&of, name, self.settings.ignore_property_case).cloned();
+        let Some(property) = property else {
+            if self.schema.named(name) == Some(walk.ty.clone()) && next.is_some() {
+                return Ok(());
+            }
+            return Err(self.unknown(&of, at, name, next));
+        };
+        walk.ty = property.ty.clone();
+        walk.path.steps.push(property);
+        Ok(())
+    }
+
+    fn unknown(&self, of: &str, at: Position, name: &str, next: Option<&Segment>) -> crate::typed::BindError {
+        let called = next.is_some_and(|next| matches!(next.kind, SegmentKind::Arguments(_)));
+        let names = self.schema.properties(of).map(|property: &Property| &*property.name);
+        let message = if called {
+            let functions = crate::function::Function::ALL.iter().map(|function| function.name());
+            format!("unknown function '{name}'{}", hint(name, functions))
+        } else {
+            format!("unknown property '{name}'{}", hint(name, names))
+        };
+        fault(at, BindErrorKind::UnknownName, message)
+    }
+
+    /// A cast to the very type, or to one it extends, changes nothing.
+    fn type_cast(&self, walk: &Walk, at: Position, name: &str, next: Option<&Segment>) -> Bound<()> {
+        if next.is_some_and(|next| matches!(next.kind, SegmentKind::Arguments(_))) {
+            return Err(unsupported(at, "a function of the service"));
+        }
+        let ty = match &walk.ty {
+            Type::Collection(element) => &**element,
+            ty => ty,
+        };
+        match self.schema.named(name) {
+            None => Err(fault(at, BindErrorKind::UnknownName, format!("unknown type '{name}'"))),
+            Some(wanted) if wanted == *ty => Ok(()),
+            Some(_) => Err(unsupported(at, "a cast to another type in a path")),
+        }
+    }
+
+    fn lambda(&mut self, walk: &Walk, at: Position, what: &str, lambda: &Lambda) -> Bound<Predicate> {
+        let element = element(walk, at, what)?;
+        self.predicate(lambda.variable.clone(), element, &lambda.predicate)
+    }
+
+    fn predicate(&mut self, name: String, ty: Type, expr: &crate::ast::Expr) -> Bound<Predicate> {
+        let number = self.next_variable;
+        self.next_variable += 1;
+        self.variables.push(Variable { name, number, ty });
+        let bound = self.filter(expr);
+        self.variables.pop();
+        Ok(Predicate { variable: number, expr: Box::new(bound?) })
+    }
+}
+
+fn element(walk: &Walk, at: Position, what: &str) -> Bound<Type> {
+    match walk.ty.element() {
+        Some(element) => Ok(element.clone()),
+        None => {
+            Err(type_fault(at, format!("{what} needs a collection, '{}' is {}", walk.path.wire(), walk.ty)))
+        }
+    }
+}
+
+fn collection(walk: Walk, at: Position, what: &str) -> Bound<Collection> {
+    let element = element(&walk, at, what)?;
+    Ok(Collection { path: walk.path, filters: walk.filters, element })
+}

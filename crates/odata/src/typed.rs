@@ -1,0 +1,472 @@
+//! The bound tree: paths resolved, types known, literals coerced. What SQL is written from and what the evaluator
+//! runs. Plain enums, to be matched without a wildcard.
+
+use std::sync::Arc;
+
+use crate::ast::{Arithmetic, Comparison, Method, Position, Ranked, Search};
+use crate::function::Function;
+use crate::query::{Levels, SystemOption};
+use crate::schema::{Property, Schema, Type};
+use crate::value::Value;
+
+/// An expression with its type.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Typed {
+    /// Where it stands in the text of its option.
+    pub at: Position,
+    /// Its type; `None` for a bare `null`.
+    pub ty: Option<Type>,
+    /// What it is.
+    pub kind: TypedKind,
+}
+
+/// The forms of a bound expression.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TypedKind {
+    /// A constant.
+    Value(Value),
+    /// A property, or the item or variable itself where there are no steps.
+    Path(TypedPath),
+    /// `not`: of null, null.
+    Not(Box<Typed>),
+    /// `-`
+    Negate(Box<Typed>),
+    /// `and`, three-valued.
+    And(Vec<Typed>),
+    /// `or`, three-valued.
+    Or(Vec<Typed>),
+    /// Never null: null equals null and nothing else, and is neither greater nor less than anything.
+    Compare {
+        /// Which comparison.
+        op: Comparison,
+        /// Left side.
+        left: Box<Typed>,
+        /// Right side.
+        right: Box<Typed>,
+        /// Texts compare folded.
+        ignore_case: bool,
+    },
+    /// Of null, null; so is a division by zero and what the type does not hold.
+    Arithmetic {
+        /// Which operation.
+        op: Arithmetic,
+        /// Left side.
+        left: Box<Typed>,
+        /// Right side.
+        right: Box<Typed>,
+    },
+    /// Whether an enumeration value has all flags of another; of null, null.
+    Has {
+        /// The value asked.
+        left: Box<Typed>,
+        /// The flags.
+        right: Box<Typed>,
+    },
+    /// Whether a value equals one of these; never null.
+    In {
+        /// The value.
+        left: Box<Typed>,
+        /// The list.
+        list: Vec<Typed>,
+        /// Texts compare folded.
+        ignore_case: bool,
+    },
+    /// Whether a value is a member of a collection; never null.
+    Member {
+        /// The value.
+        left: Box<Typed>,
+        /// The collection.
+        collection: Box<Collection>,
+        /// Texts compare folded.
+        ignore_case: bool,
+    },
+    /// A function; of null, null.
+    Call {
+        /// Which function.
+        function: Function,
+        /// Its arguments, as many as were given.
+        arguments: Vec<Typed>,
+        /// Texts compare folded.
+        ignore_case: bool,
+    },
+    /// What cannot be cast is null.
+    Cast {
+        /// The value.
+        operand: Box<Typed>,
+        /// The wanted type.
+        to: Type,
+    },
+    /// Whether a value is there and of a type; never null.
+    IsOf {
+        /// The value.
+        operand: Box<Typed>,
+        /// The type asked for.
+        ty: Type,
+    },
+    /// The value of the first condition that is true, else null.
+    Case(Vec<(Typed, Typed)>),
+    /// How many members.
+    Count(Box<Collection>),
+    /// Whether the predicate is true for a member, or there is a member at all; never null.
+    Any {
+        /// The collection.
+        collection: Box<Collection>,
+        /// What is asked of each member.
+        predicate: Option<Predicate>,
+    },
+    /// Whether the predicate is true for every member; never null.
+    All {
+        /// The collection.
+        collection: Box<Collection>,
+        /// What is asked of each member.
+        predicate: Predicate,
+    },
+}
+
+/// What is asked of a member of a collection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Predicate {
+    /// The number the member goes by in paths; unique in its expression.
+    pub variable: u32,
+    /// The question.
+    pub expr: Box<Typed>,
+}
+
+/// A collection-valued property, perhaps narrowed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Collection {
+    /// The property.
+    pub path: TypedPath,
+    /// `$filter` segments: a member belongs to it when each is true.
+    pub filters: Vec<Predicate>,
+    /// The type of a member.
+    pub element: Type,
+}
+
+/// A resolved path.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TypedPath {
+    /// What it starts from.
+    pub base: Base,
+    /// Properties, outermost first.
+    pub steps: Vec<Property>,
+}
+
+/// What a path starts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Base {
+    /// The item the query is about.
+    Item,
+    /// A member of a collection, see [`Predicate::variable`].
+    Variable(u32),
+}
+
+impl TypedPath {
+    /// The names joined by slashes: `customerProfile/address/country`.
+    pub fn wire(&self) -> String {
+        let names: Vec<&str> = self.steps.iter().map(|step| &*step.name).collect();
+        names.join("/")
+    }
+}
+
+impl Typed {
+    pub(crate) fn new(at: Position, ty: impl Into<Type>, kind: TypedKind) -> Typed {
+        Typed { at, ty: Some(ty.into()), kind }
+    }
+
+    /// The constant, when it is one.
+    pub fn as_value(&self) -> Option<&Value> {
+        match &self.kind {
+            TypedKind::Value(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The path from the item, when it is one.
+    pub fn as_item_path(&self) -> Option<&TypedPath> {
+        match &self.kind {
+            TypedKind::Path(path) if path.base == Base::Item => Some(path),
+            _ => None,
+        }
+    }
+
+    /// The terms of the outermost `and` chain, those in parentheses of the same chain included.
+    pub fn conjuncts(&self) -> Vec<&Typed> {
+        let mut found = Vec::new();
+        let mut waiting = vec![self];
+        while let Some(typed) = waiting.pop() {
+            match &typed.kind {
+                TypedKind::And(terms) => waiting.extend(terms.iter().rev()),
+                _ => found.push(typed),
+            }
+        }
+        found
+    }
+
+    /// `path op value`, with the value on either side: the path from the item, the operator as read from the path,
+    /// and the value. What an index can carry.
+    pub fn as_comparison(&self) -> Option<(&TypedPath, Comparison, &Value)> {
+        let TypedKind::Compare { op, left, right, .. } = &self.kind else { return None };
+        if let (Some(path), Some(value)) = (left.as_item_path(), right.as_value()) {
+            return Some((path, *op, value));
+        }
+        Some((right.as_item_path()?, op.flipped(), left.as_value()?))
+    }
+
+    /// The value that the outermost `and` chain pins a property to: `Some` when one of its terms is
+    /// `property eq value`.
+    pub fn pinned(&self, wire: &str) -> Option<&Value> {
+        self.conjuncts().into_iter().find_map(|term| match term.as_comparison()? {
+            (path, Comparison::Eq, value) if path.wire() == wire => Some(value),
+            _ => None,
+        })
+    }
+
+    /// The expressions directly below, those inside collections included.
+    pub fn children(&self) -> Vec<&Typed> {
+        match &self.kind {
+            TypedKind::Value(_) | TypedKind::Path(_) => Vec::new(),
+            TypedKind::Not(operand)
+            | TypedKind::Negate(operand)
+            | TypedKind::Cast { operand, .. }
+            | TypedKind::IsOf { operand, .. } => vec![operand],
+            TypedKind::And(terms) | TypedKind::Or(terms) => terms.iter().collect(),
+            TypedKind::Compare { left, right, .. }
+            | TypedKind::Arithmetic { left, right, .. }
+            | TypedKind::Has { left, right } => vec![left, right],
+            TypedKind::In { left, list, .. } => std::iter::once(&**left).chain(list).collect(),
+            TypedKind::Member { left, collection, .. } => {
+                std::iter::once(&**left).chain(collection.inner()).collect()
+            }
+            TypedKind::Call { arguments, .. } => arguments.iter().collect(),
+            TypedKind::Case(branches) => branches.iter().flat_map(|(when, then)| [when, then]).collect(),
+            TypedKind::Count(collection) => collection.inner().collect(),
+            TypedKind::Any { collection, predicate } => {
+                collection.inner().chain(predicate.iter().map(|predicate| &*predicate.expr)).collect()
+            }
+            TypedKind::All { collection, predicate } => {
+                collection.inner().chain([&*predicate.expr]).collect()
+            }
+        }
+    }
+
+    /// The nodes on the longest way down, this one included.
+    pub fn height(&self) -> usize {
+        1 + self.children().into_iter().map(Typed::height).max().unwrap_or(0)
+    }
+
+    /// Visits this expression and all below it, outer ones first.
+    pub fn walk<'a>(&'a self, visit: &mut impl FnMut(&'a Typed)) {
+        visit(self);
+        for child in self.children() {
+            child.walk(visit);
+        }
+    }
+
+    /// Every path from the item that is asked about, by its wire name.
+    pub fn item_paths(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        self.walk(&mut |typed| match &typed.kind {
+            TypedKind::Path(path) => found.extend((path.base == Base::Item).then(|| path.wire())),
+            TypedKind::Member { collection, .. }
+            | TypedKind::Count(collection)
+            | TypedKind::Any { collection, .. }
+            | TypedKind::All { collection, .. } => {
+                found.extend((collection.path.base == Base::Item).then(|| collection.path.wire()));
+            }
+            _ => {}
+        });
+        found
+    }
+}
+
+impl Collection {
+    fn inner(&self) -> impl Iterator<Item = &Typed> {
+        self.filters.iter().map(|filter| &*filter.expr)
+    }
+}
+
+/// A key of the order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TypedOrder {
+    /// What is sorted by.
+    pub expr: Typed,
+    /// `desc`
+    pub descending: bool,
+    /// Texts compare folded.
+    pub ignore_case: bool,
+}
+
+/// A computed property.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TypedCompute {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its value. Expressions that use the name hold a copy of this.
+    pub expr: Typed,
+}
+
+/// The options of a request, bound. What is no expression is as it was given.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TypedOptions {
+    /// `$filter`
+    pub filter: Option<Typed>,
+    /// `$orderby`
+    pub orderby: Vec<TypedOrder>,
+    /// `$select`; `None`: not given
+    pub select: Option<Vec<TypedSelect>>,
+    /// `$expand`
+    pub expand: Vec<TypedExpand>,
+    /// `$compute`
+    pub compute: Vec<TypedCompute>,
+    /// `$apply`
+    pub apply: Option<TypedApply>,
+    /// `$search`
+    pub search: Option<Search>,
+    /// `$top`
+    pub top: Option<u64>,
+    /// `$skip`
+    pub skip: Option<u64>,
+    /// `$count`
+    pub count: Option<bool>,
+    /// `$levels`
+    pub levels: Option<Levels>,
+}
+
+/// One selected thing.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TypedSelect {
+    /// `*`
+    All,
+    /// A property, perhaps inside others.
+    Property {
+        /// From the item inwards.
+        steps: Vec<Property>,
+        /// What holds of the members of a collection, or is selected of an object.
+        options: Option<Box<TypedOptions>>,
+    },
+    /// A computed property.
+    Computed(Arc<str>),
+}
+
+/// One expanded navigation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TypedExpand {
+    /// From the item inwards; the last is the navigation property. Empty: all of them.
+    pub steps: Vec<Property>,
+    /// What is asked for.
+    pub what: Expanded,
+    /// What holds of the related entities.
+    pub options: TypedOptions,
+}
+
+/// What an expansion asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expanded {
+    /// The entities.
+    Entities,
+    /// References to them.
+    References,
+    /// Their number.
+    Count,
+}
+
+/// A bound `$apply`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TypedApply {
+    /// One after the other.
+    pub steps: Vec<TypedTransformation>,
+    /// The schema, with the types of the results.
+    pub schema: Schema,
+    /// The type of a result in that schema.
+    pub result: Arc<str>,
+}
+
+/// One step of `$apply`; its expressions see the items the step before left.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TypedTransformation {
+    /// Keeps items for which it is true.
+    Filter(Typed),
+    /// Keeps items that match.
+    Search(Search),
+    /// One item with these members.
+    Aggregate(Vec<TypedAggregate>),
+    /// One item for each combination of values, with what `apply` makes of its group.
+    GroupBy {
+        /// Paths whose values are the combination.
+        by: Vec<TypedPath>,
+        /// What is made of each group; nothing leaves the combination alone.
+        apply: Vec<TypedTransformation>,
+    },
+    /// Adds members.
+    Compute(Vec<TypedCompute>),
+    /// Sorts.
+    OrderBy(Vec<TypedOrder>),
+    /// Leaves out the first.
+    Skip(u64),
+    /// Keeps the first.
+    Top(u64),
+    /// Keeps the largest or smallest.
+    Ranked {
+        /// Which of the transformations.
+        kind: Ranked,
+        /// How many, how much, or what share in percent: a constant.
+        amount: Value,
+        /// What is ranked by.
+        by: TypedOrder,
+    },
+    /// The results of these one after the other.
+    Concat(Vec<Vec<TypedTransformation>>),
+}
+
+/// One aggregate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TypedAggregate {
+    /// The name of the result.
+    pub name: Arc<str>,
+    /// The type of the result.
+    pub ty: Type,
+    /// What is aggregated and how; `None`: the number of items.
+    pub of: Option<(Typed, Method)>,
+    /// Texts compare folded.
+    pub ignore_case: bool,
+}
+
+/// A query that is well-formed and means nothing here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindError {
+    /// The option it stands in, where one is known.
+    pub option: Option<SystemOption>,
+    /// Byte offset in the option's decoded text.
+    pub at: usize,
+    /// What sort of fault it is.
+    pub kind: BindErrorKind,
+    /// What is wrong; lower case, no full stop.
+    pub message: String,
+}
+
+/// Why a query could not be bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BindErrorKind {
+    /// A property, type, member or alias that does not exist.
+    UnknownName,
+    /// Types that do not go together.
+    Type,
+    /// A literal that is no value of the type it meets.
+    Value,
+    /// OData has it, this library does not: 501 rather than 400.
+    Unsupported,
+    /// A bound of [`Limits`](crate::Limits) is passed.
+    Limit,
+}
+
+impl std::fmt::Display for BindError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(option) = self.option {
+            write!(f, "{}, ", option.name())?;
+        }
+        write!(f, "at {}: {}", self.at, self.message)
+    }
+}
+
+impl std::error::Error for BindError {}

@@ -1,0 +1,141 @@
+//! Values: what literals become once their type is known, and what the evaluator computes with.
+
+use std::cmp::Ordering;
+
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
+
+use crate::primitive::{Date, DateTimeOffset, Duration, Guid, TimeOfDay};
+
+/// A value of a known type.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Nothing.
+    Null,
+    /// `Edm.Boolean`
+    Boolean(bool),
+    /// Whole numbers.
+    Integer(i64),
+    /// Exact numbers.
+    Decimal(Decimal),
+    /// Floating-point numbers, `INF` and `NaN` included.
+    Double(f64),
+    /// `Edm.String`
+    String(String),
+    /// `Edm.Guid`
+    Guid(Guid),
+    /// `Edm.Date`
+    Date(Date),
+    /// `Edm.DateTimeOffset`
+    DateTimeOffset(DateTimeOffset),
+    /// `Edm.TimeOfDay`
+    TimeOfDay(TimeOfDay),
+    /// `Edm.Duration`
+    Duration(Duration),
+    /// `Edm.Binary`
+    Binary(Vec<u8>),
+    /// A member of an enumeration, or several of a flags type.
+    Enum {
+        /// As documents write it.
+        name: String,
+        /// What it compares by.
+        value: i64,
+    },
+    /// An object or an array: it is there, and that is all that can be asked of it.
+    Present,
+}
+
+impl Value {
+    /// Whether it is nothing.
+    pub fn is_null(&self) -> bool {
+        matches!(self, Value::Null)
+    }
+
+    pub(crate) fn is_true(&self) -> bool {
+        matches!(self, Value::Boolean(true))
+    }
+
+    /// As a floating-point number.
+    pub fn to_double(&self) -> Option<f64> {
+        match self {
+            Value::Integer(number) => number.to_f64(),
+            Value::Decimal(number) => number.to_f64(),
+            Value::Double(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// As an exact number.
+    pub fn to_decimal(&self) -> Option<Decimal> {
+        match self {
+            Value::Integer(number) => Some(Decimal::from(*number)),
+            Value::Decimal(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// The order of two values of comparable types; `None` where one is null, not a number, or of another kind.
+    /// Texts compare by code points, after [`fold`] where case is ignored.
+    pub fn compare(&self, other: &Value, ignore_case: bool) -> Option<Ordering> {
+        match (self, other) {
+            (Value::Boolean(left), Value::Boolean(right)) => Some(left.cmp(right)),
+            (Value::Integer(left), Value::Integer(right)) => Some(left.cmp(right)),
+            (Value::String(left), Value::String(right)) if ignore_case => Some(fold(left).cmp(&fold(right))),
+            (Value::String(left), Value::String(right)) => Some(left.cmp(right)),
+            (Value::Guid(left), Value::Guid(right)) => Some(left.cmp(right)),
+            (Value::Date(left), Value::Date(right)) => Some(left.cmp(right)),
+            (Value::DateTimeOffset(left), Value::DateTimeOffset(right)) => Some(left.ticks.cmp(&right.ticks)),
+            (Value::TimeOfDay(left), Value::TimeOfDay(right)) => Some(left.cmp(right)),
+            (Value::Duration(left), Value::Duration(right)) => Some(left.cmp(right)),
+            (Value::Binary(left), Value::Binary(right)) => Some(left.cmp(right)),
+            (Value::Enum { value: left, .. }, Value::Enum { value: right, .. }) => Some(left.cmp(right)),
+            _ => match (self.to_decimal(), other.to_decimal()) {
+                (Some(left), Some(right)) => Some(left.cmp(&right)),
+                _ => self.to_double()?.partial_cmp(&other.to_double()?),
+            },
+        }
+    }
+
+    /// The order of sorting: null before everything, not-a-number before all numbers.
+    pub fn sort(&self, other: &Value, ignore_case: bool) -> Ordering {
+        let rank = |value: &Value| match value {
+            Value::Null => 0,
+            Value::Double(number) if number.is_nan() => 1,
+            _ => 2,
+        };
+        rank(self).cmp(&rank(other)).then_with(|| self.compare(other, ignore_case).unwrap_or(Ordering::Equal))
+    }
+
+    /// As a document and `cast(…, Edm.String)` write it; `None` for null and for objects.
+    pub fn to_text(&self) -> Option<String> {
+        Some(match self {
+            Value::Null | Value::Present => return None,
+            Value::Boolean(value) => value.to_string(),
+            Value::Integer(number) => number.to_string(),
+            Value::Decimal(number) => number.to_string(),
+            Value::Double(number) if number.is_nan() => "NaN".to_owned(),
+            Value::Double(number) if number.is_infinite() => {
+                if *number > 0.0 {
+                    "INF".to_owned()
+                } else {
+                    "-INF".to_owned()
+                }
+            }
+            Value::Double(number) => number.to_string(),
+            Value::String(text) => text.clone(),
+            Value::Guid(guid) => guid.to_string(),
+            Value::Date(date) => date.to_string(),
+            Value::DateTimeOffset(instant) => instant.to_string(),
+            Value::TimeOfDay(time) => time.to_string(),
+            Value::Duration(duration) => duration.to_string(),
+            Value::Binary(bytes) => crate::print::base64url(bytes),
+            Value::Enum { name, .. } => name.clone(),
+        })
+    }
+}
+
+/// A text without case: what texts that ignore case are compared by. Unicode's lower case, of which the SQL engines'
+/// own is a part only; whoever writes SQL stores or registers this.
+pub fn fold(text: &str) -> String {
+    text.to_lowercase()
+}
