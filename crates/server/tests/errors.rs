@@ -308,7 +308,7 @@ async fn more_requests_than_there_is_room_for_get_503() {
 #[tokio::test]
 async fn a_request_that_takes_too_long_is_given_up() {
     // REF-259
-    let world = World::with(|options, _| options.deadline = Duration::from_millis(30)).await;
+    let mut world = World::with(|options, _| options.deadline = Duration::from_millis(30)).await;
     world.token(CONTOSO_ADMIN).await;
     world.store.hold_commits();
     let answer = world.contoso().posts(deal()).await;
@@ -316,6 +316,8 @@ async fn a_request_that_takes_too_long_is_given_up() {
     assert_eq!(answer.header("connection"), Some("close"));
     answer.expect(503);
     world.store.release_commits();
+    // On a busy machine 30 ms may be too short for what does get its turn.
+    world.restart_with(|options, _| options.deadline = Duration::from_secs(30)).await;
     world.contoso().posts(deal()).await.expect(201);
 }
 
