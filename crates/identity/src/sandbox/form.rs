@@ -1,10 +1,13 @@
 //! `application/x-www-form-urlencoded`, as the token endpoints read it.
 
+/// Fields of one form; more is refused, for each is compared with those before it. Token requests have ten or so.
+const MOST_FIELDS: usize = 100;
+
 /// The fields of a form, decoded. No field may occur twice (RFC 6749, 3.2); an empty one counts as absent.
 pub(crate) struct Form(Vec<(String, String)>);
 
 impl Form {
-    /// `None` when the bytes are not text, or a field occurs twice.
+    /// `None` when the bytes are not text, a field occurs twice, or there are more than [`MOST_FIELDS`].
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let mut fields: Vec<(String, String)> = Vec::new();
         for pair in bytes.split(|b| *b == b'&').filter(|pair| !pair.is_empty()) {
@@ -13,7 +16,7 @@ impl Form {
                 None => (pair, &[][..]),
             };
             let (name, value) = (decode(name)?, decode(value)?);
-            if fields.iter().any(|(known, _)| *known == name) {
+            if fields.len() == MOST_FIELDS || fields.iter().any(|(known, _)| *known == name) {
                 return None;
             }
             fields.push((name, value));
@@ -50,7 +53,7 @@ fn hex([high, low]: &[u8; 2]) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::Form;
+    use super::{Form, MOST_FIELDS};
 
     #[test]
     fn forms_are_decoded_as_browsers_encode_them() {
@@ -69,6 +72,9 @@ mod tests {
         }
         assert!(Form::parse(b"a=1&a=2").is_none());
         assert!(Form::parse(b"a=%ff").is_none());
+        let of = |fields: usize| (0..fields).map(|n| format!("f{n}=&")).collect::<String>();
+        assert!(Form::parse(of(MOST_FIELDS).as_bytes()).is_some());
+        assert!(Form::parse(of(MOST_FIELDS + 1).as_bytes()).is_none());
         assert!(Form::parse(b"").is_some_and(|form| form.get("").is_none()));
     }
 }
