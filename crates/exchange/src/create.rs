@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use referral::{
-    CreateRequest, Damaged, EngagementId, Invalid, Minted, OrganizationId, Party, Referral, ReferralId,
-    Refusal, Rule, View,
+    CreateRequest, Damaged, EngagementId, Invalid, LONGEST_DOCUMENT, Minted, OrganizationId, Party, Referral,
+    ReferralId, Refusal, Rule, View,
 };
 use store::{Action, Change, Entry, Guard, Outcome, RememberedAnswer, StoredReferral, Write};
 
@@ -136,6 +136,9 @@ impl Exchange {
         }
         let sender = plan.invited.as_ref().map(|_| caller.organization.clone());
         let stored = to_store(&referral, 1, sender);
+        if stored.document.len() > LONGEST_DOCUMENT {
+            return Err(request.too_long().into());
+        }
         self.expiry.announce(stored.columns.expires);
         let shown = show(plan, &stored)?;
         let answer = once.and_then(|once| {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use referral::{EditRequest, Precondition, ReferralId, ReferralStatus, View};
+use referral::{EditRequest, LONGEST_DOCUMENT, Precondition, ReferralId, ReferralStatus, Refusal, View};
 use store::{Action, Change, Entry, Outcome, RememberedAnswer, StoredReferral, Write};
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -123,6 +123,11 @@ impl Exchange {
             return Ok(Attempt::Saved(shown));
         };
         let next = to_store(&edit.referral, stored.version + 1, stored.columns.sender.clone());
+        // A withdrawal makes nothing longer that matters, and who withdraws could not shorten it.
+        let grown = next.document.len() > stored.document.len().max(LONGEST_DOCUMENT);
+        if grown && matches!(writer, Writer::Owner) {
+            return Err(Refusal::from(request.too_long()).into());
+        }
         let shown = show(&writer, &next)?;
         let entry = Entry {
             action: Action::Updated,

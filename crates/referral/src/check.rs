@@ -9,8 +9,15 @@ use crate::amount::Amount;
 use crate::etag::ETag;
 use crate::ids::{EngagementId, OrganizationId};
 use crate::invalid::Invalid;
+use crate::model::Target;
 use crate::table::{Access, Kind, ObjectType, Property};
 use crate::timestamp::Timestamp;
+
+/// Targets of one referral (spec 8.5).
+const MOST_TARGETS: usize = 50;
+/// Elements of every other list: more people than fit into the longest document, so that a short body of a million
+/// empty ones is refused before they are filled with nulls.
+const MOST_ELEMENTS: usize = 10_000;
 
 /// What kind of request the values come from: decides what null means and what becomes of server members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,13 +205,10 @@ impl Check {
     }
 
     fn list(&self, of: &ObjectType, items: &[Value], place: &mut Place) -> Result<Value, Invalid> {
-        if of.name == "Target" && items.len() > 50 {
-            let target = place.path();
-            return Err(Invalid::value(
-                target,
-                "A referral has at most 50 targets.",
-                items.len().to_string(),
-            ));
+        let most = if of.name == Target::TYPE.name { MOST_TARGETS } else { MOST_ELEMENTS };
+        if items.len() > most {
+            let message = format!("The list may hold at most {most} elements.");
+            return Err(Invalid::value(place.path(), message, items.len().to_string()));
         }
         let items = items
             .iter()

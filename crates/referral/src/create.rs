@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::check::{Check, Occasion, Place, require};
-use crate::document::Damaged;
+use crate::document::{self, Damaged};
 use crate::edit::{Dialect, EditError, Profile};
 use crate::etag::ETag;
 use crate::ids::{EngagementId, OrganizationId, ReferralId};
@@ -119,6 +119,11 @@ impl CreateRequest {
             target.get("type").and_then(Value::as_str) == Some(TargetType::BusinessProfileLocation.as_str())
         });
         located.filter_map(|(at, target)| Some((at, target.get("id")?.as_str()?))).collect()
+    }
+
+    /// Why a referral is not created whose document is longer than [`crate::LONGEST_DOCUMENT`].
+    pub fn too_long(&self) -> Invalid {
+        document::too_long("body")
     }
 
     /// What sending to another organization needs, as far as the request alone shows.

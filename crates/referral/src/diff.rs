@@ -1,6 +1,8 @@
 //! What changed between two referrals, member by member of the property table, and how what was sent comes over
 //! what is stored.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -77,13 +79,17 @@ pub(crate) fn keep_protected(of: &ObjectType, current: &Value, next: &mut Value)
 /// People have no identity but their e-mail: the same person keeps what the server knows of them, and of anybody
 /// else it knows nothing.
 pub(crate) fn keep_known(stored: &[Member], next: &mut [Member]) {
+    let folded = |member: &Member| member.email.as_deref().map(str::to_ascii_lowercase);
+    let mut first_of = HashMap::new();
+    for old in stored {
+        if let Some(email) = folded(old) {
+            first_of.entry(email).or_insert(old);
+        }
+    }
     for (at, member) in next.iter_mut().enumerate() {
-        let same = |old: &&Member| match (&old.email, &member.email) {
-            (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
-            _ => false,
-        };
-        let in_place = stored.get(at).filter(|old| old.email == member.email || same(old));
-        let known = in_place.or_else(|| stored.iter().find(same));
+        let email = folded(member);
+        let in_place = stored.get(at).filter(|old| folded(old) == email);
+        let known = in_place.or_else(|| first_of.get(&email?).copied());
         member.email_validation_status = known.and_then(|old| old.email_validation_status.clone());
         member.phone_validation_status = known.and_then(|old| old.phone_validation_status.clone());
     }

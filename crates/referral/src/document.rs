@@ -5,11 +5,23 @@
 
 use memchr::memmem;
 
+use crate::check::brief;
 use crate::ids::{EngagementId, ReferralId};
+use crate::invalid::Invalid;
 use crate::model::Referral;
 
 /// Quotes inside strings are escaped, so this text stands nowhere else; it is near the end of every document.
 const LINKS_PLACE: &[u8] = b",\"links\":null";
+
+/// The longest document that a caller's request may leave behind, in bytes. As long as the longest body (spec 8.5), for
+/// otherwise a referral could grow without end by short patches that each append.
+pub const LONGEST_DOCUMENT: usize = 1024 * 1024;
+
+/// The refusal of a request that would leave a longer one.
+pub(crate) fn too_long(target: &str) -> Invalid {
+    let message = format!("The referral would be longer than {LONGEST_DOCUMENT} bytes.");
+    Invalid::value(brief(target), message, LONGEST_DOCUMENT.to_string())
+}
 
 /// The public address of the server and what every answer takes from it.
 #[derive(Debug, Clone)]

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::check::{Check, Occasion, Place};
 use crate::diff::{self, Changed};
-use crate::document::Damaged;
+use crate::document::{self, Damaged};
 use crate::etag::ETag;
 use crate::ids::ReferralId;
 use crate::invalid::{Invalid, Refusal, Rule};
@@ -159,6 +159,14 @@ impl EditRequest {
             EditRequest::Patch(patch) => patch.operation_at(path).unwrap_or(path).to_owned(),
             _ => path.to_owned(),
         }
+    }
+
+    /// Why a change is refused that leaves a document longer than [`crate::LONGEST_DOCUMENT`].
+    pub fn too_long(&self) -> Invalid {
+        document::too_long(match self {
+            EditRequest::Patch(patch) => patch.last_path().unwrap_or("body"),
+            EditRequest::Put(_) | EditRequest::Merge(_) => "body",
+        })
     }
 
     /// Decides on a stored document: `None` when nothing changes (T15).

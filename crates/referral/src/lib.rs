@@ -25,7 +25,7 @@ mod view;
 
 pub use amount::{Amount, NotAnAmount};
 pub use create::{CreateRequest, Minted, Party};
-pub use document::{Damaged, PublicBase};
+pub use document::{Damaged, LONGEST_DOCUMENT, PublicBase};
 pub use edit::{Dialect, Edit, EditError, EditRequest, Profile};
 pub use etag::{ETag, Precondition};
 pub use ids::{ClientRequestId, EngagementId, NotAGuid, NotAnOrganization, OrganizationId, ReferralId};

@@ -17,6 +17,9 @@ use crate::table::{Access, Kind, ObjectType, Property};
 
 /// Operations in one document; more is refused, so that a patch's work is bounded.
 const MOST_OPERATIONS: usize = 1000;
+/// JSON values that the copies of one document make together, counted within objects and lists: else a short request
+/// could copy the longest list a thousand times over.
+const MOST_COPIED: usize = 100_000;
 
 /// A patch whose operations are complete, known and addressed to members that exist.
 #[derive(Debug, Clone)]
@@ -88,15 +91,25 @@ impl PatchRequest {
         Ok(PatchRequest { operations, recheck, reject_unknown: dialect.reject_unknown })
     }
 
-    /// Applies all operations or none (P6).
+    /// Applies all operations (P6). After an error the document is neither the old nor the new one.
     pub(crate) fn apply(&self, document: &mut Value) -> Result<(), Invalid> {
         self.operations.iter().try_for_each(|operation| operation.keep_servers_in_list(document))?;
-        let steps: Vec<_> = self.operations.iter().map(|operation| operation.step.clone()).collect();
-        json_patch::patch(document, &steps).map_err(|error| {
-            let target =
-                self.operations.get(error.operation).map_or("body", |operation| operation.sent.as_str());
-            invalid_patch(target, &format!("The operation cannot be applied: {}.", error.kind), target)
-        })?;
+        let mut copied = 0;
+        for operation in &self.operations {
+            let refused = |why: &dyn std::fmt::Display| {
+                let message = format!("The operation cannot be applied: {why}.");
+                invalid_patch(&operation.sent, &message, &operation.sent)
+            };
+            if let PatchOperation::Copy(copy) = &operation.step {
+                copied += document.pointer(copy.from.as_str()).map_or(0, size);
+                if copied > MOST_COPIED {
+                    return Err(refused(&"the patch copies too much"));
+                }
+            }
+            // Nothing is undone after a failure: the caller throws the document away.
+            json_patch::patch_unsafe(document, std::slice::from_ref(&operation.step))
+                .map_err(|error| refused(&error.kind))?;
+        }
         if self.recheck {
             let check = Check { occasion: Occasion::Patch, reject_unknown: self.reject_unknown };
             let checked = check.object(&Referral::TYPE, document, &mut Place::default());
@@ -108,6 +121,11 @@ impl PatchRequest {
             })?;
         }
         Ok(())
+    }
+
+    /// The path, as sent, of the last operation.
+    pub(crate) fn last_path(&self) -> Option<&str> {
+        self.operations.last().map(|operation| operation.sent.as_str())
     }
 
     pub(crate) fn touches(&self, member: &str) -> bool {
@@ -149,6 +167,15 @@ impl Operation {
             true => Ok(()),
             false => Err(Invalid::read_only(brief(&self.sent), &self.member)),
         }
+    }
+}
+
+/// How many JSON values a value consists of.
+fn size(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(items) => items.iter().map(size).sum(),
+        Value::Object(members) => members.values().map(size).sum(),
+        _ => 0,
     }
 }
 

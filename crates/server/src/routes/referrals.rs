@@ -121,8 +121,8 @@ impl Shared {
         sent: &Sent,
         trace: &Trace,
     ) -> Result<Answer, Face> {
-        let body = self.parse(&sent.bytes)?;
-        let request = CreateRequest::parse(&body, &self.exchange.policy().dialect)?;
+        // The parsed body, many times as large as its bytes, is gone before anything is waited for.
+        let request = CreateRequest::parse(&self.parse(&sent.bytes)?, &self.exchange.policy().dialect)?;
         let once = self.once(caller, "POST", COLLECTION, headers, sent, trace);
         let remember = |outcome: Result<&Shown, &exchange::CreateError>| match outcome {
             Ok(shown) => record::success(Reply::Created, shown),
@@ -149,6 +149,7 @@ impl Shared {
         // What the request alone shows comes before the 404 of a path that names nothing.
         let named = id.as_ref().copied().unwrap_or(NAMELESS);
         let request = EditRequest::put(&body, named, &self.exchange.policy().dialect)?;
+        drop(body);
         self.write(
             caller,
             id?,
@@ -171,6 +172,7 @@ impl Shared {
     ) -> Result<Answer, Face> {
         let body = self.parse(&sent.bytes)?;
         let request = self.patch_request(&body, sent.media_type)?;
+        drop(body);
         let expected = joined(headers, &IF_MATCH);
         let reply = if prefers_representation(headers) { Reply::Preferred } else { Reply::Empty };
         let writing = self.writing("PATCH", headers, sent, trace);

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 
 /// About so much is read and worked on at once.
 const PIECE_BYTES: usize = 512 * 1024;
-/// No referral is as long as this: every text of it is limited, and bodies are at most 1 MiB.
+/// No referral is as long as this, however its line is written.
 const LONGEST_LINE: usize = 16 * 1024 * 1024;
 
 /// A file to read.

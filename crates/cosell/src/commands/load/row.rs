@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use exchange::{Clock, Ids, to_store};
-use referral::{Dialect, ETag, EditRequest, OrganizationId, Referral, Standing, Timestamp};
+use referral::{Dialect, ETag, EditRequest, LONGEST_DOCUMENT, OrganizationId, Referral, Standing, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use store::{Action, Entry, Organization, StoredReferral};
@@ -53,7 +53,11 @@ impl Rules {
             let name = || referral.organization_name.clone();
             unknown.entry(referral.organization_id.clone()).or_insert_with(name);
         }
-        Ok(imported(&referral))
+        let row = imported(&referral);
+        if row.0.document.len() > LONGEST_DOCUMENT {
+            return Err(format!("longer than the {LONGEST_DOCUMENT} bytes of the longest referral"));
+        }
+        Ok(row)
     }
 
     /// A line that needs nothing and is plainly legal.
