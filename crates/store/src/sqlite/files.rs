@@ -53,11 +53,7 @@ impl Files {
         if !self.directory.is_dir() {
             make_directory(&self.directory).map_err(|error| self.failed("cannot make", &error))?;
         }
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(self.directory.join("lock"))
+        let lock = own_file(&self.directory.join("lock"))
             .map_err(|error| self.failed("cannot open the lock of", &error))?;
         match lock.try_lock() {
             Ok(()) => Ok(lock),
@@ -86,6 +82,8 @@ impl Files {
 
     /// A connection that may read and write, and makes the file if it is missing. Nothing is written yet.
     pub(super) fn connect(&self, path: &Path) -> Result<Connection, StoreError> {
+        // SQLite would let others of the machine read what it makes; its log takes the mode of its database.
+        own_file(path).map_err(|error| self.failed("cannot make the database in", &error))?;
         self.open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)
     }
 
@@ -139,6 +137,15 @@ impl Files {
     pub(super) fn sync_directory(&self) -> io::Result<()> {
         sync_directory(&self.directory)
     }
+}
+
+/// Opens a file, and makes it if it is missing, for its owner alone: the directory may be older, and open to others.
+fn own_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 fn make_directory(directory: &Path) -> io::Result<()> {

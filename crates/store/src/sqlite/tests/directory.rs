@@ -25,6 +25,25 @@ async fn a_missing_directory_is_made_for_its_owner_alone() {
     assert!(!directory.join("cosell.db-wal").exists(), "closing leaves one file, which can be copied");
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn in_a_directory_open_to_others_the_files_are_their_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let store = open(directory.path()).unwrap();
+    store.commit(creation(a_referral(&organization(1), 0))).await.unwrap();
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(directory.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{entry:?}");
+        names.push(entry.file_name());
+    }
+    assert!(names.len() >= 3, "database, log and lock: {names:?}");
+    store.close().await;
+}
+
 #[tokio::test]
 async fn a_directory_that_cannot_be_made_is_an_error() {
     let parent = tempfile::tempdir().unwrap();
