@@ -315,3 +315,30 @@ fn a_server_in_trouble_at_its_start_says_why_in_one_line() {
     assert_eq!((broken.code, broken.stdout.as_str()), (2, ""), "{broken:?}");
     assert!(broken.stderr.contains("certificate.pem") && broken.stderr.lines().count() == 1, "{broken:?}");
 }
+
+#[test]
+fn an_organization_without_a_tenant_has_no_issuer_of_many_tenants() {
+    let (place, keys) = (Place(TempDir::new().unwrap()), Keys::new());
+    let data = place.path("data");
+    let made = run(&[
+        "init",
+        "--data",
+        &data,
+        "--organization",
+        "Contoso Company",
+        "--issuer",
+        "ours",
+        "--admin",
+        ADMIN,
+    ]);
+    assert_eq!(made.code, 0, "{made:?}");
+    let issuer = place.issuer(&keys);
+    let settings = place.write("cosell.toml", &format!("[[issuer]]\n{issuer}\n"));
+    let refused = run(&["serve", "--config", &settings, "--data", &data, "--listen", "127.0.0.1:0"]);
+    assert_eq!((refused.code, refused.stdout.as_str()), (2, ""), "{refused:?}");
+    assert!(refused.stderr.contains("names no tenant") && refused.stderr.lines().count() == 1, "{refused:?}");
+    // An issuer of one organization may put any tenant into its tokens.
+    let server = place.serve(&issuer.replace(ISSUER, "https://login.example/ours"), "");
+    let own = claims_with(json!({ "iss": "https://login.example/ours" }));
+    assert_eq!(list(&server, &keys.token(Algorithm::Es256, &own)).status, 200);
+}

@@ -10,7 +10,7 @@ use store::{Organization, Store};
 
 use crate::chance;
 use crate::clock::SystemClock;
-use crate::config::{self, Config, public_url};
+use crate::config::{self, Config, Issuer, public_url};
 use crate::failure::Failure;
 use crate::jobs::Jobs;
 use crate::logging;
@@ -114,7 +114,8 @@ fn issuers(config: &Config, base: &str) -> Result<Vec<IssuerSettings>, Failure> 
     config.issuer.iter().map(|issuer| issuer.settings(base)).collect()
 }
 
-/// Somebody must be able to sign in.
+/// Somebody must be able to sign in, and nobody whom the operator did not name: an issuer of many tenants, whose url has
+/// a place for them, would else bring people of every tenant into the one organization that names none.
 fn check_organizations(config: &Config, organizations: &[Organization]) -> Result<(), Failure> {
     if organizations.is_empty() {
         return Err(Failure::usage(
@@ -130,6 +131,17 @@ fn check_organizations(config: &Config, organizations: &[Organization]) -> Resul
         return Err(Failure::usage(format!(
             "nobody could sign in: the organizations' issuers ({}) are not among the configured ones",
             wanted.join(", ")
+        )));
+    }
+    let of_every_tenant = |organization: &&Organization| {
+        let mut named = config.issuer.iter().filter(|issuer| issuer.name() == organization.issuer);
+        organization.tenant.is_none() && named.any(Issuer::serves_many_tenants)
+    };
+    if let Some(open) = organizations.iter().find(of_every_tenant) {
+        return Err(Failure::usage(format!(
+            "organization {} ({}) names no tenant, and its issuer {} serves many: everybody of every tenant would \
+             belong to it. Give the issuer a url without {{tenantid}}, or the organization its tenant (cosell init --tenant)",
+            open.name, open.id, open.issuer
         )));
     }
     for organization in organizations.iter().filter(|organization| !is_known(organization)) {

@@ -60,6 +60,11 @@ impl Issuer {
         self.name.as_deref().unwrap_or(&self.url)
     }
 
+    /// Whether its url has a place for the tenant, so that tenants of any number have their tokens of it.
+    pub fn serves_many_tenants(&self) -> bool {
+        self.url.contains("{tenantid}")
+    }
+
     /// What the verifier is told. Nothing is fetched here; a key-set file is read.
     ///
     /// # Errors
