@@ -160,7 +160,8 @@ impl Exchange {
         })
     }
 
-    /// Looks at the engagement to join: it must hold a referral of the caller's. For a connected one the caller's
+    /// Looks at the engagement to join: it must hold a referral of the caller's, and for a Referral User one that it
+    /// is on the team of. For a connected one the caller's
     /// newest open referral is the model, and the invited organization must have none open. A Referral User has
     /// only those it may read for models.
     async fn join(
@@ -173,6 +174,10 @@ impl Exchange {
         let there = self.store.engagement(engagement).await?;
         if !there.iter().any(|one| one.owner == caller.organization) {
             return Err(CreateError::EngagementNotFound);
+        }
+        // Joining opens the others' referrals there (spec 3.3), so it is for who has them open already.
+        if !there.iter().any(|one| caller.is_ours(one) && caller.reaches(one)) {
+            return Err(CreateError::NotOnTeam);
         }
         let Some(invited) = &plan.invited else { return Ok(Joined::default()) };
         let own_open: Vec<_> =

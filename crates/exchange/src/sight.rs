@@ -15,7 +15,7 @@ fn side(caller: &Caller, foreign: &StoredReferral, engagement: &[Arc<StoredRefer
     let own = |one: &&Arc<StoredReferral>| one.owner == caller.organization;
     let sent = |one: &&Arc<StoredReferral>| one.columns.sender.as_ref() == Some(&caller.organization);
     if caller.role == Role::User {
-        let mut ours = engagement.iter().filter(|one| own(one) || sent(one));
+        let mut ours = engagement.iter().filter(|one| caller.is_ours(one));
         if !ours.any(|one| caller.is_among(&one.columns.team)) {
             return None;
         }

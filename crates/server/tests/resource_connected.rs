@@ -351,3 +351,25 @@ async fn a_referral_user_takes_nothing_from_a_model_it_may_not_read() {
     assert!(!answer.body.to_string().contains("Rollout"));
     assert_eq!(world.count(FABRIKAM).await, 0);
 }
+
+#[tokio::test]
+async fn a_referral_user_joins_no_engagement_it_may_not_look_into() {
+    // REF-026 REF-029
+    let world = World::new().await;
+    let user = world.person(CONTOSO_USER);
+    let own = world.contoso().creates(with(deal(), "/team", json!([member("admin@contoso.example")]))).await;
+    let sent = invites(&world, &own, FABRIKAM).await.expect(201).text("id");
+    let joining = |engagement: &str| {
+        let body = with(small_deal(), "/engagementId", json!(engagement));
+        with(body, "/team", json!([member(CONTOSO_USER)]))
+    };
+    user.posts(joining(&own.engagement)).await.refused(403, "accessDenied", "referral", "notOnTeam");
+    user.gets(&sent).await.refused(404, "itemNotFound", "referral", "");
+    assert_eq!(world.count(CONTOSO).await, 1);
+    // On the team of one there, it may; a referral that its organization sent counts as well.
+    let open = user.creates(with(deal(), "/team", json!([member(CONTOSO_USER)]))).await;
+    user.posts(joining(&open.engagement)).await.expect(201);
+    let body = with(invitation(FABRIKAM), "/engagementId", json!(open.engagement));
+    let body = with(body, "/team", json!([member(CONTOSO_USER)]));
+    user.posts(body).await.expect(201);
+}
