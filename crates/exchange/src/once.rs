@@ -167,14 +167,22 @@ impl Exchange {
         })
     }
 
-    /// Remembers an answer that came with no change: a failure, or a write without effect. Should another node
-    /// have answered the same request meanwhile, that answer is handed back.
+    /// The answer of a call that this one did not wait for: one of another node, or one whose client went away before
+    /// its commit. What that call changed may be why this one is refused, as stale for instance.
+    async fn answered_meanwhile(&self, once: &Once) -> Result<Option<RememberedAnswer>, StoreError> {
+        let since = self.now().plus_seconds(-REMEMBERED_SECONDS);
+        let known = self.store.answer(&once.key, since).await?;
+        Ok(known.filter(|known| known.request_digest == once.request_digest))
+    }
+
+    /// Remembers an answer that came with no change: a failure, or a write without effect. Should the same request
+    /// have been answered meanwhile, that answer is handed back.
     pub(crate) async fn remember(
         &self,
         once: &Once,
         answer: Option<(u16, Bytes)>,
     ) -> Result<Option<RememberedAnswer>, StoreError> {
-        let Some((status, content)) = answer else { return Ok(None) };
+        let Some((status, content)) = answer else { return self.answered_meanwhile(once).await };
         let answer = Some(once.replayable(status, content, self.now()));
         let change = Change { write: None, guards: Vec::new(), answer };
         loop {

@@ -31,6 +31,7 @@ const CODES: [&str; 8] = [
 /// A request in the making. `Host` is there, and `Content-Length` as soon as there is a body.
 pub struct Call<'a> {
     world: &'a World,
+    app: &'a server::App,
     method: String,
     target: String,
     headers: HeaderMap,
@@ -43,13 +44,19 @@ impl<'a> Call<'a> {
         let mut headers = HeaderMap::new();
         headers.insert("host", HeaderValue::from_static("127.0.0.1:8080"));
         let (method, target) = (method.to_owned(), target.to_owned());
-        Call { world, method, target, headers, user: None, body: Bytes::new() }
+        Call { world, app: &world.app, method, target, headers, user: None, body: Bytes::new() }
     }
 
     /// With this person's token.
     #[allow(clippy::wrong_self_convention, reason = "as in: asked as this user")]
     pub fn as_user(mut self, user: &str) -> Self {
         self.user = Some(user.to_owned());
+        self
+    }
+
+    /// To another server than the world's own.
+    pub fn at(mut self, app: &'a server::App) -> Self {
+        self.app = app;
         self
     }
 
@@ -96,7 +103,7 @@ impl<'a> Call<'a> {
             .body(Full::new(self.body))
             .unwrap();
         *request.headers_mut() = self.headers;
-        let answer = tokio::time::timeout(DEADLINE, self.world.app.handle(request))
+        let answer = tokio::time::timeout(DEADLINE, self.app.handle(request))
             .await
             .unwrap_or_else(|_| panic!("no answer to {} {}", self.method, self.target));
         let (head, body) = answer.into_parts();

@@ -129,6 +129,21 @@ impl World {
         .await;
     }
 
+    /// Another server over the same store, as a second process would be: it shares nothing else.
+    pub async fn another_node(&self) -> App {
+        let (_, app) = start(
+            &self.store,
+            &self.clock,
+            &self.ids,
+            &self.chance,
+            &self.issuer,
+            &self.options,
+            &self.policy,
+        )
+        .await;
+        app
+    }
+
     /// Restarts with other settings.
     pub async fn restart_with(&mut self, choose: impl FnOnce(&mut ServerOptions, &mut Policy)) {
         choose(&mut self.options, &mut self.policy);

@@ -27,6 +27,8 @@ pub struct Watched {
     commits: Mutex<Option<Trouble>>,
     gate: Mutex<Option<Arc<Semaphore>>>,
     waiting: Notify,
+    /// Where the next answer that is read waits before it is handed over.
+    answer_gate: Mutex<Option<Arc<Semaphore>>>,
 }
 
 impl Watched {
@@ -37,6 +39,7 @@ impl Watched {
             commits: Mutex::default(),
             gate: Mutex::default(),
             waiting: Notify::new(),
+            answer_gate: Mutex::default(),
         }
     }
 
@@ -69,6 +72,18 @@ impl Watched {
 
     /// Returns once a commit waits at the gate.
     pub async fn commit_waits(&self) {
+        self.waiting.notified().await;
+    }
+
+    /// The next remembered answer that is looked for is found or not found now, and handed over when the gate closes.
+    pub fn hold_next_answer(&self) -> Arc<Semaphore> {
+        let gate = Arc::new(Semaphore::new(0));
+        *self.answer_gate.lock().unwrap() = Some(Arc::clone(&gate));
+        gate
+    }
+
+    /// Returns once a read of an answer, or a commit, waits at its gate.
+    pub async fn answer_waits(&self) {
         self.waiting.notified().await;
     }
 
@@ -130,7 +145,13 @@ impl Store for Watched {
         key: &AnswerKey,
         since: Timestamp,
     ) -> Result<Option<RememberedAnswer>, StoreError> {
-        self.inner.answer(key, since).await
+        let answer = self.inner.answer(key, since).await;
+        let gate = self.answer_gate.lock().unwrap().take();
+        if let Some(gate) = gate {
+            self.waiting.notify_one();
+            let _ = gate.acquire().await;
+        }
+        answer
     }
 
     async fn commit(&self, change: Change) -> Result<Outcome, StoreError> {
