@@ -84,7 +84,7 @@ impl Jobs {
                     Err(error) => {
                         let wait = retry;
                         let retry_seconds = wait.as_secs();
-                        tracing::warn!(issuer, %error, retry_seconds, "Keys of issuer {issuer} could not be fetched: {error}");
+                        tracing::warn!(issuer, %error, retry_seconds, "Keys of issuer {issuer} could not be fetched, next try in {retry_seconds} s: {error}");
                         retry = (retry * 2).min(RETRY_AFTER.1);
                         wait
                     }

@@ -18,3 +18,8 @@ pub fn complain(text: &str) {
 pub fn is_watched() -> bool {
     std::io::stderr().is_terminal()
 }
+
+/// Whether text for standard error may be coloured: somebody watches, and has not set `NO_COLOR` (no-color.org).
+pub fn takes_colours() -> bool {
+    is_watched() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}

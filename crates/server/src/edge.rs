@@ -81,7 +81,7 @@ impl Shared {
         self.metrics.end(route, method, answer.status().as_u16(), took);
         if self.options.log_requests {
             let (status, took_us) = (answer.status().as_u16(), took.as_micros() as u64);
-            tracing::info!(request.id = %trace.request_id, method, route, status, took_us, "{method} {route} {status}");
+            tracing::info!(request.id = %trace.request_id, method, route, status, took_us, "{method} {route} {status}, {took_us} µs, {}", trace.request_id);
         }
         answer
     }

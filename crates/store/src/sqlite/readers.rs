@@ -111,7 +111,7 @@ fn serve(files: &Files, connection: Connection, jobs: &Receiver<Job>) {
                 connection = match files.connect_reader() {
                     Ok(connection) => connection,
                     Err(error) => {
-                        tracing::error!(%error, "A reader could not open the database again, and ends");
+                        tracing::error!(%error, "A reader could not open the database again, and ends: {error}");
                         return;
                     }
                 };

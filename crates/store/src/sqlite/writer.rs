@@ -197,7 +197,7 @@ impl Writer {
             let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
         }
         if let Err((_, error)) = connection.close() {
-            tracing::warn!(%error, "Closing the database reported an error");
+            tracing::warn!(%error, "Closing the database reported an error: {error}");
         }
         self.cache.clear();
     }
