@@ -2,8 +2,10 @@
 //!
 //! Reads never show a referral New after its time: whoever comes first, reader or background job, closes it.
 
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::task::Poll;
 
 use referral::{Referral, ReferralId, Timestamp};
 use store::{Action, Change, Entry, Outcome, Store, StoreError, StoredReferral, Write};
@@ -11,11 +13,16 @@ use store::{Action, Change, Entry, Outcome, Store, StoreError, StoredReferral, W
 use crate::error::ReadError;
 use crate::{Exchange, to_store};
 
-/// How many are closed in one go.
+/// How many are closed in one go: they are handed to the store together, which commits them as one group.
 const BATCH: usize = 256;
 
-/// The soonest expiry the store knows of, so that a read costs nothing while nothing is due. It may be too early,
-/// never too late.
+/// The store is asked for the next expiry again after so long at the latest. Whoever writes a referral while the store
+/// is being asked is not seen by that question, but its expiry is two weeks away (T10), and the next question sees it.
+/// In ticks of 100 ns: an hour.
+const ASK_AGAIN: i64 = 3600 * 10_000_000;
+
+/// When to look for what is due: at the soonest expiry the store tells of, so that a read costs nothing while nothing
+/// is due. It may be too early, never too late.
 #[derive(Debug)]
 pub(crate) struct Soonest(AtomicI64);
 
@@ -51,15 +58,33 @@ impl Exchange {
         while self.expiry.is_due(now) {
             let seen = self.expiry.0.load(Ordering::SeqCst);
             let due = self.store.due(now, BATCH).await?;
-            for referral in &due {
-                self.expire(referral).await?;
-            }
+            self.expire_all(&due).await?;
             closed += due.len() as u64;
-            let next = ticks(self.store.next_expiry().await?);
+            let next = ticks(self.store.next_expiry().await?).min(now.ticks().saturating_add(ASK_AGAIN));
             // Whoever announced an earlier one meanwhile has lowered it, and the exchange fails: look again.
             let _ = self.expiry.0.compare_exchange(seen, next, Ordering::SeqCst, Ordering::SeqCst);
         }
         Ok(closed)
+    }
+
+    /// Closes several at once. Each is tried; the first error is told.
+    async fn expire_all(&self, due: &[Arc<StoredReferral>]) -> Result<(), ReadError> {
+        let mut running: Vec<_> = due.iter().map(|referral| Box::pin(self.expire(referral))).collect();
+        let mut outcome = Ok(());
+        poll_fn(|context| {
+            running.retain_mut(|one| match one.as_mut().poll(context) {
+                Poll::Pending => true,
+                Poll::Ready(ended) => {
+                    if outcome.is_ok() {
+                        outcome = ended;
+                    }
+                    false
+                }
+            });
+            if running.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        outcome
     }
 
     /// Closes one referral that is due. Somebody else may have been faster: that is as good.

@@ -214,3 +214,58 @@ async fn many_that_are_due_at_once_are_all_closed_and_each_told_once() {
     assert_eq!(log.iter().filter(|entry| entry.entry.action == Action::Expired).count(), 300);
     assert_eq!(log.len(), 600);
 }
+
+#[tokio::test]
+async fn those_that_are_due_at_once_are_written_at_once() {
+    // They expire at midnight, all together: one commit each, one after the other, would hold every list up.
+    let world = World::new().await;
+    let mut sent = Vec::new();
+    for _ in 0..20 {
+        sent.push(lead(&world).await);
+    }
+    world.clock.set(text_at(&sent[0].body, "/expirationDateTime"));
+    world.store.hold_commits();
+    let watch = async {
+        while world.store.held() < 20 {
+            tokio::task::yield_now().await;
+        }
+        world.store.release_commits();
+    };
+    let both = async { tokio::join!(world.exchange.settle(), watch) };
+    let (closed, ()) =
+        tokio::time::timeout(support::DEADLINE, both).await.expect("all wait at the gate together");
+    assert_eq!(closed.unwrap(), 20);
+}
+
+#[tokio::test]
+async fn one_that_is_written_while_the_next_expiry_is_looked_up_is_not_forgotten() {
+    let world = World::new().await;
+    let first = lead(&world).await;
+    let accepted = replace(&[("/status", json!("Active"))]);
+    world.contoso().patches(&first.id, accepted).await.expect(204);
+    // Nothing is due at the first one's time, but that is looked up then.
+    world.clock.set(text_at(&first.body, "/expirationDateTime"));
+    world.token(support::FABRIKAM_ADMIN).await;
+    world.store.hold_commits();
+    let looked = async {
+        world.store.commit_waits().await;
+        assert_eq!(world.exchange.settle().await.unwrap(), 0);
+        world.store.release_commits();
+    };
+    let (second, ()) = tokio::join!(lead(&world), looked);
+    let expiry = text_at(&second.body, "/expirationDateTime");
+    world.clock.set(expiry);
+    let list = world.contoso().lists("").await.expect(200);
+    let seen = list.body["value"].as_array().unwrap().iter().find(|one| one["id"] == second.id.as_str());
+    assert_expired(seen.unwrap(), expiry);
+}
+
+#[tokio::test]
+async fn the_last_instant_of_all_has_nothing_due_for_ever() {
+    let world = World::new().await;
+    let sent = lead(&world).await;
+    world.clock.set(&referral::Timestamp::MAX.to_string());
+    let settled = tokio::time::timeout(support::DEADLINE, world.exchange.settle()).await.expect("an end");
+    assert_eq!(settled.unwrap(), 1);
+    assert_eq!(text_at(&world.contoso().sees(&sent.id).await.body, "/substatus"), "Expired");
+}

@@ -1,5 +1,6 @@
 //! The real store with a door-keeper, who can hold commits back, or make calls fail.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -27,6 +28,8 @@ pub struct Watched {
     commits: Mutex<Option<Trouble>>,
     gate: Mutex<Option<Arc<Semaphore>>>,
     waiting: Notify,
+    /// Commits that have come to the gate, ever.
+    held: AtomicUsize,
     /// Where the next answer that is read waits before it is handed over.
     answer_gate: Mutex<Option<Arc<Semaphore>>>,
 }
@@ -39,6 +42,7 @@ impl Watched {
             commits: Mutex::default(),
             gate: Mutex::default(),
             waiting: Notify::new(),
+            held: AtomicUsize::new(0),
             answer_gate: Mutex::default(),
         }
     }
@@ -68,6 +72,11 @@ impl Watched {
         if let Some(gate) = self.gate.lock().unwrap().take() {
             gate.close();
         }
+    }
+
+    /// How many commits have come to a gate so far.
+    pub fn held(&self) -> usize {
+        self.held.load(Ordering::SeqCst)
     }
 
     /// Returns once a commit waits at the gate.
@@ -158,6 +167,7 @@ impl Store for Watched {
         suffer(&self.commits)?;
         let gate = self.gate.lock().unwrap().clone();
         if let Some(gate) = gate {
+            self.held.fetch_add(1, Ordering::SeqCst);
             self.waiting.notify_one();
             // Closed is open here: nobody gives permits.
             let _ = gate.acquire().await;
