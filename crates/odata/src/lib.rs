@@ -23,19 +23,22 @@ pub mod limits;
 mod literal;
 mod near;
 mod parse;
+mod pipeline;
 mod primitive;
 mod print;
+mod print_options;
 mod query;
 mod resource;
 mod schema;
 mod source;
 mod typed;
+mod typed_options;
 mod value;
+mod walk;
 
 pub use ast::{
-    Aggregate, Argument, Arithmetic, Comparison, Compute, ExpandItem, Expr, ExprKind, Grouping, ItemSegment,
-    ItemSegmentKind, Lambda, Method, OrderBy, Path, Position, Ranked, Root, Search, SearchKind, Segment,
-    SegmentKind, SelectItem, Transformation, TransformationKind, TypeName,
+    Argument, Arithmetic, Comparison, Compute, ExpandItem, Expr, ExprKind, ItemSegment, ItemSegmentKind,
+    Lambda, OrderBy, Path, Position, Root, Search, SearchKind, Segment, SegmentKind, SelectItem, TypeName,
 };
 pub use bind::{BindSettings, Binder};
 pub use context::{Context, ContextItem, ContextSegment};
@@ -46,13 +49,14 @@ pub use headers::{AnnotationPattern, Header, OmitValues, Preference, Return, Ver
 pub use limits::Limits;
 pub use literal::{EnumLiteral, EnumMember, GeoLiteral, Literal, Number};
 pub use near::nearest;
+pub use pipeline::{Aggregate, Grouping, Method, Ranked, Transformation, TransformationKind};
 pub use primitive::{DAY, Date, DateTimeOffset, Duration, Guid, Primitive, SECOND, TimeOfDay};
 pub use query::{Levels, QueryOptions, Settings, SystemOption};
 pub use resource::{Resource, ResourcePath, ResourceSegment, ResourceSegmentKind, ResourceUri};
 pub use schema::{EnumType, Property, Schema, Structured, Type};
-pub use typed::{
-    Base, BindError, BindErrorKind, Collection, Expanded, Predicate, Typed, TypedAggregate, TypedApply,
-    TypedCompute, TypedExpand, TypedKind, TypedOptions, TypedOrder, TypedPath, TypedSelect,
+pub use typed::{Base, BindError, BindErrorKind, Collection, Predicate, Typed, TypedKind, TypedPath};
+pub use typed_options::{
+    Expanded, TypedAggregate, TypedApply, TypedCompute, TypedExpand, TypedOptions, TypedOrder, TypedSelect,
     TypedTransformation,
 };
 pub use value::{Value, fold};

@@ -1,13 +1,7 @@
 //! Trees as text, in one canonical form: what is printed reads back as the same tree.
 
-use std::fmt;
-
-use crate::ast::{
-    Aggregate, Compute, ExpandItem, Expr, ExprKind, Grouping, ItemSegment, ItemSegmentKind, Lambda, OrderBy,
-    Path, Root, Search, SearchKind, Segment, SegmentKind, SelectItem, Transformation, TransformationKind,
-};
+use crate::ast::{Expr, ExprKind, Lambda, Path, Root, Search, SearchKind, Segment, SegmentKind};
 use crate::literal::Literal;
-use crate::query::{Levels, QueryOptions, SystemOption};
 use crate::source::encode;
 
 /// A text being written, decoded or ready to be sent.
@@ -31,17 +25,17 @@ impl Out {
     }
 
     /// Writes text of the grammar: in a URL, what may not stand there is encoded, separators stay.
-    fn push(&mut self, text: &str) {
+    pub fn push(&mut self, text: &str) {
         if self.url { encode(text, false, &mut self.text) } else { self.text.push_str(text) }
     }
 
     /// Writes text that stands for itself: in a URL, all signs are encoded.
-    fn push_escaped(&mut self, text: &str) {
+    pub fn push_escaped(&mut self, text: &str) {
         if self.url { encode(text, true, &mut self.text) } else { self.text.push_str(text) }
     }
 
     /// Writes members with a separator.
-    fn joined<T>(&mut self, members: &[T], separator: &str, mut write: impl FnMut(&mut Self, &T)) {
+    pub fn joined<T>(&mut self, members: &[T], separator: &str, mut write: impl FnMut(&mut Self, &T)) {
         for (index, member) in members.iter().enumerate() {
             if index > 0 {
                 self.push(separator);
@@ -109,13 +103,10 @@ impl Out {
                 self.push("-");
                 let from = self.text.len();
                 self.expr_in(operand, UNARY);
-                // `-5` and `-INF` are literals: a negation in front of one shows itself.
-                let operand_text = &self.text[from..];
-                if operand_text.starts_with(|c: char| c.is_ascii_digit() || c == '-')
-                    || operand_text.starts_with("INF")
-                {
-                    self.text.insert(from, '(');
-                    self.text.push(')');
+                // `-5` and `-INF` are literals: a negation in front of one keeps its distance.
+                let literal = &self.text[from..];
+                if literal.starts_with(|c: char| c.is_ascii_digit()) || literal.starts_with("INF") {
+                    self.text.insert_str(from, if self.url { "%20" } else { " " });
                 }
             }
             ExprKind::And(terms) => self.joined(terms, " and ", |out, term| out.expr_in(term, 3)),
@@ -203,7 +194,7 @@ impl Out {
         self.push("\"");
     }
 
-    fn path(&mut self, path: &Path) {
+    pub fn path(&mut self, path: &Path) {
         match &path.root {
             Root::Implicit => {}
             Root::It => self.push("$it"),
@@ -271,7 +262,7 @@ impl Out {
         self.push(")");
     }
 
-    fn annotation(&mut self, term: &str, qualifier: Option<&str>) {
+    pub fn annotation(&mut self, term: &str, qualifier: Option<&str>) {
         self.push("@");
         self.push(term);
         if let Some(qualifier) = qualifier {
@@ -290,12 +281,9 @@ impl Out {
             SearchKind::And(_) => 2,
             _ => 3,
         };
-        // `NOT` and its like as a word: an operator, should anything follow.
-        let operator =
-            matches!(&search.kind, SearchKind::Word(word) if ["AND", "OR", "NOT"].contains(&word.as_str()));
-        if level < least || (operator && least > 1) {
+        if level < least {
             self.push("(");
-            self.search_in(search, 1);
+            self.search(search);
             self.push(")");
             return;
         }
@@ -313,197 +301,6 @@ impl Out {
             }
             SearchKind::And(members) => self.joined(members, " AND ", |out, member| out.search_in(member, 3)),
             SearchKind::Or(members) => self.joined(members, " OR ", |out, member| out.search_in(member, 2)),
-        }
-    }
-
-    fn order_by(&mut self, order: &OrderBy) {
-        self.expr(&order.expr);
-        if order.descending {
-            self.push(" desc");
-        }
-    }
-
-    fn compute(&mut self, compute: &Compute) {
-        self.expr(&compute.expr);
-        self.push(" as ");
-        self.push(&compute.name);
-    }
-
-    fn item_path(&mut self, path: &[ItemSegment]) {
-        self.joined(path, "/", |out, segment| match &segment.kind {
-            ItemSegmentKind::Name(name) | ItemSegmentKind::Qualified(name) => out.push(name),
-            ItemSegmentKind::Annotation(term, qualifier) => out.annotation(term, qualifier.as_deref()),
-            ItemSegmentKind::Star => out.push("*"),
-            ItemSegmentKind::AllOperations(namespace) => out.push(&format!("{namespace}.*")),
-            ItemSegmentKind::Ref => out.push("$ref"),
-            ItemSegmentKind::Count => out.push("$count"),
-            ItemSegmentKind::Value => out.push("$value"),
-        });
-    }
-
-    fn select_item(&mut self, item: &SelectItem) {
-        self.item_path(&item.path);
-        if let Some(parameters) = &item.parameters {
-            self.push("(");
-            self.joined(parameters, ",", |out, name| out.push(name));
-            self.push(")");
-        }
-        self.nested(item.options.as_deref());
-    }
-
-    fn expand_item(&mut self, item: &ExpandItem) {
-        self.item_path(&item.path);
-        self.nested(item.options.as_deref());
-    }
-
-    fn nested(&mut self, options: Option<&QueryOptions>) {
-        let Some(options) = options else { return };
-        self.push("(");
-        self.options(options, ";");
-        self.push(")");
-    }
-
-    /// All options of a request.
-    pub fn query(&mut self, options: &QueryOptions) {
-        let mut first = self.options(options, "&");
-        for (name, value) in &options.custom {
-            self.separate("&", &mut first);
-            self.push_escaped(name);
-            if let Some(value) = value {
-                self.text.push('=');
-                self.push_escaped(value);
-            }
-        }
-    }
-
-    /// The separator between options, never encoded, but for the first one.
-    fn separate(&mut self, separator: &str, first: &mut bool) {
-        if !std::mem::take(first) {
-            self.text.push_str(separator);
-        }
-    }
-
-    /// System options and aliases. Answers whether there were none.
-    fn options(&mut self, options: &QueryOptions, separator: &str) -> bool {
-        let mut first = true;
-        for option in &options.given {
-            self.separate(separator, &mut first);
-            self.push(option.name());
-            self.push("=");
-            self.option(*option, options);
-        }
-        for (name, value) in &options.aliases {
-            self.separate(separator, &mut first);
-            self.push(&format!("@{name}="));
-            self.expr(value);
-        }
-        first
-    }
-
-    fn option(&mut self, option: SystemOption, options: &QueryOptions) {
-        let text = |value: &Option<String>| value.clone().unwrap_or_default();
-        let number = |value: Option<u64>| value.unwrap_or(0).to_string();
-        match option {
-            SystemOption::Apply => {
-                self.joined(options.apply.as_deref().unwrap_or(&[]), "/", Self::transformation)
-            }
-            SystemOption::Compute => {
-                self.joined(options.compute.as_deref().unwrap_or(&[]), ",", Self::compute)
-            }
-            SystemOption::Count => self.push(if options.count == Some(true) { "true" } else { "false" }),
-            SystemOption::Expand => {
-                self.joined(options.expand.as_deref().unwrap_or(&[]), ",", Self::expand_item)
-            }
-            SystemOption::Filter => options.filter.iter().for_each(|filter| self.expr(filter)),
-            SystemOption::Index => self.push(&options.index.unwrap_or(0).to_string()),
-            SystemOption::Levels => self.push(&match options.levels {
-                Some(Levels::Of(levels)) => levels.to_string(),
-                _ => "max".to_owned(),
-            }),
-            SystemOption::OrderBy => {
-                self.joined(options.orderby.as_deref().unwrap_or(&[]), ",", Self::order_by)
-            }
-            SystemOption::Search => options.search.iter().for_each(|search| self.search(search)),
-            SystemOption::Select => {
-                self.joined(options.select.as_deref().unwrap_or(&[]), ",", Self::select_item)
-            }
-            SystemOption::Skip => self.push(&number(options.skip)),
-            SystemOption::Top => self.push(&number(options.top)),
-            SystemOption::Format => self.push(&text(&options.format)),
-            SystemOption::SchemaVersion => self.push(&text(&options.schemaversion)),
-            SystemOption::DeltaToken => self.push_escaped(&text(&options.deltatoken)),
-            SystemOption::SkipToken => self.push_escaped(&text(&options.skiptoken)),
-            SystemOption::Id => self.push(&text(&options.id)),
-        }
-    }
-
-    fn transformation(&mut self, transformation: &Transformation) {
-        let name = match &transformation.kind {
-            TransformationKind::Identity => return self.push("identity"),
-            TransformationKind::Aggregate(_) => "aggregate",
-            TransformationKind::GroupBy { .. } => "groupby",
-            TransformationKind::Filter(_) => "filter",
-            TransformationKind::Search(_) => "search",
-            TransformationKind::Compute(_) => "compute",
-            TransformationKind::OrderBy(_) => "orderby",
-            TransformationKind::Skip(_) => "skip",
-            TransformationKind::Top(_) => "top",
-            TransformationKind::Ranked { kind, .. } => kind.name(),
-            TransformationKind::Concat(_) => "concat",
-        };
-        self.push(name);
-        self.push("(");
-        match &transformation.kind {
-            TransformationKind::Identity => {}
-            TransformationKind::Aggregate(aggregates) => self.joined(aggregates, ",", Self::aggregate),
-            TransformationKind::GroupBy { by, apply } => {
-                self.push("(");
-                self.joined(by, ",", Self::grouping);
-                self.push(")");
-                if !apply.is_empty() {
-                    self.push(",");
-                    self.joined(apply, "/", Self::transformation);
-                }
-            }
-            TransformationKind::Filter(predicate) => self.expr(predicate),
-            TransformationKind::Search(search) => self.search(search),
-            TransformationKind::Compute(items) => self.joined(items, ",", Self::compute),
-            TransformationKind::OrderBy(items) => self.joined(items, ",", Self::order_by),
-            TransformationKind::Skip(number) | TransformationKind::Top(number) => {
-                self.push(&number.to_string())
-            }
-            TransformationKind::Ranked { amount, by, .. } => {
-                self.expr(amount);
-                self.push(",");
-                self.expr(by);
-            }
-            TransformationKind::Concat(parts) => {
-                self.joined(parts, ",", |out, part| out.joined(part, "/", Self::transformation));
-            }
-        }
-        self.push(")");
-    }
-
-    fn aggregate(&mut self, aggregate: &Aggregate) {
-        self.expr(&aggregate.expr);
-        if let Some(method) = &aggregate.method {
-            self.push(" with ");
-            self.push(method.name());
-        }
-        if let Some(name) = &aggregate.name {
-            self.push(" as ");
-            self.push(name);
-        }
-    }
-
-    fn grouping(&mut self, grouping: &Grouping) {
-        match grouping {
-            Grouping::Path(path) => self.expr(path),
-            Grouping::Rollup { all, levels } => {
-                self.push(if *all { "rollup($all," } else { "rollup(" });
-                self.joined(levels, ",", Self::expr);
-                self.push(")");
-            }
         }
     }
 }
@@ -535,27 +332,4 @@ pub(crate) fn base64url(bytes: &[u8]) -> String {
         }
     }
     text
-}
-
-macro_rules! display {
-    ($($type:ty => $write:ident;)*) => {
-        $(impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let mut out = Out::plain();
-                out.$write(self);
-                f.write_str(&out.text)
-            }
-        })*
-    };
-}
-
-display! {
-    Expr => expr;
-    Path => path;
-    Search => search;
-    OrderBy => order_by;
-    Compute => compute;
-    SelectItem => select_item;
-    ExpandItem => expand_item;
-    Transformation => transformation;
 }

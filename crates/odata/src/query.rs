@@ -7,11 +7,12 @@
 
 use std::fmt;
 
-use crate::ast::{Compute, ExpandItem, Expr, OrderBy, Search, SelectItem, Transformation};
+use crate::ast::{Compute, ExpandItem, Expr, OrderBy, Search, SelectItem};
 use crate::error::{Error, ErrorKind, QueryError};
 use crate::limits::Limits;
 use crate::near::hint;
 use crate::parse::Parser;
+use crate::pipeline::Transformation;
 use crate::print::Out;
 use crate::source::Source;
 

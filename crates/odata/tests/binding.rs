@@ -247,3 +247,29 @@ fn the_result_of_apply_is_what_later_options_speak_of() {
     assert!(options("$apply=groupby((state))&$filter=name eq 'x'").is_err());
     assert!(options("$apply=groupby((address/country))&$filter=address/city eq 'x'").is_err());
 }
+
+#[test]
+fn a_tree_at_the_limits_is_bound_and_evaluated_on_a_small_stack() {
+    let work = || {
+        let (schema, settings) = (schema(), BindSettings::default());
+        let levels = limits::DEPTH / 2 - 3;
+        let chain = |n: usize| format!("{}ready{}", "not (".repeat(n), ")".repeat(n));
+        let lambda = |n: usize| format!("{}true{}", "people/any(p:".repeat(n), ")".repeat(n));
+        let case = |n: usize| format!("{}ready{}", "case(true:".repeat(n), ")".repeat(n));
+        for text in [chain(levels), lambda(levels), case(levels)] {
+            let typed =
+                Binder::new(&schema, "Item", &settings).filter(&expr(&text)).expect("within the limits");
+            let evaluator = Evaluator { schema: &schema, now: DateTimeOffset { ticks: 0, offset: 0 } };
+            evaluator.matches(&typed, &model::item());
+            assert!(typed.height() > levels);
+        }
+        let aliases: Vec<String> = (1..60).map(|n| format!("@a{n}=not @a{}", n - 1)).collect();
+        let error =
+            options(&format!("$filter=@a59&@a0=ready&{}", aliases.join("&"))).expect_err("beyond a limit");
+        assert_eq!(error.kind, BindErrorKind::Limit);
+        let nested = format!("$expand={}owner{}", "related($expand=".repeat(levels), ")".repeat(levels));
+        assert!(options(&nested).is_ok());
+    };
+    let small = std::thread::Builder::new().stack_size(1 << 20).spawn(work).expect("a thread");
+    small.join().expect("no overflow");
+}

@@ -173,13 +173,13 @@ fn expr() -> BoxedStrategy<Expr> {
 }
 
 fn search() -> impl Strategy<Value = Search> {
-    let word = prop_oneof![
-        select(vec!["AND", "OR", "NOT", "blue", "O'Neil", "!*+,:@/?$", "Δ", "a=b", "é"])
-            .prop_map(str::to_owned),
-    ];
-    let leaf =
-        prop_oneof![word.prop_map(SearchKind::Word), "[a-z ;&%#'()é]{1,6}".prop_map(SearchKind::Phrase),]
-            .prop_map(|kind| Search { at: at(), kind });
+    let word =
+        prop_oneof![select(vec!["blue", "O'Neil", "!*+,:@/?$", "Δ", "a=b", "é"]).prop_map(str::to_owned),];
+    let leaf = prop_oneof![
+        word.prop_map(SearchKind::Word),
+        "[a-z ;&%#'()é]{1,6}|AND|OR|NOT".prop_map(SearchKind::Phrase),
+    ]
+    .prop_map(|kind| Search { at: at(), kind });
     leaf.prop_recursive(3, 12, 3, |inner| {
         prop_oneof![
             inner.clone().prop_map(|operand| SearchKind::Not(Box::new(operand))),

@@ -317,3 +317,22 @@ fn a_name_can_be_replaced_by_what_it_stands_for() {
     });
     assert_eq!(filter.to_string(), "not (team/any(t:t/email eq 'x') and a eq 1)");
 }
+
+#[test]
+fn what_is_printed_nests_no_deeper_than_what_was_read() {
+    for text in [
+        format!("{}2", "-".repeat(63)),
+        format!("{}2", "- ".repeat(63)),
+        format!("{}INF", "- ".repeat(63)),
+        format!("{}a", "not ".repeat(63)),
+    ] {
+        let expr = parse(&text);
+        assert_eq!(parse(&expr.to_string()), expr, "{text}");
+    }
+    for text in
+        [format!("{}NOT", "NOT ".repeat(61)), format!("{}AND", "NOT ".repeat(61)), "OR AND OR".to_owned()]
+    {
+        let options = query(&format!("$search={text}"));
+        assert_eq!(query(&options.to_query()), options, "{text}");
+    }
+}

@@ -7,13 +7,12 @@ use std::sync::Arc;
 use super::functions::constant;
 use super::operators::promote;
 use super::{Binder, Bound, fault, ignores_case, type_fault, unsupported};
-use crate::ast::{Aggregate, ExprKind, Grouping, Method, SegmentKind, Transformation, TransformationKind};
+use crate::ast::{ExprKind, SegmentKind};
+use crate::pipeline::{Aggregate, Grouping, Method, Transformation, TransformationKind};
 use crate::primitive::Primitive;
 use crate::schema::{Property, Structured, Type};
-use crate::typed::{
-    Base, BindError, BindErrorKind, Typed, TypedAggregate, TypedApply, TypedKind, TypedPath,
-    TypedTransformation,
-};
+use crate::typed::{Base, BindError, BindErrorKind, Typed, TypedKind, TypedPath};
+use crate::typed_options::{TypedAggregate, TypedApply, TypedTransformation};
 
 impl Binder<'_> {
     /// Binds a pipeline. What is bound afterwards still speaks of the items before it: see

@@ -16,7 +16,8 @@ use crate::ast::{Expr, ExprKind, Position};
 use crate::limits::Limits;
 use crate::primitive::Primitive;
 use crate::schema::{Schema, Type};
-use crate::typed::{BindError, BindErrorKind, Typed, TypedCompute, TypedKind};
+use crate::typed::{BindError, BindErrorKind, Typed, TypedKind};
+use crate::typed_options::TypedCompute;
 use crate::value::Value;
 
 /// How names and literals are taken.

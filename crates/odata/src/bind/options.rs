@@ -9,9 +9,8 @@ use crate::ast::{Compute, ExpandItem, ItemSegment, ItemSegmentKind, OrderBy, Sel
 use crate::near::hint;
 use crate::query::{QueryOptions, SystemOption};
 use crate::schema::{Property, Type};
-use crate::typed::{
-    BindError, BindErrorKind, Expanded, TypedCompute, TypedExpand, TypedOptions, TypedOrder, TypedSelect,
-};
+use crate::typed::{BindError, BindErrorKind};
+use crate::typed_options::{Expanded, TypedCompute, TypedExpand, TypedOptions, TypedOrder, TypedSelect};
 
 impl<'a> Binder<'a> {
     /// Binds all options of a request that speak of properties; the first fault ends it, with its option.

@@ -6,9 +6,10 @@ use rust_decimal::Decimal;
 use serde_json::{Map, Value as Json};
 
 use super::{Evaluator, resolve};
-use crate::ast::{Method, Ranked};
+use crate::pipeline::{Method, Ranked};
 use crate::primitive::Duration;
-use crate::typed::{TypedAggregate, TypedApply, TypedOrder, TypedPath, TypedTransformation};
+use crate::typed::TypedPath;
+use crate::typed_options::{TypedAggregate, TypedApply, TypedOrder, TypedTransformation};
 use crate::value::{Value, fold};
 
 impl Evaluator<'_> {

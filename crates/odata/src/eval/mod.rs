@@ -18,7 +18,8 @@ use crate::ast::{Arithmetic, Comparison};
 use crate::literal::{EnumMember, Literal};
 use crate::primitive::{DateTimeOffset, Duration, Primitive};
 use crate::schema::{Schema, Type};
-use crate::typed::{Base, Collection, Predicate, Typed, TypedKind, TypedOrder, TypedPath};
+use crate::typed::{Base, Collection, Predicate, Typed, TypedKind, TypedPath};
+use crate::typed_options::TypedOrder;
 use crate::value::Value;
 
 /// Runs bound expressions over documents.

@@ -6,12 +6,10 @@
 //! ```
 
 use super::{Parsed, Parser};
-use crate::ast::{
-    Aggregate, Expr, ExprKind, Grouping, Method, Position, Ranked, Root, SegmentKind, Transformation,
-    TransformationKind,
-};
+use crate::ast::{Expr, ExprKind, Position, Root, SegmentKind};
 use crate::error::{Error, ErrorKind};
 use crate::near::hint;
+use crate::pipeline::{Aggregate, Grouping, Method, Ranked, Transformation, TransformationKind};
 
 /// Transformations the extension has and this parser knows by name only.
 const UNSUPPORTED: [&str; 12] = [

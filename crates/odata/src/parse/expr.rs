@@ -1,4 +1,4 @@
-//! Operators, calls, JSON: everything of an expression but its paths.
+//! Operators, and which operand comes next.
 //!
 //! ```text
 //! commonExpr = ( primitiveLiteral / arrayOrObject / rootExpr / functionExpr / negateExpr / methodCallExpr
@@ -15,17 +15,16 @@
 //! else, and clients write it, so it is taken.
 
 use super::{Parsed, Parser};
-use crate::ast::{Arithmetic, Comparison, Expr, ExprKind, Root, SegmentKind, TypeName};
+use crate::ast::{Arithmetic, Comparison, Expr, ExprKind, Root, SegmentKind};
 use crate::error::{Error, ErrorKind};
 use crate::function::Function;
-use crate::literal::Literal;
 use crate::near::hint;
 
 pub(super) const OPERATORS: [&str; 16] = [
     "or", "and", "eq", "ne", "gt", "ge", "lt", "le", "has", "in", "add", "sub", "mul", "div", "divby", "mod",
 ];
 
-const OR: u8 = 1;
+pub(super) const OR: u8 = 1;
 const AND: u8 = 2;
 const EQUALITY: u8 = 3;
 const RELATION: u8 = 4;
@@ -93,7 +92,7 @@ impl Parser<'_> {
     }
 
     /// An operand and all operators that bind at least so tight (Pratt).
-    fn binary(&mut self, least: u8) -> Parsed<Expr> {
+    pub(super) fn binary(&mut self, least: u8) -> Parsed<Expr> {
         let mut left = self.unary()?;
         // A chain in parentheses is an operand, not the beginning of this chain.
         let mut open_chain = false;
@@ -123,7 +122,7 @@ impl Parser<'_> {
     }
 
     /// Counts an expression on top of one so high.
-    fn grow(&mut self, height: usize) -> Parsed<()> {
+    pub(super) fn grow(&mut self, height: usize) -> Parsed<()> {
         self.height = height + 1;
         if self.height > self.limits.depth {
             return Err(self.too_deep());
@@ -263,286 +262,6 @@ impl Parser<'_> {
         Ok(Expr::at(at, ExprKind::List(members)))
     }
 
-    /// Whether a name, possibly `geo.…`, and an opening parenthesis come next.
-    fn call_follows(&self) -> bool {
-        let mut ahead = Parser { ..*self };
-        ahead.qualified_name("").is_ok() && ahead.peek() == Some(b'(')
-    }
-
-    /// `methodCallExpr`, `castExpr`, `isofExpr`, `caseMethodCallExpr`; nothing is taken when the name is none of
-    /// these: it may be a key or a function of the service.
-    fn try_call(&mut self, at: usize) -> Parsed<Option<Expr>> {
-        let name = self.qualified_name("a function")?;
-        let function = Function::named(name);
-        let lower = name.to_ascii_lowercase();
-        self.pos += 1;
-        let expr = match (lower.as_str(), function) {
-            (_, Some(function)) => self.method_call(at, function)?,
-            ("cast" | "isof", _) => self.cast_or_isof(at, lower == "cast")?,
-            ("case", _) => self.case(at)?,
-            ("any" | "all", _) => {
-                self.pos -= 1;
-                return Err(self.expected(format_args!("a collection before '{lower}'")));
-            }
-            _ => {
-                self.pos = at;
-                return Ok(None);
-            }
-        };
-        Ok(Some(expr))
-    }
-
-    /// `containsMethodCallExpr = "contains" OPEN BWS commonExpr BWS COMMA BWS commonExpr BWS CLOSE` and its fellows
-    fn method_call(&mut self, at: usize, function: Function) -> Parsed<Expr> {
-        let (least, most) = function.arity();
-        let mut arguments = Vec::new();
-        let mut height = 0;
-        self.blanks();
-        while arguments.len() < most {
-            if arguments.len() >= least && self.peek() == Some(b')') {
-                break;
-            }
-            if !arguments.is_empty() {
-                if !self.eat(b',') {
-                    let what = format!("',': {} takes {least} arguments", function.name());
-                    return Err(if self.peek() == Some(b')') {
-                        self.expected(what)
-                    } else {
-                        self.missing(",")
-                    });
-                }
-                self.blanks();
-            } else if self.peek() == Some(b')') {
-                return Err(self.expected(format_args!("an argument of {}", function.name())));
-            }
-            arguments.push(self.common_expr()?);
-            height = height.max(self.height);
-            self.blanks();
-        }
-        if self.peek() == Some(b',') {
-            let what = format!("')': {} takes {}", function.name(), counted(most));
-            return Err(self.expected(what));
-        }
-        self.close(")")?;
-        self.grow(height)?;
-        Ok(Expr::at(at, ExprKind::Call(function, arguments)))
-    }
-
-    fn missing(&mut self, what: &str) -> Error {
-        match self.close(what) {
-            Err(error) => error,
-            Ok(()) => self.expected(what),
-        }
-    }
-
-    /// `castExpr = "cast" OPEN BWS [ commonExpr BWS COMMA BWS ] optionallyQualifiedTypeName BWS CLOSE`
-    fn cast_or_isof(&mut self, at: usize, cast: bool) -> Parsed<Expr> {
-        self.blanks();
-        let mut ahead = Parser { ..*self };
-        let type_alone = ahead.type_name().is_ok() && {
-            ahead.blanks();
-            ahead.peek() == Some(b')')
-        };
-        let mut height = 0;
-        let operand = if type_alone {
-            None
-        } else {
-            let operand = self.common_expr()?;
-            height = self.height;
-            self.blanks();
-            if !self.eat(b',') {
-                return Err(self.missing(","));
-            }
-            self.blanks();
-            Some(Box::new(operand))
-        };
-        let name = self.type_name()?;
-        self.blanks();
-        self.expect(b')')?;
-        self.grow(height)?;
-        Ok(Expr::at(at, if cast { ExprKind::Cast(operand, name) } else { ExprKind::IsOf(operand, name) }))
-    }
-
-    /// `optionallyQualifiedTypeName`: a name, or `Collection(name)`
-    fn type_name(&mut self) -> Parsed<TypeName> {
-        let at = crate::ast::Position(self.pos);
-        let collection = self.eat_exact("Collection(");
-        let name = self.qualified_name("the name of a type")?.to_owned();
-        if collection {
-            self.expect(b')')?;
-        }
-        Ok(TypeName { at, name, collection })
-    }
-
-    /// `caseMethodCallExpr = "case" OPEN BWS boolCommonExpr BWS COLON BWS commonExpr BWS *( COMMA … ) CLOSE`
-    fn case(&mut self, at: usize) -> Parsed<Expr> {
-        let mut branches = Vec::new();
-        let mut height = 0;
-        loop {
-            self.room(branches.len())?;
-            self.blanks();
-            self.before_colon = true;
-            let condition = self.deeper(|p| p.binary(OR));
-            self.before_colon = false;
-            let condition = condition?;
-            height = height.max(self.height);
-            self.blanks();
-            if !self.eat(b':') {
-                return Err(self.missing(":"));
-            }
-            self.blanks();
-            let value = self.common_expr()?;
-            height = height.max(self.height);
-            branches.push((condition, value));
-            self.blanks();
-            if !self.eat(b',') {
-                break;
-            }
-        }
-        self.close(")")?;
-        self.grow(height)?;
-        Ok(Expr::at(at, ExprKind::Case(branches)))
-    }
-
-    /// `arrayOrObject = array / object`
-    pub fn array_or_object(&mut self) -> Parsed<Expr> {
-        self.blanks();
-        match self.peek() {
-            Some(b'[') => self.deeper(Self::array),
-            Some(b'{') => self.deeper(Self::object),
-            _ => Err(self.expected("a value")),
-        }
-    }
-
-    /// `array = begin-array [ valueInUrl *( value-separator valueInUrl ) ] end-array`
-    fn array(&mut self) -> Parsed<Expr> {
-        let at = self.pos;
-        self.expect(b'[')?;
-        self.blanks();
-        let mut members = Vec::new();
-        let mut height = 0;
-        if self.peek() != Some(b']') {
-            loop {
-                self.room(members.len())?;
-                members.push(self.value_in_url()?);
-                height = height.max(self.height);
-                if !self.comma() {
-                    break;
-                }
-            }
-            self.blanks();
-        }
-        self.close("]")?;
-        self.grow(height)?;
-        Ok(Expr::at(at, ExprKind::Array(members)))
-    }
-
-    /// `object = begin-object [ member *( value-separator member ) ] end-object`,
-    /// `member = stringInUrl name-separator valueInUrl`
-    fn object(&mut self) -> Parsed<Expr> {
-        let at = self.pos;
-        self.expect(b'{')?;
-        self.blanks();
-        let mut members = Vec::new();
-        let mut height = 0;
-        if self.peek() != Some(b'}') {
-            loop {
-                self.room(members.len())?;
-                let name = self.string_in_url()?;
-                self.blanks();
-                self.expect(b':')?;
-                self.blanks();
-                members.push((name, self.value_in_url()?));
-                height = height.max(self.height);
-                if !self.comma() {
-                    break;
-                }
-            }
-            self.blanks();
-        }
-        self.close("}")?;
-        self.grow(height)?;
-        Ok(Expr::at(at, ExprKind::Object(members)))
-    }
-
-    /// `valueInUrl = stringInUrl / commonExpr`
-    fn value_in_url(&mut self) -> Parsed<Expr> {
-        if self.peek() != Some(b'"') {
-            return self.common_expr();
-        }
-        let at = self.pos;
-        let text = self.string_in_url()?;
-        self.node()?;
-        self.height = 1;
-        Ok(Expr::at(at, ExprKind::Literal(Literal::String(text))))
-    }
-
-    /// `stringInUrl = quotation-mark *charInJSON quotation-mark`
-    pub fn string_in_url(&mut self) -> Parsed<String> {
-        if !self.eat(b'"') {
-            return Err(self.expected("a text in double quotes"));
-        }
-        let mut text = String::new();
-        loop {
-            let rest = self.rest();
-            let until = rest.find(['"', '\\']).unwrap_or(rest.len());
-            text.push_str(&rest[..until]);
-            self.pos += until;
-            match self.peek() {
-                Some(b'"') => {
-                    self.pos += 1;
-                    return Ok(text);
-                }
-                Some(_) => text.push(self.json_escape()?),
-                None => return Err(self.expected("a double quote at the end of the text")),
-            }
-        }
-    }
-
-    fn json_escape(&mut self) -> Parsed<char> {
-        let at = self.pos;
-        self.pos += 1;
-        let escaped = match self.peek() {
-            Some(byte @ (b'"' | b'\\' | b'/')) => char::from(byte),
-            Some(b'b') => '\u{8}',
-            Some(b'f') => '\u{c}',
-            Some(b'n') => '\n',
-            Some(b'r') => '\r',
-            Some(b't') => '\t',
-            Some(b'u') => {
-                self.pos += 1;
-                return self.unicode_escape(at);
-            }
-            _ => return Err(self.expected("an escaped character")),
-        };
-        self.pos += 1;
-        Ok(escaped)
-    }
-
-    fn unicode_escape(&mut self, at: usize) -> Parsed<char> {
-        let high = self.four_hex()?;
-        let code = if (0xd800..0xdc00).contains(&high) && self.eat_exact("\\u") {
-            let low = self.four_hex()?;
-            0x10000 + ((high - 0xd800) << 10) + (low.wrapping_sub(0xdc00) & 0x3ff)
-        } else {
-            high
-        };
-        char::from_u32(code)
-            .ok_or_else(|| Error::new(at, ErrorKind::Value, "half a surrogate pair is no character"))
-    }
-
-    fn four_hex(&mut self) -> Parsed<u32> {
-        let mut code = 0;
-        for _ in 0..4 {
-            let Some(digit) = self.peek().and_then(|b| char::from(b).to_digit(16)) else {
-                return Err(self.expected("a hexadecimal digit"));
-            };
-            code = code * 16 + digit;
-            self.pos += 1;
-        }
-        Ok(code)
-    }
-
     /// A path, or the refusal of a function that OData does not have.
     fn first_member_expr(&mut self) -> Parsed<Expr> {
         let at = self.pos;
@@ -569,14 +288,6 @@ impl Parser<'_> {
 
 fn is_alias(expr: &Expr) -> bool {
     matches!(&expr.kind, ExprKind::Path(path) if matches!(path.root, Root::Alias(_)) && path.segments.is_empty())
-}
-
-fn counted(arguments: usize) -> String {
-    match arguments {
-        0 => "no arguments".to_owned(),
-        1 => "1 argument".to_owned(),
-        more => format!("at most {more} arguments"),
-    }
 }
 
 fn combine(operator: Operator, at: usize, left: Expr, right: Expr) -> Expr {

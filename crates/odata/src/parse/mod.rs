@@ -1,22 +1,26 @@
 //! The parser: one cursor over the decoded text of one option, with counters for what it may cost.
 //!
-//! Split by what is read: [`literal`] and [`geo`] values, [`expr`] operators and calls, [`path`] member paths,
-//! [`search`], [`select`] (also `$expand`), [`apply`]. Each function carries its production of the ABNF.
+//! Split by what is read: [`literal`], [`time`] and [`geo`] values, [`expr`] operators, [`call`] functions, [`json`],
+//! [`path`] member paths, [`search`], [`select`] (also `$expand`), [`apply`], [`options`] all others. Each function carries its production of the ABNF.
 
 mod apply;
+mod call;
 mod expr;
 mod geo;
+mod json;
 mod literal;
+mod options;
 mod path;
 mod search;
 mod select;
+mod time;
 
 use crate::error::{Error, ErrorKind};
 use crate::limits::{IDENTIFIER, Limits};
 use crate::near::hint;
 use crate::source::Source;
 
-pub(crate) use select::Context;
+pub(crate) use options::Context;
 
 pub(crate) struct Parser<'a> {
     text: &'a str,

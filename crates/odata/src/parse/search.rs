@@ -117,7 +117,9 @@ impl Parser<'_> {
         if word.is_empty() {
             return Err(self.expected("a word, a phrase in double quotes or '('"));
         }
-        // A word with signs that only count when encoded is the phrase of that one word: that can be printed.
+        // A word with signs that only count when encoded, or that is an operator elsewhere, is the phrase of that one
+        // word: so it can be printed.
+        plain &= !["AND", "OR", "NOT"].contains(&word.as_str());
         Ok(Search { at, kind: if plain { SearchKind::Word(word) } else { SearchKind::Phrase(word) } })
     }
 
