@@ -167,6 +167,37 @@ fn unknown_and_wrong_settings_are_named() {
 }
 
 #[test]
+fn a_limit_that_is_none_is_refused() {
+    let data = tempdir().unwrap();
+    let issuer = "[[issuer]]\nurl = 'https://a.example'\n[store]\ndirectory = 'x'\n";
+    for (section, setting) in [
+        ("limits", "body_bytes = 0"),
+        ("limits", "concurrent_requests = 0"),
+        ("limits", "concurrent_requests = 9223372036854775807"),
+        ("limits", "request_deadline_seconds = 0"),
+        ("limits", "request_deadline_seconds = 9223372036854775807"),
+        ("limits", "requests_per_second = -1"),
+        ("limits", "requests_per_second = nan"),
+        ("limits", "requests_per_second = inf"),
+        ("limits", "burst_requests = 0"),
+        ("limits", "burst_requests = nan"),
+        ("limits", "token_leeway_seconds = -1"),
+        ("limits", "token_leeway_seconds = 9223372036854775807"),
+        ("listener", "max_connections = 0"),
+        ("listener", "header_timeout_seconds = 0"),
+        ("listener", "idle_timeout_seconds = 9223372036854775807"),
+        ("listener", "write_timeout_seconds = 0"),
+    ] {
+        let text = format!("{issuer}[{section}]\n{setting}\n");
+        let ran = serve(&["--config", &write(&data, "cosell.toml", &text)]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{setting}: {}", ran.stderr);
+        let name = setting.split(' ').next().unwrap();
+        assert!(ran.stderr.contains(&format!("{section}.{name}")), "{setting}: {}", ran.stderr);
+        assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn the_environment_wins_over_the_file_and_the_command_line_over_both() {
     let data = with_contoso();
     let sandbox = Sandbox::start(&[]);

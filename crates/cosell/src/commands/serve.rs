@@ -62,6 +62,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
             "no issuer is configured, so nobody could sign in: add an [[issuer]] (see cosell serve --print-config)",
         ));
     }
+    config.limits.check()?;
     let listening = config.listener.serve_options(config.tls.as_ref())?;
     let store_options = config.store.sqlite_options()?;
     let base = config.listener.public_url.as_deref().map(public_url).transpose()?;

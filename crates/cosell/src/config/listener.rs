@@ -34,15 +34,29 @@ pub struct Tls {
 
 /// The most that running requests may take at the end, so that the process ends within 10 seconds.
 const LONGEST_GRACE_SECONDS: u64 = 8;
+/// A day. Longer is a slip, and far longer is past the end of the clock.
+const LONGEST_PATIENCE_SECONDS: u64 = 86_400;
 
 impl Listener {
     /// What the listener is told.
     ///
     /// # Errors
-    /// `Usage` for certificate files that cannot be used, and for no connections at all.
+    /// `Usage` for certificate files that cannot be used, for no connections at all, and for a patience of no time or
+    /// of more than a day.
     pub fn serve_options(&self, tls: Option<&Tls>) -> Result<net::ServeOptions, Failure> {
         if self.max_connections == 0 {
             return Err(Failure::usage("listener.max_connections must be at least 1"));
+        }
+        for (name, seconds) in [
+            ("header_timeout_seconds", self.header_timeout_seconds),
+            ("idle_timeout_seconds", self.idle_timeout_seconds),
+            ("write_timeout_seconds", self.write_timeout_seconds),
+        ] {
+            if !(1..=LONGEST_PATIENCE_SECONDS).contains(&seconds) {
+                return Err(Failure::usage(format!(
+                    "listener.{name} must be 1 to {LONGEST_PATIENCE_SECONDS}"
+                )));
+            }
         }
         Ok(net::ServeOptions {
             header_timeout: Duration::from_secs(self.header_timeout_seconds),
