@@ -39,6 +39,8 @@ pub struct Sandbox {
     stderr: Arc<Collected>,
     /// Hears from the two threads that read the outputs when those end, which is when the process does.
     ended: Mutex<Receiver<()>>,
+    /// Its folder for temporary files: a killed sandbox cannot remove its private one.
+    _temporary: tempfile::TempDir,
 }
 
 /// What a process has said so far, and a bell for those who wait for more.
@@ -117,6 +119,10 @@ impl Sandbox {
 
     /// Any command of the binary that serves; it must print the ready line. Panics with the log otherwise.
     pub fn start_command(mut command: Command) -> Sandbox {
+        let temporary = tempfile::tempdir().expect("a folder can be made");
+        if !command.get_envs().any(|(name, _)| name == "TMPDIR") {
+            command.env("TMPDIR", temporary.path());
+        }
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary can be started");
         let (tell_end, ended) = mpsc::channel();
@@ -128,7 +134,8 @@ impl Sandbox {
             let _ = tell_ready.send(line.to_owned());
         });
         collect(err, Arc::clone(&stderr), tell_end, |_| {});
-        let mut sandbox = Sandbox { child, url: String::new(), stdout, stderr, ended: Mutex::new(ended) };
+        let (url, ended) = (String::new(), Mutex::new(ended));
+        let mut sandbox = Sandbox { child, url, stdout, stderr, ended, _temporary: temporary };
         match ready.recv_timeout(PATIENCE) {
             Ok(line) if line.starts_with(READY) => sandbox.url = line[READY.len()..].trim_end().to_owned(),
             other => {
