@@ -16,6 +16,10 @@ pub const LIST: usize = 1_000;
 /// Most options in one query string.
 pub const OPTIONS: usize = 100;
 
+/// Most types that the steps of one `$apply` may make: each grouping, aggregation or computation makes one, which
+/// repeats what it keeps of the one before.
+pub const DERIVED_TYPES: usize = 100;
+
 /// Longest identifier in characters. Source: ABNF `odataIdentifier`.
 pub const IDENTIFIER: usize = 128;
 

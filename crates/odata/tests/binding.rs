@@ -230,6 +230,10 @@ fn what_aliases_and_computed_names_stand_for_counts_each_time() {
     limit(&format!("$compute=count as c0,{}", doubling.join(",")));
     let deeper: Vec<String> = (1..100).map(|n| format!("-c{} as c{n}", n - 1)).collect();
     limit(&format!("$compute=count as c0,{}", deeper.join(",")));
+    let steps: Vec<String> = (0..200).map(|n| format!("compute(count as c{n})")).collect();
+    limit(&format!("$apply={}", steps.join("/")));
+    let steps: Vec<String> = (0..200).map(|_| "groupby((address/country,address/city))".to_owned()).collect();
+    limit(&format!("$apply={}", steps.join("/")));
     let doubling: Vec<String> = (1..40).map(|n| format!("@a{n}=@a{} add @a{}", n - 1, n - 1)).collect();
     limit(&format!("$filter=@a39 gt 0&@a0=1&{}", doubling.join("&")));
 }

@@ -1,13 +1,13 @@
 //! `$apply`: what each step leaves is what the next one speaks of. Grouping and aggregation make types of their own,
 //! which are added to a copy of the schema.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::functions::constant;
 use super::operators::promote;
-use super::{Binder, Bound, fault, ignores_case, type_fault, unsupported};
-use crate::ast::{ExprKind, SegmentKind};
+use super::{Binder, Bound, fault, ignores_case, limit, type_fault, unsupported};
+use crate::ast::{ExprKind, Position, SegmentKind};
+use crate::limits::DERIVED_TYPES;
 use crate::pipeline::{Aggregate, Grouping, Method, Transformation, TransformationKind};
 use crate::primitive::Primitive;
 use crate::schema::{Property, Structured, Type};
@@ -22,6 +22,7 @@ impl Binder<'_> {
         let steps = inner.pipeline(steps)?;
         self.nodes = inner.nodes;
         self.next_variable = inner.next_variable;
+        self.derived = inner.derived;
         Ok(TypedApply { steps, result: inner.item.clone(), schema: inner.schema.into_owned() })
     }
 
@@ -54,7 +55,7 @@ impl Binder<'_> {
                         ..Property::new(&computed.name, ty)
                     });
                 }
-                self.become_type(properties);
+                self.become_type(step.at, properties)?;
                 TypedTransformation::Compute(bound)
             }
             TransformationKind::Ranked { kind, amount, by } => {
@@ -67,10 +68,10 @@ impl Binder<'_> {
             }
             TransformationKind::Aggregate(aggregates) => {
                 let bound = self.aggregates(aggregates)?;
-                self.become_type(bound.iter().map(aggregated).collect());
+                self.become_type(step.at, bound.iter().map(aggregated).collect())?;
                 TypedTransformation::Aggregate(bound)
             }
-            TransformationKind::GroupBy { by, apply } => self.group_by(by, apply)?,
+            TransformationKind::GroupBy { by, apply } => self.group_by(step.at, by, apply)?,
             TransformationKind::Concat(parts) => {
                 let mut bound = Vec::with_capacity(parts.len());
                 let mut properties: Vec<Property> = Vec::new();
@@ -86,24 +87,28 @@ impl Binder<'_> {
                     *self = inner;
                     self.item = item;
                 }
-                self.become_type(properties);
+                self.become_type(step.at, properties)?;
                 TypedTransformation::Concat(bound)
             }
         }))
     }
 
     /// The items are of a new type from here on.
-    fn become_type(&mut self, properties: Vec<Property>) {
-        self.item = self.declare(properties);
+    fn become_type(&mut self, at: Position, properties: Vec<Property>) -> Bound<()> {
+        self.item = self.declare(at, properties)?;
+        Ok(())
     }
 
-    fn declare(&mut self, properties: Vec<Property>) -> Arc<str> {
-        let mut schema = self.schema.clone().into_owned();
+    fn declare(&mut self, at: Position, properties: Vec<Property>) -> Bound<Arc<str>> {
+        self.derived += 1;
+        if self.derived > DERIVED_TYPES {
+            return Err(limit(at, format!("more than {DERIVED_TYPES} steps that make a type")));
+        }
+        let schema = self.schema.to_mut();
         // No name of a query begins with a digit.
-        let name: Arc<str> = format!("{}", schema.len()).into();
+        let name: Arc<str> = schema.len().to_string().into();
         schema.push(Structured { name: name.clone(), base: None, properties });
-        self.schema = Cow::Owned(schema);
-        name
+        Ok(name)
     }
 
     fn aggregates(&mut self, aggregates: &[Aggregate]) -> Bound<Vec<TypedAggregate>> {
@@ -138,7 +143,12 @@ impl Binder<'_> {
         Ok(TypedAggregate { name, ty, of: Some((expr, method)), ignore_case })
     }
 
-    fn group_by(&mut self, by: &[Grouping], apply: &[Transformation]) -> Bound<TypedTransformation> {
+    fn group_by(
+        &mut self,
+        at: Position,
+        by: &[Grouping],
+        apply: &[Transformation],
+    ) -> Bound<TypedTransformation> {
         let mut paths = Vec::with_capacity(by.len());
         for grouping in by {
             let Grouping::Path(expr) = grouping else {
@@ -170,15 +180,15 @@ impl Binder<'_> {
         *self = inner;
         self.item = item;
         let groups: Vec<&TypedPath> = paths.iter().collect();
-        let keys = self.nested_type(&groups, 0);
+        let keys = self.nested_type(at, &groups, 0)?;
         properties.retain(|property| !keys.iter().any(|key| key.name == property.name));
         let properties = keys.into_iter().chain(properties).collect();
-        self.become_type(properties);
+        self.become_type(at, properties)?;
         Ok(TypedTransformation::GroupBy { by: paths, apply: bound })
     }
 
     /// The members that hold grouping paths: objects for paths that lead inside objects.
-    fn nested_type(&mut self, paths: &[&TypedPath], depth: usize) -> Vec<Property> {
+    fn nested_type(&mut self, at: Position, paths: &[&TypedPath], depth: usize) -> Bound<Vec<Property>> {
         let mut properties: Vec<Property> = Vec::new();
         for path in paths {
             let Some(step) = path.steps.get(depth) else { continue };
@@ -192,12 +202,12 @@ impl Binder<'_> {
                     .copied()
                     .filter(|other| other.steps.get(depth).is_some_and(|other| other.name == step.name))
                     .collect();
-                let inner = self.nested_type(&same, depth + 1);
-                property.ty = Type::Structured(self.declare(inner));
+                let inner = self.nested_type(at, &same, depth + 1)?;
+                property.ty = Type::Structured(self.declare(at, inner)?);
             }
             properties.push(property);
         }
-        properties
+        Ok(properties)
     }
 }
 

@@ -65,6 +65,8 @@ pub struct Binder<'a> {
     next_variable: u32,
     depth: usize,
     nodes: usize,
+    /// Types made by `$apply` so far.
+    derived: usize,
     /// Inside nested options `$it` is not the item.
     nested: bool,
 }
@@ -91,6 +93,7 @@ impl<'a> Binder<'a> {
             next_variable: 0,
             depth: 0,
             nodes: 0,
+            derived: 0,
             nested: false,
         }
     }

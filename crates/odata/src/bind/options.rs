@@ -208,10 +208,12 @@ impl<'a> Binder<'a> {
             next_variable: 0,
             depth: self.depth,
             nodes: self.nodes,
+            derived: self.derived,
             nested: true,
         };
         let bound = inner.options(options);
         self.nodes = inner.nodes;
+        self.derived = inner.derived;
         // The place is one of the outer option: it is that option's fault.
         bound.map_err(|error| BindError { option: None, ..error })
     }
