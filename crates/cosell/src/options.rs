@@ -46,24 +46,28 @@ pub enum Command {
 
 const SANDBOX_EXAMPLES: &str = "Examples:
   cosell sandbox                                        everything at its default
-  cosell sandbox --data ./world --extended              keep the data; offer more than the real service
+  cosell sandbox --data ./world --extended              keep the data; offer more
   cosell sandbox --listen 127.0.0.1:0                   on a free port; the ready line names it
   cosell sandbox --clock 2020-11-01T00:00:00Z           begin in another time
   cosell sandbox --reject-unknown --tolerant-json off   be picky about bodies";
 
 const SERVE_EXAMPLES: &str = "Examples:
-  cosell serve --print-config > cosell.toml             the commented defaults, to be edited
-  cosell init --data /var/lib/cosell --organization 'Contoso Company' --issuer entra --tenant TENANT-ID --admin ann@contoso.example
+  cosell serve --print-config > cosell.toml             the commented defaults; add an [[issuer]]
+  cosell init --data /var/lib/cosell --organization 'Contoso Company' --issuer entra \\
+      --tenant TENANT-ID --admin ann@contoso.example
   cosell serve --config cosell.toml --data /var/lib/cosell
-  COSELL_LOG_FORMAT=json cosell serve --config cosell.toml
+  COSELL_LOG_FORMAT=json cosell serve --config cosell.toml --data /var/lib/cosell
 
-Every setting can be given in the environment as COSELL_SECTION_KEY; the command line wins over the environment, and
-the environment over the file.";
+Every setting can be given in the environment as COSELL_SECTION_KEY; the command line wins over the
+environment, and the environment over the file.";
 
 const INIT_EXAMPLES: &str = "Examples:
   cosell init --data /var/lib/cosell --organization 'Contoso Company' --issuer entra \\
       --tenant 7d23e5ca-19dc-4eaa-aac8-5e6b559f0d1d --partner-id 1234567 --admin ann@contoso.example
-  cosell init --add --data /var/lib/cosell --organization Fabrikam --issuer entra --tenant TENANT-ID --admin bob@fabrikam.example";
+  cosell init --add --data /var/lib/cosell --organization Fabrikam --issuer entra \\
+      --tenant TENANT-ID --admin bob@fabrikam.example
+
+Everybody else has the role that `roles` in their token names: ReferralAdmin or ReferralUser.";
 
 const TOKEN_EXAMPLES: &str = "Examples:
   TOKEN=$(cosell token --user admin@contoso.example)
@@ -71,19 +75,20 @@ const TOKEN_EXAMPLES: &str = "Examples:
 
 const LOAD_EXAMPLES: &str = "Examples:
   cosell load referrals.jsonl --data ./world            one referral a line, as GET prints them
-  cosell load export.jsonl --data ./world --organization 7d23e5ca-19dc-4eaa-aac8-5e6b559f0d1d --skip-bad
+  cosell load export.jsonl --data ./world --skip-bad \\
+      --organization 7d23e5ca-19dc-4eaa-aac8-5e6b559f0d1d
   cosell load --generate 100000 --data ./world          invented ones, the same at every call";
 
 /// `cosell sandbox`
 #[derive(Debug, Args)]
 pub struct SandboxOptions {
     /// Where to listen; port 0 picks a free one
-    #[arg(long, value_name = "ADDR:PORT", default_value = DEFAULT_LISTEN)]
+    #[arg(long, value_name = "IP:PORT", default_value = DEFAULT_LISTEN)]
     pub listen: SocketAddr,
-    /// The base of every link, and of the issuer [default: the address of the ready line]
+    /// The base of every link and of the issuer [default: that of the ready line]
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
-    /// Keep the data here [default: a private folder that is removed at the end]
+    /// Keep the data here [default: a private folder, removed at the end]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// The time at which the clock begins
@@ -101,7 +106,7 @@ pub struct SandboxOptions {
 /// `cosell serve`
 #[derive(Debug, Args)]
 pub struct ServeOptions {
-    /// The settings, in TOML; see --print-config
+    /// The settings in TOML; see --print-config
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The data directory (SQLite)
@@ -111,7 +116,7 @@ pub struct ServeOptions {
     #[arg(long, value_name = "URL")]
     pub database: Option<String>,
     /// Where to listen; port 0 picks a free one
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "IP:PORT")]
     pub listen: Option<SocketAddr>,
     /// The base of every link, and the default audience of tokens
     #[arg(long, value_name = "URL")]
@@ -129,19 +134,19 @@ pub struct ServeOptions {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "What the server accepts and offers")]
 pub struct SwitchOptions {
-    /// Offer what the real service is known to offer, and nothing else [default of sandbox]
+    /// Offer what the real service does [default of sandbox]
     #[arg(long, conflicts_with = "extended")]
     pub strict: bool,
-    /// Offer more on the same wire contract [default of serve]
+    /// Offer more: all JSON Patch, merge patch [default of serve]
     #[arg(long)]
     pub extended: bool,
-    /// Which validation rules hold [default: wire]
-    #[arg(long, value_enum, value_name = "PROFILE")]
+    /// Rules for values: wire, or stricter: program [default: wire]
+    #[arg(long, value_enum, value_name = "PROFILE", hide_possible_values = true)]
     pub profile: Option<Profile>,
     /// Pass over a comma before } or ] in bodies [default: on]
     #[arg(long, value_name = "on|off", num_args = 0..=1, default_missing_value = "on", hide_possible_values = true)]
     pub tolerant_json: Option<OnOff>,
-    /// Pass over a links member in PUT instead of refusing it [default: off]
+    /// Pass over links in PUT, not refuse them [default: off]
     #[arg(long, value_name = "on|off", num_args = 0..=1, default_missing_value = "on", hide_possible_values = true)]
     pub ignore_links: Option<OnOff>,
     /// Take a plain JSON object as PATCH body [default: off]
@@ -156,10 +161,10 @@ pub struct SwitchOptions {
     /// Count a Global Admin as Referral Admin [default: on]
     #[arg(long, value_name = "on|off", num_args = 0..=1, default_missing_value = "on", hide_possible_values = true)]
     pub global_admin_counts: Option<OnOff>,
-    /// List and serve commercial-marketplace offer leads [default: off]
+    /// Show leads from marketplace offers [default: off]
     #[arg(long, value_name = "on|off", num_args = 0..=1, default_missing_value = "on", hide_possible_values = true)]
     pub marketplace_leads: Option<OnOff>,
-    /// Misspell the context path as the published pages do [default: off]
+    /// Misspell @odata.context as the pages do [default: off]
     #[arg(long, value_name = "on|off", num_args = 0..=1, default_missing_value = "on", hide_possible_values = true)]
     pub misspelt_context: Option<OnOff>,
 }
@@ -168,13 +173,13 @@ pub struct SwitchOptions {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Logs, on standard error")]
 pub struct LogOptions {
-    /// How much is told [default: info]
-    #[arg(long, value_enum, value_name = "LEVEL")]
+    /// off, error, warn, info, debug or trace [default: info]
+    #[arg(long, value_enum, value_name = "LEVEL", hide_possible_values = true)]
     pub log_level: Option<logging::Level>,
-    /// In which form [default: text]
-    #[arg(long, value_enum, value_name = "FORMAT")]
+    /// text or json [default: text]
+    #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true)]
     pub log_format: Option<logging::Format>,
-    /// A line for every request [default of sandbox: on a terminal; of serve: on]
+    /// A line for every request [default: on; of sandbox: on a terminal]
     #[arg(long, value_name = "on|off", num_args = 0..=1, default_missing_value = "on", hide_possible_values = true)]
     pub log_requests: Option<OnOff>,
 }
@@ -188,22 +193,22 @@ pub struct InitOptions {
     /// The organization's name, as referrals show it
     #[arg(long, value_name = "NAME")]
     pub organization: String,
-    /// Its id in referrals [default: the tenant's, where that is a GUID, else a fresh one]
+    /// Its id in referrals [default: the tenant if a GUID, else a fresh one]
     #[arg(long, value_name = "GUID")]
     pub id: Option<OrganizationId>,
-    /// The issuer of its people's tokens: the name of an [[issuer]], or its url where it has no name
+    /// Who issues its people's tokens: an [[issuer]]'s name, or else its url
     #[arg(long, value_name = "NAME|URL")]
     pub issuer: String,
-    /// The tenant (`tid`) of its people's tokens; without it the issuer serves this organization alone
+    /// Their tokens' tenant (`tid`); without it the issuer is theirs alone
     #[arg(long, value_name = "TENANT")]
     pub tenant: Option<String>,
     /// Its partner id (`mpnId`)
     #[arg(long, value_name = "DIGITS")]
     pub partner_id: Option<String>,
-    /// A location id of its; may be repeated
+    /// One of its location ids; may be repeated
     #[arg(long, value_name = "ID", action = ArgAction::Append)]
     pub location: Vec<String>,
-    /// The user name of its administrator (Referral Admin), as tokens have it; may be repeated
+    /// An administrator (Referral Admin), as tokens name them; may be repeated
     #[arg(long, value_name = "USER", required = true, action = ArgAction::Append)]
     pub admin: Vec<String>,
     /// Add to a store that has organizations already
@@ -214,7 +219,7 @@ pub struct InitOptions {
 /// `cosell token`
 #[derive(Debug, Args)]
 pub struct TokenOptions {
-    /// Whose token, such as admin@contoso.example
+    /// Whose token, such as admin@contoso.example; the sandbox prints all
     #[arg(long, value_name = "NAME")]
     pub user: String,
     /// The running sandbox
@@ -240,7 +245,7 @@ pub struct LoadOptions {
     /// The data directory; no server may be using it
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// The owner of all of them [default: what each line says; invented ones: every organization in turn]
+    /// Who owns them [default: as each line says; of invented ones, all in turn]
     #[arg(long, value_name = "ID")]
     pub organization: Option<OrganizationId>,
     /// Leave bad lines out instead of stopping at the first
@@ -268,9 +273,9 @@ impl OnOff {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
-    /// What the pages of the API say
+    /// The rules of the pages of the API.
     Wire,
-    /// What the user pages say as well
+    /// Those of the user pages as well.
     Program,
 }
 

@@ -25,11 +25,13 @@ pub fn run(options: InitOptions) -> Result<(), Failure> {
         outcome
     })?;
     terminal::say(&format!(
-        "organization {} ({}) made; {} may administer it. Next: cosell serve --data {}",
+        "organization {} ({}) made; Referral Admin: {}\n\
+         next: cosell serve --data {} --config FILE, with the [[issuer]] {} in FILE",
         organization.name,
         organization.id,
         options.admin.join(", "),
-        options.data.display()
+        options.data.display(),
+        organization.issuer
     ));
     Ok(())
 }

@@ -87,7 +87,7 @@ async fn serve(
         signals,
         private_folder: home.private(),
     };
-    serving::serve(parts, &greeting(&local, home, switches.temperament)).await
+    serving::serve(parts, &greeting(&local, home, switches.temperament, !options.no_seed)).await
 }
 
 fn issuer(base: &str) -> Issuer {
@@ -171,10 +171,14 @@ impl Home {
 }
 
 /// What a person may want to know next; begins where the ready line ends.
-fn greeting(url: &str, home: &Home, temperament: Temperament) -> String {
+fn greeting(url: &str, home: &Home, temperament: Temperament, seeded: bool) -> String {
     let program =
         std::env::args_os().next().map_or("cosell".into(), |name| name.to_string_lossy().into_owned());
-    let server = if url == "http://127.0.0.1:8080" { String::new() } else { format!(" --server {url}") };
+    // With the address in it the line would be too long for a terminal of a hundred columns.
+    let (turn, server) = match url {
+        "http://127.0.0.1:8080" => ("", String::new()),
+        _ => ("\\\n      ", format!(" --server {url}")),
+    };
     let admin = PEOPLE[0].user_name;
     let mut people = String::new();
     for person in PEOPLE {
@@ -183,6 +187,14 @@ fn greeting(url: &str, home: &Home, temperament: Temperament) -> String {
     let data = match home {
         Home::Kept(directory) => format!("kept in {}", directory.display()),
         Home::Private(_) => "gone at the end; --data DIR keeps them".to_owned(),
+    };
+    let (read, lead, then) = match seeded {
+        true => (
+            "Read a lead",
+            format!("/{}", seed::LEAD),
+            "leave out the id for a list; be user@contoso.example and see less",
+        ),
+        false => ("List the referrals", String::new(), "POST a first one"),
     };
     let temperament = match temperament {
         Temperament::Strict => "strict, as the real service is known; --extended offers more",
@@ -193,17 +205,16 @@ fn greeting(url: &str, home: &Home, temperament: Temperament) -> String {
 
   People, all with the password {PASSWORD}:
 {people}
-  Read a lead, in a second terminal:
+  {read}, in a second terminal:
 
-    curl -H \"Authorization: Bearer $({program} token --user {admin}{server})\" \\
-      {url}/v1.0/engagements/referrals/{lead}
+    curl -H \"Authorization: Bearer $({program} {turn}token --user {admin}{server})\" \\
+      {url}/v1.0/engagements/referrals{lead}
 
-  Then:      leave out the id for a list; be user@contoso.example and see less
+  Then:      {then}
   A client:  base URL and token authority are {url}, client id and secret are any
   Server:    {temperament}
   Data:      {data}
   Stop:      Ctrl-C
-",
-        lead = seed::LEAD,
+"
     )
 }

@@ -16,7 +16,9 @@ const CLIENT: &str = "cosell-token";
 /// # Errors
 /// `Failed` when there is no sandbox, or it refuses.
 pub fn run(options: TokenOptions) -> Result<(), Failure> {
-    let server = public_url(&options.server)?;
+    let server = public_url(&options.server).map_err(|_| {
+        Failure::usage(format!("--server {} must be http:// or https:// and a host", options.server))
+    })?;
     let form = form(&[
         ("grant_type", "password"),
         ("scope", "openid"),
@@ -42,7 +44,9 @@ async fn ask(server: &str, form: String) -> Result<String, Failure> {
     .map_err(Failure::failed)?;
     let url = format!("{server}/common/oauth2/token");
     let answer = client.post(&url, "application/x-www-form-urlencoded", form).await;
-    let answer = answer.map_err(|error| Failure::failed(format!("no token from {server}: {error}")))?;
+    let answer = answer.map_err(|error| {
+        Failure::failed(format!("no token from {server}: {error}. Is cosell sandbox running there?"))
+    })?;
     token(server, &answer)
 }
 

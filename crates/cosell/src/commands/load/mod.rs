@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use referral::OrganizationId;
 use store::sqlite::{BulkReport, SqliteOptions, SqliteStore};
 use store::{Entry, Organization, Store, StoredReferral};
@@ -103,10 +103,13 @@ fn bar(length: u64, unit: &str) -> ProgressBar {
     }
     let template = match unit {
         "bytes" => "{bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
-        _ => "{bar:40} {human_pos} of {human_len}, {per_sec}, {eta} left",
+        _ => "{bar:40} {human_pos} of {human_len}, {rate}, {eta} left",
     };
     let bar = ProgressBar::new(length);
-    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.set_style(style.with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        let _ = write!(out, "{:.0} a second", state.per_sec());
+    }));
     bar
 }
 
