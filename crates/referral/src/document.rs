@@ -100,8 +100,17 @@ impl PublicBase {
 
 /// The bytes are no document of this program: the store is damaged.
 #[derive(Debug, thiserror::Error)]
-#[error("stored document cannot be read: {0}")]
+#[error("stored document cannot be read: {}", without_text(.0))]
 pub struct Damaged(#[from] serde_json::Error);
+
+/// What is wrong, for a log: the parser quotes the text it stumbled over, and that may be a person's.
+fn without_text(error: &serde_json::Error) -> String {
+    let what = error.to_string();
+    match (what.find('"'), what.rfind('"')) {
+        (Some(begin), Some(end)) if begin < end => format!("{}\"…\"{}", &what[..begin], &what[end + 1..]),
+        _ => what,
+    }
+}
 
 impl Referral {
     /// Reads a stored document.
@@ -115,5 +124,23 @@ impl Referral {
     /// The bytes to store.
     pub fn to_document(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("the resource holds only values that JSON can express")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_of_a_damaged_document_tells_nothing_of_what_is_in_it() {
+        for (document, said) in [
+            (r#"{"team":"ann \" of ann@contoso.example"}"#, "invalid type: string"),
+            (r#"{"id":"ann@contoso.example"}"#, "not a GUID"),
+            ("{}", "missing field `id`"),
+            ("ann@contoso.example", "line 1 column 1"),
+        ] {
+            let error = Referral::from_document(document.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(said) && !error.contains("contoso"), "{error}");
+        }
     }
 }
