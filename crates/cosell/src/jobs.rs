@@ -12,8 +12,6 @@ use tokio::task::JoinSet;
 const SETTLE_EVERY: Duration = Duration::from_secs(1);
 /// How often answers older than a day are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(300);
-/// The most that one round forgets; the next round goes on.
-const FORGET_ROUNDS: usize = 100;
 /// How often an issuer's keys are fetched anew.
 const REFRESH_EVERY: Duration = Duration::from_secs(3600);
 /// The pauses between tries while an issuer does not answer grow from the first to the second.
@@ -55,7 +53,8 @@ impl Jobs {
         let stopped = self.stop.subscribe();
         self.tasks.spawn(async move {
             while !pause(&stopped, FORGET_EVERY).await {
-                for _ in 0..FORGET_ROUNDS {
+                // As often as it takes: they become as many as there are writes.
+                while !*stopped.borrow() {
                     match exchange.forget_old_answers().await {
                         Ok(0) => break,
                         Ok(forgotten) => tracing::debug!(forgotten, "{forgotten} old answers forgotten"),
