@@ -1,14 +1,13 @@
 //! Who takes part: organizations, their locations, the roles given here. Held in memory, read from the store.
 
 use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
 
 use referral::{OrganizationId, Party};
 use store::{Assignment, Organization, Store, StoreError};
 
 use crate::caller::Role;
 
-/// The organizations of the exchange, as of the last reading.
+/// The organizations of the exchange, as they were when it opened: nobody else writes while it runs.
 #[derive(Debug, Default)]
 pub struct Directory {
     organizations: HashMap<OrganizationId, Organization>,
@@ -18,6 +17,10 @@ pub struct Directory {
 }
 
 impl Directory {
+    pub(crate) async fn load(store: &dyn Store) -> Result<Directory, StoreError> {
+        Ok(Directory::new(store.organizations().await?, store.assignments().await?))
+    }
+
     fn new(organizations: Vec<Organization>, assignments: Vec<Assignment>) -> Directory {
         let mut directory = Directory::default();
         for organization in organizations {
@@ -74,23 +77,5 @@ impl Directory {
             .iter()
             .filter_map(|identity| self.roles.get(&(organization.clone(), identity.to_lowercase())).copied());
         roles.max_by_key(|role| *role == Role::Admin)
-    }
-}
-
-/// The directory in use, replaced as a whole when it changes. The lock is held for a clone of the `Arc` alone.
-#[derive(Debug)]
-pub(crate) struct Kept(RwLock<Arc<Directory>>);
-
-impl Kept {
-    pub(crate) async fn load(store: &dyn Store) -> Result<Kept, StoreError> {
-        let directory = Directory::new(store.organizations().await?, store.assignments().await?);
-        Ok(Kept(RwLock::new(Arc::new(directory))))
-    }
-
-    pub(crate) fn current(&self) -> Arc<Directory> {
-        match self.0.read() {
-            Ok(directory) => directory.clone(),
-            Err(poisoned) => poisoned.into_inner().clone(),
-        }
     }
 }

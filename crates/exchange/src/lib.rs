@@ -78,7 +78,7 @@ pub struct Exchange {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
     policy: Policy,
-    directory: directory::Kept,
+    directory: Directory,
     running: once::Running,
     expiry: expire::Soonest,
     turns: edit::Turns,
@@ -95,7 +95,7 @@ impl Exchange {
         ids: Arc<dyn Ids>,
         policy: Policy,
     ) -> Result<Exchange, store::StoreError> {
-        let directory = directory::Kept::load(store.as_ref()).await?;
+        let directory = Directory::load(store.as_ref()).await?;
         let expiry = expire::Soonest::load(store.as_ref()).await?;
         let (running, turns) = Default::default();
         Ok(Exchange { store, clock, ids, policy, directory, running, expiry, turns })
@@ -104,11 +104,6 @@ impl Exchange {
     /// The time now, by the injected clock.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
-    }
-
-    /// A fresh identifier.
-    pub fn fresh_id(&self) -> Uuid {
-        self.ids.next(self.clock.now())
     }
 
     /// The switches.
@@ -125,7 +120,7 @@ impl Exchange {
     }
 
     /// Who takes part.
-    pub fn directory(&self) -> Arc<Directory> {
-        self.directory.current()
+    pub fn directory(&self) -> &Directory {
+        &self.directory
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use referral::{ReferralId, Timestamp};
-use store::{ListQuery, StoreError, StoredReferral};
+use store::{ListQuery, StoredReferral};
 
 use crate::caller::{Caller, Role};
 use crate::error::ReadError;
@@ -97,18 +97,5 @@ impl Exchange {
             top: left,
         });
         Ok(Page { referrals: found.iter().map(|referral| whole(referral)).collect(), count, next })
-    }
-
-    /// Change-log entries of the caller's organization after a position; for tests and later readers of the log.
-    ///
-    /// # Errors
-    /// What the store reports.
-    pub async fn log(
-        &self,
-        caller: &Caller,
-        after: u64,
-        limit: usize,
-    ) -> Result<Vec<store::LogEntry>, StoreError> {
-        self.store.log(&caller.organization, after, limit).await
     }
 }
