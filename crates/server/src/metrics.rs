@@ -1,4 +1,4 @@
-//! What `/metrics` shows, in Prometheus text. Names and meanings: docs/operations.md.
+//! What `/metrics` shows, in Prometheus text; each figure says there what it means.
 
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
