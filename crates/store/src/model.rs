@@ -27,8 +27,8 @@ pub struct StoredReferral {
     pub etag: ETag,
     /// What queries ask for.
     pub columns: Columns,
-    /// The JSON document without `@odata.context`, with `"links":null` where the links belong
-    /// (`referral::Document`): independent of the server's public address.
+    /// The JSON document without `@odata.context`, with `"links":null` where the links belong: independent of the
+    /// server's public address, which `referral::PublicBase` puts in.
     pub document: Bytes,
 }
 
