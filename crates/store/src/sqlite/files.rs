@@ -12,8 +12,6 @@ use crate::StoreError;
 
 /// Pages of 4 KiB: what a disk writes at once, and the least that a small change carries into the log.
 const PAGE_BYTES: u32 = 4096;
-/// How long a statement waits for a person's own tool that holds the database.
-const BUSY: Duration = Duration::from_secs(5);
 const PREPARED: usize = 64;
 /// While a file is built its indexes are made by scanning it, and mapping it makes that a quarter faster.
 const MAPPED_BYTES: u64 = 1 << 40;
@@ -23,11 +21,12 @@ const MAPPED_BYTES: u64 = 1 << 40;
 pub(super) struct Files {
     pub(super) directory: PathBuf,
     vfs: Option<String>,
+    busy: Duration,
 }
 
 impl Files {
-    pub(super) fn new(directory: &Path, vfs: Option<String>) -> Files {
-        Files { directory: directory.to_owned(), vfs }
+    pub(super) fn new(directory: &Path, vfs: Option<String>, busy: Duration) -> Files {
+        Files { directory: directory.to_owned(), vfs, busy }
     }
 
     /// The database.
@@ -128,7 +127,7 @@ impl Files {
             Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs.as_str()),
         }
         .map_err(|error| StoreError::Engine(format!("{}: {error}", path.display())))?;
-        connection.busy_timeout(BUSY).map_err(engine_error)?;
+        connection.busy_timeout(self.busy).map_err(engine_error)?;
         connection.set_prepared_statement_cache_capacity(PREPARED);
         Ok(connection)
     }

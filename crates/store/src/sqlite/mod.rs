@@ -24,6 +24,7 @@ mod tests;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use flume::Sender;
@@ -58,11 +59,19 @@ pub struct SqliteOptions {
     pub group_limit: usize,
     /// The registered SQLite VFS to reach the files through; `None` for the platform's own.
     pub vfs: Option<String>,
+    /// How long a statement waits for a person's own tool that holds the database.
+    pub busy: Duration,
 }
 
 impl Default for SqliteOptions {
     fn default() -> SqliteOptions {
-        SqliteOptions { cache_bytes: 16 * 1024 * 1024, readers: 2, group_limit: 256, vfs: None }
+        SqliteOptions {
+            cache_bytes: 16 * 1024 * 1024,
+            readers: 2,
+            group_limit: 256,
+            vfs: None,
+            busy: Duration::from_secs(5),
+        }
     }
 }
 
@@ -88,7 +97,7 @@ impl SqliteStore {
     /// `InUse` when another process holds the directory, `TooNew` when a newer program wrote it (nothing is touched
     /// then), `Engine` for what the file system or SQLite report.
     pub fn open(directory: &Path, options: SqliteOptions) -> Result<SqliteStore, StoreError> {
-        let files = Files::new(directory, options.vfs);
+        let files = Files::new(directory, options.vfs, options.busy);
         let lock = files.take()?;
         let mut connection = files.connect(&files.database())?;
         if let Err(error) = schema::check(&connection, schema::MIGRATIONS) {

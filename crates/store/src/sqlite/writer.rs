@@ -137,9 +137,13 @@ impl Writer {
         let connection = self.connection.as_ref().ok_or(StoreError::Closed)?;
         let stop = |what: &str, error: rusqlite::Error| self.health.stop(what, &error);
         loop {
-            connection
-                .execute_batch("BEGIN IMMEDIATE")
-                .map_err(|error| stop("the begin of a transaction", error))?;
+            connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| match error.sqlite_error_code() {
+                // A person's own tool holds the database. Nothing was written, and the disk is well.
+                Some(ErrorCode::DatabaseBusy) => {
+                    StoreError::InUse(self.files.directory.display().to_string())
+                }
+                _ => stop("the begin of a transaction", error),
+            })?;
             match run_members(connection, group) {
                 Ok(()) => break,
                 Err(error) => {

@@ -133,3 +133,20 @@ async fn a_failed_fsync_in_a_checkpoint_stops_writes() {
     there.sort_unstable();
     assert_eq!(there, acknowledged);
 }
+
+#[tokio::test]
+async fn a_tool_that_holds_the_database_stops_no_write_but_those_that_wait_for_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let owner = organization(1);
+    let options = SqliteOptions { busy: std::time::Duration::from_millis(20), ..SqliteOptions::default() };
+    let store = SqliteStore::open(directory.path(), options).unwrap();
+    let first = created(&store, a_referral(&owner, 1)).await;
+    let tool = rusqlite::Connection::open(directory.path().join("cosell.db")).unwrap();
+    tool.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refused = store.commit(edit(next(&first))).await;
+    assert!(matches!(refused, Err(StoreError::InUse(_))), "{refused:?}");
+    assert!(store.health().is_ok());
+    assert_eq!(stored(&store, first.id).await, Some(first.clone()));
+    tool.execute_batch("ROLLBACK").unwrap();
+    must(&store, edit(next(&first))).await;
+}
