@@ -35,9 +35,12 @@ pub(crate) struct Activity {
     head_taken: AtomicBool,
     /// Whether a head of this connection carried both `Transfer-Encoding` and `Content-Length`.
     ambiguous: AtomicBool,
+    /// Heads with `Transfer-Encoding` alone that were seen on the way and not yet taken by the service.
+    chunked: AtomicUsize,
 }
 
-/// Marks a request, as one of its extensions, whose head carried both `Transfer-Encoding` and `Content-Length`.
+/// Marks a request, as one of its extensions, whose head carried both `Transfer-Encoding` and `Content-Length`, or
+/// came with `Transfer-Encoding` right behind another request's body, where it cannot be told.
 ///
 /// hyper follows the former and removes the latter, so the parsed request does not show it. Such a request may be
 /// an attempt at smuggling (RFC 9112, 6.1): answer 400 and close the connection.
@@ -98,8 +101,12 @@ impl<T> Watched<T> {
         if self.activity.running.load(Relaxed) == 0 {
             self.forget_taken_head();
             self.head_since.get_or_insert_with(Instant::now);
-            if self.scan.feed(bytes) {
-                self.activity.ambiguous.store(true, Relaxed);
+            match self.scan.feed(bytes) {
+                Some(Lengths::Both) => self.activity.ambiguous.store(true, Relaxed),
+                Some(Lengths::Chunked) => {
+                    self.activity.chunked.fetch_add(1, Relaxed);
+                }
+                None => {}
             }
         }
     }
@@ -195,6 +202,13 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     }
 }
 
+/// What a head with `Transfer-Encoding` says of its body's length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lengths {
+    Chunked,
+    Both,
+}
+
 /// Reads along in request heads, for the two names of which only one may occur.
 #[derive(Default)]
 struct HeadScan {
@@ -209,8 +223,8 @@ impl HeadScan {
     const LONGEST: &[u8] = b"transfer-encoding:";
     const LENGTH: &[u8] = b"content-length:";
 
-    /// Whether these bytes complete a head with both names. What follows a head with a body is not looked at.
-    fn feed(&mut self, mut bytes: &[u8]) -> bool {
+    /// What the head says that these bytes complete. What follows a head with a body is not looked at.
+    fn feed(&mut self, mut bytes: &[u8]) -> Option<Lengths> {
         while let Some(end) = memchr::memchr(b'\n', bytes) {
             self.extend(&bytes[..end]);
             bytes = &bytes[end + 1..];
@@ -220,11 +234,11 @@ impl HeadScan {
             let head_is_over = matches!(line, b"" | b"\r");
             self.filled = 0;
             if head_is_over && (self.encoding || self.length) {
-                return std::mem::take(self).is_ambiguous();
+                return std::mem::take(self).lengths();
             }
         }
         self.extend(bytes);
-        false
+        None
     }
 
     fn extend(&mut self, bytes: &[u8]) {
@@ -233,8 +247,12 @@ impl HeadScan {
         self.filled += taken;
     }
 
-    fn is_ambiguous(&self) -> bool {
-        self.encoding && self.length
+    fn lengths(&self) -> Option<Lengths> {
+        match (self.encoding, self.length) {
+            (true, true) => Some(Lengths::Both),
+            (true, false) => Some(Lengths::Chunked),
+            (false, _) => None,
+        }
     }
 }
 
@@ -276,10 +294,12 @@ where
     type Future = CountedAnswer<S::Future>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        if self.activity.ambiguous.load(Relaxed)
-            && request.headers().contains_key(http::header::TRANSFER_ENCODING)
-        {
-            request.extensions_mut().insert(AmbiguousLength);
+        if request.headers().contains_key(http::header::TRANSFER_ENCODING) {
+            let seen =
+                self.activity.chunked.fetch_update(Relaxed, Relaxed, |seen| seen.checked_sub(1)).is_ok();
+            if !seen || self.activity.ambiguous.load(Relaxed) {
+                request.extensions_mut().insert(AmbiguousLength);
+            }
         }
         let running = Running::begin(&self.activity);
         CountedAnswer { answer: self.service.call(request), running: Some(running) }
@@ -340,7 +360,7 @@ impl<B: Body> Body for CountedBody<B> {
 
 #[cfg(test)]
 mod tests {
-    use super::HeadScan;
+    use super::{HeadScan, Lengths};
 
     #[test]
     fn a_head_with_both_lengths_is_noticed_however_it_is_cut() {
@@ -358,16 +378,25 @@ mod tests {
             ("GET / HTTP/1.1\r\nTransfer-Encodings: chunked\r\nContent-Length: 5\r\n\r\n", false),
             ("GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n", false),
         ] {
-            assert_eq!(HeadScan::default().feed(head.as_bytes()), ambiguous, "whole: {head:?}");
+            let both = |noticed: Option<Lengths>| noticed == Some(Lengths::Both);
+            assert_eq!(both(HeadScan::default().feed(head.as_bytes())), ambiguous, "whole: {head:?}");
             for cut in 1..head.len() {
                 let (first, second) = head.as_bytes().split_at(cut);
                 let mut scan = HeadScan::default();
-                let noticed = scan.feed(first) | scan.feed(second);
+                let noticed = both(scan.feed(first)) | both(scan.feed(second));
                 // Cut right after its head, a body is taken for a head; the socket does not scan while one runs.
                 if ambiguous || !head.contains("\r\n\r\n") {
                     assert_eq!(noticed, ambiguous, "cut at {cut}: {head:?}");
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_chunked_head_is_counted() {
+        let mut scan = HeadScan::default();
+        assert_eq!(scan.feed(b"GET / HTTP/1.1\r\n\r\n"), None);
+        let head = b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+        assert_eq!(scan.feed(head), Some(Lengths::Chunked));
     }
 }

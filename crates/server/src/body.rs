@@ -1,5 +1,7 @@
 //! Reading a request body under the limits. Source: spec 4.5 (415, 411, 413, in this order), 8.5.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
@@ -10,6 +12,9 @@ use serde_json::Value;
 use crate::Shared;
 use crate::face::Face;
 use crate::negotiation::{MediaType, media_type};
+
+/// How long a body may take to come, once its head is there.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A body as it came, and how it wants to be read.
 pub(crate) struct Sent {
@@ -61,10 +66,14 @@ impl Shared {
         if declared(headers).is_some_and(|length| length > limit as u64) {
             return Err(Face::too_large(limit));
         }
-        match Limited::new(body, limit).collect().await {
-            Ok(collected) => Ok(collected.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => Err(Face::too_large(limit)),
-            Err(_) => Err(Face::broken_body()),
+        let Ok(_arriving) = self.arriving.try_acquire() else {
+            return Err(Face::unavailable("too many bodies on their way").closing());
+        };
+        match tokio::time::timeout(PATIENCE, Limited::new(body, limit).collect()).await {
+            Ok(Ok(collected)) => Ok(collected.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Face::too_large(limit)),
+            Ok(Err(_)) => Err(Face::broken_body()),
+            Err(_) => Err(Face::slow_body()),
         }
     }
 

@@ -14,6 +14,7 @@ use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::Authority;
 use http::{HeaderValue, Method, Request, Version};
 use hyper::body::{Body, Incoming};
+use tokio::sync::SemaphorePermit;
 use uuid::Uuid;
 
 use crate::answer::{Answer, refusal};
@@ -103,14 +104,16 @@ impl Shared {
         if let Route::Health(health) = found {
             return Ok(self.health(health));
         }
-        let Ok(_permit) = self.permits.try_acquire() else {
-            return Err(Face::unavailable("too many requests at once"));
-        };
         let work = caught(self.route(found, request, trace));
         match tokio::time::timeout(self.options.deadline, work).await {
             Ok(answer) => answer,
             Err(_) => Err(Face::unavailable("the deadline has passed").closing()),
         }
+    }
+
+    /// A place among the requests in work. It is taken when the body is there.
+    pub(crate) fn permit(&self) -> Result<SemaphorePermit<'_>, Face> {
+        self.permits.try_acquire().map_err(|_| Face::unavailable("too many requests at once"))
     }
 
     /// A failure is logged once, here, with what the client is not told.

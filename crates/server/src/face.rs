@@ -204,6 +204,14 @@ impl Face {
         Face::bad_request("malformedJson", "body", "The request body ended before it was complete.").closing()
     }
 
+    /// RFC 9110, 15.5.9: the request did not come in time.
+    pub(crate) fn slow_body() -> Face {
+        Face::new(StatusCode::REQUEST_TIMEOUT, "invalidRequest", "The request body did not come in time.")
+            .target("body")
+            .inner("requestTimeout", "body")
+            .closing()
+    }
+
     pub(crate) fn if_match_missing() -> Face {
         Face::new(StatusCode::BAD_REQUEST, "invalidRequest", "The If-Match header is required for PUT.")
             .target("If-Match")

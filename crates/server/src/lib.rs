@@ -98,6 +98,8 @@ pub(crate) struct Shared {
     options: ServerOptions,
     base: PublicBase,
     permits: Semaphore,
+    /// Bodies that may be on their way at once: apart from the work, so that slow senders hold up no reader.
+    arriving: Semaphore,
     throttle: Option<throttle::Throttle>,
     metrics: metrics::Metrics,
     draining: AtomicBool,
@@ -120,6 +122,7 @@ impl App {
             random,
             base: PublicBase::new(&options.public_url, options.misspelt_context),
             permits: Semaphore::new(options.concurrency),
+            arriving: Semaphore::new(options.concurrency),
             throttle: options.rate.map(throttle::Throttle::new),
             metrics: metrics::Metrics::default(),
             draining: AtomicBool::new(false),

@@ -102,6 +102,47 @@ async fn requests_in_a_row_are_answered_in_order() {
 }
 
 #[tokio::test]
+async fn a_chunked_request_right_behind_a_body_is_refused_for_its_head_was_not_seen() {
+    let world = World::new().await;
+    let token = world.token(CONTOSO_ADMIN).await;
+    let server = Server::start(&world, ServeOptions::default()).await;
+    let deal = small_deal().to_string();
+    let chunked = format!("{:x}\r\n{deal}\r\n0\r\n\r\n", deal.len());
+    let first = request(&token, &format!("Content-Length: {}", deal.len()), &deal);
+    let mut connection = server.connect().await;
+    let both = request(&token, "Content-Length: 5\r\nTransfer-Encoding: chunked", &chunked);
+    connection.send(format!("{first}{both}")).await;
+    assert_eq!(connection.reply("POST").await.unwrap().status, 201);
+    let second = connection.reply("POST").await.unwrap();
+    assert!(second.status == 400 && second.is_ours_and_last(), "{second:?}");
+    assert!(connection.is_closed().await);
+    // One after the other, as clients send them, chunked bodies are as good as any.
+    let mut connection = server.connect().await;
+    for _ in 0..3 {
+        connection.send(request(&token, "Transfer-Encoding: chunked", &chunked)).await;
+        assert_eq!(connection.reply("POST").await.unwrap().status, 201);
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn bodies_that_come_slowly_keep_nobody_from_reading() {
+    let world = World::with(|options, _| options.concurrency = 1).await;
+    let token = world.token(CONTOSO_ADMIN).await;
+    let server = Server::start(&world, ServeOptions::default()).await;
+    let mut slow = server.connect().await;
+    slow.send(request(&token, "Expect: 100-continue\r\nContent-Length: 1000", "")).await;
+    assert_eq!(slow.next("POST").await.unwrap().status, 100, "the body is awaited");
+    let get = format!("GET {REFERRALS} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
+    assert_eq!(server.ask(get).await.unwrap().status, 200);
+    // Another body finds no place.
+    let refused = server.ask(request(&token, "Content-Length: 2", "{}")).await.unwrap();
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+    drop(slow);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_connection_goes_on_after_a_refusal_whose_body_was_read() {
     let world = World::new().await;
     let token = world.token(CONTOSO_ADMIN).await;

@@ -27,6 +27,7 @@ impl Shared {
         let Some(issuer) = &self.sandbox else { return Err(Face::no_such_path()) };
         let (head, body) = request.into_parts();
         let form = self.bytes(&head.headers, body, FORM_LIMIT).await?;
+        let _permit = self.permit()?;
         let answer = issuer.answer(&call, &form, trace.arrived.unix_seconds(), self.random.bytes()).await;
         let status = StatusCode::from_u16(answer.status).map_err(Face::internal)?;
         let mut answer = json(status, answer.body);

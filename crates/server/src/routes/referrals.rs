@@ -35,6 +35,7 @@ impl Shared {
         accepts_json(&head.headers)?;
         if head.method == Method::POST {
             let sent = self.body(&head.headers, body, &[MediaType::Json]).await?;
+            let _permit = self.permit()?;
             return self.create(&caller, &head.headers, &sent, &trace).await;
         }
         self.list(&caller, head.uri.query().unwrap_or_default()).await
@@ -80,6 +81,7 @@ impl Shared {
     {
         if *method == Method::PUT {
             let sent = self.body(headers, body, &[MediaType::Json]).await?;
+            let _permit = self.permit()?;
             return self.put(caller, id, headers, &sent, trace).await;
         }
         let taken: &[MediaType] = match self.options.extended {
@@ -87,6 +89,7 @@ impl Shared {
             false => &[MediaType::Json, MediaType::JsonPatch],
         };
         let sent = self.body(headers, body, taken).await?;
+        let _permit = self.permit()?;
         self.patch(caller, id, headers, &sent, trace).await
     }
 
@@ -101,6 +104,7 @@ impl Shared {
 
     /// `GET …/{id}`: the stored bytes with links and context put in.
     async fn get(&self, caller: &Caller, id: ReferralId, headers: &HeaderMap) -> Result<Answer, Face> {
+        let _permit = self.permit()?;
         let shown = self.exchange.referral(caller, id).await?;
         if self.options.extended
             && let Some(known) = joined(headers, &IF_NONE_MATCH)
@@ -241,6 +245,7 @@ impl Shared {
 
     /// `GET` on the collection: newest first, by pages.
     async fn list(&self, caller: &Caller, query: &str) -> Result<Answer, Face> {
+        let _permit = self.permit()?;
         let wanted = ListOptions::read(query)?;
         let page = self.exchange.referrals(caller, wanted.page).await?;
         let text = |text: String| Value::String(text).to_string();
