@@ -176,6 +176,7 @@ fn a_limit_that_is_none_is_refused() {
         ("limits", "concurrent_requests = 9223372036854775807"),
         ("limits", "request_deadline_seconds = 0"),
         ("limits", "request_deadline_seconds = 9223372036854775807"),
+        ("store", "reader_threads = 257"),
         ("limits", "requests_per_second = -1"),
         ("limits", "requests_per_second = nan"),
         ("limits", "requests_per_second = inf"),

@@ -11,6 +11,9 @@ use referral::Timestamp;
 use crate::Shared;
 use crate::face::Face;
 
+/// A verified token is looked at again after an hour at the latest: its key may have been withdrawn.
+const REMEMBERED_SECONDS: i64 = 3600;
+
 /// The bearer token, if there is exactly one and it looks like one.
 fn bearer(headers: &HeaderMap) -> Result<&str, TokenError> {
     let mut lines = headers.get_all(AUTHORIZATION).iter();
@@ -30,7 +33,8 @@ fn bearer(headers: &HeaderMap) -> Result<&str, TokenError> {
 }
 
 impl Shared {
-    /// Who is calling: 401 and 403, in this order. A verified token is remembered until it expires.
+    /// Who is calling: 401 and 403, in this order. A verified token is remembered until it expires, for an
+    /// hour at the most.
     pub(crate) async fn caller(&self, headers: &HeaderMap, now: Timestamp) -> Result<Arc<Caller>, Face> {
         let token = bearer(headers)?;
         let seconds = now.unix_seconds();
@@ -43,7 +47,7 @@ impl Shared {
 
     async fn verified(&self, token: &str, seconds: i64) -> Result<Arc<Caller>, Face> {
         let verified = self.verifier.verify(token, seconds).await?;
-        let expires = verified.expires;
+        let expires = verified.expires.min(seconds.saturating_add(REMEMBERED_SECONDS));
         let caller = Arc::new(self.exchange.admit(&self.person(verified))?);
         self.tokens.insert(token, caller.clone(), expires);
         Ok(caller)

@@ -7,6 +7,9 @@ use store::sqlite::SqliteOptions;
 
 use crate::failure::Failure;
 
+/// Each reader is a thread with a connection of its own.
+const MOST_READERS: usize = 256;
+
 /// `[store]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,6 +44,9 @@ impl Storage {
     /// # Errors
     /// `Usage` where there must be at least one.
     pub fn sqlite_options(&self) -> Result<SqliteOptions, Failure> {
+        if self.reader_threads > MOST_READERS {
+            return Err(Failure::usage(format!("store.reader_threads must be at most {MOST_READERS}")));
+        }
         if self.reader_threads == 0 || self.group_limit == 0 {
             return Err(Failure::usage("store.reader_threads and store.group_limit must be at least 1"));
         }
