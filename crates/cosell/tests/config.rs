@@ -189,7 +189,8 @@ fn a_limit_that_is_none_is_refused() {
         ("listener", "idle_timeout_seconds = 9223372036854775807"),
         ("listener", "write_timeout_seconds = 0"),
     ] {
-        let text = format!("{issuer}[{section}]\n{setting}\n");
+        let header = if section == "store" { String::new() } else { format!("[{section}]\n") };
+        let text = format!("{issuer}{header}{setting}\n");
         let ran = serve(&["--config", &write(&data, "cosell.toml", &text)]);
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{setting}: {}", ran.stderr);
         let name = setting.split(' ').next().unwrap();
