@@ -1,0 +1,46 @@
+//! docs/operations.md knows every setting and every figure there is.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
+mod support;
+
+use std::path::Path;
+
+use support::{Sandbox, run};
+
+fn manual() -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    std::fs::read_to_string(root.join("docs/operations.md")).unwrap()
+}
+
+#[test]
+fn every_setting_is_in_the_manual() {
+    let (manual, printed) = (manual(), run(&["serve", "--print-config"]));
+    // `key = value`, and `#key = value` for those without a default; other comments have a blank after the `#`.
+    let keys: Vec<&str> = printed
+        .stdout
+        .lines()
+        .filter_map(|line| line.strip_prefix('#').unwrap_or(line).split_once(" = "))
+        .map(|(key, _)| key)
+        .filter(|key| !key.contains(' '))
+        .collect();
+    assert!(keys.len() > 30, "{keys:?}");
+    let missing: Vec<&&str> = keys.iter().filter(|key| !manual.contains(&format!("`{key}`"))).collect();
+    assert!(missing.is_empty(), "docs/operations.md does not explain {missing:?}");
+}
+
+#[test]
+fn every_figure_is_in_the_manual() {
+    let (manual, sandbox) = (manual(), Sandbox::start(&[]));
+    sandbox.request("GET", "/livez", &[], b""); // a figure with labels shows itself when it has counted once
+    let figures = sandbox.request("GET", "/metrics", &[], b"").text();
+    let names: Vec<String> = figures
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
+        .map(|(name, kind)| if kind == "counter" { format!("`{name}_total`") } else { format!("`{name}`") })
+        .collect();
+    assert!(names.len() >= 4, "{figures}");
+    let missing: Vec<&String> = names.iter().filter(|name| !manual.contains(name.as_str())).collect();
+    assert!(missing.is_empty(), "docs/operations.md does not explain {missing:?}");
+    assert_eq!(sandbox.stop(), 0);
+}
