@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn days_are_counted_from_midnight() {
-        // REF-153: created 2018-10-30T21:03:42Z, expires 2018-11-13.
+        // The sample of T10: created 2018-10-30T21:03:42Z, expires 2018-11-13.
         let created: Timestamp = "2018-10-30T21:03:42Z".parse().unwrap();
         assert_eq!(created.midnight_plus_days(14).to_string(), "2018-11-13T00:00:00Z");
         assert_eq!(created.next().ticks(), created.ticks() + 1);

@@ -490,7 +490,7 @@ mod tests {
             assert!(made.accepted_date_time.is_none_or(|accepted| accepted <= made.updated_date_time));
             assert_eq!(made.etag, ETag::of_version(u64::from(made.etag.counter()), made.updated_date_time));
             if standing == Standing::Closed(ClosedSubstatus::Expired) {
-                assert!(made.customer_profile.team.is_empty()); // as after REF-154
+                assert!(made.customer_profile.team.is_empty()); // as after an expiry (T13)
                 assert_eq!(made.closed_date_time, made.expiration_date_time);
             }
         }

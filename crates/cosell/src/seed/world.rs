@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn the_lead_of_the_get_page_is_as_the_page_prints_it() {
-        // REF-002 REF-066: the seeded side of the page; the routes answer with it.
+        // The seeded side of the page; that the routes answer with it, and how, is shown over HTTP.
         let world = referrals();
         let lead = find(&world, LEAD);
         let page = bodies(GET_PAGE).into_iter().next_back().unwrap();
