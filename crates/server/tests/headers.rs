@@ -78,13 +78,13 @@ async fn given_ids_come_back() {
         ("x-anything", ID, "client-request-id", None), // REF-034: generated
     ] {
         let calls = [
-            world.call("GET", &deal.path()).as_user(CONTOSO_ADMIN),
-            world.call("GET", &deal.path()), // 401
-            world.call("GET", "/v1.0/nowhere"),
-            world.call("PATCH", &deal.path()).as_user(CONTOSO_ADMIN).json(json!([])),
+            (world.call("GET", &deal.path()).as_user(CONTOSO_ADMIN), 200),
+            (world.call("GET", &deal.path()), 401),
+            (world.call("GET", "/v1.0/nowhere"), 404),
+            (world.call("PATCH", &deal.path()).as_user(CONTOSO_ADMIN).json(json!([])), 204),
         ];
-        for call in calls {
-            let answer = call.header(sent, value).await;
+        for (call, status) in calls {
+            let answer = call.header(sent, value).await.expect(status);
             match returned {
                 Some(id) => assert_eq!(answer.header(name), Some(id), "{sent}"),
                 None => assert_ne!(answer.header(name), Some(value), "{sent}"),
