@@ -79,12 +79,7 @@ impl Caller {
         self.identities.iter().any(|identity| team.contains(identity))
     }
 
-    /// Whether the caller's organization owns the referral, or sent it.
-    pub(crate) fn is_ours(&self, referral: &StoredReferral) -> bool {
-        referral.owner == self.organization || referral.columns.sender.as_ref() == Some(&self.organization)
-    }
-
-    /// Whether the role reaches a referral of the caller's own organization.
+    /// Whether the role reaches a referral that the caller's organization owns or sent.
     pub(crate) fn reaches(&self, referral: &StoredReferral) -> bool {
         self.role == Role::Admin || self.is_among(&referral.columns.team)
     }

@@ -161,9 +161,8 @@ impl Exchange {
     }
 
     /// Looks at the engagement to join: it must hold a referral of the caller's, and for a Referral User one that it
-    /// is on the team of. For a connected one the caller's
-    /// newest open referral is the model, and the invited organization must have none open. A Referral User has
-    /// only those it may read for models.
+    /// is on the team of. For a connected one the caller's newest open referral is the model, and the invited
+    /// organization must have none open. A Referral User has only those it may read for models.
     async fn join(
         &self,
         caller: &Caller,
@@ -171,24 +170,24 @@ impl Exchange {
         plan: &Plan,
     ) -> Result<Joined, CreateError> {
         self.settle().await.map_err(read_error)?;
-        let there = self.store.engagement(engagement).await?;
-        if !there.iter().any(|one| one.owner == caller.organization) {
+        let ours = self.store.engagement(engagement, &caller.organization).await?;
+        let own = || ours.iter().filter(|one| one.owner == caller.organization);
+        if own().next().is_none() {
             return Err(CreateError::EngagementNotFound);
         }
         // Joining opens the others' referrals there (spec 3.3), so it is for who has them open already.
-        if !there.iter().any(|one| caller.is_ours(one) && caller.reaches(one)) {
+        if !ours.iter().any(|one| caller.reaches(one)) {
             return Err(CreateError::NotOnTeam);
         }
         let Some(invited) = &plan.invited else { return Ok(Joined::default()) };
-        let own_open: Vec<_> =
-            there.iter().filter(|one| one.owner == caller.organization && is_open(one)).collect();
+        let own_open: Vec<_> = own().filter(|one| is_open(one)).collect();
         let readable = own_open.iter().filter(|one| caller.reaches(one));
         let model = readable.max_by_key(|one| (one.columns.created, one.id)).map(|one| (*one).clone());
         let conflict = if own_open.is_empty() {
             Some(CreateError::EngagementClosed)
         } else if model.is_none() {
             return Err(CreateError::NotOnTeam);
-        } else if there.iter().any(|one| one.owner == invited.id && is_open(one)) {
+        } else if self.store.has_open_referral(engagement, &invited.id).await? {
             Some(CreateError::AlreadyInvited)
         } else {
             None

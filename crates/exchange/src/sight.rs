@@ -10,25 +10,22 @@ use crate::caller::{Caller, Role};
 use crate::error::ReadError;
 use crate::{Exchange, Shown};
 
-/// From which side the caller sees a foreign referral, given everything in its engagement; `None`: not at all.
-fn side(caller: &Caller, foreign: &StoredReferral, engagement: &[Arc<StoredReferral>]) -> Option<View> {
-    let own = |one: &&Arc<StoredReferral>| one.owner == caller.organization;
-    let sent = |one: &&Arc<StoredReferral>| one.columns.sender.as_ref() == Some(&caller.organization);
-    if caller.role == Role::User {
-        let mut ours = engagement.iter().filter(|one| caller.is_ours(one));
-        if !ours.any(|one| caller.is_among(&one.columns.team)) {
-            return None;
-        }
+/// From which side the caller sees a foreign referral, given what its organization owns or sent in the engagement;
+/// `None`: not at all.
+fn side(caller: &Caller, foreign: &StoredReferral, ours: &[Arc<StoredReferral>]) -> Option<View> {
+    if caller.role == Role::User && !ours.iter().any(|one| caller.is_among(&one.columns.team)) {
+        return None;
     }
     if foreign.columns.sender.as_ref() == Some(&caller.organization) {
         return Some(View::Inviting);
     }
-    let mut own_ones = engagement.iter().filter(own).peekable();
+    let mut own_ones = ours.iter().filter(|one| one.owner == caller.organization).peekable();
     if own_ones.peek().is_some() {
         let accepted = own_ones.any(|one| one.columns.accepted.is_some());
         return Some(if accepted { View::InvitedAfterAccepting } else { View::InvitedBeforeAccepting });
     }
-    if engagement.iter().any(|one| sent(&one)) {
+    if !ours.is_empty() {
+        // What it does not own it sent.
         return Some(View::InvitedBeforeAccepting);
     }
     let partner_led = caller.organization.is_microsoft() && foreign.columns.shared_with_microsoft;
@@ -50,8 +47,8 @@ impl Exchange {
         if self.is_hidden(foreign) {
             return Ok(None);
         }
-        let engagement = self.store.engagement(foreign.engagement_id).await?;
-        Ok(side(caller, foreign, &engagement))
+        let ours = self.store.engagement(foreign.engagement_id, &caller.organization).await?;
+        Ok(side(caller, foreign, &ours))
     }
 }
 

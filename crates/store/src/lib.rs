@@ -62,8 +62,16 @@ pub trait Store: Send + Sync + 'static {
     /// One referral, whoever owns it: for what spec 8.6 shows to the other parties of an engagement.
     async fn find_referral(&self, id: ReferralId) -> Result<Option<Arc<StoredReferral>>, StoreError>;
 
-    /// Every referral of an engagement, oldest first (ties by id).
-    async fn engagement(&self, id: EngagementId) -> Result<Vec<Arc<StoredReferral>>, StoreError>;
+    /// What an organization owns or sent in an engagement, oldest first (ties by id). Costs memory for that alone,
+    /// however much others have put there.
+    async fn engagement(
+        &self,
+        id: EngagementId,
+        party: &OrganizationId,
+    ) -> Result<Vec<Arc<StoredReferral>>, StoreError>;
+
+    /// Whether an organization owns a referral in the engagement that is not `Closed`.
+    async fn has_open_referral(&self, id: EngagementId, owner: &OrganizationId) -> Result<bool, StoreError>;
 
     /// One page of an owner's referrals, newest first (ties by id ascending).
     async fn list(&self, query: &ListQuery) -> Result<Vec<Arc<StoredReferral>>, StoreError>;

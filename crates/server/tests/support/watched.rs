@@ -126,9 +126,18 @@ impl Store for Watched {
         self.inner.find_referral(id).await
     }
 
-    async fn engagement(&self, id: EngagementId) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
+    async fn engagement(
+        &self,
+        id: EngagementId,
+        party: &OrganizationId,
+    ) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
         self.reading()?;
-        self.inner.engagement(id).await
+        self.inner.engagement(id, party).await
+    }
+
+    async fn has_open_referral(&self, id: EngagementId, owner: &OrganizationId) -> Result<bool, StoreError> {
+        self.reading()?;
+        self.inner.has_open_referral(id, owner).await
     }
 
     async fn list(&self, query: &ListQuery) -> Result<Vec<Arc<StoredReferral>>, StoreError> {

@@ -61,7 +61,7 @@ pub async fn a_new_version_replaces_the_old_one_everywhere(engine: &dyn Engine) 
     must(&*store, edit(second.clone())).await;
     assert_eq!(stored(&*store, first.id).await, Some(second.clone()));
     assert_eq!(*store.list(&all_of(&owner)).await.unwrap()[0], second);
-    assert_eq!(*store.engagement(engagement(1)).await.unwrap()[0], second);
+    assert_eq!(*store.engagement(engagement(1), &owner).await.unwrap()[0], second);
     assert_eq!(store.count(&all_of(&owner)).await.unwrap(), 1);
 }
 

@@ -125,22 +125,39 @@ pub async fn counts_equal_lists(engine: &dyn Engine) {
     assert!(shown > 40, "the samples are too thin: {shown}");
 }
 
-/// [`crate::Store::engagement`]: by `createdDateTime` upwards, then by id, all owners together, offer leads too.
-pub async fn an_engagement_is_told_oldest_first_over_all_owners(engine: &dyn Engine) {
+/// [`crate::Store::engagement`]: what a party owns or sent there, by `createdDateTime` upwards, then by id, offer leads
+/// too; and [`crate::Store::has_open_referral`].
+pub async fn an_engagement_is_told_oldest_first_to_each_of_its_parties(engine: &dyn Engine) {
     let store = engine.open().await;
-    for (number, owner, seconds, of) in
-        [(4, 1, 30, 1), (3, 2, 10, 1), (2, 1, 30, 1), (1, 3, 20, 2), (5, 3, 20, 1)]
-    {
+    for (number, owner, sender, seconds, of) in [
+        (4, 1, None, 30, 1),
+        (3, 2, Some(1), 10, 1),
+        (2, 1, None, 30, 1),
+        (1, 3, Some(1), 20, 2),
+        (5, 1, Some(2), 20, 1),
+        (6, 3, Some(2), 40, 1),
+    ] {
         let mut referral = a_referral(&organization(owner), number);
         referral.engagement_id = engagement(of);
         referral.columns.created = at(seconds);
         referral.columns.offer_lead = number == 5;
-        created(&*store, referral).await;
+        referral.columns.sender = sender.map(organization);
+        created(&*store, if number == 3 { closed(referral) } else { referral }).await;
     }
-    for (of, told) in [(1, vec![3, 5, 2, 4]), (2, vec![1]), (3, vec![])] {
-        let found = store.engagement(engagement(of)).await.unwrap();
+    for (of, party, told, open) in [
+        (1, 1, vec![3, 5, 2, 4], true),
+        (1, 2, vec![3, 5, 6], false),
+        (1, 3, vec![6], true),
+        (1, 4, vec![], false),
+        (2, 1, vec![1], false),
+        (2, 3, vec![1], true),
+        (3, 1, vec![], false),
+    ] {
+        let found = store.engagement(engagement(of), &organization(party)).await.unwrap();
         let found: Vec<_> = found.iter().map(|referral| referral.id).collect();
-        assert_eq!(found, told.into_iter().map(id).collect::<Vec<_>>(), "engagement {of}");
+        assert_eq!(found, told.into_iter().map(id).collect::<Vec<_>>(), "engagement {of}, party {party}");
+        let found = store.has_open_referral(engagement(of), &organization(party)).await.unwrap();
+        assert_eq!(found, open, "engagement {of}, party {party}");
     }
 }
 

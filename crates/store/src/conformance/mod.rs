@@ -52,7 +52,7 @@ macro_rules! conformance_suite {
             lists: a_team_sees_what_any_of_its_emails_is_on;
             lists: a_changed_team_changes_its_lists;
             lists: counts_equal_lists;
-            lists: an_engagement_is_told_oldest_first_over_all_owners;
+            lists: an_engagement_is_told_oldest_first_to_each_of_its_parties;
             lists: due_referrals_come_soonest_first_and_only_while_new;
             lists: the_next_expiry_is_the_soonest_of_the_new;
             log: positions_count_from_one_without_gaps_per_organization;

@@ -65,7 +65,7 @@ pub async fn two_guarded_creations_cannot_both_win(engine: &dyn Engine) {
             }
         }
         assert_eq!(wins, 1, "round {round}");
-        assert_eq!(store.engagement(engagement(round as u8)).await.unwrap().len(), 1);
+        assert_eq!(store.engagement(engagement(round as u8), &owner).await.unwrap().len(), 1);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! All checks come before the first write, so a change that is refused has written nothing.
 
-use referral::ReferralId;
+use referral::{EngagementId, OrganizationId, ReferralId};
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
 use super::rows;
@@ -123,8 +123,17 @@ fn holds(connection: &Connection, guard: &Guard) -> rusqlite::Result<bool> {
         Guard::NoOpenReferral { engagement, owner } => (engagement, owner, false),
         Guard::SomeOpenReferral { engagement, owner } => (engagement, owner, true),
     };
+    Ok(has_open(connection, *engagement, owner)? == wanted)
+}
+
+/// Whether the owner has a referral in the engagement that is not `Closed`.
+pub(super) fn has_open(
+    connection: &Connection,
+    engagement: EngagementId,
+    owner: &OrganizationId,
+) -> rusqlite::Result<bool> {
     // Status 3 is `Closed`.
-    let open: bool = connection
+    connection
         .prepare_cached(
             "SELECT EXISTS (
                SELECT 1
@@ -134,8 +143,7 @@ fn holds(connection: &Connection, guard: &Guard) -> rusqlite::Result<bool> {
                  AND status <> 3
              )",
         )?
-        .query_row(params![engagement.as_bytes(), owner.as_bytes()], |row| row.get(0))?;
-    Ok(open == wanted)
+        .query_row(params![engagement.as_bytes(), owner.as_bytes()], |row| row.get(0))
 }
 
 /// Adds a referral that is not there yet.

@@ -245,7 +245,12 @@ impl Store for SqliteStore {
         }
     }
 
-    async fn engagement(&self, id: EngagementId) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
+    async fn engagement(
+        &self,
+        id: EngagementId,
+        party: &OrganizationId,
+    ) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
+        let party = party.clone();
         self.readers
             .read(move |connection| {
                 connection
@@ -255,12 +260,20 @@ impl Store for SqliteStore {
                         "
                          FROM referral
                          WHERE engagement = ?1
+                           AND (owner = ?2 OR sender = ?2)
                          ORDER BY created, id"
                     ))?
-                    .query_map([id.as_bytes()], |row| rows::stored(row).map(Arc::new))?
+                    .query_map(params![id.as_bytes(), party.as_bytes()], |row| {
+                        rows::stored(row).map(Arc::new)
+                    })?
                     .collect()
             })
             .await
+    }
+
+    async fn has_open_referral(&self, id: EngagementId, owner: &OrganizationId) -> Result<bool, StoreError> {
+        let owner = owner.clone();
+        self.readers.read(move |connection| changes::has_open(connection, id, &owner)).await
     }
 
     async fn list(&self, query: &ListQuery) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
