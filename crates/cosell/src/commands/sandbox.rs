@@ -174,11 +174,9 @@ impl Home {
 fn greeting(url: &str, home: &Home, temperament: Temperament, seeded: bool) -> String {
     let program =
         std::env::args_os().next().map_or("cosell".into(), |name| name.to_string_lossy().into_owned());
-    // With the address in it the line would be too long for a terminal of a hundred columns.
-    let (turn, server) = match url {
-        "http://127.0.0.1:8080" => ("", String::new()),
-        _ => ("\\\n      ", format!(" --server {url}")),
-    };
+    let server = if url == "http://127.0.0.1:8080" { String::new() } else { format!(" --server {url}") };
+    // The line must not be broken by a terminal of a hundred columns.
+    let turn = if program.len() + server.len() > 30 { "\\\n      " } else { "" };
     let admin = PEOPLE[0].user_name;
     let mut people = String::new();
     for person in PEOPLE {
