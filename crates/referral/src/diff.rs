@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::model::{Member, Referral};
@@ -20,9 +21,15 @@ pub(crate) struct Changed {
     after: Value,
 }
 
-/// A value of the resource that can tell what became of it. Structs (in `resource!`) tell member by member;
-/// everything else, lists among it, changes as a whole.
-pub(crate) trait Compare: Serialize + PartialEq {
+/// A value of the resource that can tell what became of it, and take what was sent. Structs (in `resource!`) do so
+/// member by member; everything else, lists among it, as a whole.
+pub(crate) trait Part: Serialize + DeserializeOwned + PartialEq {
+    /// Takes what was sent, in normal form (U8).
+    fn lay_over(&mut self, sent: &Value) -> Result<(), serde_json::Error> {
+        *self = Self::deserialize(sent)?;
+        Ok(())
+    }
+
     /// Adds what differs. `path` and `property` are those of the value itself; the referral has neither.
     fn compare(
         &self,
@@ -37,10 +44,10 @@ pub(crate) trait Compare: Serialize + PartialEq {
     }
 }
 
-impl<T: Serialize + PartialEq> Compare for Option<T> {}
-impl<T: Serialize + PartialEq> Compare for Vec<T> {}
-impl Compare for bool {}
-impl Compare for String {}
+impl<T: Serialize + DeserializeOwned + PartialEq> Part for Option<T> {}
+impl<T: Serialize + DeserializeOwned + PartialEq> Part for Vec<T> {}
+impl Part for bool {}
+impl Part for String {}
 
 fn json_of(value: &(impl Serialize + ?Sized)) -> Value {
     serde_json::to_value(value).expect("the resource holds only values that JSON can express")

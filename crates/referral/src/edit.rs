@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::check::{Check, Occasion, Place};
-use crate::diff::{self, Changed};
+use crate::diff::{self, Changed, Part};
 use crate::document::{self, Damaged};
 use crate::etag::ETag;
 use crate::ids::ReferralId;
@@ -18,7 +18,6 @@ use crate::program;
 use crate::standing::{ClosedSubstatus, Standing};
 use crate::table::Access;
 use crate::timestamp::Timestamp;
-use crate::values::{ReferralStatus, ReferralSubstatus};
 
 /// Which rules values are held against. Source: spec 8.4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -132,25 +131,29 @@ impl EditRequest {
         alone && ends("status", "Closed") && ends("substatus", "Declined")
     }
 
-    /// Makes of the stored document what it is after the request.
-    fn apply(&self, document: &mut Value) -> Result<(), Invalid> {
+    /// The referral as the request leaves it, before its standing is judged.
+    fn applied(&self, stored: &Referral, document: &[u8]) -> Result<Referral, EditError> {
         match self {
-            EditRequest::Put(sent) | EditRequest::Merge(sent) => diff::lay_over(document, sent),
+            EditRequest::Put(sent) | EditRequest::Merge(sent) => {
+                let mut next = stored.clone();
+                next.lay_over(sent).map_err(misfit)?;
+                Ok(next)
+            }
             EditRequest::Patch(patch) => {
-                let stored = document.clone();
-                patch.apply(document)?;
-                diff::keep_protected(&Referral::TYPE, &stored, document);
+                let before: Value = serde_json::from_slice(document)?;
+                let mut after = before.clone();
+                patch.apply(&mut after)?;
+                diff::keep_protected(&Referral::TYPE, &before, &mut after);
+                Ok(Referral::deserialize(&after).map_err(misfit)?)
             }
         }
-        Ok(())
     }
 
-    fn asks_for(&self, member: &str, next: &Value) -> Option<String> {
-        let sent = match self {
-            EditRequest::Put(sent) | EditRequest::Merge(sent) => sent.get(member),
-            EditRequest::Patch(patch) => next.get(member).filter(|_| patch.touches(member)),
-        };
-        sent.and_then(Value::as_str).map(str::to_owned)
+    fn touches(&self, member: &str) -> bool {
+        match self {
+            EditRequest::Put(sent) | EditRequest::Merge(sent) => sent.get(member).is_some(),
+            EditRequest::Patch(patch) => patch.touches(member),
+        }
     }
 
     /// The target of an error at a member: the operation's path as sent, or the member's own.
@@ -180,10 +183,8 @@ impl EditRequest {
         now: Timestamp,
         dialect: &Dialect,
     ) -> Result<Option<Edit>, EditError> {
-        let mut applied: Value = serde_json::from_slice(document)?;
-        let stored = Referral::deserialize(&applied)?;
-        self.apply(&mut applied)?;
-        let mut next = read_applied(&applied)?;
+        let stored = Referral::from_document(document)?;
+        let mut next = self.applied(&stored, document)?;
         diff::keep_known(&stored.team, &mut next.team);
         diff::keep_known(&stored.customer_profile.team, &mut next.customer_profile.team);
         let changes = diff::changed(&stored, &next);
@@ -204,21 +205,20 @@ impl EditRequest {
                 invalid
             })?;
         }
-        let standing = self.standing(&stored, &applied)?;
+        let standing = self.standing(&stored, &next)?;
         let at = now.max(stored.updated_date_time.next());
         next.stand(standing, stored.standing(), at);
         finish(&stored, next, version, at)
     }
 
-    fn standing(&self, stored: &Referral, applied: &Value) -> Result<Standing, EditError> {
-        let status = self.asks_for("status", applied).and_then(|text| text.parse::<ReferralStatus>().ok());
-        let substatus =
-            self.asks_for("substatus", applied).and_then(|text| text.parse::<ReferralSubstatus>().ok());
+    fn standing(&self, stored: &Referral, next: &Referral) -> Result<Standing, EditError> {
+        let status = self.touches("status").then_some(next.status);
+        let substatus = self.touches("substatus").then_some(next.substatus);
         let current = stored.standing();
         let refuse = |error| {
             let mut refusal = Refusal::from(error);
             if let Refusal::Invalid(invalid) = &mut refusal {
-                let at = if self.asks_for("substatus", applied).is_some() { "substatus" } else { "status" };
+                let at = if substatus.is_some() { "substatus" } else { "status" };
                 invalid.target = self.target_of(at);
             }
             refusal
@@ -242,12 +242,9 @@ fn refuse_links(body: &Value, dialect: &Dialect) -> Result<(), Invalid> {
     Err(Invalid::new(Rule::ReadOnlyProperty, "links", message, "links"))
 }
 
-/// The typed form of a document that a request was applied to. Operations of the extended set may have removed
-/// what every referral has, so a misfit is the caller's.
-fn read_applied(applied: &Value) -> Result<Referral, Invalid> {
-    Referral::deserialize(applied).map_err(|error| {
-        Invalid::new(Rule::InvalidPatch, "body", "The result would be no referral.", error.to_string())
-    })
+/// Operations of the extended set may have removed what every referral has, so a misfit is the caller's.
+fn misfit(error: serde_json::Error) -> Invalid {
+    Invalid::new(Rule::InvalidPatch, "body", "The result would be no referral.", error.to_string())
 }
 
 /// Compares, refuses what a closed referral does not allow (T6), and stamps the new version (T15, T19).

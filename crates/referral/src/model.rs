@@ -5,7 +5,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::amount::Amount;
-use crate::diff::Compare;
+use crate::diff::Part;
 use crate::etag::ETag;
 use crate::ids::{EngagementId, OrganizationId, ReferralId};
 use crate::table::Kind::{self, *};
@@ -21,11 +21,11 @@ const OTHER: usize = 1024;
 /// Ids of the requirement lists (spec 6.7).
 const LISTED: usize = 256;
 
-impl Compare for ReferralId {}
-impl Compare for EngagementId {}
-impl Compare for OrganizationId {}
-impl Compare for Timestamp {}
-impl Compare for ETag {}
+impl Part for ReferralId {}
+impl Part for EngagementId {}
+impl Part for OrganizationId {}
+impl Part for Timestamp {}
+impl Part for ETag {}
 
 const fn list_of(values: &'static crate::values::Enumeration) -> Kind {
     Enumeration(values)
@@ -357,7 +357,7 @@ impl Serialize for LinksPlace {
     }
 }
 
-impl Compare for LinksPlace {}
+impl Part for LinksPlace {}
 
 impl<'de> Deserialize<'de> for LinksPlace {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<LinksPlace, D::Error> {

@@ -181,7 +181,21 @@ macro_rules! resource {
             };
         }
 
-        impl $crate::diff::Compare for $name {
+        impl $crate::diff::Part for $name {
+            fn lay_over(&mut self, sent: &serde_json::Value) -> Result<(), serde_json::Error> {
+                let serde_json::Value::Object(members) = sent else {
+                    *self = serde::Deserialize::deserialize(sent)?;
+                    return Ok(());
+                };
+                for (name, value) in members {
+                    match name.as_str() {
+                        $($wire => $crate::diff::Part::lay_over(&mut self.$field, value)?,)*
+                        _ => {}
+                    }
+                }
+                Ok(())
+            }
+
             fn compare(
                 &self,
                 after: &Self,

@@ -60,7 +60,7 @@ macro_rules! enumeration {
             }
         }
 
-        impl crate::diff::Compare for $name {}
+        impl crate::diff::Part for $name {}
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
