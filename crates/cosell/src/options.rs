@@ -196,7 +196,7 @@ pub struct InitOptions {
     /// Its id in referrals [default: the tenant if a GUID, else a fresh one]
     #[arg(long, value_name = "GUID")]
     pub id: Option<OrganizationId>,
-    /// Who issues its people's tokens: the name of an issuer of the settings, or else its url
+    /// Who issues its people's tokens: the issuer's name or url in the settings
     #[arg(long, value_name = "NAME|URL")]
     pub issuer: String,
     /// Their tokens' tenant (`tid`); without it the issuer is theirs alone
