@@ -130,7 +130,7 @@ impl Shared {
         let once = self.once(caller, "POST", COLLECTION, headers, sent, trace);
         let remember = |outcome: Result<&Shown, &exchange::CreateError>| match outcome {
             Ok(shown) => record::success(Reply::Created, shown),
-            Err(error) => record::failure(&face_of(error)),
+            Err(error) => record::failure(&Face::from(error)),
         };
         let made = self.exchange.create(caller, &request, once.as_ref(), &remember).await;
         Ok(match made.map_err(|error| Face::from(error).naming(trace.request_id))? {
@@ -160,7 +160,7 @@ impl Shared {
             Some(&expected),
             &request,
             Reply::Whole,
-            self.writing("PUT", headers, sent, trace),
+            Writing { method: "PUT", headers, sent, trace },
         )
         .await
     }
@@ -179,7 +179,7 @@ impl Shared {
         drop(body);
         let expected = joined(headers, &IF_MATCH);
         let reply = if prefers_representation(headers) { Reply::Preferred } else { Reply::Empty };
-        let writing = self.writing("PATCH", headers, sent, trace);
+        let writing = Writing { method: "PATCH", headers, sent, trace };
         self.write(caller, id?, expected.as_deref(), &request, reply, writing).await
     }
 
@@ -210,7 +210,7 @@ impl Shared {
         let once = self.once(caller, writing.method, &path, writing.headers, writing.sent, writing.trace);
         let remember = |outcome: Result<&Shown, &exchange::EditError>| match outcome {
             Ok(shown) => record::success(reply, shown),
-            Err(error) => record::failure(&face_of(error)),
+            Err(error) => record::failure(&Face::from(error)),
         };
         let written =
             self.exchange.edit(caller, id, expected.as_ref(), request, once.as_ref(), &remember).await;
@@ -218,16 +218,6 @@ impl Shared {
             Written::Now(shown) => self.referral_answer(reply, &shown),
             Written::Before(answer) => self.replay(&answer),
         })
-    }
-
-    fn writing<'a>(
-        &self,
-        method: &'static str,
-        headers: &'a HeaderMap,
-        sent: &'a Sent,
-        trace: &'a Trace,
-    ) -> Writing<'a> {
-        Writing { method, headers, sent, trace }
     }
 
     fn once(
@@ -278,15 +268,8 @@ struct Writing<'a> {
     trace: &'a Trace,
 }
 
-/// The face of a borrowed business failure, for remembering it. Only those that are remembered matter: they are
-/// made of the resource's own refusals.
-fn face_of<'a, E>(error: &'a E) -> Face
-where
-    Face: From<&'a E>,
-{
-    Face::from(error)
-}
-
+/// The face of a borrowed failure, for remembering it: only those that are remembered (4.3.3) need their own; the
+/// others are decided anew each time.
 impl From<&exchange::EditError> for Face {
     fn from(error: &exchange::EditError) -> Face {
         use exchange::{EditError, ReadError};
