@@ -226,6 +226,14 @@ impl Face {
             .inner("unsupportedQuery", option)
     }
 
+    /// 501: OData has it, this server does not.
+    pub(crate) fn not_implemented(option: &str, message: impl Into<Cow<'static, str>>) -> Face {
+        let option = cut_to(option, 120);
+        Face::new(StatusCode::NOT_IMPLEMENTED, "invalidRequest", message)
+            .target(option.clone())
+            .inner("notImplemented", option)
+    }
+
     pub(crate) fn throttled(seconds: u64) -> Face {
         Face::new(
             StatusCode::TOO_MANY_REQUESTS,
@@ -305,6 +313,8 @@ impl From<StoreError> for Face {
     fn from(error: StoreError) -> Face {
         match error {
             StoreError::WritesStopped(_) | StoreError::Closed => Face::unavailable(&error.to_string()),
+            StoreError::TooCostly(what) => Face::unsupported_query("query", what),
+            StoreError::NotSupported(what) => Face::not_implemented("query", what),
             StoreError::TooNew { .. } | StoreError::InUse(_) | StoreError::Engine(_) => Face::internal(error),
         }
     }

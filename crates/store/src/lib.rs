@@ -7,6 +7,7 @@
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod model;
+mod schema;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -15,9 +16,11 @@ use async_trait::async_trait;
 use referral::{EngagementId, OrganizationId, ReferralId, Timestamp};
 
 pub use model::{
-    Action, Actor, AnswerKey, Assignment, Change, Columns, Entry, Guard, ListQuery, LogEntry, Organization,
-    Outcome, Position, RememberedAnswer, Replayable, Role, StoredReferral, Version, Write,
+    Action, Actor, Aggregation, AnswerKey, Assignment, Change, Columns, Counting, Entry, Found, Guard, Key,
+    ListQuery, LogEntry, Organization, Outcome, Place, Plan, Position, Query, RememberedAnswer, Replayable,
+    Role, Scope, StoredReferral, Version, Write,
 };
+pub use schema::{NAMESPACE, RELATED_REFERRALS, schema};
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -41,6 +44,12 @@ pub enum StoreError {
     /// Another process holds the data directory.
     #[error("the data directory {0} is in use by another process")]
     InUse(String),
+    /// The query would cost more than one query may: it was broken off. Says what would help.
+    #[error("the query costs too much: {0}")]
+    TooCostly(String),
+    /// The query uses what no engine here can carry out.
+    #[error("{0}")]
+    NotSupported(String),
     /// Anything else the engine reports; for the log, never for a client.
     #[error("{0}")]
     Engine(String),
@@ -78,6 +87,33 @@ pub trait Store: Send + Sync + 'static {
 
     /// How many referrals the query matches, whatever its `after` and `limit`.
     async fn count(&self, query: &ListQuery) -> Result<u64, StoreError>;
+
+    /// One page of an owner's referrals, and how many there are. Page and count are of one moment.
+    ///
+    /// # Errors
+    /// [`StoreError::TooCostly`], [`StoreError::NotSupported`].
+    async fn query(&self, query: &Query) -> Result<Found, StoreError>;
+
+    /// What an aggregation makes of an owner's referrals: objects with the members of its result type.
+    ///
+    /// # Errors
+    /// [`StoreError::TooCostly`], [`StoreError::NotSupported`].
+    async fn aggregate(&self, aggregation: &Aggregation) -> Result<Vec<serde_json::Value>, StoreError>;
+
+    /// How a query would be carried out. Reads no referral.
+    ///
+    /// # Errors
+    /// [`StoreError::NotSupported`].
+    async fn plan(&self, query: &Query) -> Result<Plan, StoreError>;
+
+    /// Every referral of an engagement, whoever owns it, oldest first (ties by id), from after a creation time and id
+    /// on: for what spec 8.6 shows to the parties of an engagement.
+    async fn engagement_members(
+        &self,
+        id: EngagementId,
+        after: Option<(Timestamp, ReferralId)>,
+        limit: usize,
+    ) -> Result<Vec<Arc<StoredReferral>>, StoreError>;
 
     /// Open referrals whose expiry has passed: `New`, with `expires <= now`, soonest first; at most `limit`.
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Arc<StoredReferral>>, StoreError>;

@@ -1,10 +1,13 @@
 //! What goes into the store and comes out of it.
 
 use bytes::Bytes;
+use odata::{Search, Typed, TypedApply, TypedOrder};
 use referral::{
     ETag, EngagementId, OrganizationId, ReferralDirection, ReferralId, ReferralQualification, ReferralStatus,
     ReferralSubstatus, ReferralType, Timestamp,
 };
+use rust_decimal::Decimal;
+use std::sync::Arc;
 
 /// Counts the versions of one referral, from 1; a decision names the one it saw.
 pub type Version = u64;
@@ -87,6 +90,121 @@ pub struct ListQuery {
     pub after: Option<(Timestamp, ReferralId)>,
     /// At most so many.
     pub limit: usize,
+}
+
+/// Whose referrals a query is about. Every query has one: none reaches another owner's rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scope {
+    /// The owner.
+    pub owner: OrganizationId,
+    /// Only those with one of these folded e-mails on the team; `None` for all.
+    pub team: Option<Vec<String>>,
+    /// Whether marketplace offer leads are shown too.
+    pub offer_leads: bool,
+    /// What `now()` is in the query's expressions.
+    pub now: Timestamp,
+}
+
+/// A page of an owner's referrals: which, in which order, from where on. The expressions are bound against
+/// [`schema`](crate::schema()).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Query {
+    /// Whose.
+    pub scope: Scope,
+    /// Those for which it is true; `None`: all.
+    pub filter: Option<Typed>,
+    /// Those that also match; `None`: all.
+    pub search: Option<Search>,
+    /// The keys of the order; ties are broken by `id` ascending. Empty: `createdDateTime desc`.
+    pub order: Vec<TypedOrder>,
+    /// Begin after this place; `None`: at the first.
+    pub after: Option<Place>,
+    /// Leave out so many, counted from `after`.
+    pub skip: u64,
+    /// At most so many.
+    pub limit: usize,
+    /// Whether [`Found::count`] is wanted.
+    pub count: Counting,
+}
+
+/// How much a count may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counting {
+    /// None is wanted.
+    No,
+    /// The exact number, within the bound of every query.
+    Exact,
+    /// The exact number where it costs little, else none.
+    IfCheap,
+}
+
+/// Where a referral stands in the order of a query: its keys, then its id. What a next link carries.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Place {
+    /// A value for each key of [`Query::order`]; where that is empty, the one `createdDateTime`.
+    pub keys: Vec<Key>,
+    /// Breaks ties.
+    pub id: ReferralId,
+}
+
+/// A value that referrals are sorted by: what an [`odata::Value`] is without its type. Null sorts first.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Key {
+    /// Nothing.
+    Null,
+    /// `Edm.Boolean`
+    Boolean(bool),
+    /// Whole numbers, the place of an enumeration's member, and instants, dates, times and durations in their
+    /// smallest unit.
+    Integer(i64),
+    /// Exact numbers.
+    Decimal(Decimal),
+    /// Floating-point numbers.
+    Real(f64),
+    /// Texts, folded where the order ignores case.
+    Text(String),
+    /// GUIDs and binary data.
+    Bytes(Vec<u8>),
+}
+
+/// What a query found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// The referrals in order, each with its place.
+    pub referrals: Vec<(Arc<StoredReferral>, Place)>,
+    /// How many match in all, whatever `after`, `skip` and `limit`.
+    pub count: Option<u64>,
+}
+
+/// An aggregation over an owner's referrals.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Aggregation {
+    /// Whose.
+    pub scope: Scope,
+    /// What is done with them.
+    pub apply: TypedApply,
+    /// What is kept of the results; bound against the apply's own schema.
+    pub filter: Option<Typed>,
+    /// The keys of the order of the results; empty: as the transformations leave them.
+    pub order: Vec<TypedOrder>,
+    /// Leave out so many.
+    pub skip: u64,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// How a query would be carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The ways into the data in order, each in a line for a person.
+    pub steps: Vec<String>,
+    /// Whether an index alone leads to the page: rows visited do not exceed the rows shown by more than one (and one
+    /// for each stream that is merged).
+    pub by_index: bool,
+    /// How the count is found, in a line.
+    pub count: String,
+    /// The statements, as the engine gets them, values left out.
+    pub statements: Vec<String>,
 }
 
 /// Everything one write leaves behind. All of it is committed, or none.

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use referral::{EngagementId, OrganizationId, ReferralId, Timestamp};
 use store::sqlite::SqliteStore;
 use store::{
-    AnswerKey, Assignment, Change, ListQuery, LogEntry, Organization, Outcome, Position, RememberedAnswer,
-    Store, StoreError, StoredReferral,
+    Aggregation, AnswerKey, Assignment, Change, Found, ListQuery, LogEntry, Organization, Outcome, Plan,
+    Position, Query, RememberedAnswer, Store, StoreError, StoredReferral,
 };
 use tokio::sync::{Notify, Semaphore};
 
@@ -148,6 +148,28 @@ impl Store for Watched {
     async fn count(&self, query: &ListQuery) -> Result<u64, StoreError> {
         self.reading()?;
         self.inner.count(query).await
+    }
+
+    async fn query(&self, query: &Query) -> Result<Found, StoreError> {
+        self.reading()?;
+        self.inner.query(query).await
+    }
+
+    async fn aggregate(&self, aggregation: &Aggregation) -> Result<Vec<serde_json::Value>, StoreError> {
+        self.inner.aggregate(aggregation).await
+    }
+
+    async fn plan(&self, query: &Query) -> Result<Plan, StoreError> {
+        self.inner.plan(query).await
+    }
+
+    async fn engagement_members(
+        &self,
+        id: EngagementId,
+        after: Option<(Timestamp, ReferralId)>,
+        limit: usize,
+    ) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
+        self.inner.engagement_members(id, after, limit).await
     }
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Arc<StoredReferral>>, StoreError> {

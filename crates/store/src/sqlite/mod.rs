@@ -41,8 +41,8 @@ use self::readers::Readers;
 use self::rows::stored_columns;
 use self::writer::{Command, Task, Writer};
 use crate::{
-    AnswerKey, Assignment, Change, ListQuery, LogEntry, Organization, Outcome, Position, RememberedAnswer,
-    Store, StoreError, StoredReferral,
+    Aggregation, AnswerKey, Assignment, Change, Found, ListQuery, LogEntry, Organization, Outcome, Plan,
+    Position, Query, RememberedAnswer, Store, StoreError, StoredReferral,
 };
 
 /// How many answers one call forgets at most.
@@ -286,6 +286,27 @@ impl Store for SqliteStore {
     async fn count(&self, query: &ListQuery) -> Result<u64, StoreError> {
         let query = query.clone();
         self.readers.read(move |connection| lists::count(connection, &query)).await
+    }
+
+    async fn query(&self, _: &Query) -> Result<Found, StoreError> {
+        Err(StoreError::NotSupported("the query language is being built".to_owned()))
+    }
+
+    async fn aggregate(&self, _: &Aggregation) -> Result<Vec<serde_json::Value>, StoreError> {
+        Err(StoreError::NotSupported("the query language is being built".to_owned()))
+    }
+
+    async fn plan(&self, _: &Query) -> Result<Plan, StoreError> {
+        Err(StoreError::NotSupported("the query language is being built".to_owned()))
+    }
+
+    async fn engagement_members(
+        &self,
+        _: EngagementId,
+        _: Option<(Timestamp, ReferralId)>,
+        _: usize,
+    ) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
+        Err(StoreError::NotSupported("the query language is being built".to_owned()))
     }
 
     async fn due(&self, now: Timestamp, at_most: usize) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
