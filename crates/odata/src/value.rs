@@ -134,6 +134,21 @@ impl Value {
     }
 }
 
+impl Value {
+    /// As a member of a document; what JSON cannot hold is a text (`INF`) or null.
+    pub fn to_json(&self) -> serde_json::Value {
+        use serde_json::Value as Json;
+        match self {
+            Value::Null | Value::Present => Json::Null,
+            Value::Boolean(value) => Json::Bool(*value),
+            Value::Integer(number) => Json::from(*number),
+            Value::Decimal(number) => number.to_string().parse().map_or(Json::Null, Json::Number),
+            Value::Double(number) if number.is_finite() => Json::from(*number),
+            other => other.to_text().map_or(Json::Null, Json::String),
+        }
+    }
+}
+
 /// A text without case: what texts that ignore case are compared by. Unicode's lower case, of which the SQL engines'
 /// own is a part only; whoever writes SQL stores or registers this.
 pub fn fold(text: &str) -> String {

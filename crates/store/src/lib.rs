@@ -6,6 +6,7 @@
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod key;
 mod model;
 mod schema;
 pub mod sqlite;

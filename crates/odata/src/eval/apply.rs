@@ -49,7 +49,7 @@ impl Evaluator<'_> {
                 for item in &mut items {
                     let values: Vec<(Arc<str>, Json)> = computed
                         .iter()
-                        .map(|computed| (computed.name.clone(), json(&self.value(&computed.expr, item))))
+                        .map(|computed| (computed.name.clone(), self.value(&computed.expr, item).to_json()))
                         .collect();
                     if let Json::Object(members) = item {
                         members.extend(values.into_iter().map(|(name, value)| (name.to_string(), value)));
@@ -148,7 +148,7 @@ impl Evaluator<'_> {
                     total(method, values.collect(), aggregate.ignore_case)
                 }
             };
-            result.insert(aggregate.name.to_string(), json(&value));
+            result.insert(aggregate.name.to_string(), value.to_json());
         }
         Json::Object(result)
     }
@@ -201,17 +201,5 @@ fn put(root: &mut Json, path: &TypedPath, value: Json) {
     }
     if let Json::Object(members) = object {
         members.insert(last.name.to_string(), value);
-    }
-}
-
-/// A value as a member of a document.
-fn json(value: &Value) -> Json {
-    match value {
-        Value::Null | Value::Present => Json::Null,
-        Value::Boolean(value) => Json::Bool(*value),
-        Value::Integer(number) => Json::from(*number),
-        Value::Decimal(number) => number.to_string().parse().map_or(Json::Null, Json::Number),
-        Value::Double(number) if number.is_finite() => Json::from(*number),
-        other => other.to_text().map_or(Json::Null, Json::String),
     }
 }

@@ -6,6 +6,7 @@
 
 mod apply;
 mod functions;
+mod project;
 
 pub use functions::matches_pattern;
 
