@@ -17,9 +17,9 @@ use async_trait::async_trait;
 use referral::{EngagementId, OrganizationId, ReferralId, Timestamp};
 
 pub use model::{
-    Action, Actor, Aggregation, AnswerKey, Assignment, Change, Columns, Counting, Entry, Found, Guard, Key,
-    ListQuery, LogEntry, Organization, Outcome, Place, Plan, Position, Query, RememberedAnswer, Replayable,
-    Role, Scope, StoredReferral, Version, Write,
+    Action, Actor, Aggregation, AllOrNone, AnswerKey, Assignment, Change, Columns, Counting, Entry, Found,
+    Guard, Key, ListQuery, LogEntry, Organization, Outcome, Place, Plan, Position, Query, RememberedAnswer,
+    Replayable, Role, Scope, StoredReferral, Version, Write,
 };
 pub use schema::{NAMESPACE, RELATED_REFERRALS, schema};
 
@@ -128,6 +128,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Writes all of a change or nothing, and makes it durable before it returns.
     async fn commit(&self, change: Change) -> Result<Outcome, StoreError>;
+
+    /// Writes all of several changes or nothing, and makes them durable before it returns. Each is held against what
+    /// those before it leave.
+    async fn commit_all(&self, changes: Vec<Change>) -> Result<AllOrNone, StoreError>;
 
     /// Forgets answers remembered before this instant; how many were forgotten. Bounded work per call:
     /// at most 1,000.

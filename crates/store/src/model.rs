@@ -326,6 +326,20 @@ pub enum Outcome {
     AlreadyAnswered(RememberedAnswer),
 }
 
+/// How a commit of several changes ended, when the store itself did not fail.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AllOrNone {
+    /// Durable, all of them. What [`Outcome::Committed`] holds, for each in its order.
+    All(Vec<Option<Position>>),
+    /// Nothing was written, because of this one.
+    None {
+        /// Its place among the changes.
+        at: usize,
+        /// How it ended: any but [`Outcome::Committed`].
+        because: Outcome,
+    },
+}
+
 /// Names a request for replay: a digest of caller, method, path and request id, under the organization.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AnswerKey {

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use referral::{EngagementId, OrganizationId, ReferralId, Timestamp};
 use store::sqlite::SqliteStore;
 use store::{
-    Aggregation, AnswerKey, Assignment, Change, Found, ListQuery, LogEntry, Organization, Outcome, Plan,
-    Position, Query, RememberedAnswer, Store, StoreError, StoredReferral,
+    Aggregation, AllOrNone, AnswerKey, Assignment, Change, Found, ListQuery, LogEntry, Organization, Outcome,
+    Plan, Position, Query, RememberedAnswer, Store, StoreError, StoredReferral,
 };
 use tokio::sync::{Notify, Semaphore};
 
@@ -94,6 +94,19 @@ impl Watched {
     /// Returns once a read of an answer, or a commit, waits at its gate.
     pub async fn answer_waits(&self) {
         self.waiting.notified().await;
+    }
+
+    /// Waits at the gate, if there is one.
+    async fn committing(&self) -> Result<(), StoreError> {
+        suffer(&self.commits)?;
+        let gate = self.gate.lock().unwrap().clone();
+        if let Some(gate) = gate {
+            self.held.fetch_add(1, Ordering::SeqCst);
+            self.waiting.notify_one();
+            // Closed is open here: nobody gives permits.
+            let _ = gate.acquire().await;
+        }
+        Ok(())
     }
 
     fn reading(&self) -> Result<(), StoreError> {
@@ -195,15 +208,13 @@ impl Store for Watched {
     }
 
     async fn commit(&self, change: Change) -> Result<Outcome, StoreError> {
-        suffer(&self.commits)?;
-        let gate = self.gate.lock().unwrap().clone();
-        if let Some(gate) = gate {
-            self.held.fetch_add(1, Ordering::SeqCst);
-            self.waiting.notify_one();
-            // Closed is open here: nobody gives permits.
-            let _ = gate.acquire().await;
-        }
+        self.committing().await?;
         self.inner.commit(change).await
+    }
+
+    async fn commit_all(&self, changes: Vec<Change>) -> Result<AllOrNone, StoreError> {
+        self.committing().await?;
+        self.inner.commit_all(changes).await
     }
 
     async fn forget_answers(&self, before: Timestamp) -> Result<u64, StoreError> {

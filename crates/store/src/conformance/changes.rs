@@ -6,7 +6,7 @@ use referral::{
 
 use super::Engine;
 use super::samples::*;
-use crate::{Change, Guard, Outcome, StoredReferral};
+use crate::{AllOrNone, Change, Guard, Outcome, StoredReferral};
 
 /// [`crate::Store::referral`] answers the owner alone, [`crate::Store::find_referral`] anyone.
 pub async fn a_new_referral_is_found_by_its_owner_and_by_nobody_else(engine: &dyn Engine) {
@@ -200,4 +200,45 @@ pub async fn a_guard_may_stand_without_a_write(engine: &dyn Engine) {
     assert_eq!(store.commit(change.clone()).await.unwrap(), Outcome::GuardFailed);
     created(&*store, a_referral(&owner, 1)).await;
     assert_eq!(store.commit(change).await.unwrap(), Outcome::Committed(None));
+}
+
+/// [`crate::Store::commit_all`]: each change finds what those before it have left, also of the same referral.
+pub async fn changes_that_go_together_build_on_one_another(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let owner = organization(1);
+    let first = a_referral(&owner, 1);
+    let second = next(&first);
+    let other = a_referral(&owner, 2);
+    let mut guarded = creation(other.clone());
+    guarded.guards = vec![Guard::SomeOpenReferral { engagement: first.engagement_id, owner: owner.clone() }];
+    let changes = vec![creation(first.clone()), edit(second.clone()), guarded];
+    let outcome = store.commit_all(changes).await.unwrap();
+    assert_eq!(outcome, AllOrNone::All(vec![Some(1), Some(2), Some(3)]));
+    assert_eq!(stored(&*store, id(1)).await, Some(second));
+    assert_eq!(stored(&*store, id(2)).await, Some(other));
+    let log = store.log(&owner, 0, 10).await.unwrap();
+    let told: Vec<_> = log.iter().map(|entry| (entry.referral_id, entry.version)).collect();
+    assert_eq!(told, [(id(1), 1), (id(1), 2), (id(2), 1)]);
+}
+
+/// The last of them being refused undoes what the others wrote: state, lists, news and answers.
+pub async fn one_refused_change_undoes_those_it_goes_with(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let owner = organization(1);
+    let kept = created(&*store, a_referral(&owner, 1)).await;
+    let mut renamed = next(&kept);
+    renamed.columns.team = vec!["new@contoso.example".to_owned()];
+    let mut created_too = creation(a_referral(&owner, 2));
+    created_too.answer = Some(replayable(&owner, 7, at(1)));
+    let refused = creation(a_referral(&organization(2), 1));
+    let changes = vec![edit(renamed.clone()), created_too.clone(), refused];
+    let outcome = store.commit_all(changes).await.unwrap();
+    assert_eq!(outcome, AllOrNone::None { at: 2, because: Outcome::Overtaken });
+    assert_eq!(stored(&*store, id(1)).await, Some(kept));
+    assert_eq!(stored(&*store, id(2)).await, None);
+    assert_eq!(store.count(&all_of(&owner)).await.unwrap(), 1);
+    assert_eq!(store.log(&owner, 0, 10).await.unwrap().len(), 1);
+    let outcome = store.commit_all(vec![edit(renamed.clone()), created_too]).await.unwrap();
+    assert_eq!(outcome, AllOrNone::All(vec![Some(2), Some(3)]), "nothing of the first try is left");
+    assert_eq!(stored(&*store, id(1)).await, Some(renamed));
 }

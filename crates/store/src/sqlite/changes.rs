@@ -6,7 +6,7 @@ use referral::{EngagementId, OrganizationId, ReferralId};
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
 use super::rows;
-use crate::{Change, Columns, Entry, Guard, Outcome, Position, Replayable, StoredReferral, Write};
+use crate::{AllOrNone, Change, Columns, Entry, Guard, Outcome, Position, Replayable, StoredReferral, Write};
 
 /// What the table holds of a referral before a write, as far as the write must know.
 pub(super) struct Before {
@@ -54,6 +54,24 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
         remember(connection, replayable)?;
     }
     Ok(Outcome::Committed(position))
+}
+
+/// Decides and applies several changes, or none. Only these need a savepoint: one that is refused comes after others
+/// that have written.
+pub(super) fn apply_all(connection: &Connection, changes: &[Change]) -> rusqlite::Result<AllOrNone> {
+    connection.execute_batch("SAVEPOINT all_or_none")?;
+    let mut positions = Vec::with_capacity(changes.len());
+    for (at, change) in changes.iter().enumerate() {
+        match apply(connection, change)? {
+            Outcome::Committed(position) => positions.push(position),
+            because => {
+                connection.execute_batch("ROLLBACK TO all_or_none; RELEASE all_or_none")?;
+                return Ok(AllOrNone::None { at, because });
+            }
+        }
+    }
+    connection.execute_batch("RELEASE all_or_none")?;
+    Ok(AllOrNone::All(positions))
 }
 
 fn overtaken(before: Option<&Before>, write: &Write) -> bool {

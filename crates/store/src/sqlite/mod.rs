@@ -41,8 +41,8 @@ use self::readers::Readers;
 use self::rows::stored_columns;
 use self::writer::{Command, Task, Writer};
 use crate::{
-    Aggregation, AnswerKey, Assignment, Change, Found, ListQuery, LogEntry, Organization, Outcome, Plan,
-    Position, Query, RememberedAnswer, Store, StoreError, StoredReferral,
+    Aggregation, AllOrNone, AnswerKey, Assignment, Change, Found, ListQuery, LogEntry, Organization, Outcome,
+    Plan, Position, Query, RememberedAnswer, Store, StoreError, StoredReferral,
 };
 
 /// How many answers one call forgets at most.
@@ -375,6 +375,13 @@ impl Store for SqliteStore {
         self.health.check()?;
         let (reply, outcome) = oneshot::channel();
         self.ask(Command::Commit { change: Box::new(change), reply }).await?;
+        outcome.await.map_err(|_| self.gone())?
+    }
+
+    async fn commit_all(&self, changes: Vec<Change>) -> Result<AllOrNone, StoreError> {
+        self.health.check()?;
+        let (reply, outcome) = oneshot::channel();
+        self.ask(Command::CommitAll { changes, reply }).await?;
         outcome.await.map_err(|_| self.gone())?
     }
 

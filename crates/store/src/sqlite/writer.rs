@@ -20,7 +20,7 @@ use super::cache::Cache;
 use super::changes;
 use super::files::Files;
 use super::health::{Health, StopOnPanic, is_fatal};
-use crate::{Change, Outcome, StoreError};
+use crate::{AllOrNone, Change, Outcome, StoreError, StoredReferral};
 
 /// The write-ahead log is moved into the database when it holds so many pages that are not there yet (8 MiB).
 const CHECKPOINT_PAGES: i64 = 2048;
@@ -36,6 +36,7 @@ pub(super) type Alone = Box<dyn FnOnce(&mut Writer) + Send>;
 /// What the writer is asked.
 pub(super) enum Command {
     Commit { change: Box<Change>, reply: Reply<Outcome> },
+    CommitAll { changes: Vec<Change>, reply: Reply<AllOrNone> },
     Task { task: Task, reply: Reply<u64> },
     Alone(Alone),
 }
@@ -43,6 +44,7 @@ pub(super) enum Command {
 /// A member of a group, and how it ended.
 enum Member {
     Change { change: Box<Change>, reply: Reply<Outcome>, ended: Option<Result<Outcome, StoreError>> },
+    Changes { changes: Vec<Change>, reply: Reply<AllOrNone>, ended: Option<Result<AllOrNone, StoreError>> },
     Task { task: Task, reply: Reply<u64>, ended: Option<Result<u64, StoreError>> },
 }
 
@@ -91,6 +93,9 @@ impl Writer {
                 match command {
                     Command::Commit { change, reply } => {
                         group.push(Member::Change { change, reply, ended: None })
+                    }
+                    Command::CommitAll { changes, reply } => {
+                        group.push(Member::Changes { changes, reply, ended: None })
                     }
                     Command::Task { task, reply } => group.push(Member::Task { task, reply, ended: None }),
                     Command::Alone(work) => alone = Some(work),
@@ -156,17 +161,17 @@ impl Writer {
                 }
             }
         }
-        self.cache.begin_writes(group.iter().filter_map(Member::committed_id));
+        self.cache.begin_writes(group.iter().flat_map(Member::committed_ids));
         let committed = connection.execute_batch("COMMIT");
         if let Err(error) = committed {
             let error = stop("a commit", error);
             let _ = connection.execute_batch("ROLLBACK"); // so that readers of this connection's files are not held
-            self.cache.end_writes(std::iter::empty(), group.iter().filter_map(Member::committed_id));
+            self.cache.end_writes(std::iter::empty(), group.iter().flat_map(Member::committed_ids));
             return Err(error);
         }
-        let ids: Vec<_> = group.iter().filter_map(Member::committed_id).collect();
+        let ids: Vec<_> = group.iter().flat_map(Member::committed_ids).collect();
         self.cache
-            .end_writes(group.iter_mut().filter_map(Member::take_committed).map(Arc::new), ids.into_iter());
+            .end_writes(group.iter_mut().flat_map(Member::take_committed).map(Arc::new), ids.into_iter());
         Ok(())
     }
 
@@ -230,6 +235,9 @@ impl Member {
     fn run(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         match self {
             Member::Change { change, ended, .. } => *ended = Some(Ok(changes::apply(connection, change)?)),
+            Member::Changes { changes, ended, .. } => {
+                *ended = Some(Ok(changes::apply_all(connection, changes)?));
+            }
             Member::Task { task, ended, .. } => *ended = Some(Ok(task(connection)?)),
         }
         Ok(())
@@ -238,6 +246,7 @@ impl Member {
     fn failed(&self) -> bool {
         match self {
             Member::Change { ended, .. } => matches!(ended, Some(Err(_))),
+            Member::Changes { ended, .. } => matches!(ended, Some(Err(_))),
             Member::Task { ended, .. } => matches!(ended, Some(Err(_))),
         }
     }
@@ -245,33 +254,46 @@ impl Member {
     fn end(&mut self, error: StoreError) {
         match self {
             Member::Change { ended, .. } => *ended = Some(Err(error)),
+            Member::Changes { ended, .. } => *ended = Some(Err(error)),
             Member::Task { ended, .. } => *ended = Some(Err(error)),
         }
     }
 
-    /// The referral this member gives a new version.
-    fn committed_id(&self) -> Option<referral::ReferralId> {
+    /// Its changes, if they are to be committed.
+    fn committed(&self) -> &[Change] {
         match self {
             Member::Change { change, ended: Some(Ok(Outcome::Committed(_))), .. } => {
-                change.write.as_ref().map(|write| write.referral.id)
+                std::slice::from_ref(&**change)
             }
-            _ => None,
+            Member::Changes { changes, ended: Some(Ok(AllOrNone::All(_))), .. } => changes,
+            _ => &[],
         }
     }
 
-    fn take_committed(&mut self) -> Option<crate::StoredReferral> {
-        match self {
+    /// The referrals this member gives a new version.
+    fn committed_ids(&self) -> impl Iterator<Item = referral::ReferralId> {
+        self.committed().iter().filter_map(|change| change.write.as_ref()).map(|write| write.referral.id)
+    }
+
+    /// Their new versions, in commit order.
+    fn take_committed(&mut self) -> impl Iterator<Item = StoredReferral> {
+        let changes = match self {
             Member::Change { change, ended: Some(Ok(Outcome::Committed(_))), .. } => {
-                change.write.take().map(|write| write.referral)
+                std::slice::from_mut(&mut **change)
             }
-            _ => None,
-        }
+            Member::Changes { changes, ended: Some(Ok(AllOrNone::All(_))), .. } => changes,
+            _ => &mut [],
+        };
+        changes.iter_mut().filter_map(|change| change.write.take()).map(|write| write.referral)
     }
 
     /// Tells the caller, who may have gone.
     fn answer(self) {
         match self {
             Member::Change { reply, ended, .. } => drop(reply.send(ended.unwrap_or(Err(StoreError::Closed)))),
+            Member::Changes { reply, ended, .. } => {
+                drop(reply.send(ended.unwrap_or(Err(StoreError::Closed))));
+            }
             Member::Task { reply, ended, .. } => drop(reply.send(ended.unwrap_or(Err(StoreError::Closed)))),
         }
     }
