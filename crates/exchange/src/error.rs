@@ -12,6 +12,9 @@ pub enum ReadError {
     /// Of the caller's organization, but the Referral User is not on its team: 403.
     #[error("the caller is not on the team of the referral")]
     NotOnTeam,
+    /// The continuation is none of this question's: 400.
+    #[error("the continuation belongs to another request")]
+    Forged,
     /// The store failed: 500, or 503.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -8,7 +8,9 @@ mod directory;
 mod edit;
 mod error;
 mod expire;
+mod group;
 mod once;
+mod query;
 mod read;
 mod sight;
 mod stored;
@@ -23,9 +25,12 @@ use uuid::Uuid;
 pub use caller::{AdmissionError, Caller, Person, Role};
 pub use directory::Directory;
 pub use error::{CreateError, EditError, ReadError};
+pub use group::Group;
 pub use once::{Once, Remember, Written};
+pub use query::page::{Continuation, Item, Page as ListPage, Results};
+pub use query::{PAGE as LIST_PAGE, Question, QuestionError, Temperament};
 pub use read::{Cursor, Page, PageRequest};
-pub use store::{RememberedAnswer, StoreError};
+pub use store::{Key, NAMESPACE, Place, Plan, RELATED_REFERRALS, RememberedAnswer, StoreError, schema};
 pub use stored::to_store;
 
 /// Tells the time. The composition root has the real one; tests and the sandbox can set it.
@@ -72,16 +77,16 @@ pub struct Shown {
     pub document: Bytes,
 }
 
-/// The exchange: one per server.
+/// The exchange: one per server, and one for each [`Group`] of writes, over the same parts.
 pub struct Exchange {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
-    policy: Policy,
-    directory: Directory,
-    running: once::Running,
-    expiry: expire::Soonest,
-    turns: edit::Turns,
+    policy: Arc<Policy>,
+    directory: Arc<Directory>,
+    running: Arc<once::Running>,
+    expiry: Arc<expire::Soonest>,
+    turns: Arc<edit::Turns>,
 }
 
 impl Exchange {
@@ -95,9 +100,9 @@ impl Exchange {
         ids: Arc<dyn Ids>,
         policy: Policy,
     ) -> Result<Exchange, store::StoreError> {
-        let directory = Directory::load(store.as_ref()).await?;
-        let expiry = expire::Soonest::load(store.as_ref()).await?;
-        let (running, turns) = Default::default();
+        let directory = Arc::new(Directory::load(store.as_ref()).await?);
+        let expiry = Arc::new(expire::Soonest::load(store.as_ref()).await?);
+        let (running, turns, policy) = (Arc::default(), Arc::default(), Arc::new(policy));
         Ok(Exchange { store, clock, ids, policy, directory, running, expiry, turns })
     }
 

@@ -12,7 +12,7 @@ use crate::{Exchange, Shown};
 
 /// From which side the caller sees a foreign referral, given what its organization owns or sent in the engagement;
 /// `None`: not at all.
-fn side(caller: &Caller, foreign: &StoredReferral, ours: &[Arc<StoredReferral>]) -> Option<View> {
+pub(crate) fn side(caller: &Caller, foreign: &StoredReferral, ours: &[Arc<StoredReferral>]) -> Option<View> {
     if caller.role == Role::User && !ours.iter().any(|one| caller.is_among(&one.columns.team)) {
         return None;
     }

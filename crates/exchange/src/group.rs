@@ -1,0 +1,269 @@
+//! Several writes that are done together or not at all: a change set of OData (Protocol 4.01, 11.7).
+//!
+//! A group is an exchange of its own over the same parts. What it commits is staged: kept here, seen by what follows
+//! within the group and by nobody else, until all of it goes to the store in one commit. The use cases are the same
+//! code in and outside a group.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use referral::{EngagementId, OrganizationId, ReferralId, Timestamp};
+use store::{
+    Action, Aggregation, AllOrNone, AnswerKey, Assignment, Change, Found, ListQuery, LogEntry, Organization,
+    Outcome, Plan, Position, Query, RememberedAnswer, Store, StoreError, StoredReferral,
+};
+
+use crate::Exchange;
+use crate::sight::is_open;
+
+/// A group of writes in the making. Dropped without [`Group::commit`], nothing has happened.
+pub struct Group {
+    exchange: Arc<Exchange>,
+    staged: Arc<Staged>,
+}
+
+impl Exchange {
+    /// Begins a group: nothing of it is seen by others until it is committed.
+    pub fn group(&self) -> Group {
+        let staged = Arc::new(Staged { below: Arc::clone(&self.store), changes: Mutex::default() });
+        let exchange = Exchange {
+            store: Arc::clone(&staged) as Arc<dyn Store>,
+            clock: Arc::clone(&self.clock),
+            ids: Arc::clone(&self.ids),
+            policy: Arc::clone(&self.policy),
+            directory: Arc::clone(&self.directory),
+            running: Arc::clone(&self.running),
+            expiry: Arc::clone(&self.expiry),
+            turns: Arc::clone(&self.turns),
+        };
+        Group { exchange: Arc::new(exchange), staged }
+    }
+}
+
+impl Group {
+    /// The exchange whose writes belong to the group. Its writes come one after another, and its lists show none of
+    /// them.
+    pub fn exchange(&self) -> &Arc<Exchange> {
+        &self.exchange
+    }
+
+    /// Writes all of it. `false`: what it was decided on has changed meanwhile, and nothing was written; to be
+    /// decided again in a new group.
+    ///
+    /// # Errors
+    /// What the store reports; then nothing was written, or it is unknown (spec 4.3 serves for the repeat).
+    pub async fn commit(self) -> Result<bool, StoreError> {
+        let changes = std::mem::take(&mut *self.staged.changes());
+        if changes.is_empty() {
+            return Ok(true);
+        }
+        match self.staged.below.commit_all(changes).await? {
+            AllOrNone::All(_) => Ok(true),
+            AllOrNone::None { because: Outcome::AlreadyAnswered(_), .. } => {
+                // Of today, then the next try finds it; or too old to count, then it must make room.
+                while self.exchange.forget_old_answers().await? > 0 {}
+                Ok(false)
+            }
+            AllOrNone::None { .. } => Ok(false),
+        }
+    }
+}
+
+/// A store with changes before it that are not written yet.
+struct Staged {
+    below: Arc<dyn Store>,
+    changes: Mutex<Vec<Change>>,
+}
+
+impl Staged {
+    /// No more than a look or a push is done under the lock.
+    fn changes(&self) -> MutexGuard<'_, Vec<Change>> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The newest staged version of a referral.
+    fn newest(&self, id: ReferralId) -> Option<Arc<StoredReferral>> {
+        let changes = self.changes();
+        let mut writes = changes.iter().rev().filter_map(|change| change.write.as_ref());
+        writes.find(|write| write.referral.id == id).map(|write| Arc::new(write.referral.clone()))
+    }
+
+    /// The newest staged versions of an engagement's referrals.
+    fn staged_there(&self, engagement: EngagementId) -> HashMap<ReferralId, Arc<StoredReferral>> {
+        let changes = self.changes();
+        let writes = changes.iter().filter_map(|change| change.write.as_ref());
+        writes
+            .filter(|write| write.referral.engagement_id == engagement)
+            .map(|write| (write.referral.id, Arc::new(write.referral.clone())))
+            .collect()
+    }
+
+    /// Whether a change belongs to the group. An expiry is no caller's deed: it is written as ever, unless what
+    /// expires is the group's own version.
+    fn is_own(&self, change: &Change) -> bool {
+        let Some(write) = &change.write else { return true };
+        write.entry.action != Action::Expired
+            || self.newest(write.referral.id).is_some_and(|newest| Some(newest.version) == write.decided_on)
+    }
+}
+
+#[async_trait]
+impl Store for Staged {
+    async fn referral(
+        &self,
+        owner: &OrganizationId,
+        id: ReferralId,
+    ) -> Result<Option<Arc<StoredReferral>>, StoreError> {
+        match self.newest(id) {
+            Some(staged) => Ok(Some(staged).filter(|staged| staged.owner == *owner)),
+            None => self.below.referral(owner, id).await,
+        }
+    }
+
+    async fn find_referral(&self, id: ReferralId) -> Result<Option<Arc<StoredReferral>>, StoreError> {
+        match self.newest(id) {
+            Some(staged) => Ok(Some(staged)),
+            None => self.below.find_referral(id).await,
+        }
+    }
+
+    async fn engagement(
+        &self,
+        id: EngagementId,
+        party: &OrganizationId,
+    ) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
+        let mut found = self.below.engagement(id, party).await?;
+        let staged = self.staged_there(id);
+        if staged.is_empty() {
+            return Ok(found);
+        }
+        found.retain(|one| !staged.contains_key(&one.id));
+        let is_theirs =
+            |one: &StoredReferral| one.owner == *party || one.columns.sender.as_ref() == Some(party);
+        found.extend(staged.into_values().filter(|one| is_theirs(one)));
+        found.sort_by_key(|one| (one.columns.created, one.id));
+        Ok(found)
+    }
+
+    async fn has_open_referral(&self, id: EngagementId, owner: &OrganizationId) -> Result<bool, StoreError> {
+        if self.staged_there(id).is_empty() {
+            return self.below.has_open_referral(id, owner).await;
+        }
+        let theirs = self.engagement(id, owner).await?;
+        Ok(theirs.iter().any(|one| one.owner == *owner && is_open(one)))
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
+        self.below.list(query).await
+    }
+
+    async fn count(&self, query: &ListQuery) -> Result<u64, StoreError> {
+        self.below.count(query).await
+    }
+
+    async fn query(&self, query: &Query) -> Result<Found, StoreError> {
+        self.below.query(query).await
+    }
+
+    async fn aggregate(&self, aggregation: &Aggregation) -> Result<Vec<serde_json::Value>, StoreError> {
+        self.below.aggregate(aggregation).await
+    }
+
+    async fn plan(&self, query: &Query) -> Result<Plan, StoreError> {
+        self.below.plan(query).await
+    }
+
+    async fn engagement_members(
+        &self,
+        id: EngagementId,
+        after: Option<(Timestamp, ReferralId)>,
+        limit: usize,
+    ) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
+        self.below.engagement_members(id, after, limit).await
+    }
+
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
+        self.below.due(now, limit).await
+    }
+
+    async fn next_expiry(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.below.next_expiry().await
+    }
+
+    async fn answer(
+        &self,
+        key: &AnswerKey,
+        since: Timestamp,
+    ) -> Result<Option<RememberedAnswer>, StoreError> {
+        let staged = {
+            let changes = self.changes();
+            let mut answers = changes.iter().filter_map(|change| change.answer.as_ref());
+            answers.find(|replayable| replayable.key == *key).map(|replayable| replayable.answer.clone())
+        };
+        match staged {
+            Some(answer) => Ok(Some(answer)),
+            None => self.below.answer(key, since).await,
+        }
+    }
+
+    async fn commit(&self, change: Change) -> Result<Outcome, StoreError> {
+        if !self.is_own(&change) {
+            return self.below.commit(change).await;
+        }
+        self.below.health()?;
+        self.changes().push(change);
+        Ok(Outcome::Committed(None))
+    }
+
+    async fn commit_all(&self, changes: Vec<Change>) -> Result<AllOrNone, StoreError> {
+        let positions = vec![None; changes.len()];
+        self.changes().extend(changes);
+        Ok(AllOrNone::All(positions))
+    }
+
+    async fn forget_answers(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.below.forget_answers(before).await
+    }
+
+    async fn log(
+        &self,
+        organization: &OrganizationId,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<LogEntry>, StoreError> {
+        self.below.log(organization, after, limit).await
+    }
+
+    async fn organizations(&self) -> Result<Vec<Organization>, StoreError> {
+        self.below.organizations().await
+    }
+
+    async fn save_organization(&self, organization: &Organization) -> Result<(), StoreError> {
+        self.below.save_organization(organization).await
+    }
+
+    async fn assignments(&self) -> Result<Vec<Assignment>, StoreError> {
+        self.below.assignments().await
+    }
+
+    async fn save_assignment(&self, assignment: &Assignment) -> Result<(), StoreError> {
+        self.below.save_assignment(assignment).await
+    }
+
+    async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.below.setting(name).await
+    }
+
+    async fn save_setting(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        self.below.save_setting(name, value).await
+    }
+
+    fn health(&self) -> Result<(), StoreError> {
+        self.below.health()
+    }
+
+    async fn close(&self) {
+        self.below.close().await;
+    }
+}

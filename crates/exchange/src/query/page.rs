@@ -1,0 +1,328 @@
+//! Answers to questions: pages, counts, aggregations, and what is expanded. Source: spec 8.6, 11.3.
+
+use std::sync::Arc;
+
+use odata::{Expanded, TypedExpand, TypedOptions};
+use referral::EngagementId;
+use serde_json::Value as Json;
+use store::{Aggregation, Counting, Place, Query, Scope, StoreError, StoredReferral};
+
+use super::Question;
+use crate::caller::{Caller, Role};
+use crate::error::ReadError;
+use crate::sight::whole;
+use crate::{Exchange, Shown};
+
+/// The most results that the expansions of one answer may bring together.
+const EXPANDED: usize = 10_000;
+
+/// Where a page begins, and how many may still come: what a next link stands for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Continuation {
+    /// After a place in the order; with `$top` left over from the pages before.
+    After(Place, Option<u64>),
+    /// After so many results: those of an aggregation have no place of their own.
+    Offset(u64),
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// What it shows, in order.
+    pub items: Vec<Item>,
+    /// How many there are in all, whatever the paging; `None` where it was not wanted.
+    pub count: Option<u64>,
+    /// Where the next page begins; `None` on the last.
+    pub next: Option<Continuation>,
+}
+
+/// A referral of a page, with a page for each thing that is expanded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Item {
+    /// The referral.
+    pub shown: Shown,
+    /// In the order of the expansions asked for.
+    pub related: Vec<Page>,
+}
+
+/// The results of an aggregation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Results {
+    /// Objects with the members of the result's type.
+    pub items: Vec<Json>,
+    /// Where the next page begins; `None` on the last.
+    pub next: Option<Continuation>,
+}
+
+/// Which part of the matches is wanted.
+pub(super) struct Window<'a> {
+    pub after: Option<&'a Place>,
+    pub skip: u64,
+    /// At most so many.
+    pub limit: usize,
+    pub count: Counting,
+}
+
+/// Matches in order, one more than shown where there are more.
+pub(super) struct Matches {
+    pub found: Vec<(Shown, Place)>,
+    pub count: Option<u64>,
+}
+
+impl Exchange {
+    /// One page of what the question asks for. A Referral User sees those with itself on the team.
+    /// `uncounted` allows leaving the count out where it would cost more than a bounded scan (spec 11.3).
+    ///
+    /// # Errors
+    /// [`ReadError`]; [`ReadError::Forged`] for a continuation that is none of this question's.
+    pub async fn page(
+        &self,
+        caller: &Caller,
+        question: &Question,
+        from: Option<&Continuation>,
+        uncounted: bool,
+    ) -> Result<Page, ReadError> {
+        let options = question.options();
+        let (after, left) = match from {
+            None => (None, options.top),
+            Some(Continuation::After(place, left)) => (Some(place), *left),
+            Some(Continuation::Offset(_)) => return Err(ReadError::Forged),
+        };
+        let count = match options.count {
+            Some(false) => Counting::No,
+            None if uncounted => Counting::IfCheap,
+            _ => Counting::Exact,
+        };
+        let skip = if after.is_some() { 0 } else { options.skip.unwrap_or(0) };
+        let window = Window { after, skip, limit: question.page_size(), count };
+        self.settle().await?;
+        let mut page = self.paged(caller, question.engagement(), options, window, left).await?;
+        let mut budget = EXPANDED;
+        self.expand(caller, &options.expand, &mut page, &mut budget).await?;
+        Ok(page)
+    }
+
+    /// How many the question's filter and search leave, whatever its other options.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn count(&self, caller: &Caller, question: &Question) -> Result<u64, ReadError> {
+        self.settle().await?;
+        let window = Window { after: None, skip: 0, limit: 0, count: Counting::Exact };
+        let matches = self.matches(caller, question.engagement(), question.options(), window).await?;
+        Ok(matches.count.unwrap_or_default())
+    }
+
+    /// Every referral of an engagement that the caller may see, as the options want them: the navigation
+    /// `relatedReferrals`.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn related(
+        &self,
+        caller: &Caller,
+        engagement: EngagementId,
+        question: &Question,
+        from: Option<&Continuation>,
+    ) -> Result<Page, ReadError> {
+        let widened = Question { engagement: Some(engagement), ..question.clone() };
+        self.page(caller, &widened, from, false).await
+    }
+
+    /// How many referrals of an engagement the caller may see, as filter and search leave them.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn count_related(
+        &self,
+        caller: &Caller,
+        engagement: EngagementId,
+        question: &Question,
+    ) -> Result<u64, ReadError> {
+        let widened = Question { engagement: Some(engagement), ..question.clone() };
+        self.count(caller, &widened).await
+    }
+
+    /// A referral with what is expanded of it.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn expanded(
+        &self,
+        caller: &Caller,
+        shown: Shown,
+        expand: &[TypedExpand],
+    ) -> Result<Item, ReadError> {
+        let items = vec![Item { shown, related: Vec::new() }];
+        let mut page = Page { items, count: None, next: None };
+        self.expand(caller, expand, &mut page, &mut { EXPANDED }).await?;
+        page.items.pop().ok_or(ReadError::NotFound)
+    }
+
+    /// What `$apply` makes of the caller's own organization's referrals.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn aggregate(
+        &self,
+        caller: &Caller,
+        question: &Question,
+        from: Option<&Continuation>,
+    ) -> Result<Results, ReadError> {
+        let options = question.options();
+        let Some(apply) = &options.apply else {
+            return Ok(Results { items: Vec::new(), next: None });
+        };
+        let done = match from {
+            None => 0,
+            Some(Continuation::Offset(done)) => *done,
+            Some(Continuation::After(..)) => return Err(ReadError::Forged),
+        };
+        let left = options.top.unwrap_or(u64::MAX).saturating_sub(done);
+        let limit = question.page_size().min(usize::try_from(left).unwrap_or(usize::MAX));
+        self.settle().await?;
+        let aggregation = Aggregation {
+            scope: self.scope(caller),
+            apply: apply.clone(),
+            filter: options.filter.clone(),
+            order: options.orderby.clone(),
+            skip: options.skip.unwrap_or(0).saturating_add(done),
+            limit: limit + 1,
+        };
+        let mut items = if limit == 0 { Vec::new() } else { self.store.aggregate(&aggregation).await? };
+        let more = items.len() > limit && left > limit as u64;
+        items.truncate(limit);
+        Ok(Results { items, next: more.then_some(Continuation::Offset(done + limit as u64)) })
+    }
+
+    /// How the list of a question would be carried out, for an administrator of an organization.
+    ///
+    /// # Errors
+    /// What the store reports.
+    pub async fn explain(
+        &self,
+        owner: referral::OrganizationId,
+        question: &Question,
+    ) -> Result<store::Plan, ReadError> {
+        let scope = Scope { owner, team: None, offer_leads: self.policy.offer_leads, now: self.now() };
+        let options = question.options();
+        let window = Window {
+            after: None,
+            skip: options.skip.unwrap_or(0),
+            limit: question.page_size(),
+            count: if options.count == Some(false) { Counting::No } else { Counting::Exact },
+        };
+        Ok(self.store.plan(&query(scope, options, &window)).await?)
+    }
+
+    /// Cuts a page out of the matches; `left` is what `$top` still allows.
+    async fn paged(
+        &self,
+        caller: &Caller,
+        engagement: Option<EngagementId>,
+        options: &TypedOptions,
+        window: Window<'_>,
+        left: Option<u64>,
+    ) -> Result<Page, ReadError> {
+        let limit = window.limit.min(usize::try_from(left.unwrap_or(u64::MAX)).unwrap_or(usize::MAX));
+        // One more tells whether another page follows.
+        let wanted = if limit == 0 { 0 } else { limit + 1 };
+        let mut matches =
+            self.matches(caller, engagement, options, Window { limit: wanted, ..window }).await?;
+        let more = matches.found.len() > limit;
+        matches.found.truncate(limit);
+        let left = left.map(|left| left - limit as u64);
+        let next = match matches.found.last() {
+            Some((_, place)) if more && left != Some(0) => Some(Continuation::After(place.clone(), left)),
+            _ => None,
+        };
+        let items = matches.found.into_iter().map(|(shown, _)| Item { shown, related: Vec::new() }).collect();
+        Ok(Page { items, count: matches.count, next })
+    }
+
+    async fn matches(
+        &self,
+        caller: &Caller,
+        engagement: Option<EngagementId>,
+        options: &TypedOptions,
+        window: Window<'_>,
+    ) -> Result<Matches, ReadError> {
+        if let Some(engagement) = engagement {
+            return self.together(caller, engagement, options, window).await;
+        }
+        let found = self.store.query(&query(self.scope(caller), options, &window)).await?;
+        let shown = |(referral, place): (Arc<StoredReferral>, Place)| (whole(&referral), place);
+        Ok(Matches { found: found.referrals.into_iter().map(shown).collect(), count: found.count })
+    }
+
+    /// The caller's own organization's referrals, as far as the role reaches.
+    fn scope(&self, caller: &Caller) -> Scope {
+        Scope {
+            owner: caller.organization.clone(),
+            team: (caller.role == Role::User).then(|| caller.identities.clone()),
+            offer_leads: self.policy.offer_leads,
+            now: self.now(),
+        }
+    }
+
+    async fn expand(
+        &self,
+        caller: &Caller,
+        expand: &[TypedExpand],
+        page: &mut Page,
+        budget: &mut usize,
+    ) -> Result<(), ReadError> {
+        if expand.is_empty() {
+            return Ok(());
+        }
+        for item in &mut page.items {
+            for one in expand {
+                let mut related = self.expansion(caller, item.shown.engagement_id, one).await?;
+                *budget = budget.checked_sub(related.items.len()).ok_or_else(too_much)?;
+                Box::pin(self.expand(caller, &one.options.expand, &mut related, budget)).await?;
+                item.related.push(related);
+            }
+        }
+        Ok(())
+    }
+
+    async fn expansion(
+        &self,
+        caller: &Caller,
+        engagement: EngagementId,
+        expand: &TypedExpand,
+    ) -> Result<Page, ReadError> {
+        let options = &expand.options;
+        if !matches!(options.levels, None | Some(odata::Levels::Of(1) | odata::Levels::Max)) {
+            return Err(StoreError::NotSupported("$levels of more than 1".to_owned()).into());
+        }
+        let counted = expand.what == Expanded::Count || options.count == Some(true);
+        let window = Window {
+            after: None,
+            skip: options.skip.unwrap_or(0),
+            limit: if expand.what == Expanded::Count { 0 } else { super::PAGE },
+            count: if counted { Counting::Exact } else { Counting::No },
+        };
+        self.paged(caller, Some(engagement), options, window, options.top).await
+    }
+}
+
+fn too_much() -> ReadError {
+    StoreError::TooCostly(format!(
+        "$expand would bring more than {EXPANDED} referrals; ask for smaller pages, or narrow it with $filter and $top"
+    ))
+    .into()
+}
+
+fn query(scope: Scope, options: &TypedOptions, window: &Window<'_>) -> Query {
+    Query {
+        scope,
+        filter: options.filter.clone(),
+        search: options.search.clone(),
+        order: options.orderby.clone(),
+        after: window.after.cloned(),
+        skip: window.skip,
+        limit: window.limit,
+        count: window.count,
+    }
+}

@@ -1,0 +1,176 @@
+//! What the strict temperament offers of the query language: spec 11.1 and 11.2, nothing else.
+
+use odata::{
+    Base, Collection, Function, QueryOptions, SystemOption, Typed, TypedKind, TypedOptions, TypedPath,
+    TypedSelect,
+};
+
+use super::{QuestionError, Temperament};
+
+/// The options of spec 11.1.
+const OPTIONS: [SystemOption; 8] = [
+    SystemOption::Select,
+    SystemOption::Filter,
+    SystemOption::OrderBy,
+    SystemOption::Top,
+    SystemOption::Skip,
+    SystemOption::Count,
+    SystemOption::Expand,
+    SystemOption::SkipToken,
+];
+
+/// The options that belong to other requests than a list, in every temperament.
+const FOREIGN: [SystemOption; 5] = [
+    SystemOption::Id,
+    SystemOption::Index,
+    SystemOption::DeltaToken,
+    SystemOption::SchemaVersion,
+    SystemOption::Levels,
+];
+
+/// The keys of `$orderby`.
+const ORDERS: [&str; 2] = ["createdDateTime", "updatedDateTime"];
+
+/// The fields of spec 11.2 that stand alone.
+const FIELDS: [&str; 24] = [
+    "engagementId",
+    "status",
+    "substatus",
+    "updatedDateTime",
+    "qualification",
+    "type",
+    "direction",
+    "id",
+    "name",
+    "externalReferenceId",
+    "createdDateTime",
+    "acceptedDateTime",
+    "closedDateTime",
+    "expirationDateTime",
+    "organizationId",
+    "mpnId",
+    "campaignId",
+    "registrationStatus",
+    "favorite",
+    "customerProfile/name",
+    "details/dealValue",
+    "details/currency",
+    "details/closingDateTime",
+    "customerProfile/address/country",
+];
+
+/// Objects all of whose members may be asked for.
+const OBJECTS: [&str; 2] = ["customerProfile/address/", "consent/"];
+
+/// Lists whose members `any` may ask.
+const LISTS: [&str; 3] = ["team", "target", "customerProfile/team"];
+
+/// The functions of spec 11.2.
+const FUNCTIONS: [Function; 3] = [Function::Contains, Function::StartsWith, Function::EndsWith];
+
+/// Refuses options that are not offered.
+pub(super) fn options(options: &QueryOptions, temperament: Temperament) -> Result<(), QuestionError> {
+    for option in &options.given {
+        if temperament == Temperament::Strict && !OPTIONS.contains(option) {
+            return Err(refused(option.name(), 0, "this option is not offered"));
+        }
+        if FOREIGN.contains(option) {
+            let message = "this option is not offered here";
+            return Err(QuestionError { not_implemented: true, ..refused(option.name(), 0, message) });
+        }
+    }
+    match options.aliases.first() {
+        Some((name, _)) if temperament == Temperament::Strict => {
+            Err(refused(&format!("@{name}"), 0, "parameter aliases are not offered"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what is well-formed and known, and still not offered.
+pub(super) fn allow(options: &TypedOptions) -> Result<(), QuestionError> {
+    if let Some(filter) = &options.filter {
+        expression(filter)?;
+    }
+    for key in &options.orderby {
+        let offered = key.expr.as_item_path().is_some_and(|path| ORDERS.contains(&path.wire().as_str()));
+        if !offered {
+            let message = format!("expected {}", ORDERS.join(" or "));
+            return Err(refused(SystemOption::OrderBy.name(), key.expr.at.0, &message));
+        }
+    }
+    for selected in options.select.iter().flatten() {
+        let TypedSelect::Property { steps, options: None } = selected else {
+            return Err(refused(
+                SystemOption::Select.name(),
+                0,
+                "expected names of members, separated by commas",
+            ));
+        };
+        if !matches!(steps.as_slice(), [only] if !only.navigation) {
+            return Err(refused(
+                SystemOption::Select.name(),
+                0,
+                "only whole members of the referral are offered",
+            ));
+        }
+    }
+    if !options.expand.is_empty() {
+        return Err(refused(SystemOption::Expand.name(), 0, "nothing can be expanded"));
+    }
+    Ok(())
+}
+
+fn refused(option: &str, at: usize, message: &str) -> QuestionError {
+    QuestionError { option: option.to_owned(), at, message: message.to_owned(), not_implemented: false }
+}
+
+fn not_offered(typed: &Typed, what: &str) -> QuestionError {
+    refused(SystemOption::Filter.name(), typed.at.0, &format!("{what} is not offered"))
+}
+
+/// One expression of a filter and all below it.
+fn expression(typed: &Typed) -> Result<(), QuestionError> {
+    match &typed.kind {
+        TypedKind::Value(_)
+        | TypedKind::Not(_)
+        | TypedKind::And(_)
+        | TypedKind::Or(_)
+        | TypedKind::Compare { .. }
+        | TypedKind::In { .. } => {}
+        TypedKind::Path(path) => field(typed, path)?,
+        TypedKind::Call { function, .. } if FUNCTIONS.contains(function) => {}
+        TypedKind::Any { collection, .. } => list(typed, collection)?,
+        TypedKind::Call { function, .. } => {
+            return Err(not_offered(typed, &format!("the function {}", function.name())));
+        }
+        TypedKind::All { .. } => return Err(not_offered(typed, "'all'")),
+        TypedKind::Count(_) => return Err(not_offered(typed, "'$count'")),
+        TypedKind::Has { .. } => return Err(not_offered(typed, "'has'")),
+        TypedKind::Negate(_) | TypedKind::Arithmetic { .. } => return Err(not_offered(typed, "arithmetic")),
+        TypedKind::Member { .. } => return Err(not_offered(typed, "'in' with a list of the referral")),
+        TypedKind::Cast { .. } | TypedKind::IsOf { .. } => {
+            return Err(not_offered(typed, "a question about types"));
+        }
+        TypedKind::Case(_) => return Err(not_offered(typed, "'case'")),
+    }
+    typed.children().into_iter().try_for_each(expression)
+}
+
+fn field(typed: &Typed, path: &TypedPath) -> Result<(), QuestionError> {
+    let wire = path.wire();
+    let offered = match path.base {
+        Base::Variable(_) => path.steps.len() <= 1,
+        Base::Item => {
+            FIELDS.contains(&wire.as_str()) || OBJECTS.iter().any(|object| wire.starts_with(object))
+        }
+    };
+    if offered { Ok(()) } else { Err(not_offered(typed, &format!("filtering by '{wire}'"))) }
+}
+
+fn list(typed: &Typed, collection: &Collection) -> Result<(), QuestionError> {
+    let wire = collection.path.wire();
+    let offered =
+        collection.path.base == Base::Item && collection.filters.is_empty() && LISTS.contains(&wire.as_str());
+    if offered { Ok(()) } else { Err(not_offered(typed, &format!("'any' of '{wire}'"))) }
+}
