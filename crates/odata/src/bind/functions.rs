@@ -3,7 +3,7 @@
 use super::operators::promote;
 use super::{Binder, Bound, boolean, fault, ignores_case, type_fault, unsupported};
 use crate::ast::{Expr, Position, TypeName};
-use crate::eval::matches_pattern;
+use crate::eval::Pattern;
 use crate::function::Function;
 use crate::primitive::Primitive;
 use crate::schema::Type;
@@ -57,7 +57,7 @@ impl Binder<'_> {
         }
         if function == F::MatchesPattern
             && let Some(Value::String(pattern)) = bound.get(1).and_then(Typed::as_value)
-            && matches_pattern("", pattern).is_none()
+            && Pattern::parse(pattern).is_none()
         {
             let message = "expected a pattern without look-around and back-references";
             return Err(fault(bound[1].at, BindErrorKind::Value, message));

@@ -63,18 +63,28 @@ pub(super) fn call(
         F::MinDateTime => Value::DateTimeOffset(DateTimeOffset { ticks: EARLIEST, offset: 0 }),
         F::MaxDateTime => Value::DateTimeOffset(DateTimeOffset { ticks: LATEST, offset: 0 }),
         F::Round | F::Floor | F::Ceiling => return round(function, first?),
-        F::MatchesPattern => Value::Boolean(matches_pattern(text(0)?, text(1)?)?),
+        F::MatchesPattern => Value::Boolean(Pattern::parse(text(1)?)?.matches(text(0)?)),
         F::HasSubset | F::HasSubsequence | F::GeoDistance | F::GeoLength | F::GeoIntersects => {
             return None;
         }
     })
 }
 
-/// Whether a text matches an ECMAScript pattern; `None` where the pattern is malformed or uses what needs
-/// backtracking. The time is bounded by the length of text and pattern.
-pub fn matches_pattern(text: &str, pattern: &str) -> Option<bool> {
-    let pattern = regex_lite::RegexBuilder::new(pattern).size_limit(1 << 18).nest_limit(32).build().ok()?;
-    Some(pattern.is_match(text))
+/// An ECMAScript pattern as `matchesPattern` takes it. The time of a match is bounded by the length of text and
+/// pattern.
+#[derive(Clone, Debug)]
+pub struct Pattern(regex_lite::Regex);
+
+impl Pattern {
+    /// Reads a pattern; `None` where it is malformed or uses what needs backtracking.
+    pub fn parse(pattern: &str) -> Option<Pattern> {
+        regex_lite::RegexBuilder::new(pattern).size_limit(1 << 18).nest_limit(32).build().ok().map(Pattern)
+    }
+
+    /// Whether it is found in a text.
+    pub fn matches(&self, text: &str) -> bool {
+        self.0.is_match(text)
+    }
 }
 
 /// A place before the beginning is the beginning; a negative one counts from the end (URL Conventions 5.1.1.7.1).

@@ -6,9 +6,10 @@
 
 mod apply;
 mod functions;
+mod parts;
 mod project;
 
-pub use functions::matches_pattern;
+pub use functions::Pattern;
 
 use std::cmp::Ordering;
 
@@ -118,7 +119,7 @@ impl<'a> Evaluator<'a> {
             }
             TypedKind::Case(branches) => {
                 let branch = branches.iter().find(|(condition, _)| self.eval(condition, scope).is_true());
-                branch.map_or(Value::Null, |(_, value)| self.eval(value, scope))
+                branch.map_or(Value::Null, |(_, value)| widened(self.eval(value, scope), typed.ty.as_ref()))
             }
             TypedKind::Count(collection) => {
                 Value::Integer(i64::try_from(self.members(collection, scope).len()).unwrap_or(i64::MAX))
@@ -194,7 +195,17 @@ impl<'a> Evaluator<'a> {
         enumeration.names(all).map_or(Value::Null, |name| Value::Enum { name, value: all })
     }
 
-    fn cast(&self, value: Value, to: &Type) -> Value {
+    /// A value as one of another type; what cannot be cast is null.
+    pub fn cast(&self, value: Value, to: &Type) -> Value {
+        use Primitive as P;
+        match (self.cast_loosely(value, to), to) {
+            // What only floating point holds is no exact number.
+            (Value::Double(_), Type::Primitive(P::Decimal)) => Value::Null,
+            (value, _) => value,
+        }
+    }
+
+    fn cast_loosely(&self, value: Value, to: &Type) -> Value {
         use Primitive as P;
         match (value, to) {
             (Value::Null, _) => Value::Null,
@@ -271,6 +282,16 @@ fn number_of(text: &str, primitive: Primitive) -> Value {
     }
 }
 
+/// A number as one of the wider type that an expression has.
+fn widened(value: Value, ty: Option<&Type>) -> Value {
+    let wider = match ty.and_then(Type::primitive) {
+        Some(Primitive::Decimal) => value.to_decimal().map(Value::Decimal),
+        Some(primitive) if primitive.is_float() => value.to_double().map(Value::Double),
+        _ => None,
+    };
+    wider.unwrap_or(value)
+}
+
 fn holds(op: Comparison, left: &Value, right: &Value, ignore_case: bool) -> bool {
     let order = left.compare(right, ignore_case);
     let equal = match (left, right) {
@@ -304,7 +325,7 @@ fn quotient(left: Decimal, right: Decimal) -> Option<Decimal> {
     left.checked_div(right).map(|quotient| quotient.normalize())
 }
 
-/// `None` is null: an operand that is, a division by zero, a result beyond its type.
+/// `None` is null: an operand that is, a division by zero, a result beyond its type, or one that is no number.
 fn arithmetic(op: Arithmetic, left: &Value, right: &Value) -> Option<Value> {
     use Value as V;
     match (left, right) {
@@ -318,14 +339,15 @@ fn arithmetic(op: Arithmetic, left: &Value, right: &Value) -> Option<Value> {
         },
         (V::Double(_), _) | (_, V::Double(_)) if left.to_double().is_some() => {
             let (left, right) = (left.to_double()?, right.to_double()?);
-            Some(V::Double(match op {
+            let result = match op {
                 Arithmetic::Add => left + right,
                 Arithmetic::Sub => left - right,
                 Arithmetic::Mul => left * right,
                 _ if right == 0.0 => return None,
                 Arithmetic::Div | Arithmetic::DivBy => left / right,
                 Arithmetic::Mod => left % right,
-            }))
+            };
+            (!result.is_nan()).then_some(V::Double(result))
         }
         (V::Duration(duration), number) | (number, V::Duration(duration)) if number.to_double().is_some() => {
             let ticks = Decimal::from(duration.0);
