@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::answer::{Answer, refusal};
 use crate::face::Face;
 use crate::headers::Trace;
-use crate::routes::{REFERRAL, Route, known_method};
+use crate::routes::{Offers, REFERRAL, Route, known_method};
 use crate::{App, Shared};
 
 /// The service of one connection.
@@ -50,7 +50,8 @@ impl App {
 }
 
 impl Shared {
-    async fn handle<B>(&self, request: Request<B>) -> Answer
+    /// Answers one request, from the network or from a batch.
+    pub(crate) async fn handle<B>(&self, request: Request<B>) -> Answer
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -99,7 +100,7 @@ impl Shared {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         strict_http(&request)?;
-        let found = Route::find(request.uri(), request.method(), self.sandbox.is_some())?;
+        let found = Route::find(request.uri(), request.method(), self.offers())?;
         *route = found.name();
         if let Route::Health(health) = found {
             return Ok(self.health(health));
@@ -109,6 +110,11 @@ impl Shared {
             Ok(answer) => answer,
             Err(_) => Err(Face::unavailable("the deadline has passed").closing()),
         }
+    }
+
+    /// What this server offers beside the contract's own paths.
+    pub(crate) fn offers(&self) -> Offers {
+        Offers { sandbox: self.sandbox.is_some(), extended: self.options.extended }
     }
 
     /// A place among the requests in work. It is taken when the body is there.

@@ -5,6 +5,7 @@
 
 mod answer;
 mod auth;
+mod batch;
 mod body;
 mod edge;
 mod face;
@@ -16,6 +17,7 @@ mod record;
 mod routes;
 mod throttle;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -89,8 +91,22 @@ impl ServerOptions {
 #[derive(Clone)]
 pub struct App(Arc<Shared>);
 
+/// What a request is answered with: an exchange, and everything else.
 pub(crate) struct Shared {
     exchange: Arc<Exchange>,
+    parts: Arc<Parts>,
+}
+
+impl Deref for Shared {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
+}
+
+/// What all exchanges of one server share.
+pub(crate) struct Parts {
     verifier: TokenVerifier,
     tokens: TokenMemory<Caller>,
     sandbox: Option<Arc<Issuer>>,
@@ -114,8 +130,7 @@ impl App {
         random: Arc<dyn Random>,
         options: ServerOptions,
     ) -> App {
-        App(Arc::new(Shared {
-            exchange,
+        let parts = Parts {
             verifier,
             tokens: TokenMemory::new(REMEMBERED_TOKENS),
             sandbox,
@@ -127,7 +142,8 @@ impl App {
             metrics: metrics::Metrics::default(),
             draining: AtomicBool::new(false),
             options,
-        }))
+        };
+        App(Arc::new(Shared { exchange, parts: Arc::new(parts) }))
     }
 
     /// From now on `/readyz` says that no new work should come.

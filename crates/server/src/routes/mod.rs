@@ -23,6 +23,8 @@ pub(crate) enum Route {
     Referrals,
     /// Partners: one referral, by the text in the path.
     Referral(String),
+    /// Partners: many requests in one, by the folder in which their addresses begin.
+    Batch(&'static str),
     /// Operators: health and figures.
     Health(Health),
     /// People: the page that PUT answers point at.
@@ -50,10 +52,23 @@ const COLLECTIONS: [&str; 5] = [
     "/referrals/v1.0/engagements/referrals",
 ];
 
+/// The folders of the two context roots (spec 5.6) in which `$batch` is offered.
+const BATCH_ROOTS: [&str; 2] = ["/v1.0/", "/v1.0/engagements/referrals/"];
+
 const COLLECTION_METHODS: &str = "GET, HEAD, POST, OPTIONS";
 const REFERRAL_METHODS: &str = "GET, HEAD, PUT, PATCH, OPTIONS";
 const READ_METHODS: &str = "GET, HEAD, OPTIONS";
 const TOKEN_METHODS: &str = "POST, OPTIONS";
+const BATCH_METHODS: &str = "POST, OPTIONS";
+
+/// What a server offers beside the contract's own paths.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Offers {
+    /// The sandbox's issuer.
+    pub sandbox: bool,
+    /// The paths of the extended temperament.
+    pub extended: bool,
+}
 
 /// The name of the route to one referral.
 pub(crate) const REFERRAL: &str = "referral";
@@ -61,7 +76,7 @@ pub(crate) const REFERRAL: &str = "referral";
 impl Route {
     /// Finds the route of a request: 404 for an unknown path, then 405 for a method it does not offer. No token is
     /// needed to learn either (spec 4.5).
-    pub(crate) fn find(uri: &Uri, method: &Method, sandbox: bool) -> Result<Route, Face> {
+    pub(crate) fn find(uri: &Uri, method: &Method, offers: Offers) -> Result<Route, Face> {
         if uri.path() == "*" && method == Method::OPTIONS {
             return Ok(Route::Options(REFERRAL_METHODS));
         }
@@ -69,7 +84,7 @@ impl Route {
             return Err(Face::malformed_request("path", "The request target is no path."));
         }
         let path = decoded_path(uri.path()).ok_or_else(Face::no_such_path)?;
-        let route = Route::of_path(&path, sandbox).ok_or_else(Face::no_such_path)?;
+        let route = Route::of_path(&path, offers).ok_or_else(Face::no_such_path)?;
         let (of, methods) = route.offers();
         if method == Method::OPTIONS {
             return Ok(Route::Options(methods));
@@ -80,8 +95,14 @@ impl Route {
         Err(Face::method_not_allowed(method.as_str(), of, methods))
     }
 
-    fn of_path(path: &str, sandbox: bool) -> Option<Route> {
+    fn of_path(path: &str, offers: Offers) -> Option<Route> {
         let trimmed = path.trim_end_matches('/');
+        if offers.extended
+            && let Some(folder) = trimmed.strip_suffix("$batch")
+            && let Some(root) = BATCH_ROOTS.into_iter().find(|root| *root == folder)
+        {
+            return Some(Route::Batch(root));
+        }
         for collection in COLLECTIONS {
             let Some(rest) = trimmed.strip_prefix(collection) else { continue };
             match rest.strip_prefix('/') {
@@ -97,7 +118,7 @@ impl Route {
             "/readyz" => Some(Route::Health(Health::Ready)),
             "/metrics" => Some(Route::Health(Health::Metrics)),
             "/docs/patch" => Some(Route::PatchPage),
-            _ if sandbox => identity::sandbox::Request::parse(path).map(Route::Issuer),
+            _ if offers.sandbox => identity::sandbox::Request::parse(path).map(Route::Issuer),
             _ => None,
         }
     }
@@ -107,6 +128,7 @@ impl Route {
         match self {
             Route::Referrals => ("the collection of referrals", COLLECTION_METHODS),
             Route::Referral(_) => ("a referral", REFERRAL_METHODS),
+            Route::Batch(_) => ("a batch", BATCH_METHODS),
             Route::Health(_) | Route::PatchPage => ("this page", READ_METHODS),
             Route::Issuer(request) if request.endpoint.method() == "POST" => {
                 ("a token endpoint", TOKEN_METHODS)
@@ -121,6 +143,7 @@ impl Route {
         match self {
             Route::Referrals => "referrals",
             Route::Referral(_) => REFERRAL,
+            Route::Batch(_) => "batch",
             Route::Health(_) => "health",
             Route::PatchPage => "docs",
             Route::Issuer(_) => "issuer",
@@ -157,6 +180,7 @@ impl Shared {
             Route::Referral(id) => self.referral(&id, request, trace).await,
             // Boxed, so that the future of a GET by id stays small: it is moved several times before it runs.
             Route::Referrals => Box::pin(self.referrals(request, trace)).await,
+            Route::Batch(root) => Box::pin(self.batch(root, request, trace)).await,
             Route::Issuer(call) => Box::pin(self.issuer(call, request, trace)).await,
             Route::Health(health) => Ok(self.health(health)),
             Route::PatchPage => Ok(patch_page::page()),
