@@ -97,6 +97,23 @@ pub fn url_of(listener: &Listener, tls: bool) -> Result<String, Failure> {
     Ok(format!("{}://{address}", if tls { "https" } else { "http" }))
 }
 
+/// Where the key of next links is kept.
+const LINK_KEY_SETTING: &str = "link-key";
+
+/// The key that next links are sealed with: made once, and kept, so that links live over a restart.
+async fn link_key(store: &dyn Store) -> Result<[u8; 32], Failure> {
+    let kept = store.setting(LINK_KEY_SETTING).await?;
+    if let Some(key) = kept.and_then(|kept| kept.try_into().ok()) {
+        return Ok(key);
+    }
+    let mut key = [0; 32];
+    for half in key.chunks_exact_mut(16) {
+        half.copy_from_slice(&server::Random::bytes(&RandomIds));
+    }
+    store.save_setting(LINK_KEY_SETTING, &key).await?;
+    Ok(key)
+}
+
 /// Serves until a signal comes. `greeting` follows the ready line.
 ///
 /// # Errors
@@ -108,6 +125,7 @@ pub async fn serve(parts: Parts, greeting: &str) -> Result<(), Failure> {
     let exchange =
         Exchange::open(Arc::clone(&store) as Arc<dyn Store>, clock, Arc::new(RandomIds), policy).await?;
     let exchange = Arc::new(exchange);
+    let server = ServerOptions { link_key: link_key(store.as_ref()).await?, ..server };
     let app = App::new(Arc::clone(&exchange), verifier, issuer, Arc::new(RandomIds), server);
     jobs.expire(Arc::clone(&exchange));
     jobs.forget(exchange);

@@ -27,9 +27,8 @@ pub use directory::Directory;
 pub use error::{CreateError, EditError, ReadError};
 pub use group::Group;
 pub use once::{Once, Remember, Written};
-pub use query::page::{Continuation, Item, Page as ListPage, Results};
-pub use query::{PAGE as LIST_PAGE, Question, QuestionError, Temperament};
-pub use read::{Cursor, Page, PageRequest};
+pub use query::page::{Continuation, Item, Page, Results};
+pub use query::{PAGE, Question, QuestionError, Temperament};
 pub use store::{Key, NAMESPACE, Place, Plan, RELATED_REFERRALS, RememberedAnswer, StoreError, schema};
 pub use stored::to_store;
 

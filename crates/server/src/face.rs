@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use exchange::{AdmissionError, CreateError, EditError, ReadError, StoreError};
+use exchange::{AdmissionError, CreateError, EditError, QuestionError, ReadError, StoreError};
 use http::StatusCode;
 use identity::TokenError;
 use referral::{Invalid, Refusal, Rule};
@@ -226,6 +226,14 @@ impl Face {
             .inner("unsupportedQuery", option)
     }
 
+    pub(crate) fn foreign_continuation() -> Face {
+        Face::unsupported_query(
+            "$skiptoken",
+            "The $skiptoken was not made for this caller and these options.",
+        )
+        .hint("follow @odata.nextLink as it is; to change options, begin again without $skiptoken")
+    }
+
     /// 501: OData has it, this server does not.
     pub(crate) fn not_implemented(option: &str, message: impl Into<Cow<'static, str>>) -> Face {
         let option = cut_to(option, 120);
@@ -320,6 +328,18 @@ impl From<StoreError> for Face {
     }
 }
 
+impl From<QuestionError> for Face {
+    fn from(error: QuestionError) -> Face {
+        let QuestionError { option, at, message, not_implemented } = error;
+        let text = format!("{option}, at {at}: {message}.");
+        if not_implemented {
+            return Face::not_implemented(&option, text);
+        }
+        let inner = if option == "$filter" { "unsupportedFilter" } else { "unsupportedQuery" };
+        Face::unsupported_query(&option, text).inner(inner, cut_to(&option, 120))
+    }
+}
+
 impl From<Invalid> for Face {
     fn from(invalid: Invalid) -> Face {
         // The empty path of a patch names the whole document.
@@ -408,6 +428,7 @@ impl From<ReadError> for Face {
                 "The caller is not on the team of this referral.",
                 "a Referral User reaches only referrals whose team holds its e-mail",
             ),
+            ReadError::Forged => Face::foreign_continuation(),
             ReadError::Store(error) => error.into(),
             ReadError::Damaged(..) => Face::internal(error),
         }

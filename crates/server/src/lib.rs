@@ -7,6 +7,8 @@ mod answer;
 mod auth;
 mod batch;
 mod body;
+mod continuation;
+mod description;
 mod edge;
 mod face;
 mod headers;
@@ -15,6 +17,7 @@ mod negotiation;
 mod query;
 mod record;
 mod routes;
+mod shape;
 mod throttle;
 
 use std::ops::Deref;
@@ -64,6 +67,8 @@ pub struct ServerOptions {
     pub rate: Option<Rate>,
     /// What `Organization::issuer` says for each issuer of the verifier, by its index.
     pub issuer_names: Vec<String>,
+    /// What next links are sealed with: secret, the same for all servers of one exchange, and kept over restarts.
+    pub link_key: [u8; 32],
     /// Log one line for each request (at level info), not only for failures.
     pub log_requests: bool,
 }
@@ -82,6 +87,7 @@ impl ServerOptions {
             deadline: Duration::from_secs(30),
             rate: None,
             issuer_names: Vec::new(),
+            link_key: [0; 32],
             log_requests: false,
         }
     }
@@ -113,10 +119,12 @@ pub(crate) struct Parts {
     random: Arc<dyn Random>,
     options: ServerOptions,
     base: PublicBase,
+    description: description::Description,
     permits: Semaphore,
     /// Bodies that may be on their way at once: apart from the work, so that slow senders hold up no reader.
     arriving: Semaphore,
     throttle: Option<throttle::Throttle>,
+    tokens_of_pages: continuation::Tokens,
     metrics: metrics::Metrics,
     draining: AtomicBool,
 }
@@ -130,15 +138,23 @@ impl App {
         random: Arc<dyn Random>,
         options: ServerOptions,
     ) -> App {
+        let base = PublicBase::new(&options.public_url, options.misspelt_context);
+        let description = description::Description::new(description::Setting {
+            options: &options,
+            public_url: base.url(),
+            dialect: &exchange.policy().dialect,
+        });
         let parts = Parts {
             verifier,
             tokens: TokenMemory::new(REMEMBERED_TOKENS),
             sandbox,
             random,
-            base: PublicBase::new(&options.public_url, options.misspelt_context),
+            base,
+            description,
             permits: Semaphore::new(options.concurrency),
             arriving: Semaphore::new(options.concurrency),
             throttle: options.rate.map(throttle::Throttle::new),
+            tokens_of_pages: continuation::Tokens::new(&options.link_key),
             metrics: metrics::Metrics::default(),
             draining: AtomicBool::new(false),
             options,

@@ -37,6 +37,60 @@ pub(crate) fn accepts_json(headers: &HeaderMap) -> Result<(), Face> {
     }
 }
 
+/// How much an answer says about what it holds. Source: OData JSON Format 4.01, section 3.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Metadata {
+    /// `odata.metadata=none`: no context either.
+    None,
+    /// `odata.metadata=minimal`, and what is answered unasked.
+    #[default]
+    Minimal,
+    /// `odata.metadata=full`: types, ids and links.
+    Full,
+}
+
+impl Metadata {
+    /// What `$format` asks for, else the best of `Accept`'s ranges that are JSON. An unknown level is minimal.
+    ///
+    /// 406 for a `$format` that is no JSON.
+    pub(crate) fn asked(headers: &HeaderMap, format: Option<&str>) -> Result<Metadata, Face> {
+        if let Some(format) = format {
+            let essence = format.split(';').next().unwrap_or_default().trim();
+            if !essence.eq_ignore_ascii_case("json") && !essence.eq_ignore_ascii_case("application/json") {
+                return Err(Face::not_acceptable(format).target("$format"));
+            }
+            return Ok(Metadata::of_range(format));
+        }
+        let Some(accept) = joined(headers, &ACCEPT) else { return Ok(Metadata::Minimal) };
+        let json = accept.split(',').find(|range| {
+            range.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case("application/json"))
+        });
+        Ok(json.map_or(Metadata::Minimal, Metadata::of_range))
+    }
+
+    fn of_range(range: &str) -> Metadata {
+        let level = range.split(';').skip(1).find_map(|parameter| {
+            let (name, value) = parameter.split_once('=')?;
+            let name = name.trim().to_ascii_lowercase();
+            matches!(name.as_str(), "odata.metadata" | "metadata").then(|| value.trim().to_ascii_lowercase())
+        });
+        match level.as_deref() {
+            Some("none") => Metadata::None,
+            Some("full") => Metadata::Full,
+            _ => Metadata::Minimal,
+        }
+    }
+}
+
+/// The page size that `Prefer` wishes for (`odata.maxpagesize`, or without its prefix).
+pub(crate) fn preferred_page_size(headers: &HeaderMap) -> Option<u64> {
+    let prefer = joined(headers, &name::PREFER)?;
+    odata::Preference::read_all(&prefer).into_iter().find_map(|preference| match preference {
+        odata::Preference::MaxPageSize(size) => Some(size),
+        _ => None,
+    })
+}
+
 /// What kind of body a request brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MediaType {

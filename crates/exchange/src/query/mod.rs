@@ -59,7 +59,14 @@ impl Question {
     /// # Errors
     /// [`QuestionError`]: the first fault.
     pub fn read(query: &str, temperament: Temperament) -> Result<Question, QuestionError> {
-        let asked = parse(query, temperament)?;
+        Question::of(parse(query, temperament)?, temperament)
+    }
+
+    /// Understands options that were read elsewhere.
+    ///
+    /// # Errors
+    /// [`QuestionError`]: the first fault.
+    pub fn of(asked: QueryOptions, temperament: Temperament) -> Result<Question, QuestionError> {
         let page_size = page_size(&asked)?;
         let aliased = with_email_alias(&asked);
         let bound = bind(&aliased, temperament)?;

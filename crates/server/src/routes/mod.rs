@@ -2,6 +2,9 @@
 
 mod health;
 mod issuer;
+mod list;
+mod members;
+mod metadata;
 mod patch_page;
 mod referrals;
 
@@ -25,6 +28,11 @@ pub(crate) enum Route {
     Referral(String),
     /// Partners: many requests in one, by the folder in which their addresses begin.
     Batch(&'static str),
+    /// Partners, in the extended temperament: what lies below them.
+    Below(Below),
+    /// Clients of any kind: the service document, and the schema of what it names.
+    Service,
+    Metadata,
     /// Operators: health and figures.
     Health(Health),
     /// People: the page that PUT answers point at.
@@ -33,6 +41,15 @@ pub(crate) enum Route {
     Issuer(identity::sandbox::Request),
     /// `OPTIONS`: what a path offers.
     Options(&'static str),
+}
+
+/// Paths of the extended temperament.
+#[derive(Debug)]
+pub(crate) enum Below {
+    /// `…/referrals/$count`
+    Count,
+    /// `…/referrals/{id}/{path}`
+    Member(String, String),
 }
 
 /// What operators ask for.
@@ -105,15 +122,23 @@ impl Route {
         }
         for collection in COLLECTIONS {
             let Some(rest) = trimmed.strip_prefix(collection) else { continue };
-            match rest.strip_prefix('/') {
-                None if rest.is_empty() => return Some(Route::Referrals),
-                Some(id) if !id.is_empty() && !id.contains('/') => {
-                    return Some(Route::Referral(id.to_owned()));
-                }
-                _ => return None,
-            }
+            return match rest.strip_prefix('/') {
+                None if rest.is_empty() => Some(Route::Referrals),
+                None if offers.extended => Route::of_key(rest),
+                Some("$metadata") => Some(Route::Metadata),
+                Some("$count") if offers.extended => Some(Route::Below(Below::Count)),
+                Some(rest) => match rest.split_once('/') {
+                    None if rest.is_empty() => None,
+                    None => Some(Route::Referral(rest.to_owned())),
+                    Some((id, path)) if offers.extended => Route::below(id, path),
+                    Some(_) => None,
+                },
+                None => None,
+            };
         }
         match path {
+            "/v1.0" | "/v1.0/" => Some(Route::Service),
+            "/v1.0/$metadata" => Some(Route::Metadata),
             "/livez" => Some(Route::Health(Health::Live)),
             "/readyz" => Some(Route::Health(Health::Ready)),
             "/metrics" => Some(Route::Health(Health::Metrics)),
@@ -123,12 +148,35 @@ impl Route {
         }
     }
 
+    /// `({key})` and `({key})/{path}`: a key in parentheses, bare, quoted, or named. Source: OData 4.01 URL
+    /// Conventions, section 4.3.1.
+    fn of_key(rest: &str) -> Option<Route> {
+        let (key, path) = rest.strip_prefix('(')?.split_once(')')?;
+        let key = key.trim();
+        let key = key.strip_prefix("id=").unwrap_or(key).trim();
+        let id = key.strip_prefix('\'').and_then(|key| key.strip_suffix('\'')).unwrap_or(key);
+        match path.strip_prefix('/') {
+            _ if id.is_empty() || id.contains('/') => None,
+            None if path.is_empty() => Some(Route::Referral(id.to_owned())),
+            Some(path) => Route::below(id, path),
+            None => None,
+        }
+    }
+
+    fn below(id: &str, path: &str) -> Option<Route> {
+        let named = !id.is_empty() && path.split('/').all(|segment| !segment.is_empty());
+        named.then(|| Route::Below(Below::Member(id.to_owned(), path.to_owned())))
+    }
+
     /// What it is in a sentence, and its methods.
     fn offers(&self) -> (&'static str, &'static str) {
         match self {
             Route::Referrals => ("the collection of referrals", COLLECTION_METHODS),
             Route::Referral(_) => ("a referral", REFERRAL_METHODS),
+            Route::Below(_) => ("this part of the collection", READ_METHODS),
             Route::Batch(_) => ("a batch", BATCH_METHODS),
+            Route::Service => ("the service document", READ_METHODS),
+            Route::Metadata => ("the metadata document", READ_METHODS),
             Route::Health(_) | Route::PatchPage => ("this page", READ_METHODS),
             Route::Issuer(request) if request.endpoint.method() == "POST" => {
                 ("a token endpoint", TOKEN_METHODS)
@@ -143,7 +191,10 @@ impl Route {
         match self {
             Route::Referrals => "referrals",
             Route::Referral(_) => REFERRAL,
+            Route::Below(_) => "below",
             Route::Batch(_) => "batch",
+            Route::Service => "service",
+            Route::Metadata => "metadata",
             Route::Health(_) => "health",
             Route::PatchPage => "docs",
             Route::Issuer(_) => "issuer",
@@ -181,7 +232,10 @@ impl Shared {
             // Boxed, so that the future of a GET by id stays small: it is moved several times before it runs.
             Route::Referrals => Box::pin(self.referrals(request, trace)).await,
             Route::Batch(root) => Box::pin(self.batch(root, request, trace)).await,
+            Route::Below(below) => Box::pin(self.below(&below, request, trace)).await,
             Route::Issuer(call) => Box::pin(self.issuer(call, request, trace)).await,
+            Route::Service => self.service_document(request.uri(), request.headers()),
+            Route::Metadata => self.metadata(request.uri(), request.headers()),
             Route::Health(health) => Ok(self.health(health)),
             Route::PatchPage => Ok(patch_page::page()),
             Route::Options(methods) => Ok(options(methods)),

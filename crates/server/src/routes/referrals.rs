@@ -1,21 +1,22 @@
 //! `/v1.0/engagements/referrals`: the resource's calls. The order of checks is spec 4.5.
 
 use bytes::Bytes;
-use exchange::{Caller, Cursor, Once, PageRequest, Shown, Written};
+use exchange::{Caller, Once, Shown, Written};
 use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::Body;
-use referral::{CreateRequest, EditRequest, PatchRequest, Precondition, ReferralId, Timestamp};
+use referral::{CreateRequest, EditRequest, PatchRequest, Precondition, ReferralId};
 use serde_json::Value;
 
 use crate::Shared;
-use crate::answer::{Answer, Reply, empty, odata};
+use crate::answer::{Answer, Reply, empty};
 use crate::body::Sent;
 use crate::face::Face;
 use crate::headers::{Trace, joined, value};
-use crate::negotiation::{MediaType, accepts_json, prefers_representation};
-use crate::query::pairs;
+use crate::negotiation::{MediaType, Metadata, accepts_json, prefers_representation};
 use crate::record;
+use crate::routes::Below;
+use crate::routes::list::Subject;
 
 /// The canonical path of the collection, for the idempotency key (4.3.3).
 const COLLECTION: &str = "/v1.0/engagements/referrals";
@@ -38,7 +39,7 @@ impl Shared {
             let _permit = self.permit()?;
             return self.create(&caller, &head.headers, &sent, &trace).await;
         }
-        self.list(&caller, head.uri.query().unwrap_or_default()).await
+        self.list(&caller, &head.headers, head.uri.query().unwrap_or_default(), Subject::Referrals).await
     }
 
     /// One referral: get, replace, patch.
@@ -61,7 +62,28 @@ impl Shared {
             Method::PUT | Method::PATCH => {
                 Box::pin(self.change(&caller, known, &head.method, &head.headers, body, &trace)).await
             }
-            _ => self.get(&caller, known?, &head.headers).await,
+            _ => {
+                let query = if self.options.extended { head.uri.query() } else { None };
+                self.get(&caller, known?, &head.headers, query.unwrap_or_default()).await
+            }
+        }
+    }
+
+    /// What lies below the collection and below a referral, in the extended temperament.
+    pub(crate) async fn below<B>(
+        &self,
+        below: &Below,
+        request: Request<B>,
+        trace: Trace,
+    ) -> Result<Answer, Face> {
+        let caller = self.known_caller(request.headers(), &trace).await?;
+        let query = request.uri().query().unwrap_or_default();
+        match below {
+            Below::Count => self.count(&caller, query, Subject::Referrals).await,
+            Below::Member(id, path) => {
+                let id: ReferralId = id.parse().map_err(|_| Face::from(exchange::ReadError::NotFound))?;
+                self.member(&caller, id, path, request.headers(), query).await
+            }
         }
     }
 
@@ -103,7 +125,13 @@ impl Shared {
     }
 
     /// `GET …/{id}`: the stored bytes with links and context put in.
-    async fn get(&self, caller: &Caller, id: ReferralId, headers: &HeaderMap) -> Result<Answer, Face> {
+    async fn get(
+        &self,
+        caller: &Caller,
+        id: ReferralId,
+        headers: &HeaderMap,
+        query: &str,
+    ) -> Result<Answer, Face> {
         let _permit = self.permit()?;
         let shown = self.exchange.referral(caller, id).await?;
         if self.options.extended
@@ -114,7 +142,10 @@ impl Shared {
             answer.headers_mut().insert(ETAG, value(&shown.etag.to_string()));
             return Ok(answer);
         }
-        Ok(self.referral_answer(Reply::Whole, &shown))
+        if query.is_empty() && Metadata::asked(headers, None)? == Metadata::Minimal {
+            return Ok(self.referral_answer(Reply::Whole, &shown));
+        }
+        Box::pin(self.projected(caller, shown, headers, query)).await
     }
 
     /// `POST` on the collection.
@@ -232,32 +263,6 @@ impl Shared {
         let if_match = joined(headers, &IF_MATCH).unwrap_or_default();
         trace.once.map(|id| Once::new(caller, method, path, id, &sent.bytes, &if_match))
     }
-
-    /// `GET` on the collection: newest first, by pages.
-    async fn list(&self, caller: &Caller, query: &str) -> Result<Answer, Face> {
-        let _permit = self.permit()?;
-        let wanted = ListOptions::read(query)?;
-        let page = self.exchange.referrals(caller, wanted.page).await?;
-        let text = |text: String| Value::String(text).to_string();
-        let mut out = format!("{{\"@odata.context\":{}", text(self.base.list_context())).into_bytes();
-        if wanted.count {
-            out.extend_from_slice(format!(",\"@odata.count\":{}", page.count).as_bytes());
-        }
-        out.extend_from_slice(b",\"value\":[");
-        for (at, shown) in page.referrals.iter().enumerate() {
-            if at > 0 {
-                out.push(b',');
-            }
-            self.base.item(&shown.document, shown.id, shown.engagement_id, &mut out);
-        }
-        out.push(b']');
-        if let Some(next) = page.next {
-            let link = wanted.next_link(&self.base.referrals(), &next);
-            out.extend_from_slice(format!(",\"@odata.nextLink\":{}", text(link)).as_bytes());
-        }
-        out.push(b'}');
-        Ok(odata(StatusCode::OK, out))
-    }
 }
 
 /// What a write needs of its request besides the command.
@@ -292,78 +297,4 @@ impl From<&exchange::CreateError> for Face {
             other => Face::internal(other),
         }
     }
-}
-
-/// The query options of a plain list. The query language proper is its own capability; until then what it needs is
-/// refused, never passed over.
-struct ListOptions {
-    page: PageRequest,
-    count: bool,
-}
-
-impl ListOptions {
-    fn read(query: &str) -> Result<ListOptions, Face> {
-        let mut options = ListOptions { page: PageRequest::default(), count: true };
-        for (name, text) in pairs(query)? {
-            match name.to_ascii_lowercase().as_str() {
-                "$top" => options.page.top = Some(number("$top", &text)?),
-                "$count" => options.count = !text.eq_ignore_ascii_case("false"),
-                "$skiptoken" => options.continue_after(&text)?,
-                "$expand" if text.trim().is_empty() => {}
-                other if other.starts_with('$') => {
-                    let message = format!("The query option {name} is not supported.");
-                    return Err(Face::unsupported_query(&name, message));
-                }
-                _ => {}
-            }
-        }
-        Ok(options)
-    }
-
-    /// Takes up where a next link left off: creation time, id, and how many may still come.
-    fn continue_after(&mut self, token: &str) -> Result<(), Face> {
-        let refused = || Face::unsupported_query("$skiptoken", "The $skiptoken was not made by this server.");
-        let bytes = unhex(token).ok_or_else(refused)?;
-        let (created, rest) = bytes.split_first_chunk::<8>().ok_or_else(refused)?;
-        let (id, left) = rest.split_first_chunk::<16>().ok_or_else(refused)?;
-        self.page.after = Some(Cursor {
-            created: Timestamp::from_ticks(i64::from_be_bytes(*created)),
-            id: ReferralId::from_bytes(*id),
-        });
-        self.page.top = match left {
-            [] => None,
-            left => Some(u64::from_be_bytes(left.try_into().map_err(|_| refused())?)),
-        };
-        Ok(())
-    }
-
-    fn next_link(&self, collection: &str, next: &PageRequest) -> String {
-        let mut token = String::new();
-        if let Some(after) = next.after {
-            token.push_str(&hex(&after.created.ticks().to_be_bytes()));
-            token.push_str(&hex(after.id.as_bytes()));
-        }
-        if let Some(left) = next.top {
-            token.push_str(&hex(&left.to_be_bytes()));
-        }
-        let count = if self.count { "" } else { "$count=false&" };
-        format!("{collection}?{count}$skiptoken={token}")
-    }
-}
-
-fn number(option: &'static str, text: &str) -> Result<u64, Face> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let parsed = if digits { Some(text.parse().unwrap_or(u64::MAX)) } else { None };
-    parsed.ok_or_else(|| Face::unsupported_query(option, format!("{option} must be a non-negative integer.")))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    if !text.is_ascii() || !text.len().is_multiple_of(2) {
-        return None;
-    }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
 }

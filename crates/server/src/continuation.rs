@@ -1,0 +1,206 @@
+//! `$skiptoken`: where the next page begins, sealed. Source: spec 11.1.
+//!
+//! A token says its place in the order of the list and carries a MAC over caller, question and place: it cannot be
+//! made up, used by somebody else, or used with other options. It needs no memory of the server's, so it lives as
+//! long as the key does.
+
+use aws_lc_rs::{constant_time, hmac};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use exchange::{Caller, Continuation, Key, Place, Question};
+use referral::ReferralId;
+
+/// The first byte of every token: its form.
+const FORM: u8 = 1;
+/// The MAC's length in bytes: HMAC-SHA-256, cut in half (RFC 2104, section 5).
+const MAC: usize = 16;
+/// The longest token read, in characters.
+const LONGEST: usize = 65_536;
+
+/// Seals and opens tokens.
+pub(crate) struct Tokens(hmac::Key);
+
+impl Tokens {
+    pub(crate) fn new(key: &[u8]) -> Tokens {
+        Tokens(hmac::Key::new(hmac::HMAC_SHA256, key))
+    }
+
+    /// The token of a place, for this caller and this question.
+    pub(crate) fn seal(&self, caller: &Caller, question: &Question, next: &Continuation) -> String {
+        let mut bytes = vec![FORM];
+        write(next, &mut bytes);
+        let mac = self.mac(caller, question, &bytes);
+        bytes.extend_from_slice(&mac.as_ref()[..MAC]);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// The place of a token; `None` where it was not made for this caller and this question.
+    pub(crate) fn open(&self, caller: &Caller, question: &Question, token: &str) -> Option<Continuation> {
+        if token.len() > LONGEST {
+            return None;
+        }
+        let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+        let (payload, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC)?)?;
+        let expected = self.mac(caller, question, payload);
+        constant_time::verify_slices_are_equal(&expected.as_ref()[..MAC], mac).ok()?;
+        let (form, rest) = payload.split_first()?;
+        if *form != FORM {
+            return None;
+        }
+        Reader(rest).continuation()
+    }
+
+    fn mac(&self, caller: &Caller, question: &Question, payload: &[u8]) -> hmac::Tag {
+        let mut context = hmac::Context::with_key(&self.0);
+        let fingerprint = question.fingerprint();
+        // Each part with its length before it, so that no two lists of parts look alike.
+        for part in
+            [caller.organization().as_bytes(), caller.user().as_bytes(), fingerprint.as_bytes(), payload]
+        {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        context.sign()
+    }
+}
+
+const NULL: u8 = 0;
+const FALSE: u8 = 1;
+const TRUE: u8 = 2;
+const INTEGER: u8 = 3;
+const DECIMAL: u8 = 4;
+const REAL: u8 = 5;
+const TEXT: u8 = 6;
+const BYTES: u8 = 7;
+
+const OFFSET: u8 = 0;
+const AFTER: u8 = 1;
+const AFTER_WITH_TOP: u8 = 2;
+
+fn write(next: &Continuation, out: &mut Vec<u8>) {
+    match next {
+        Continuation::Offset(done) => {
+            out.push(OFFSET);
+            out.extend_from_slice(&done.to_be_bytes());
+        }
+        Continuation::After(place, left) => {
+            out.push(if left.is_some() { AFTER_WITH_TOP } else { AFTER });
+            if let Some(left) = left {
+                out.extend_from_slice(&left.to_be_bytes());
+            }
+            out.extend_from_slice(place.id.as_bytes());
+            place.keys.iter().for_each(|key| write_key(key, out));
+        }
+    }
+}
+
+fn write_key(key: &Key, out: &mut Vec<u8>) {
+    let mut long = |kind: u8, bytes: &[u8]| {
+        out.push(kind);
+        out.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
+        out.extend_from_slice(bytes);
+    };
+    match key {
+        Key::Null => out.push(NULL),
+        Key::Boolean(value) => out.push(if *value { TRUE } else { FALSE }),
+        Key::Integer(number) => {
+            out.push(INTEGER);
+            out.extend_from_slice(&number.to_be_bytes());
+        }
+        Key::Decimal(number) => long(DECIMAL, number.to_string().as_bytes()),
+        Key::Real(number) => {
+            out.push(REAL);
+            out.extend_from_slice(&number.to_bits().to_be_bytes());
+        }
+        Key::Text(text) => long(TEXT, text.as_bytes()),
+        Key::Bytes(bytes) => long(BYTES, bytes),
+    }
+}
+
+/// Reads what [`write`] wrote. The MAC has vouched for it, and still nothing here trusts a length.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn continuation(mut self) -> Option<Continuation> {
+        let next = match self.byte()? {
+            OFFSET => Continuation::Offset(self.number()?),
+            kind @ (AFTER | AFTER_WITH_TOP) => {
+                let left = if kind == AFTER_WITH_TOP { Some(self.number()?) } else { None };
+                let id = ReferralId::from_bytes(*self.array::<16>()?);
+                let mut keys = Vec::new();
+                while !self.0.is_empty() {
+                    keys.push(self.key()?);
+                }
+                Continuation::After(Place { keys, id }, left)
+            }
+            _ => return None,
+        };
+        self.0.is_empty().then_some(next)
+    }
+
+    fn key(&mut self) -> Option<Key> {
+        Some(match self.byte()? {
+            NULL => Key::Null,
+            FALSE => Key::Boolean(false),
+            TRUE => Key::Boolean(true),
+            INTEGER => Key::Integer(i64::from_be_bytes(*self.array()?)),
+            DECIMAL => Key::Decimal(std::str::from_utf8(self.long()?).ok()?.parse().ok()?),
+            REAL => Key::Real(f64::from_bits(self.number()?)),
+            TEXT => Key::Text(std::str::from_utf8(self.long()?).ok()?.to_owned()),
+            BYTES => Key::Bytes(self.long()?.to_vec()),
+            _ => return None,
+        })
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.array::<1>().map(|[byte]| *byte)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        self.array().map(|bytes| u64::from_be_bytes(*bytes))
+    }
+
+    fn long(&mut self) -> Option<&'a [u8]> {
+        let length = u32::from_be_bytes(*self.array()?);
+        let (bytes, rest) = self.0.split_at_checked(usize::try_from(length).ok()?)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<&'a [u8; N]> {
+        let (bytes, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_place_is_read_back_and_nothing_shorter_or_longer() {
+        let keys = vec![
+            Key::Null,
+            Key::Boolean(true),
+            Key::Boolean(false),
+            Key::Integer(i64::MIN),
+            Key::Decimal("-12.50".parse().unwrap_or_default()),
+            Key::Real(f64::NEG_INFINITY),
+            Key::Text("ä\0'".to_owned()),
+            Key::Bytes(vec![0, 255]),
+        ];
+        let place = Place { keys, id: ReferralId::from_bytes([7; 16]) };
+        for next in [
+            Continuation::Offset(u64::MAX),
+            Continuation::After(place.clone(), None),
+            Continuation::After(place, Some(3)),
+        ] {
+            let mut bytes = Vec::new();
+            write(&next, &mut bytes);
+            assert_eq!(Reader(&bytes).continuation(), Some(next));
+            bytes.pop();
+            assert_eq!(Reader(&bytes).continuation(), None);
+        }
+    }
+}

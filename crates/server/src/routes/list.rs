@@ -1,0 +1,193 @@
+//! `GET /v1.0/engagements/referrals`: pages of referrals, counts, aggregations. Source: spec 11.1 to 11.3.
+
+use exchange::{Caller, Continuation, Question, RELATED_REFERRALS, Temperament};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use odata::{QueryOptions, TypedOptions};
+use referral::EngagementId;
+use serde_json::Value as Json;
+
+use crate::Shared;
+use crate::answer::{Answer, mark_odata, odata};
+use crate::face::Face;
+use crate::headers::{name, value};
+use crate::negotiation::{Metadata, preferred_page_size};
+use crate::shape::Shape;
+
+/// What a list is of.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Subject {
+    /// The collection.
+    Referrals,
+    /// What `relatedReferrals` of one referral leads to.
+    Related(referral::ReferralId, EngagementId),
+}
+
+impl Shared {
+    /// How much of the query language is offered.
+    pub(super) fn temperament(&self) -> Temperament {
+        if self.options.extended { Temperament::Extended } else { Temperament::Strict }
+    }
+
+    /// The question of a query string.
+    pub(super) fn question(&self, query: &str) -> Result<Question, Face> {
+        Ok(Question::read(query, self.temperament())?)
+    }
+
+    /// `GET` on the collection, or on a navigation.
+    pub(super) async fn list(
+        &self,
+        caller: &Caller,
+        headers: &HeaderMap,
+        query: &str,
+        subject: Subject,
+    ) -> Result<Answer, Face> {
+        let _permit = self.permit()?;
+        let mut question = self.question(query)?;
+        let metadata = Metadata::asked(headers, question.asked().format.as_deref())?;
+        let preferred = preferred_page_size(headers);
+        if let Some(size) = preferred {
+            question = question.with_page_size(size);
+        }
+        let from = self.continuation(caller, &question)?;
+        let mut answer = if question.options().apply.is_some() {
+            self.aggregation(caller, &question, from.as_ref(), metadata, subject).await?
+        } else {
+            let uncounted = self.options.extended && preferred.is_some();
+            let page = match subject {
+                Subject::Referrals => self.exchange.page(caller, &question, from.as_ref(), uncounted).await?,
+                Subject::Related(_, engagement) => {
+                    self.exchange.related(caller, engagement, &question, from.as_ref()).await?
+                }
+            };
+            let shape = Shape::new(&self.base, &question, metadata, self.exchange.now());
+            let mut out = self.envelope_begin(&question, metadata, page.count);
+            for (at, item) in page.items.iter().enumerate() {
+                if at > 0 {
+                    out.push(b',');
+                }
+                shape.item(item, &mut out);
+            }
+            self.envelope_end(caller, &question, page.next.as_ref(), subject, out)
+        };
+        if let Some(size) = preferred {
+            let applied = value(&format!("odata.maxpagesize={size}"));
+            answer.headers_mut().insert(name::PREFERENCE_APPLIED, applied);
+        }
+        Ok(answer)
+    }
+
+    /// `GET …/$count`: the number alone, as text.
+    pub(super) async fn count(&self, caller: &Caller, query: &str, subject: Subject) -> Result<Answer, Face> {
+        let _permit = self.permit()?;
+        let question = self.question(query)?;
+        let count = match subject {
+            Subject::Referrals => self.exchange.count(caller, &question).await?,
+            Subject::Related(_, engagement) => {
+                self.exchange.count_related(caller, engagement, &question).await?
+            }
+        };
+        Ok(plain(count.to_string()))
+    }
+
+    async fn aggregation(
+        &self,
+        caller: &Caller,
+        question: &Question,
+        from: Option<&Continuation>,
+        metadata: Metadata,
+        subject: Subject,
+    ) -> Result<Answer, Face> {
+        if matches!(subject, Subject::Related(..)) {
+            return Err(Face::not_implemented("$apply", "$apply is offered on the collection alone."));
+        }
+        let results = self.exchange.aggregate(caller, question, from).await?;
+        let mut out = self.envelope_begin(question, metadata, None);
+        for (at, item) in results.items.iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(item.to_string().as_bytes());
+        }
+        Ok(self.envelope_end(caller, question, results.next.as_ref(), subject, out))
+    }
+
+    /// Where the question goes on, when it does.
+    fn continuation(&self, caller: &Caller, question: &Question) -> Result<Option<Continuation>, Face> {
+        let Some(token) = &question.asked().skiptoken else { return Ok(None) };
+        match self.tokens_of_pages.open(caller, question, token) {
+            Some(from) => Ok(Some(from)),
+            None => Err(Face::foreign_continuation()),
+        }
+    }
+
+    /// The members before `value`, in the order of spec 11.3.
+    fn envelope_begin(&self, question: &Question, metadata: Metadata, count: Option<u64>) -> Vec<u8> {
+        let mut out = b"{".to_vec();
+        if metadata != Metadata::None {
+            let context = format!("{}{}", self.base.list_context(), projection(question));
+            out.extend_from_slice(format!("\"@odata.context\":{},", Json::String(context)).as_bytes());
+        }
+        if let Some(count) = count {
+            out.extend_from_slice(format!("\"@odata.count\":{count},").as_bytes());
+        }
+        out.extend_from_slice(b"\"value\":[");
+        out
+    }
+
+    fn envelope_end(
+        &self,
+        caller: &Caller,
+        question: &Question,
+        next: Option<&Continuation>,
+        subject: Subject,
+        mut out: Vec<u8>,
+    ) -> Answer {
+        out.push(b']');
+        if let Some(next) = next {
+            let token = self.tokens_of_pages.seal(caller, question, next);
+            let path = match subject {
+                Subject::Referrals => self.base.referrals(),
+                Subject::Related(id, _) => format!("{}/{RELATED_REFERRALS}", self.base.referral(id)),
+            };
+            let link = format!("{path}?{}", question.continued(&token));
+            out.extend_from_slice(format!(",\"@odata.nextLink\":{}", Json::String(link)).as_bytes());
+        }
+        out.push(b'}');
+        odata(StatusCode::OK, out)
+    }
+}
+
+/// What the context says of a selection: `(id,status)`. Source: OData 4.01 Protocol, section 10.7 and 10.8.
+pub(super) fn projection(question: &Question) -> String {
+    fn of(asked: &QueryOptions, bound: &TypedOptions) -> String {
+        if let Some(apply) = &bound.apply {
+            let names = apply.schema.properties(&apply.result).map(|property| property.name.to_string());
+            return names.collect::<Vec<_>>().join(",");
+        }
+        let mut parts: Vec<String> = Vec::new();
+        for item in asked.select.iter().flatten() {
+            let text = item.to_string();
+            let path = text.split('(').next().unwrap_or_default();
+            parts.push(path.to_owned());
+        }
+        for (item, typed) in asked.expand.iter().flatten().zip(&bound.expand) {
+            let text = item.to_string();
+            let path = text.split(['(', '/']).next().unwrap_or_default();
+            let none = QueryOptions::default();
+            let inner = of(item.options.as_deref().unwrap_or(&none), &typed.options);
+            parts.push(format!("{path}({inner})"));
+        }
+        parts.join(",")
+    }
+    let inside = of(question.asked(), question.options());
+    if inside.is_empty() { inside } else { format!("({inside})") }
+}
+
+/// A value as text alone (`$count`, `$value`).
+pub(super) fn plain(text: String) -> Answer {
+    let mut answer = crate::answer::json(StatusCode::OK, text);
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain;charset=utf-8"));
+    mark_odata(&mut answer);
+    answer
+}

@@ -1,0 +1,315 @@
+//! From stored documents to the items of an answer: `$select`, `$compute`, `$expand`, and how much is said about
+//! them (`odata.metadata`). Source: OData JSON Format 4.01, sections 3.1, 4.5 and 8; spec 5.6, 11.1.
+//!
+//! What is wanted whole, or by its top-level members, is copied from the stored bytes; only the rest is parsed.
+
+use exchange::{Item, NAMESPACE, Page, Question, RELATED_REFERRALS, schema};
+use odata::{DateTimeOffset, Evaluator, Expanded, Primitive, QueryOptions, Type, TypedOptions, TypedSelect};
+use referral::{PublicBase, Referral};
+use serde_json::{Map, Value as Json};
+
+use crate::negotiation::Metadata;
+
+/// Writes the items of one answer.
+pub(crate) struct Shape<'a> {
+    base: &'a PublicBase,
+    asked: &'a QueryOptions,
+    options: &'a TypedOptions,
+    evaluator: Evaluator<'static>,
+    metadata: Metadata,
+    /// The members to copy; `None`: all.
+    members: Option<Vec<&'a str>>,
+    /// Copying bytes is not enough.
+    rebuilt: bool,
+}
+
+impl<'a> Shape<'a> {
+    pub(crate) fn new(
+        base: &'a PublicBase,
+        question: &'a Question,
+        metadata: Metadata,
+        now: referral::Timestamp,
+    ) -> Shape<'a> {
+        let now = DateTimeOffset { ticks: now.ticks(), offset: 0 };
+        Shape::of(base, question.asked(), question.options(), Evaluator { schema: schema(), now }, metadata)
+    }
+
+    fn of(
+        base: &'a PublicBase,
+        asked: &'a QueryOptions,
+        options: &'a TypedOptions,
+        evaluator: Evaluator<'static>,
+        metadata: Metadata,
+    ) -> Shape<'a> {
+        let members = options.select.as_deref().map(top_level);
+        let rebuilt = metadata == Metadata::Full
+            || !options.compute.is_empty()
+            || !options.expand.is_empty()
+            || matches!(members, Some(None));
+        Shape { base, asked, options, evaluator, metadata, members: members.flatten(), rebuilt }
+    }
+
+    /// One item, without `@odata.context`.
+    pub(crate) fn item(&self, item: &Item, out: &mut Vec<u8>) {
+        let shown = &item.shown;
+        if !self.rebuilt && self.members.is_none() {
+            return self.base.item(&shown.document, shown.id, shown.engagement_id, out);
+        }
+        let mut whole = Vec::with_capacity(shown.document.len() + 512);
+        self.base.item(&shown.document, shown.id, shown.engagement_id, &mut whole);
+        if !self.rebuilt {
+            return copy_members(&whole, self.members.as_deref().unwrap_or_default(), out);
+        }
+        match serde_json::from_slice(&whole) {
+            Ok(document) => write_json(&self.rebuild(item, &document), out),
+            // Unreachable: the store holds what this program wrote.
+            Err(_) => out.extend_from_slice(&whole),
+        }
+    }
+
+    /// One item as a tree.
+    pub(crate) fn tree(&self, item: &Item) -> Json {
+        let mut bytes = Vec::new();
+        self.item(item, &mut bytes);
+        serde_json::from_slice(&bytes).unwrap_or_default()
+    }
+
+    fn rebuild(&self, item: &Item, document: &Json) -> Json {
+        let mut shown = self.evaluator.project(self.options, document);
+        if self.metadata == Metadata::Full {
+            shown = annotated(shown, Referral::TYPE.name);
+        }
+        let mut members = match shown {
+            Json::Object(members) => members,
+            other => return other,
+        };
+        if self.metadata == Metadata::Full {
+            members = self.with_control_information(item, document, members);
+        }
+        for (at, (expand, page)) in self.options.expand.iter().zip(&item.related).enumerate() {
+            let nested = self.asked.expand.as_ref().and_then(|all| all.get(at));
+            let asked = nested.and_then(|one| one.options.as_deref());
+            self.expanded(item, asked, &expand.options, expand.what, page, &mut members);
+        }
+        Json::Object(members)
+    }
+
+    /// What `odata.metadata=full` says before the members of an entity.
+    fn with_control_information(
+        &self,
+        item: &Item,
+        document: &Json,
+        members: Map<String, Json>,
+    ) -> Map<String, Json> {
+        let uri = self.base.referral(item.shown.id);
+        let mut all = Map::new();
+        all.insert("@odata.type".to_owned(), format!("#{NAMESPACE}.{}", Referral::TYPE.name).into());
+        all.insert("@odata.id".to_owned(), uri.clone().into());
+        all.insert("@odata.etag".to_owned(), document["eTag"].clone());
+        all.insert("@odata.editLink".to_owned(), uri.clone().into());
+        all.insert(
+            format!("{RELATED_REFERRALS}@odata.navigationLink"),
+            format!("{uri}/{RELATED_REFERRALS}").into(),
+        );
+        all.extend(members);
+        all
+    }
+
+    fn expanded(
+        &self,
+        item: &Item,
+        asked: Option<&QueryOptions>,
+        options: &TypedOptions,
+        what: Expanded,
+        page: &Page,
+        into: &mut Map<String, Json>,
+    ) {
+        if let Some(count) = page.count {
+            into.insert(format!("{RELATED_REFERRALS}@odata.count"), count.into());
+        }
+        if what == Expanded::Count {
+            return;
+        }
+        let none = QueryOptions::default();
+        let asked = asked.unwrap_or(&none);
+        let inner = Shape::of(self.base, asked, options, self.evaluator, self.metadata);
+        let items = page.items.iter().map(|related| match what {
+            Expanded::References => {
+                let id = Json::String(self.base.referral(related.shown.id));
+                Json::Object(Map::from_iter([("@odata.id".to_owned(), id)]))
+            }
+            _ => inner.tree(related),
+        });
+        into.insert(RELATED_REFERRALS.to_owned(), items.collect());
+        if page.next.is_some() {
+            let link = self.further(item, asked, page.items.len() as u64);
+            into.insert(format!("{RELATED_REFERRALS}@odata.nextLink"), link.into());
+        }
+    }
+
+    /// Where the rest of an expansion is: the navigation itself, with the same options, past what is shown.
+    fn further(&self, item: &Item, asked: &QueryOptions, shown: u64) -> String {
+        use odata::SystemOption::{Skip, Top};
+        let mut options = asked.clone();
+        options.skip = Some(options.skip.unwrap_or(0).saturating_add(shown));
+        if !options.given.contains(&Skip) {
+            options.given.push(Skip);
+        }
+        if options.given.contains(&Top) {
+            options.top = options.top.map(|top| top.saturating_sub(shown));
+        }
+        format!("{}/{RELATED_REFERRALS}?{}", self.base.referral(item.shown.id), options.to_query())
+    }
+}
+
+/// The names of whole top-level members; `None` when something else is selected too.
+fn top_level(select: &[TypedSelect]) -> Option<Vec<&str>> {
+    select
+        .iter()
+        .map(|one| match one {
+            TypedSelect::Property { steps, options: None } => match steps.as_slice() {
+                [only] if !only.navigation => Some(&*only.name),
+                _ => None,
+            },
+            _ => None,
+        })
+        .collect()
+}
+
+fn write_json(json: &Json, out: &mut Vec<u8>) {
+    // Writing into memory fails for no value that a document can hold.
+    let _ = serde_json::to_writer(out, json);
+}
+
+/// Copies the members of these names, in the order of the document.
+fn copy_members(document: &[u8], names: &[&str], out: &mut Vec<u8>) {
+    out.push(b'{');
+    let mut first = true;
+    for (name, member) in Members(document.get(1..).unwrap_or_default()) {
+        if names.iter().any(|wanted| wanted.as_bytes() == name) {
+            if !std::mem::take(&mut first) {
+                out.push(b',');
+            }
+            out.extend_from_slice(member);
+        }
+    }
+    out.push(b'}');
+}
+
+/// The members of an object as `serde_json` writes it, without white space: name, and name with value.
+struct Members<'a>(&'a [u8]);
+
+impl<'a> Iterator for Members<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let from = self.0.strip_prefix(b",").unwrap_or(self.0);
+        if from.first() != Some(&b'"') {
+            return None;
+        }
+        let name_end = 1 + end_of_text(&from[1..])?;
+        let value_at = name_end + 1; // behind the colon
+        let end = value_at + end_of_value(from.get(value_at..)?)?;
+        let (member, rest) = from.split_at_checked(end)?;
+        self.0 = rest;
+        Some((&from[1..name_end - 1], member))
+    }
+}
+
+/// How many bytes to the end of a text, its closing quote included.
+fn end_of_text(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        if bytes[at] == b'"' {
+            return Some(at + 1);
+        }
+        at += 2;
+    }
+}
+
+fn end_of_value(bytes: &[u8]) -> Option<usize> {
+    let mut depth = 0usize;
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => at += end_of_text(&bytes[at + 1..])?,
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' if depth == 0 => return Some(at),
+            b'}' | b']' => depth -= 1,
+            b',' if depth == 0 => return Some(at),
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+/// A tree with the type of each member that JSON itself does not tell. Source: OData JSON Format 4.01, 4.5.3.
+fn annotated(json: Json, of: &str) -> Json {
+    let Json::Object(members) = json else { return json };
+    let mut all = Map::new();
+    for (name, value) in members {
+        match schema().property(of, &name, false).map(|property| &property.ty) {
+            Some(ty) if !value.is_null() => {
+                if let Some(told) = told_type(ty) {
+                    all.insert(format!("{name}@odata.type"), told.into());
+                }
+                all.insert(name, annotated_as(value, ty));
+            }
+            _ => {
+                all.insert(name, value);
+            }
+        }
+    }
+    Json::Object(all)
+}
+
+fn annotated_as(value: Json, ty: &Type) -> Json {
+    match (value, ty) {
+        (Json::Array(items), Type::Collection(element)) => {
+            items.into_iter().map(|item| annotated_as(item, element)).collect()
+        }
+        (value @ Json::Object(_), Type::Structured(name)) => annotated(value, name),
+        (value, _) => value,
+    }
+}
+
+/// The type as an annotation writes it; `None` for those that JSON tells.
+fn told_type(ty: &Type) -> Option<String> {
+    match ty {
+        Type::Primitive(Primitive::String | Primitive::Boolean | Primitive::Double) => None,
+        Type::Primitive(primitive) => Some(format!("#{}", primitive.short_name())),
+        Type::Enum(name) | Type::Structured(name) => Some(format!("#{NAMESPACE}.{name}")),
+        Type::Collection(element) => Some(match &**element {
+            Type::Primitive(primitive) => format!("#Collection({})", primitive.short_name()),
+            Type::Enum(name) | Type::Structured(name) => format!("#Collection({NAMESPACE}.{name})"),
+            Type::Collection(_) => return None,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picked(document: &str, names: &[&str]) -> String {
+        let mut out = Vec::new();
+        copy_members(document.as_bytes(), names, &mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    #[test]
+    fn members_are_cut_out_whatever_their_values_hold() {
+        let document = r#"{"id":"1","name":"a\"},{\\","none":null,"deep":{"id":[1,{"x":"]"}],"name":2},"list":[],"last":-1.5}"#;
+        assert_eq!(picked(document, &["id", "last"]), r#"{"id":"1","last":-1.5}"#);
+        assert_eq!(picked(document, &["name", "none"]), r#"{"name":"a\"},{\\","none":null}"#);
+        assert_eq!(picked(document, &["deep"]), r#"{"deep":{"id":[1,{"x":"]"}],"name":2}}"#);
+        assert_eq!(picked(document, &["x"]), "{}");
+        let all = ["id", "name", "none", "deep", "list", "last"];
+        assert_eq!(picked(document, &all), document);
+        for cut in 0..document.len() {
+            let _ = picked(&document[..cut], &all); // ends, whatever is missing
+        }
+    }
+}
