@@ -58,6 +58,13 @@ pub(crate) fn mark_odata(answer: &mut Answer) {
     answer.headers_mut().insert(name::ODATA_VERSION, ODATA_VERSION);
 }
 
+/// Names the newest version in place of the usual one, where the answer names one at all.
+pub(crate) fn name_newest(answer: &mut Answer) {
+    if let Some(version) = answer.headers_mut().get_mut(name::ODATA_VERSION) {
+        *version = HeaderValue::from_static("4.01");
+    }
+}
+
 /// An answer without a body.
 pub(crate) fn empty(status: StatusCode) -> Answer {
     let mut answer = Response::new(Full::default());

@@ -17,9 +17,10 @@ use hyper::body::{Body, Incoming};
 use tokio::sync::SemaphorePermit;
 use uuid::Uuid;
 
-use crate::answer::{Answer, refusal};
+use crate::answer::{Answer, name_newest, refusal};
 use crate::face::Face;
 use crate::headers::Trace;
+use crate::negotiation::{refuses_ours, takes_newest};
 use crate::routes::{Offers, REFERRAL, Route, known_method};
 use crate::{App, Shared};
 
@@ -63,6 +64,7 @@ impl Shared {
         });
         let head = request.method() == Method::HEAD;
         let method = known_method(request.method());
+        let newest = takes_newest(request.headers());
         let mut route = "none";
         let mut answer = match self.guarded(request, trace, &mut route).await {
             Ok(answer) => answer,
@@ -73,6 +75,9 @@ impl Shared {
         };
         if method == "PUT" && route == REFERRAL {
             self.mark_obsolete(&mut answer);
+        }
+        if newest {
+            name_newest(&mut answer);
         }
         trace.write(answer.headers_mut());
         if head {
@@ -105,6 +110,7 @@ impl Shared {
         if let Route::Health(health) = found {
             return Ok(self.health(health));
         }
+        refuses_ours(request.headers())?;
         let work = caught(self.route(found, request, trace));
         match tokio::time::timeout(self.options.deadline, work).await {
             Ok(answer) => answer,
@@ -128,7 +134,7 @@ impl Shared {
         let cause = face.cause.as_deref().unwrap_or_default();
         match status {
             500 => tracing::error!(request.id = %id, route, status, cause, "request {id} failed: {cause}"),
-            501.. => tracing::warn!(request.id = %id, route, status, cause, "request {id} put off: {cause}"),
+            502.. => tracing::warn!(request.id = %id, route, status, cause, "request {id} put off: {cause}"),
             _ => {
                 let inner = face.inner.as_ref().map_or("", |inner| inner.code);
                 tracing::debug!(request.id = %id, route, status, inner, "request {id} refused: {status} {inner}");

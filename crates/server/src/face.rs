@@ -226,6 +226,12 @@ impl Face {
             .inner("unsupportedQuery", option)
     }
 
+    pub(crate) fn version_too_old() -> Face {
+        Face::new(StatusCode::BAD_REQUEST, "invalidRequest", "This service speaks OData 4.0 and 4.01 alone.")
+            .target("OData-MaxVersion")
+            .inner("unsupportedQuery", "OData-MaxVersion")
+    }
+
     pub(crate) fn foreign_continuation() -> Face {
         Face::unsupported_query(
             "$skiptoken",

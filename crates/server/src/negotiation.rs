@@ -82,6 +82,25 @@ impl Metadata {
     }
 }
 
+/// The newest version of OData that the client takes, if it says one.
+fn max_version(headers: &HeaderMap) -> Option<odata::Version> {
+    let text = headers.get(name::ODATA_MAX_VERSION)?.to_str().ok()?;
+    odata::Version::parse(text.trim()).ok()
+}
+
+/// Whether the answer may be of version 4.01: a client that does not say so gets 4.0 (spec 4.2).
+pub(crate) fn takes_newest(headers: &HeaderMap) -> bool {
+    max_version(headers).is_some_and(|version| (version.major, version.minor.as_str()) > (4, "0"))
+}
+
+/// Refuses a client that takes only versions before 4.0. Source: OData 4.01 Protocol, section 8.2.6.
+pub(crate) fn refuses_ours(headers: &HeaderMap) -> Result<(), Face> {
+    match max_version(headers) {
+        Some(version) if version.major < 4 => Err(Face::version_too_old()),
+        _ => Ok(()),
+    }
+}
+
 /// The page size that `Prefer` wishes for (`odata.maxpagesize`, or without its prefix).
 pub(crate) fn preferred_page_size(headers: &HeaderMap) -> Option<u64> {
     let prefer = joined(headers, &name::PREFER)?;
