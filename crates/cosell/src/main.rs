@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         Command::Init(options) => commands::init::run(options),
         Command::Token(options) => commands::token::run(options),
         Command::Load(options) => commands::load::run(options),
+        Command::Explain(options) => commands::explain::run(options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -42,6 +42,9 @@ pub enum Command {
     /// Load many referrals at once, from a file or invented
     #[command(after_help = LOAD_EXAMPLES)]
     Load(LoadOptions),
+    /// Show how a list would be carried out, and whether an index carries it
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(ExplainOptions),
 }
 
 const SANDBOX_EXAMPLES: &str = "Examples:
@@ -72,6 +75,13 @@ Everybody else has the role that `roles` in their token names: ReferralAdmin or 
 const TOKEN_EXAMPLES: &str = "Examples:
   TOKEN=$(cosell token --user admin@contoso.example)
   cosell token --user user@fabrikam.example --server http://127.0.0.1:9090";
+
+const EXPLAIN_EXAMPLES: &str = "Examples:
+  cosell explain \"\\$filter=direction eq 'Incoming' and substatus eq 'Pending'\"
+  cosell explain '$orderby=updatedDateTime desc&$top=50' --statements
+  cosell explain 'http://127.0.0.1:8080/v1.0/engagements/referrals?$filter=favorite'
+
+It asks no server and reads no data: the plan follows from the query alone.";
 
 const LOAD_EXAMPLES: &str = "Examples:
   cosell load referrals.jsonl --data ./world            one referral a line, as GET prints them
@@ -214,6 +224,20 @@ pub struct InitOptions {
     /// Add to a store that has organizations already
     #[arg(long)]
     pub add: bool,
+}
+
+/// `cosell explain`
+#[derive(Debug, Args)]
+pub struct ExplainOptions {
+    /// The query string, or a whole address with one
+    #[arg(value_name = "QUERY")]
+    pub query: String,
+    /// Refuse what the strict temperament refuses
+    #[arg(long)]
+    pub strict: bool,
+    /// Print the SQL too
+    #[arg(long)]
+    pub statements: bool,
 }
 
 /// `cosell token`

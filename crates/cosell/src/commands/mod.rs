@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub mod explain;
 pub mod init;
 pub mod load;
 pub mod sandbox;
