@@ -130,6 +130,16 @@ pub enum Arithmetic {
 }
 
 impl Arithmetic {
+    /// Every operator.
+    pub const ALL: [Arithmetic; 6] = [
+        Arithmetic::Add,
+        Arithmetic::Sub,
+        Arithmetic::Mul,
+        Arithmetic::Div,
+        Arithmetic::DivBy,
+        Arithmetic::Mod,
+    ];
+
     /// The operator as written.
     pub fn name(self) -> &'static str {
         match self {

@@ -9,6 +9,8 @@ pub mod conformance;
 mod key;
 mod model;
 mod schema;
+#[allow(dead_code)] // not all of it is called yet
+mod sql;
 pub mod sqlite;
 
 use std::sync::Arc;

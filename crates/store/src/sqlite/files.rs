@@ -128,6 +128,7 @@ impl Files {
         }
         .map_err(|error| StoreError::Engine(format!("{}: {error}", path.display())))?;
         connection.busy_timeout(self.busy).map_err(engine_error)?;
+        super::functions::register(&connection)?;
         connection.set_prepared_statement_cache_capacity(PREPARED);
         Ok(connection)
     }

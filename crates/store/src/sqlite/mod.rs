@@ -10,6 +10,7 @@ mod door;
 #[cfg(any(test, feature = "faults"))]
 pub mod faults;
 mod files;
+mod functions;
 mod health;
 mod lists;
 mod people;
