@@ -3,7 +3,7 @@
 use exchange::{Caller, Continuation, Question, RELATED_REFERRALS, Temperament};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use odata::{QueryOptions, TypedOptions};
+use odata::{Expr, ExprKind, Limits, QueryOptions, SystemOption, TypedOptions};
 use referral::EngagementId;
 use serde_json::Value as Json;
 
@@ -34,16 +34,33 @@ impl Shared {
         Ok(Question::read(query, self.temperament())?)
     }
 
+    /// The question of a query string to a collection that `$filter` segments of the path have narrowed. Source:
+    /// OData 4.01 URL Conventions, section 4.12.
+    pub(super) fn narrowed(&self, predicates: &[String], query: &str) -> Result<Question, Face> {
+        let mut options = self.question_options(query)?;
+        for text in predicates {
+            let predicate = Expr::parse(text, &Limits::default())
+                .map_err(|fault| Face::unsupported_query("$filter", format!("$filter, {fault}.")))?;
+            options.filter = Some(match options.filter.take() {
+                Some(known) => Expr::new(ExprKind::And(vec![predicate, known])),
+                None => predicate,
+            });
+        }
+        if !options.given.contains(&SystemOption::Filter) {
+            options.given.push(SystemOption::Filter);
+        }
+        Ok(Question::of(options, self.temperament())?)
+    }
+
     /// `GET` on the collection, or on a navigation.
     pub(super) async fn list(
         &self,
         caller: &Caller,
         headers: &HeaderMap,
-        query: &str,
+        mut question: Question,
         subject: Subject,
     ) -> Result<Answer, Face> {
         let _permit = self.permit()?;
-        let mut question = self.question(query)?;
         let metadata = Metadata::asked(headers, question.asked().format.as_deref())?;
         let preferred = preferred_page_size(headers);
         if let Some(size) = preferred {
@@ -78,13 +95,17 @@ impl Shared {
     }
 
     /// `GET …/$count`: the number alone, as text.
-    pub(super) async fn count(&self, caller: &Caller, query: &str, subject: Subject) -> Result<Answer, Face> {
+    pub(super) async fn count(
+        &self,
+        caller: &Caller,
+        question: &Question,
+        subject: Subject,
+    ) -> Result<Answer, Face> {
         let _permit = self.permit()?;
-        let question = self.question(query)?;
         let count = match subject {
-            Subject::Referrals => self.exchange.count(caller, &question).await?,
+            Subject::Referrals => self.exchange.count(caller, question).await?,
             Subject::Related(_, engagement) => {
-                self.exchange.count_related(caller, engagement, &question).await?
+                self.exchange.count_related(caller, engagement, question).await?
             }
         };
         Ok(plain(count.to_string()))

@@ -93,8 +93,8 @@ impl Shared {
             ([name], end) if *name == RELATED_REFERRALS => {
                 let subject = Subject::Related(id, shown.engagement_id);
                 match end {
-                    End::Itself => self.list(caller, headers, query, subject).await,
-                    End::Count => self.count(caller, query, subject).await,
+                    End::Itself => self.list(caller, headers, self.question(query)?, subject).await,
+                    End::Count => self.count(caller, &self.question(query)?, subject).await,
                     End::Reference => self.references(caller, id, &shown, query).await,
                     End::Value => Err(Face::no_such_path()),
                 }
@@ -212,7 +212,8 @@ impl Shared {
         odata(StatusCode::OK, body.to_string())
     }
 
-    fn question_options(&self, query: &str) -> Result<QueryOptions, Face> {
+    /// The options of a query string, read and not yet bound.
+    pub(super) fn question_options(&self, query: &str) -> Result<QueryOptions, Face> {
         // Only the text is read here: what it speaks of is known when it is bound.
         let settings = odata::Settings { empty_is_absent: vec![SystemOption::Expand], ..Default::default() };
         QueryOptions::parse(query, &settings).map_err(|fault| {

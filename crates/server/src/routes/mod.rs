@@ -48,6 +48,17 @@ pub(crate) enum Route {
 pub(crate) enum Below {
     /// `…/referrals/$count`
     Count,
+    /// `…/referrals/$filter({predicate})`, perhaps several, perhaps with `/$count`
+    Filter {
+        /// What is between the parentheses.
+        predicates: Vec<String>,
+        /// Whether only their number is wanted.
+        count: bool,
+    },
+    /// `/v1.0/$entity`: the one that `$id` names
+    Entity,
+    /// What OData has and this service has not.
+    Unserved(&'static str),
     /// `…/referrals/{id}/{path}`
     Member(String, String),
 }
@@ -101,7 +112,7 @@ impl Route {
             return Err(Face::malformed_request("path", "The request target is no path."));
         }
         let path = decoded_path(uri.path()).ok_or_else(Face::no_such_path)?;
-        let route = Route::of_path(&path, offers).ok_or_else(Face::no_such_path)?;
+        let route = Route::find_path(&path, offers).ok_or_else(Face::no_such_path)?;
         let (of, methods) = route.offers();
         if method == Method::OPTIONS {
             return Ok(Route::Options(methods));
@@ -112,7 +123,8 @@ impl Route {
         Err(Face::method_not_allowed(method.as_str(), of, methods))
     }
 
-    fn of_path(path: &str, offers: Offers) -> Option<Route> {
+    /// The route of a decoded path, whatever the method.
+    pub(crate) fn find_path(path: &str, offers: Offers) -> Option<Route> {
         let trimmed = path.trim_end_matches('/');
         if offers.extended
             && let Some(folder) = trimmed.strip_suffix("$batch")
@@ -127,6 +139,7 @@ impl Route {
                 None if offers.extended => Route::of_key(rest),
                 Some("$metadata") => Some(Route::Metadata),
                 Some("$count") if offers.extended => Some(Route::Below(Below::Count)),
+                Some(rest) if offers.extended && rest.starts_with("$filter(") => Route::of_filters(rest),
                 Some(rest) => match rest.split_once('/') {
                     None if rest.is_empty() => None,
                     None => Some(Route::Referral(rest.to_owned())),
@@ -137,6 +150,11 @@ impl Route {
             };
         }
         match path {
+            "/v1.0/$entity" if offers.extended => Some(Route::Below(Below::Entity)),
+            "/v1.0/$all" if offers.extended => Some(Route::Below(Below::Unserved("$all"))),
+            _ if offers.extended && path.starts_with("/v1.0/$crossjoin(") => {
+                Some(Route::Below(Below::Unserved("$crossjoin")))
+            }
             "/v1.0" | "/v1.0/" => Some(Route::Service),
             "/v1.0/$metadata" => Some(Route::Metadata),
             "/livez" => Some(Route::Health(Health::Live)),
@@ -160,6 +178,25 @@ impl Route {
             None if path.is_empty() => Some(Route::Referral(id.to_owned())),
             Some(path) => Route::below(id, path),
             None => None,
+        }
+    }
+
+    /// `$filter(…)/$filter(…)/$count`. A parenthesis within a text of the predicate counts for nothing.
+    fn of_filters(mut rest: &str) -> Option<Route> {
+        let mut predicates = Vec::new();
+        loop {
+            let inside = rest.strip_prefix("$filter(")?;
+            let end = closing(inside)?;
+            predicates.push(inside[..end].to_owned());
+            rest = &inside[end + 1..];
+            match rest.strip_prefix('/') {
+                None if rest.is_empty() => {
+                    return Some(Route::Below(Below::Filter { predicates, count: false }));
+                }
+                Some("$count") => return Some(Route::Below(Below::Filter { predicates, count: true })),
+                Some(next) => rest = next,
+                None => return None,
+            }
         }
     }
 
@@ -201,6 +238,21 @@ impl Route {
             Route::Options(_) => "options",
         }
     }
+}
+
+/// Where the parenthesis closes that was open before this text; those in quotes are text.
+fn closing(text: &str) -> Option<usize> {
+    let (mut depth, mut quoted) = (0usize, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'\'' => quoted = !quoted,
+            b'(' if !quoted => depth += 1,
+            b')' if !quoted && depth == 0 => return Some(at),
+            b')' if !quoted => depth -= 1,
+            _ => {}
+        }
+    }
+    None
 }
 
 /// A path, percent-decoded. An encoded slash is no separator (RFC 3986, 2.2), and no name here holds a slash.

@@ -14,9 +14,10 @@ use crate::body::Sent;
 use crate::face::Face;
 use crate::headers::{Trace, joined, value};
 use crate::negotiation::{MediaType, Metadata, accepts_json, prefers_representation};
+use crate::query::decoded;
 use crate::record;
-use crate::routes::Below;
 use crate::routes::list::Subject;
+use crate::routes::{Below, Route};
 
 /// The canonical path of the collection, for the idempotency key (4.3.3).
 const COLLECTION: &str = "/v1.0/engagements/referrals";
@@ -39,7 +40,8 @@ impl Shared {
             let _permit = self.permit()?;
             return self.create(&caller, &head.headers, &sent, &trace).await;
         }
-        self.list(&caller, &head.headers, head.uri.query().unwrap_or_default(), Subject::Referrals).await
+        let question = self.question(head.uri.query().unwrap_or_default())?;
+        self.list(&caller, &head.headers, question, Subject::Referrals).await
     }
 
     /// One referral: get, replace, patch.
@@ -79,11 +81,40 @@ impl Shared {
         let caller = self.known_caller(request.headers(), &trace).await?;
         let query = request.uri().query().unwrap_or_default();
         match below {
-            Below::Count => self.count(&caller, query, Subject::Referrals).await,
+            Below::Count => self.count(&caller, &self.question(query)?, Subject::Referrals).await,
+            Below::Filter { predicates, count: false } => {
+                let question = self.narrowed(predicates, query)?;
+                self.list(&caller, request.headers(), question, Subject::Referrals).await
+            }
+            Below::Filter { predicates, count: true } => {
+                self.count(&caller, &self.narrowed(predicates, query)?, Subject::Referrals).await
+            }
+            Below::Entity => {
+                let options = self.question_options(query)?;
+                let id = options.id.as_deref().and_then(|id| self.named_by(id));
+                let id = id.ok_or_else(|| {
+                    Face::unsupported_query("$id", "The $id names no referral of this service.")
+                })?;
+                let rest = without_id(query);
+                self.get(&caller, id, request.headers(), &rest).await
+            }
+            Below::Unserved(what) => {
+                Err(Face::not_implemented(what, format!("{what} is not offered by this service.")))
+            }
             Below::Member(id, path) => {
                 let id: ReferralId = id.parse().map_err(|_| Face::from(exchange::ReadError::NotFound))?;
                 self.member(&caller, id, path, request.headers(), query).await
             }
+        }
+    }
+
+    /// The referral that an entity-id names: its address, absolute or from the service's root.
+    fn named_by(&self, entity_id: &str) -> Option<ReferralId> {
+        let path = entity_id.strip_prefix(self.base.url()).unwrap_or(entity_id);
+        let path = path.strip_prefix("/v1.0/").unwrap_or(path);
+        match Route::find_path(&format!("/v1.0/{path}"), self.offers())? {
+            Route::Referral(id) => id.parse().ok(),
+            _ => None,
         }
     }
 
@@ -263,6 +294,15 @@ impl Shared {
         let if_match = joined(headers, &IF_MATCH).unwrap_or_default();
         trace.once.map(|id| Once::new(caller, method, path, id, &sent.bytes, &if_match))
     }
+}
+
+/// A query string less its `$id`.
+fn without_id(query: &str) -> String {
+    let named = |piece: &str| {
+        let name = piece.split('=').next().unwrap_or_default();
+        decoded(name, true).is_ok_and(|name| name.trim_start_matches('$').eq_ignore_ascii_case("id"))
+    };
+    query.split('&').filter(|piece| !named(piece)).collect::<Vec<_>>().join("&")
 }
 
 /// What a write needs of its request besides the command.
