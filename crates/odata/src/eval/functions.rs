@@ -2,6 +2,7 @@
 
 use rust_decimal::prelude::{Decimal, RoundingStrategy};
 
+use super::exact;
 use crate::ast::Arithmetic;
 use crate::function::Function;
 use crate::primitive::{DAY, Date, DateTimeOffset, Duration, SECOND, TimeOfDay};
@@ -119,10 +120,10 @@ fn time(value: &Value) -> Option<TimeOfDay> {
 fn round(function: Function, value: &Value) -> Option<Value> {
     Some(match (value, function) {
         (Value::Integer(number), _) => Value::Integer(*number),
-        (Value::Decimal(number), Function::Floor) => Value::Decimal(number.floor()),
-        (Value::Decimal(number), Function::Ceiling) => Value::Decimal(number.ceil()),
+        (Value::Decimal(number), Function::Floor) => exact(number.floor()),
+        (Value::Decimal(number), Function::Ceiling) => exact(number.ceil()),
         (Value::Decimal(number), _) => {
-            Value::Decimal(number.round_dp_with_strategy(0, RoundingStrategy::MidpointAwayFromZero))
+            exact(number.round_dp_with_strategy(0, RoundingStrategy::MidpointAwayFromZero))
         }
         (Value::Double(number), Function::Floor) => Value::Double(number.floor()),
         (Value::Double(number), Function::Ceiling) => Value::Double(number.ceil()),

@@ -311,13 +311,18 @@ fn holds(op: Comparison, left: &Value, right: &Value, ignore_case: bool) -> bool
 fn negate(value: &Value) -> Value {
     match value {
         Value::Integer(number) => number.checked_neg().map_or(Value::Null, Value::Integer),
-        Value::Decimal(number) => Value::Decimal(-*number),
+        Value::Decimal(number) => exact(-*number),
         Value::Double(number) => Value::Double(-number),
         Value::Duration(duration) => {
             duration.0.checked_neg().map_or(Value::Null, |ticks| Value::Duration(Duration(ticks)))
         }
         _ => Value::Null,
     }
+}
+
+/// An exact number; zero has no sign.
+fn exact(number: Decimal) -> Value {
+    Value::Decimal(if number.is_zero() { number.abs() } else { number })
 }
 
 /// Without the zeros that a division leaves behind.
@@ -335,7 +340,7 @@ fn arithmetic(op: Arithmetic, left: &Value, right: &Value) -> Option<Value> {
             Arithmetic::Mul => left.checked_mul(*right).map(V::Integer),
             Arithmetic::Div => left.checked_div(*right).map(V::Integer),
             Arithmetic::Mod => left.checked_rem(*right).map(V::Integer),
-            Arithmetic::DivBy => quotient(Decimal::from(*left), Decimal::from(*right)).map(V::Decimal),
+            Arithmetic::DivBy => quotient(Decimal::from(*left), Decimal::from(*right)).map(exact),
         },
         (V::Double(_), _) | (_, V::Double(_)) if left.to_double().is_some() => {
             let (left, right) = (left.to_double()?, right.to_double()?);
@@ -364,7 +369,7 @@ fn arithmetic(op: Arithmetic, left: &Value, right: &Value) -> Option<Value> {
                 Arithmetic::Div | Arithmetic::DivBy => quotient(left, right),
                 Arithmetic::Mod => left.checked_rem(right),
             }
-            .map(V::Decimal),
+            .map(exact),
             _ => functions::calendar(op, left, right),
         },
     }
