@@ -118,11 +118,9 @@ impl Writer<'_> {
                 Sql::boolean(self.truth(typed, Truth::Exact)?, false)
             }
             TypedKind::Negate(operand) => {
+                let Some(ty) = &operand.ty else { return self.null_from(&[operand]) };
                 let sql = self.expr(operand)?;
-                match &operand.ty {
-                    Some(ty) => Sql { text: self.dialect.negate(ty, &sql.text), nullable: true, ..sql },
-                    None => null(),
-                }
+                Sql { text: self.dialect.negate(ty, &sql.text), nullable: true, ..sql }
             }
             TypedKind::Arithmetic { op, left, right } => {
                 self.arithmetic(*op, left, right, typed.ty.as_ref())?
@@ -139,9 +137,12 @@ impl Writer<'_> {
             }
             TypedKind::Cast { operand, to } => self.cast(operand, to)?,
             TypedKind::IsOf { operand, ty } => {
-                let sql = self.expr(operand)?;
-                let same = operand.ty.as_ref() == Some(ty);
-                let text = if same { format!("({} IS NOT NULL)", sql.text) } else { "FALSE".to_owned() };
+                let text = if operand.ty.as_ref() == Some(ty) {
+                    format!("({} IS NOT NULL)", self.expr(operand)?.text)
+                } else {
+                    self.null_from(&[operand])?;
+                    "FALSE".to_owned()
+                };
                 Sql::boolean(text, false)
             }
             TypedKind::Case(branches) => self.case(branches, typed.ty.as_ref())?,
@@ -178,11 +179,13 @@ impl Writer<'_> {
         let null = |typed: &Typed| typed.ty.is_none();
         if null(left) || null(right) {
             let other = if null(left) { right } else { left };
-            let other = self.expr(other)?.text;
             return Ok(match op {
-                Comparison::Eq => format!("({other} IS NULL)"),
-                Comparison::Ne => format!("({other} IS NOT NULL)"),
-                Comparison::Gt | Comparison::Ge | Comparison::Lt | Comparison::Le => "FALSE".to_owned(),
+                Comparison::Eq => format!("({} IS NULL)", self.expr(other)?.text),
+                Comparison::Ne => format!("({} IS NOT NULL)", self.expr(other)?.text),
+                Comparison::Gt | Comparison::Ge | Comparison::Lt | Comparison::Le => {
+                    self.null_from(&[other])?;
+                    "FALSE".to_owned()
+                }
             });
         }
         let encoding = Encoding::of(left.ty.as_ref()).common(Encoding::of(right.ty.as_ref()));
@@ -233,9 +236,13 @@ impl Writer<'_> {
         if !plain {
             return self.in_mixed_list(left, &members, has_null, ignore_case);
         }
+        if members.is_empty() && !has_null {
+            self.null_from(&[left])?;
+            return Ok("FALSE".to_owned());
+        }
         let left = self.operand(left, own, ignore_case)?;
         if members.is_empty() {
-            return Ok(if has_null { format!("({} IS NULL)", left.text) } else { "FALSE".to_owned() });
+            return Ok(format!("({} IS NULL)", left.text));
         }
         let mut written = Vec::with_capacity(members.len());
         for (member, encoding) in members {
@@ -259,6 +266,10 @@ impl Writer<'_> {
         has_null: bool,
         ignore_case: bool,
     ) -> Written<String> {
+        if members.is_empty() && !has_null {
+            self.null_from(&[left])?;
+            return Ok("FALSE".to_owned());
+        }
         let value = self.expr(left)?;
         let alias = self.alias();
         let name = format!("{alias}.value");
@@ -278,18 +289,16 @@ impl Writer<'_> {
             let member = self.operand(member, *encoding, ignore_case)?;
             written.push(self.holds(Comparison::Eq, &probe, &member, Truth::Filter));
         }
-        if written.is_empty() {
-            return Ok("FALSE".to_owned());
-        }
         Ok(self.dialect.with_value(&alias, &value.text, &balanced(&written, " OR ")))
     }
 
     fn arithmetic(&mut self, op: Arithmetic, left: &Typed, right: &Typed, ty: Option<&Type>) -> Written<Sql> {
+        let (Some(one), Some(other)) = (&left.ty, &right.ty) else { return self.null_from(&[left, right]) };
+        let types = [one, other];
         let (one, other) = (self.expr(left)?, self.expr(right)?);
-        let (Some(left), Some(right)) = (&left.ty, &right.ty) else { return Ok(null()) };
         let instant = ty.and_then(Type::primitive) == Some(Primitive::DateTimeOffset);
         Ok(Sql {
-            text: self.dialect.arithmetic(op, [left, right], &one.text, &other.text),
+            text: self.dialect.arithmetic(op, types, &one.text, &other.text),
             encoding: Encoding::of(ty),
             nullable: true,
             zoned: instant && (one.zoned || other.zoned),
@@ -305,12 +314,13 @@ impl Writer<'_> {
     ) -> Written<Sql> {
         use Function as F;
         let folds = ignore_case && matches!(function, F::Contains | F::StartsWith | F::EndsWith | F::IndexOf);
+        if arguments.iter().any(|argument| argument.ty.is_none()) {
+            let arguments: Vec<&Typed> = arguments.iter().collect();
+            return Ok(Sql { encoding: Encoding::of(ty), ..self.null_from(&arguments)? });
+        }
         let mut written = Vec::with_capacity(arguments.len());
         for argument in arguments {
             let sql = self.operand(argument, Encoding::of(argument.ty.as_ref()), folds)?;
-            if argument.ty.is_none() {
-                return Ok(Sql { encoding: Encoding::of(ty), ..null() });
-            }
             in_utc(&sql, function.name())?;
             written.push(sql.text);
         }
@@ -356,8 +366,10 @@ impl Writer<'_> {
     }
 
     fn cast(&mut self, operand: &Typed, to: &Type) -> Written<Sql> {
+        let Some(from) = &operand.ty else {
+            return Ok(Sql { encoding: Encoding::of(Some(to)), ..self.null_from(&[operand])? });
+        };
         let sql = self.expr(operand)?;
-        let Some(from) = &operand.ty else { return Ok(Sql { encoding: Encoding::of(Some(to)), ..null() }) };
         in_utc(&sql, "cast")?;
         let zoned =
             from.primitive() == Some(Primitive::String) && to.primitive() == Some(Primitive::DateTimeOffset);
@@ -377,6 +389,16 @@ impl Writer<'_> {
         }
         text.push_str(" END)");
         Ok(Sql { text, encoding, nullable: true, zoned })
+    }
+
+    /// NULL whatever these are, as long as they can be written at all.
+    fn null_from(&mut self, operands: &[&Typed]) -> Written<Sql> {
+        let values = self.values.len();
+        for operand in operands {
+            self.expr(operand)?;
+        }
+        self.values.truncate(values);
+        Ok(null())
     }
 
     fn path(&mut self, path: &TypedPath, ty: Option<&Type>) -> Written<Sql> {
