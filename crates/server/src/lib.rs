@@ -143,6 +143,7 @@ impl App {
             options: &options,
             public_url: base.url(),
             dialect: &exchange.policy().dialect,
+            sandbox: sandbox.is_some(),
         });
         let parts = Parts {
             verifier,

@@ -83,6 +83,27 @@ async fn the_form_follows_accept_unless_format_names_it() {
 }
 
 #[tokio::test]
+async fn the_document_is_of_the_version_that_its_header_names() {
+    let world = World::new().await;
+    for (wish, version) in [(None, "4.0"), (Some("4.0"), "4.0"), (Some("4.01"), "4.01")] {
+        for form in ["xml", "json"] {
+            let call = world.call("GET", &format!("/v1.0/$metadata?$format={form}"));
+            let call = wish.into_iter().fold(call, |call, wish| call.header("OData-MaxVersion", wish));
+            let answer = call.await.expect(200);
+            assert_eq!(answer.header("odata-version"), Some(version), "{wish:?}");
+            let said = match form {
+                "json" => answer.text("$Version"),
+                _ => {
+                    let text = String::from_utf8(answer.bytes.to_vec()).unwrap();
+                    text.split("Version=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+                }
+            };
+            assert_eq!(said, version, "{wish:?} {form}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_produced_is_refused_in_the_houses_face() {
     let world = World::new().await;
     for place in ["/v1.0/$metadata", "/v1.0/engagements/referrals/$metadata", "/v1.0/"] {
@@ -110,7 +131,7 @@ async fn a_client_that_has_the_document_is_told_so() {
         let first = world.call("GET", place).await.expect(200);
         let tag = first.header("etag").unwrap().to_owned();
         assert!(first.header("cache-control").is_some_and(|line| line.contains("max-age=")), "{place}");
-        assert_eq!(first.header("vary"), Some("accept"), "{place}");
+        assert_eq!(first.header("vary"), Some("accept, odata-maxversion"), "{place}");
         let known = world.call("GET", place).header("If-None-Match", &tag).await.expect(304);
         assert_eq!(known.header("etag"), Some(&*tag), "{place}");
         world.call("GET", place).header("If-None-Match", "\"other\"").await.expect(200);

@@ -263,7 +263,7 @@ mod tests {
     fn the_described_types_are_those_that_queries_are_bound_against() {
         let options = crate::ServerOptions::new("https://referrals.contoso.example");
         let dialect = referral::Dialect::default();
-        let setting = Setting { options: &options, public_url: "", dialect: &dialect };
+        let setting = Setting { options: &options, public_url: "", dialect: &dialect, sandbox: false };
         let schema = exchange::schema();
         let mut structured = 0;
         for definition in document(&setting).definitions {

@@ -10,8 +10,8 @@ use super::csdl::{
 };
 use super::csdl_xml::vocabulary_address;
 
-/// The document.
-pub(super) fn write(csdl: &Csdl) -> Value {
+/// The document, for a version of OData.
+pub(super) fn write(csdl: &Csdl, version: &str) -> Value {
     let mut schema = Map::new();
     for definition in &csdl.definitions {
         let (name, value) = match definition {
@@ -29,7 +29,7 @@ pub(super) fn write(csdl: &Csdl) -> Value {
         })
         .collect();
     json!({
-        "$Version": "4.0",
+        "$Version": version,
         "$EntityContainer": qualified(CONTAINER),
         "$Reference": references,
         NAMESPACE: schema,

@@ -1,6 +1,4 @@
-//! CSDL as XML. Source: OData CSDL XML Representation 4.01.
-//!
-//! Version 4.0 of the language suffices, and clients that know no other read it.
+//! CSDL as XML. Source: OData CSDL XML Representation 4.01. What is used of it is the same in 4.0.
 
 use std::fmt::Write;
 
@@ -12,12 +10,12 @@ use super::csdl::{
     qualified,
 };
 
-/// The document.
-pub(super) fn write(csdl: &Csdl) -> String {
+/// The document, for a version of OData.
+pub(super) fn write(csdl: &Csdl, version: &str) -> String {
     let mut out =
         Writer { text: "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned(), open: Vec::new() };
     let edmx = "http://docs.oasis-open.org/odata/ns/edmx";
-    out.begin("edmx:Edmx", &[("Version", "4.0"), ("xmlns:edmx", edmx)]);
+    out.begin("edmx:Edmx", &[("Version", version), ("xmlns:edmx", edmx)]);
     for (namespace, alias) in VOCABULARIES {
         out.begin("edmx:Reference", &[("Uri", &vocabulary_address(namespace, "xml"))]);
         out.leaf("edmx:Include", &[("Namespace", namespace), ("Alias", alias)]);
@@ -62,7 +60,7 @@ fn member(out: &mut Writer, member: &Member) {
     };
     let mut attributes = vec![("Name", member.name.to_owned()), ("Type", type_name)];
     // A collection of entities holds no null and may not say so.
-    if !member.nullable && !(member.navigation && member.collection) {
+    if !(member.nullable || member.navigation && member.collection) {
         attributes.push(("Nullable", "false".to_owned()));
     }
     attributes.extend(member.facets.max_length.map(|length| ("MaxLength", length.to_string())));

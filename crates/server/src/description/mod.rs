@@ -7,6 +7,9 @@ mod capabilities;
 mod csdl;
 mod csdl_json;
 mod csdl_xml;
+mod json_schema;
+mod openapi;
+mod openapi_parts;
 mod words;
 
 use aws_lc_rs::digest;
@@ -15,12 +18,22 @@ use referral::Profile;
 
 use crate::ServerOptions;
 
+/// The versions of OData that are spoken: what every client knows, and the newest.
+const VERSIONS: [&str; 2] = ["4.0", "4.01"];
+
 /// The documents, ready to be sent.
 #[derive(Debug)]
 pub(crate) struct Description {
-    pub metadata_xml: Document,
-    pub metadata_json: Document,
+    metadata: [Metadata; 2],
     pub service: Document,
+    pub openapi: Document,
+}
+
+/// `$metadata` of one version of OData.
+#[derive(Debug)]
+pub(crate) struct Metadata {
+    pub xml: Document,
+    pub json: Document,
 }
 
 /// The bytes of a document and their strong tag.
@@ -46,6 +59,8 @@ pub(crate) struct Setting<'a> {
     /// The base of every link, without a trailing slash.
     pub public_url: &'a str,
     pub dialect: &'a referral::Dialect,
+    /// Whether the sandbox's issuer is there.
+    pub sandbox: bool,
 }
 
 impl Setting<'_> {
@@ -61,11 +76,21 @@ impl Setting<'_> {
 impl Description {
     pub(crate) fn new(setting: Setting<'_>) -> Description {
         let csdl = csdl::document(&setting);
+        let metadata = VERSIONS.map(|version| Metadata {
+            xml: Document::new(csdl_xml::write(&csdl, version)),
+            json: Document::new(csdl_json::write(&csdl, version).to_string()),
+        });
         Description {
-            metadata_xml: Document::new(csdl_xml::write(&csdl)),
-            metadata_json: Document::new(csdl_json::write(&csdl).to_string()),
+            metadata,
             service: Document::new(service(setting.public_url)),
+            openapi: Document::new(openapi::document(&setting).to_string()),
         }
+    }
+
+    /// `$metadata` for a client that takes the newest version of OData, or for any other.
+    pub(crate) fn metadata(&self, newest: bool) -> &Metadata {
+        let [any, new] = &self.metadata;
+        if newest { new } else { any }
     }
 }
 

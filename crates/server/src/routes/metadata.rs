@@ -1,14 +1,14 @@
-//! `$metadata` and the service document: what the service says of itself, to anybody (spec 4.5).
+//! `$metadata`, the service document and OpenAPI: what the service says of itself, to anybody (spec 4.5).
 
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 
 use crate::Shared;
-use crate::answer::{Answer, empty, mark_odata, odata};
+use crate::answer::{Answer, empty, json, mark_odata};
 use crate::description::Document;
 use crate::face::Face;
 use crate::headers::{joined, value};
-use crate::negotiation::accepts_json;
+use crate::negotiation::{accepts_json, takes_newest};
 use crate::query::pairs;
 
 /// The documents change with the program and its settings alone.
@@ -38,9 +38,10 @@ impl Shared {
             Some(asked) => asked_form(&asked)?,
             None => accepted_form(headers)?,
         };
+        let metadata = self.description.metadata(takes_newest(headers));
         let document = match form {
-            Form::Xml => &self.description.metadata_xml,
-            Form::Json => &self.description.metadata_json,
+            Form::Xml => &metadata.xml,
+            Form::Json => &metadata.json,
         };
         let mut answer = document_answer(document, headers);
         mark_odata(&mut answer);
@@ -62,19 +63,26 @@ impl Shared {
         mark_odata(&mut answer);
         Ok(answer)
     }
+
+    /// `GET /openapi.json`
+    pub(crate) fn open_api(&self, headers: &HeaderMap) -> Result<Answer, Face> {
+        let _permit = self.permit()?;
+        accepts_json(headers)?;
+        Ok(document_answer(&self.description.openapi, headers))
+    }
 }
 
 /// A document, or 304 to a client that has it.
-pub(crate) fn document_answer(document: &Document, headers: &HeaderMap) -> Answer {
+fn document_answer(document: &Document, headers: &HeaderMap) -> Answer {
     let known = joined(headers, &IF_NONE_MATCH);
     let mut answer = match known {
         Some(tags) if names(&tags, &document.etag) => empty(StatusCode::NOT_MODIFIED),
-        _ => odata(StatusCode::OK, document.bytes.clone()),
+        _ => json(StatusCode::OK, document.bytes.clone()),
     };
     let out = answer.headers_mut();
     out.insert(ETAG, value(&document.etag));
     out.insert(CACHE_CONTROL, CACHED);
-    out.insert(VARY, HeaderValue::from_static("accept"));
+    out.insert(VARY, HeaderValue::from_static("accept, odata-maxversion"));
     answer
 }
 

@@ -30,17 +30,18 @@ pub(crate) enum Route {
     Batch(&'static str),
     /// Partners, in the extended temperament: what lies below them.
     Below(Below),
-    /// Clients of any kind: the service document, and the schema of what it names.
+    /// Clients of any kind: the service document, the schema of what it names, and OpenAPI.
     Service,
     Metadata,
+    OpenApi,
     /// Operators: health and figures.
     Health(Health),
     /// People: the page that PUT answers point at.
     PatchPage,
     /// Connector developers: the sandbox's issuer.
     Issuer(identity::sandbox::Request),
-    /// `OPTIONS`: what a path offers.
-    Options(&'static str),
+    /// `OPTIONS`: what a path offers, and whether OData is spoken there.
+    Options(&'static str, bool),
 }
 
 /// Paths of the extended temperament.
@@ -106,7 +107,7 @@ impl Route {
     /// needed to learn either (spec 4.5).
     pub(crate) fn find(uri: &Uri, method: &Method, offers: Offers) -> Result<Route, Face> {
         if uri.path() == "*" && method == Method::OPTIONS {
-            return Ok(Route::Options(REFERRAL_METHODS));
+            return Ok(Route::Options(REFERRAL_METHODS, true));
         }
         if !uri.path().starts_with('/') || method == Method::CONNECT {
             return Err(Face::malformed_request("path", "The request target is no path."));
@@ -115,7 +116,7 @@ impl Route {
         let route = Route::find_path(&path, offers).ok_or_else(Face::no_such_path)?;
         let (of, methods) = route.offers();
         if method == Method::OPTIONS {
-            return Ok(Route::Options(methods));
+            return Ok(Route::Options(methods, route.speaks_odata()));
         }
         if methods.split(", ").any(|offered| offered == method.as_str()) {
             return Ok(route);
@@ -157,6 +158,7 @@ impl Route {
             }
             "/v1.0" | "/v1.0/" => Some(Route::Service),
             "/v1.0/$metadata" => Some(Route::Metadata),
+            "/openapi.json" => Some(Route::OpenApi),
             "/livez" => Some(Route::Health(Health::Live)),
             "/readyz" => Some(Route::Health(Health::Ready)),
             "/metrics" => Some(Route::Health(Health::Metrics)),
@@ -214,13 +216,19 @@ impl Route {
             Route::Batch(_) => ("a batch", BATCH_METHODS),
             Route::Service => ("the service document", READ_METHODS),
             Route::Metadata => ("the metadata document", READ_METHODS),
-            Route::Health(_) | Route::PatchPage => ("this page", READ_METHODS),
+            Route::OpenApi | Route::Health(_) | Route::PatchPage => ("this page", READ_METHODS),
             Route::Issuer(request) if request.endpoint.method() == "POST" => {
                 ("a token endpoint", TOKEN_METHODS)
             }
             Route::Issuer(_) => ("this document", READ_METHODS),
-            Route::Options(methods) => ("this path", methods),
+            Route::Options(methods, _) => ("this path", methods),
         }
+    }
+
+    /// Whether it belongs to the API proper.
+    fn speaks_odata(&self) -> bool {
+        use Route::{Batch, Below, Metadata, Referral, Referrals, Service};
+        matches!(self, Referrals | Referral(_) | Below(_) | Batch(_) | Service | Metadata)
     }
 
     /// The route's name in the log and in the figures: never a caller's text.
@@ -232,10 +240,11 @@ impl Route {
             Route::Batch(_) => "batch",
             Route::Service => "service",
             Route::Metadata => "metadata",
+            Route::OpenApi => "openapi",
             Route::Health(_) => "health",
             Route::PatchPage => "docs",
             Route::Issuer(_) => "issuer",
-            Route::Options(_) => "options",
+            Route::Options(..) => "options",
         }
     }
 }
@@ -288,17 +297,18 @@ impl Shared {
             Route::Issuer(call) => Box::pin(self.issuer(call, request, trace)).await,
             Route::Service => self.service_document(request.uri(), request.headers()),
             Route::Metadata => self.metadata(request.uri(), request.headers()),
+            Route::OpenApi => self.open_api(request.headers()),
             Route::Health(health) => Ok(self.health(health)),
             Route::PatchPage => Ok(patch_page::page()),
-            Route::Options(methods) => Ok(options(methods)),
+            Route::Options(methods, odata) => Ok(options(methods, odata)),
         }
     }
 }
 
-fn options(methods: &'static str) -> Answer {
+fn options(methods: &'static str, odata: bool) -> Answer {
     let mut answer = empty(StatusCode::NO_CONTENT);
     answer.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
-    if matches!(methods, COLLECTION_METHODS | REFERRAL_METHODS) {
+    if odata {
         mark_odata(&mut answer);
     }
     if methods == REFERRAL_METHODS {

@@ -1,0 +1,602 @@
+//! OpenAPI 3.1 of everything this server answers. Source: OpenAPI Specification 3.1.1.
+//!
+//! The canonical paths are described; where a path has further names (spec 2.3), its item lists them under
+//! `x-cosell-aliases`. What lies below the collection is also found below its other names.
+
+use exchange::NAMESPACE;
+use serde_json::{Map, Value, json};
+
+use super::json_schema::{self, reference};
+use super::{Setting, openapi_parts as parts};
+
+const COLLECTION: &str = "/v1.0/engagements/referrals";
+/// Further names of the collection's folder (spec 2.2 and 2.3).
+const OTHER_COLLECTIONS: [&str; 4] = [
+    "/v1.0/engagments/referrals",
+    "/v1.0/referrals",
+    "/engagements/v1/referrals",
+    "/referrals/v1.0/engagements/referrals",
+];
+
+/// The document.
+pub(super) fn document(setting: &Setting<'_>) -> Value {
+    json!({
+        "openapi": "3.1.1",
+        "info": {
+            "title": "Cosell: Referrals",
+            "summary": "Leads and co-sell opportunities, by the referrals API of Microsoft Partner Center.",
+            "description": parts::introduction(setting),
+            "version": env!("CARGO_PKG_VERSION"),
+            "license": { "name": "Apache 2.0", "identifier": "Apache-2.0" },
+        },
+        "servers": [{ "url": setting.public_url }],
+        "security": [{ "bearer": [] }],
+        "tags": parts::tags(setting),
+        "paths": paths(setting),
+        "components": {
+            "schemas": schemas(setting),
+            "parameters": parts::parameters(setting),
+            "headers": parts::headers(),
+            "responses": parts::responses(setting),
+            "examples": parts::examples(setting),
+            "securitySchemes": { "bearer": parts::bearer() },
+        },
+    })
+}
+
+fn schemas(setting: &Setting<'_>) -> Map<String, Value> {
+    let mut all = json_schema::of_resource();
+    let text = json!({ "type": "string" });
+    let mut add = |name: &str, schema: Value| all.insert(name.to_owned(), schema);
+    add(
+        "ReferralAnswer",
+        json!({
+            "allOf": [reference("Referral"), { "properties": { "@odata.context": text } }],
+        }),
+    );
+    add(
+        "Selection",
+        json!({
+            "type": "object",
+            "description": "A referral cut and enriched by the query options.",
+        }),
+    );
+    add(
+        "ReferralList",
+        json!({
+            "type": "object",
+            "properties": {
+                "@odata.context": text,
+                "@odata.count": { "type": "integer", "minimum": 0, "description": "Matches before $skip and $top." },
+                "value": { "type": "array", "items": { "anyOf": [reference("Referral"), reference("Selection")] } },
+                "@odata.nextLink": {
+                    "type": "string",
+                    "format": "uri",
+                    "description": "The next page, present exactly when there is one. To be followed as it is.",
+                },
+            },
+            "required": ["value"],
+        }),
+    );
+    add("NewReferral", json!({ "allOf": [reference("ReferralInput"), json_schema::required_in_new()] }));
+    let links =
+        if setting.dialect.ignore_links { json!({}) } else { json!({ "properties": { "links": false } }) };
+    add("ReferralReplacement", json!({ "allOf": [reference("ReferralInput"), links] }));
+    add("JsonPatch", json!({ "type": "array", "items": reference("PatchOperation") }));
+    add("PatchOperation", parts::patch_operation(setting));
+    add("Error", parts::error());
+    add("InnerError", parts::inner_error());
+    add(
+        "ServiceDocument",
+        json!({
+            "type": "object",
+            "properties": { "@odata.context": text, "value": { "type": "array", "items": { "type": "object" } } },
+            "required": ["@odata.context", "value"],
+        }),
+    );
+    all
+}
+
+fn paths(setting: &Setting<'_>) -> Map<String, Value> {
+    let mut all = Map::new();
+    let mut add = |path: &str, item: Value| all.insert(path.to_owned(), item);
+    add(COLLECTION, with_aliases(collection(setting), &OTHER_COLLECTIONS));
+    let others = OTHER_COLLECTIONS.map(|other| format!("{other}/{{id}}"));
+    let mut others: Vec<&str> = others.iter().map(String::as_str).collect();
+    let by_key = format!("{COLLECTION}({{id}})");
+    if setting.extended() {
+        others.push(&by_key);
+    }
+    add(&format!("{COLLECTION}/{{id}}"), with_aliases(referral(setting), &others));
+    if setting.extended() {
+        add(&format!("{COLLECTION}/$count"), count());
+        let filtered = format!("{COLLECTION}/$filter({{predicate}})");
+        add(&format!("{filtered}/$count"), filtered_count());
+        add(&filtered, self::filtered(setting));
+        add("/v1.0/$entity", entity());
+        add(&format!("{COLLECTION}/{{id}}/{{path}}"), member());
+        add("/v1.0/$batch", with_aliases(batch(), &["/v1.0/engagements/referrals/$batch"]));
+    }
+    add("/v1.0/", with_aliases(service(), &["/v1.0"]));
+    let metadata = OTHER_COLLECTIONS.map(|other| format!("{other}/$metadata"));
+    let mut others: Vec<&str> = metadata.iter().map(String::as_str).collect();
+    others.push("/v1.0/engagements/referrals/$metadata");
+    add("/v1.0/$metadata", with_aliases(self::metadata(), &others));
+    add("/openapi.json", page("openApi", "This document.", "description", &["application/json"]));
+    add(
+        "/docs/patch",
+        page("patchPage", "How to change a referral with PATCH.", "description", &["text/markdown"]),
+    );
+    add("/livez", page("livez", "Whether the process lives.", "operation", &["application/json"]));
+    add("/readyz", readiness());
+    let figures = "application/openmetrics-text";
+    add("/metrics", page("metrics", "Figures for Prometheus.", "operation", &[figures]));
+    if setting.sandbox {
+        issuer(&mut add);
+    }
+    all
+}
+
+/// A path item with its further names.
+fn with_aliases(mut item: Value, aliases: &[&str]) -> Value {
+    item["x-cosell-aliases"] = aliases.into();
+    item
+}
+
+/// Adds `head` and `options`, which every path with `get` offers.
+fn with_head(mut item: Value) -> Value {
+    let tags = item["get"]["tags"].clone();
+    let parameters = item["get"]["parameters"].clone();
+    let security = item["get"]["security"].clone();
+    let mut head = json!({
+        "summary": "As GET, without the body.",
+        "tags": tags,
+        "responses": { "200": parts::bare("The head of the answer to GET."), "default": parts::bare("As GET.") },
+    });
+    for (name, value) in [("parameters", parameters), ("security", security)] {
+        if !value.is_null() {
+            head[name] = value;
+        }
+    }
+    item["head"] = head;
+    with_options(item, tags)
+}
+
+fn with_options(mut item: Value, tags: Value) -> Value {
+    item["options"] = json!({
+        "summary": "The methods of this path, in Allow.",
+        "tags": tags,
+        "security": [],
+        "responses": { "204": parts::bare_with("The methods.", &["Allow"]) },
+    });
+    item
+}
+
+fn collection(setting: &Setting<'_>) -> Value {
+    let tag = ["referrals"];
+    let get = json!({
+        "operationId": "listReferrals",
+        "summary": "A page of referrals.",
+        "description": "Newest first, unless $orderby says otherwise. Those of the caller's organization; under \
+            `engagementId eq …` those of the engagement that the caller may see.",
+        "tags": tag,
+        "parameters": parts::list_parameters(setting),
+        "responses": parts::answers(setting, &[("200", parts::list_answer())], &["400", "403", "406"]),
+    });
+    let post = json!({
+        "operationId": "createReferral",
+        "summary": "Creates a referral.",
+        "description": "A target that names another organization makes the new referral that organization's.",
+        "tags": tag,
+        "parameters": parts::refs("parameters", &["requestId"]),
+        "requestBody": parts::body(&[("application/json", "NewReferral", &["privateDeal", "partnerLedDeal", "sharedDeal", "dealForMicrosoft"])]),
+        "responses": parts::answers(
+            setting,
+            &[("201", parts::referral_answer("The new referral.", &["ETag", "Location", "OData-Version"]))],
+            &["400", "403", "404", "406", "408", "409", "411", "413", "415"],
+        ),
+    });
+    with_head(json!({ "get": get, "post": post }))
+}
+
+fn referral(setting: &Setting<'_>) -> Value {
+    let tag = ["referrals"];
+    let mut good = vec![("200", parts::referral_answer("The referral.", &["ETag", "OData-Version"]))];
+    let mut reading = parts::refs("parameters", &["format"]);
+    if setting.extended() {
+        good.push(("304", parts::bare_with("If-None-Match names the current ETag.", &["ETag"])));
+        reading = parts::refs("parameters", &["select", "expand", "compute", "format", "ifNoneMatch"]);
+    }
+    let get = json!({
+        "operationId": "getReferral",
+        "summary": "One referral.",
+        "description": "One of another organization is shown, redacted, inside a common engagement.",
+        "tags": tag,
+        "parameters": reading,
+        "responses": parts::answers(setting, &good, &["400", "403", "404", "406"]),
+    });
+    let changed = &["400", "403", "404", "406", "408", "409", "411", "412", "413", "415"];
+    let put = json!({
+        "operationId": "replaceReferral",
+        "summary": "Lays the body over a referral. Obsolete: PATCH is recommended.",
+        "description": "Absent members stay as they are, at every depth; arrays replace as a whole; null clears.",
+        "deprecated": true,
+        "tags": tag,
+        "parameters": parts::refs("parameters", &["ifMatchRequired", "requestId"]),
+        "requestBody": parts::body(&[("application/json", "ReferralReplacement", &["replacement"])]),
+        "responses": parts::answers(
+            setting,
+            &[("200", parts::referral_answer("The changed referral.", &["ETag", "Deprecation", "Link", "OData-Version"]))],
+            changed,
+        ),
+    });
+    let patch = json!({
+        "operationId": "patchReferral",
+        "summary": "Changes members of a referral: all operations apply, or none.",
+        "tags": tag,
+        "parameters": parts::refs("parameters", &["ifMatch", "prefer", "requestId"]),
+        "requestBody": parts::patch_body(setting),
+        "responses": parts::answers(
+            setting,
+            &[
+                ("200", parts::referral_answer("The changed referral, if Prefer asks for it.", &["ETag", "Preference-Applied", "OData-Version"])),
+                ("204", parts::bare_with("Changed.", &["ETag", "OData-Version"])),
+            ],
+            changed,
+        ),
+    });
+    let mut item = with_head(json!({ "get": get, "put": put, "patch": patch }));
+    item["parameters"] = parts::refs("parameters", &["id"]);
+    item
+}
+
+fn count() -> Value {
+    let get = json!({
+        "operationId": "countReferrals",
+        "summary": "How many referrals match.",
+        "tags": ["referrals"],
+        "parameters": parts::refs("parameters", &["filter", "search"]),
+        "responses": parts::read_answers(parts::text_answer("The number.", "text/plain"), &["400", "403"]),
+    });
+    with_head(json!({ "get": get }))
+}
+
+fn filtered(setting: &Setting<'_>) -> Value {
+    let get = json!({
+        "operationId": "listFilteredReferrals",
+        "summary": "A page of the referrals for which the predicate holds.",
+        "description": "As the list with $filter. Several such segments may follow one another.",
+        "tags": ["referrals"],
+        "parameters": parts::list_parameters(setting),
+        "responses": parts::read_answers(parts::list_answer(), &["400", "403", "406", "501"]),
+    });
+    let mut item = with_head(json!({ "get": get }));
+    item["parameters"] = parts::refs("parameters", &["predicate"]);
+    item
+}
+
+fn filtered_count() -> Value {
+    let mut item = count();
+    item["get"]["operationId"] = "countFilteredReferrals".into();
+    item["parameters"] = parts::refs("parameters", &["predicate"]);
+    item
+}
+
+fn entity() -> Value {
+    let found = parts::referral_answer("The referral.", &["ETag", "OData-Version"]);
+    let get = json!({
+        "operationId": "getEntity",
+        "summary": "The referral that $id names by its address.",
+        "tags": ["referrals"],
+        "parameters": parts::refs("parameters", &["entityId", "select", "expand", "compute", "format"]),
+        "responses": parts::read_answers(found, &["400", "403", "404", "406", "501"]),
+    });
+    with_head(json!({ "get": get }))
+}
+
+fn member() -> Value {
+    let get = json!({
+        "operationId": "getMember",
+        "summary": "A part of a referral.",
+        "description": "`path` leads to a member, over several segments where it lies deeper; it may end with `$value` \
+            (the bare text) or `$count`. `relatedReferrals` is a list, with the options of one; `$ref` gives addresses.",
+        "tags": ["referrals"],
+        "parameters": parts::refs("parameters", &["path", "filter", "orderby", "select", "top", "skip", "count", "search", "format"]),
+        "responses": parts::read_answers(parts::any_answer("The part."), &["400", "403", "404", "406", "501"]),
+    });
+    let mut item = with_head(json!({ "get": get }));
+    item["parameters"] = parts::refs("parameters", &["id"]);
+    item
+}
+
+fn batch() -> Value {
+    let post = json!({
+        "operationId": "batch",
+        "summary": "Many requests in one.",
+        "description": "JSON or multipart, as OData 4.01 Protocol, section 11.7, has it.",
+        "tags": ["referrals"],
+        "requestBody": { "required": true, "content": {
+            "application/json": { "schema": { "type": "object", "required": ["requests"] } },
+            "multipart/mixed": { "schema": { "type": "string" } },
+        } },
+        "responses": parts::read_answers(parts::any_answer("An answer for each request."), &["400", "403", "406", "413", "415"]),
+    });
+    with_options(json!({ "post": post }), json!(["referrals"]))
+}
+
+fn service() -> Value {
+    let mut item = page(
+        "serviceDocument",
+        "The service document: the entity sets and where they are.",
+        "description",
+        &[],
+    );
+    item["get"]["parameters"] = parts::refs("parameters", &["format", "ifNoneMatch"]);
+    item["get"]["responses"]["200"]["content"] =
+        json!({ "application/json": { "schema": reference("ServiceDocument") } });
+    item["get"]["responses"]["304"] = parts::bare_with("If-None-Match names the current ETag.", &["ETag"]);
+    item["get"]["responses"]["406"] = parts::refusal("406");
+    item
+}
+
+fn metadata() -> Value {
+    let what = format!("The schema {NAMESPACE} as CSDL: XML, or JSON if Accept or $format asks for it.");
+    let mut item = page("metadata", &what, "description", &["application/xml", "application/json"]);
+    item["get"]["parameters"] = parts::refs("parameters", &["metadataFormat", "ifNoneMatch"]);
+    item["get"]["responses"]["304"] = parts::bare_with("If-None-Match names the current ETag.", &["ETag"]);
+    item["get"]["responses"]["406"] = parts::refusal("406");
+    item
+}
+
+fn readiness() -> Value {
+    let mut item = page("readyz", "Whether requests should come.", "operation", &["application/json"]);
+    item["get"]["responses"]["503"] =
+        parts::json_answer("Not now: shutting down, or the store takes no writes.");
+    item
+}
+
+/// A document for anybody, without a token.
+fn page(id: &str, summary: &str, tag: &str, media_types: &[&str]) -> Value {
+    let content: Map<String, Value> = media_types
+        .iter()
+        .map(|media_type| {
+            let kind = if media_type.ends_with("json") { "object" } else { "string" };
+            ((*media_type).to_owned(), json!({ "schema": { "type": kind } }))
+        })
+        .collect();
+    with_head(json!({ "get": {
+        "operationId": id,
+        "summary": summary,
+        "tags": [tag],
+        "security": [],
+        "responses": { "200": { "description": summary, "content": content }, "default": parts::refusal("500") },
+    } }))
+}
+
+/// The sandbox's issuer (RFC 6749, RFC 8414).
+fn issuer(add: &mut impl FnMut(&str, Value) -> Option<Value>) {
+    let json_page = |id: &str, summary: &str| {
+        let mut item = page(id, summary, "issuer", &["application/json"]);
+        item["parameters"] = parts::refs("parameters", &["tenant"]);
+        item
+    };
+    add(
+        "/{tenant}/.well-known/openid-configuration",
+        json_page("discoveryV1", "The issuer's metadata, version 1."),
+    );
+    add(
+        "/{tenant}/v2.0/.well-known/openid-configuration",
+        json_page("discoveryV2", "The issuer's metadata, version 2."),
+    );
+    let keys = json_page("keys", "The keys that verify its tokens.");
+    add("/{tenant}/discovery/v2.0/keys", with_aliases(keys, &["/{tenant}/discovery/keys"]));
+    add("/{tenant}/oauth2/token", token("tokenV1", "A token for `resource`.", "resource"));
+    add("/{tenant}/oauth2/v2.0/token", token("tokenV2", "A token for `scope`.", "scope"));
+}
+
+fn token(id: &str, summary: &str, audience: &str) -> Value {
+    let text = json!({ "type": "string" });
+    let form = json!({
+        "type": "object",
+        "properties": {
+            "grant_type": { "enum": ["password", "client_credentials", "refresh_token"] },
+            "username": text,
+            "password": text,
+            "client_id": text,
+            "client_secret": text,
+            "refresh_token": text,
+            audience: text,
+        },
+        "required": ["grant_type"],
+    });
+    let post = json!({
+        "operationId": id,
+        "summary": summary,
+        "tags": ["issuer"],
+        "security": [],
+        "requestBody": { "required": true, "content": { "application/x-www-form-urlencoded": { "schema": form } } },
+        "responses": {
+            "200": parts::json_answer("The token, in access_token."),
+            "400": parts::json_answer("The refusal, in error (RFC 6749, 5.2)."),
+            "default": parts::refusal("500"),
+        },
+    });
+    let mut item = with_options(json!({ "post": post }), json!(["issuer"]));
+    item["parameters"] = parts::refs("parameters", &["tenant"]);
+    item
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Method, Uri};
+
+    use super::*;
+    use crate::routes::{Below, Health, Offers, Route};
+
+    fn described(extended: bool, sandbox: bool) -> Value {
+        let mut options = crate::ServerOptions::new("https://referrals.contoso.example");
+        options.extended = extended;
+        let dialect = referral::Dialect::default();
+        document(&Setting { options: &options, public_url: &options.public_url, dialect: &dialect, sandbox })
+    }
+
+    /// A path with something in its braces.
+    fn filled(template: &str) -> Uri {
+        let id = "c5fbb3b6-be74-4795-9fb5-4324c73fed37";
+        let path =
+            template.replace("{id}", id).replace("{path}", "details/notes").replace("{tenant}", "common");
+        let path = path.replace("{predicate}", "favorite");
+        path.parse().expect(template)
+    }
+
+    /// Where each route stands in the document. A new route needs its line, and its item in [`paths`].
+    fn template(route: &Route) -> &'static str {
+        use identity::sandbox::Endpoint;
+        match route {
+            // A decided refusal is nothing to offer.
+            Route::Below(Below::Unserved(_)) => "",
+            Route::Below(Below::Filter { count: false, .. }) => {
+                "/v1.0/engagements/referrals/$filter({predicate})"
+            }
+            Route::Below(Below::Filter { count: true, .. }) => {
+                "/v1.0/engagements/referrals/$filter({predicate})/$count"
+            }
+            Route::Below(Below::Entity) => "/v1.0/$entity",
+            Route::Referrals => "/v1.0/engagements/referrals",
+            Route::Referral(_) => "/v1.0/engagements/referrals/{id}",
+            Route::Below(Below::Count) => "/v1.0/engagements/referrals/$count",
+            Route::Below(Below::Member(..)) => "/v1.0/engagements/referrals/{id}/{path}",
+            Route::Batch(_) => "/v1.0/$batch",
+            Route::Service => "/v1.0/",
+            Route::Metadata => "/v1.0/$metadata",
+            Route::OpenApi => "/openapi.json",
+            Route::PatchPage => "/docs/patch",
+            Route::Health(Health::Live) => "/livez",
+            Route::Health(Health::Ready) => "/readyz",
+            Route::Health(Health::Metrics) => "/metrics",
+            Route::Issuer(request) => match request.endpoint {
+                Endpoint::DiscoveryV1 => "/{tenant}/.well-known/openid-configuration",
+                Endpoint::DiscoveryV2 => "/{tenant}/v2.0/.well-known/openid-configuration",
+                Endpoint::Keys => "/{tenant}/discovery/v2.0/keys",
+                Endpoint::TokenV1 => "/{tenant}/oauth2/token",
+                Endpoint::TokenV2 => "/{tenant}/oauth2/v2.0/token",
+            },
+            Route::Options(..) => panic!("asked with another method"),
+        }
+    }
+
+    /// Every line of [`template`], with whether it is of the extended temperament or of the sandbox.
+    const ROUTES: [(&str, bool, bool); 20] = [
+        ("/v1.0/engagements/referrals/$filter({predicate})", true, false),
+        ("/v1.0/engagements/referrals/$filter({predicate})/$count", true, false),
+        ("/v1.0/$entity", true, false),
+        ("/v1.0/engagements/referrals", false, false),
+        ("/v1.0/engagements/referrals/{id}", false, false),
+        ("/v1.0/engagements/referrals/$count", true, false),
+        ("/v1.0/engagements/referrals/{id}/{path}", true, false),
+        ("/v1.0/$batch", true, false),
+        ("/v1.0/", false, false),
+        ("/v1.0/$metadata", false, false),
+        ("/openapi.json", false, false),
+        ("/docs/patch", false, false),
+        ("/livez", false, false),
+        ("/readyz", false, false),
+        ("/metrics", false, false),
+        ("/{tenant}/.well-known/openid-configuration", false, true),
+        ("/{tenant}/v2.0/.well-known/openid-configuration", false, true),
+        ("/{tenant}/discovery/v2.0/keys", false, true),
+        ("/{tenant}/oauth2/token", false, true),
+        ("/{tenant}/oauth2/v2.0/token", false, true),
+    ];
+
+    const METHODS: [Method; 8] = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+        Method::TRACE,
+    ];
+
+    #[test]
+    fn every_route_and_method_is_described_and_nothing_else() {
+        for (extended, sandbox) in [(false, false), (true, false), (false, true), (true, true)] {
+            let document = described(extended, sandbox);
+            let paths = document["paths"].as_object().expect("paths");
+            let offers = Offers { extended, sandbox };
+            for (path, item) in paths {
+                for method in METHODS {
+                    let found = Route::find(&filled(path), &method, offers);
+                    let is_described = item.get(method.as_str().to_lowercase()).is_some();
+                    assert_eq!(found.is_ok(), is_described, "{method} {path}");
+                    match found {
+                        Ok(Route::Options(..)) | Err(_) => {}
+                        Ok(route) => assert_eq!(template(&route), path, "{method} {path}"),
+                    }
+                }
+            }
+            let expected = ROUTES.iter().filter(|(_, of_extended, of_sandbox)| {
+                (extended || !of_extended) && (sandbox || !of_sandbox)
+            });
+            let mut expected: Vec<&str> = expected.map(|(path, ..)| *path).collect();
+            let mut found: Vec<&str> = paths.keys().map(String::as_str).collect();
+            expected.sort_unstable();
+            found.sort_unstable();
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn every_alias_leads_where_the_path_leads() {
+        let document = described(true, true);
+        let offers = Offers { extended: true, sandbox: true };
+        let mut aliases = 0;
+        for (path, item) in document["paths"].as_object().expect("paths") {
+            let method = if item.get("get").is_some() { Method::GET } else { Method::POST };
+            for alias in item["x-cosell-aliases"].as_array().into_iter().flatten() {
+                let alias = alias.as_str().expect("text");
+                let route = Route::find(&filled(alias), &method, offers).expect(alias);
+                assert_eq!(template(&route), path, "{alias}");
+                aliases += 1;
+            }
+        }
+        assert_eq!(aliases, 4 + 5 + 1 + 1 + 5 + 1);
+    }
+
+    fn each_reference<'a>(value: &'a Value, visit: &mut impl FnMut(&'a str)) {
+        match value {
+            Value::Object(members) => {
+                if let Some(Value::String(target)) = members.get("$ref") {
+                    visit(target);
+                }
+                members.values().for_each(|value| each_reference(value, visit));
+            }
+            Value::Array(items) => items.iter().for_each(|value| each_reference(value, visit)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_to_a_component_and_every_component_is_used() {
+        for extended in [false, true] {
+            let document = described(extended, true);
+            let mut used = std::collections::BTreeSet::new();
+            each_reference(&document, &mut |target| {
+                let pointer = target.strip_prefix('#').expect("within the document");
+                assert!(document.pointer(pointer).is_some(), "{target}");
+                used.insert(target.to_owned());
+            });
+            let components = document["components"].as_object().expect("components");
+            for kind in ["schemas", "parameters", "headers", "responses", "examples"] {
+                for name in components[kind].as_object().expect(kind).keys() {
+                    let target = format!("#/components/{kind}/{name}");
+                    assert!(used.contains(&target), "{target} is used nowhere");
+                }
+            }
+            let examples = components["examples"].as_object().expect("examples");
+            assert!(examples.values().all(|example| !example["value"].is_null()), "an example is no JSON");
+        }
+    }
+}
