@@ -3,7 +3,8 @@ import subprocess
 import time
 import urllib.request
 
-from .servers import ADMINISTRATOR, Failed
+from .machine import Failed
+from .servers import ADMINISTRATOR
 
 CONFIGURATION = """[store]
 cache_bytes = {cache_bytes}

@@ -9,6 +9,10 @@ from pathlib import Path
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
+class Failed(Exception):
+    """A server did not do what was asked."""
+
+
 def tree(pid):
     """The process and all its descendants."""
     found = [pid]
@@ -61,6 +65,16 @@ def wait_for_quiet(limit=6.0):
         time.sleep(0.4)
         if (busy_seconds() - before) / 0.4 < 0.15:
             return
+
+
+def into_page_cache(directory):
+    """Reads every file of a directory."""
+    room = bytearray(1 << 20)
+    for path in Path(directory).rglob("*"):
+        if path.is_file():
+            with open(path, "rb", buffering=0) as file:
+                while file.readinto(room):
+                    pass
 
 
 def output(*command, cwd=None):

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from .lists import LISTS
 from .machine import output
 
 BENCH = Path(__file__).resolve().parent.parent
@@ -41,7 +42,7 @@ class Work:
         with open(self.data(rows) / "dataset" / "ids.txt") as ids:
             return ids.readline().strip()
 
-    def prepare(self, sizes, peers):
+    def prepare(self, sizes, peers, suites):
         run("cargo", "build", "--release", "--locked", "--target-dir", self.path / "target", cwd=BENCH)
         if not self.cosell_is_given:
             run("cargo", "build", "--release", "--locked", "-p", "cosell", cwd=ROOT)
@@ -53,12 +54,17 @@ class Work:
                 self.missing[peer] = "not asked for"
         for rows in sizes:
             self.make(rows, "dataset", self.make_dataset)
-            self.make(rows, "table", self.make_table)
+            if set(suites) & set(LISTS):
+                self.make(rows, "lists", self.make_lists, newer_than=BENCH / "src" / "lists.rs")
+            if set(suites) - set(LISTS):
+                self.make(rows, "table", self.make_table)
             self.make(rows, "sandbox", self.make_sandbox, newer_than=self.cosell)
-            self.make(rows, "serve", self.make_serve, newer_than=self.cosell)
-            for peer, make in (("cap", self.make_cap), ("fastapi", self.make_fastapi)):
+            if "read" in suites:
+                self.make(rows, "serve", self.make_serve, newer_than=self.cosell)
+            for peer, make, loader in (("cap", self.make_cap, "load.js"), ("fastapi", self.make_fastapi, "app.py")):
                 if peer not in self.missing:
-                    self.attempt(peer, lambda: self.make(rows, peer, make))
+                    newer_than = BENCH / "peers" / peer / loader
+                    self.attempt(peer, lambda: self.make(rows, peer, make, newer_than))
 
     def attempt(self, peer, step):
         """A peer that cannot be had is left out, and the table says so."""
@@ -90,6 +96,9 @@ class Work:
 
     def make_table(self, rows, directory):
         run(self.programs / "ceiling", "--what", "fill", "--table", directory / "table.db", "--rows", rows)
+
+    def make_lists(self, rows, directory):
+        run(self.programs / "ceiling", "--what", "fill-lists", "--table", directory / "lists.db", "--rows", rows)
 
     def make_sandbox(self, rows, directory):
         run(self.cosell, "load", self.rows_file(rows), "--data", directory, "--organization", OWNER)

@@ -1,8 +1,11 @@
 """Medians, ratios and the table of targets, as Markdown."""
 from statistics import median
 
-from .servers import COSELL, SERVE
-from .suites import CEILING, DISK
+from .lists import BY_LINK, COUNTED, DEEP, FIRST, LISTS
+from .servers import COSELL, EXTENDED, SERVE
+from .suites import CEILING, CONNECTIONS, DISK, IN_PROCESS
+
+CAP, FASTAPI = "SAP CAP", "FastAPI"
 
 
 class Figures:
@@ -94,6 +97,29 @@ def writes(figures):
     return ["## Durable conditional writes, 64 connections", "", *table(heads, lines)] if lines else []
 
 
+def lists(figures, suite, heading):
+    lines = []
+    for rows, name, what in figures.series(suite):
+        def times(other, key="per_second"):
+            return None if name == other else figures.ratio(suite, rows, (name, what), (other, what), key)
+
+        remarks = [figures.of(suite, rows, name, what, "place")[0]]
+        if name != IN_PROCESS:
+            connections = max(figures.of(suite, rows, name, what, "connections"))
+            remarks.append("" if connections == CONNECTIONS else f"{connections} connections")
+            remarks.append(figures.remarks(suite, rows, name, what))
+        lines.append([f"{rows:,}", what, name, *rate_cells(figures, suite, rows, name, what),
+                      text(figures.median(suite, rows, name, what, "per_processor_second")),
+                      percent(times(IN_PROCESS, "per_processor_second")),
+                      text(times(CAP), "{:,.1f} ×"), text(times(FASTAPI), "{:,.1f} ×"),
+                      text(figures.median(suite, rows, name, what, "mean_body")),
+                      ", ".join(remark for remark in remarks if remark)])
+    lines.sort(key=lambda line: (int(line[0].replace(",", "")), LISTS[suite].index(line[1])))
+    heads = ["rows", "list", "server", "per second (min–max)", "p50 ms", "p99 ms", "per processor-second",
+             "of SQLite in process", "CAP", "FastAPI", "bytes of a body", "remarks"]
+    return [heading, "", *table(heads, lines)] if lines else []
+
+
 def starts(figures):
     lines = []
     for rows, name, what in figures.series("start"):
@@ -116,12 +142,6 @@ def targets(figures):
     idle = figures.median("start", 100_000, COSELL, "start", "idle_mb")
     load = figures.median("read", 100_000, COSELL, "GET", "load_mb")
 
-    def line(what, aim, reached, met):
-        return [what, aim, reached, "–" if met is None else "yes" if met else "no"]
-
-    def met(value, holds):
-        return None if value is None else holds(value)
-
     lines = [
         line("GET by id with token, 1,000 rows, cache 16 MiB: of bare hyper per processor-second", "≥ 60 %",
              percent(share(1000)), met(share(1000), lambda value: value >= 0.6)),
@@ -139,7 +159,46 @@ def targets(figures):
              met(idle, lambda value: value < 30)),
         line("anonymous memory under GET load, 100,000 rows", "", text(load, "{:.1f} MB"), None),
     ]
-    return ["## Targets", "", *table(["what", "target", "reached", "met"], lines)]
+    lines += targets_of_lists(figures)
+    reached = [line for line in lines if line[2] != "–"]
+    return ["## Targets", "", *table(["what", "target", "reached", "met"], reached)] if reached else []
+
+
+def line(what, aim, reached, met):
+    return [what, aim, reached, "–" if met is None else "yes" if met else "no"]
+
+
+def met(value, holds):
+    return None if value is None else holds(value)
+
+
+def targets_of_lists(figures):
+    """Each ratio is of rates; a time is the inverse of a rate."""
+    def faster(suite, rows, what, peer):
+        return figures.ratio(suite, rows, (EXTENDED, what), (peer, what), "per_second")
+
+    def longer(suite, one, other):
+        """How often as long one takes; each is rows and what was asked."""
+        rates = [figures.median(suite, rows, EXTENDED, what, "per_second") for rows, what in (one, other)]
+        return rates[1] / rates[0] if all(rates) else None
+
+    def at_least(what, value, aim):
+        return line(what, f"≥ {aim} ×", text(value, "{:,.1f} ×"), met(value, lambda value: value >= aim))
+
+    def at_most(what, value, aim):
+        return line(what, f"≤ {aim:g} ×", text(value, "{:,.2f} ×"), met(value, lambda value: value <= aim))
+
+    small, large = 100_000, 1_000_000
+    return [
+        *(at_least(f"{what}, {rows:,} rows, against {peer}", faster("list", rows, what, peer), aim)
+          for what in (FIRST, COUNTED) for rows in (small, large) for peer, aim in ((CAP, 100), (FASTAPI, 300))),
+        at_most("first page, 1,000,000 rows: the time of 100,000", longer("list", (large, FIRST), (small, FIRST)), 1.3),
+        at_most("page 1000 by link, 1,000,000 rows: the time of page 1",
+                longer("page", (large, BY_LINK), (large, FIRST)), 1.5),
+        at_most("first page with its count, 1,000,000 rows: the time without",
+                longer("list", (large, COUNTED), (large, FIRST)), 2),
+        at_least("$skip to near 18,000 of 100,000 rows, against SAP CAP", faster("page", small, DEEP, CAP), 70),
+    ]
 
 
 def report(facts, results, missing):
@@ -150,5 +209,8 @@ def report(facts, results, missing):
     lines += ["", "Medians; the range over the rounds in brackets.", "", *targets(figures)]
     lines += reads(figures, "read", "bare hyper", "## GET by id, 64 connections")
     lines += writes(figures) + starts(figures)
-    lines += reads(figures, "list", "hyper and SQLite", "## The 50 newest, 64 connections")
+    lines += lists(figures, "list", f"## Lists: the 50 newest of a filter, {CONNECTIONS} connections")
+    lines += lists(figures, "page", "## Lists: pages")
+    lines += lists(figures, "search", "## Lists: search")
+    lines += lists(figures, "apply", "## Lists: aggregation")
     return "\n".join(lines)

@@ -8,7 +8,8 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from .machine import anonymous_mb, wait_for_quiet
+from . import lists
+from .machine import Failed, anonymous_mb, into_page_cache, wait_for_quiet
 
 BY_ID = "/v1.0/engagements/referrals/{id}"
 LIST = "/v1.0/engagements/referrals"
@@ -18,6 +19,8 @@ JSON_PATCH = '[{"op":"replace","path":"/statusReason","value":"r{n}"}]'
 START_LIMIT = 60
 # The sandbox keeps the default of `[store] cache_bytes`, logs no requests and has no rate limiter.
 COSELL = "Cosell, cache 16 MiB"
+# Search and aggregation are of the extended temperament; all its lists are measured in it.
+EXTENDED = "Cosell, extended"
 # As an operator runs it, with a line for every request, but without the rate limiter.
 SERVE = "Cosell serve, cache 512 MiB"
 SERVE_CACHE_BYTES = 512 * 1024 * 1024
@@ -33,7 +36,7 @@ class Target:
     env: dict = field(default_factory=dict)
     cwd: str = None
     get: str = BY_ID
-    list: str = ""
+    list: object = None  # given a list that is asked for, answers its path
     patch: str = ""
     put: bool = False
     token: object = None  # given the running server, answers a bearer token
@@ -48,11 +51,17 @@ def targets(work, issuer):
     every = [
         Target("bare hyper", [limits, "--port", "{port}", "--serve", "static"], loader_threads=2),
         Target("hyper and SQLite", [limits, "--port", "{port}", "--serve", "table", "--table", "{data}/table.db"],
-               data="table", list=LIST, loader_threads=2),
+               data="table", loader_threads=2),
+        Target("hyper and SQLite, lists", [limits, "--port", "{port}", "--serve", "lists", "--table",
+                                           "{data}/lists.db"],
+               data="lists", get=LIST + "?first", list=lambda one: f"{LIST}?{lists.limit(one)}", loader_threads=2),
         Target("hyper and group commit", [limits, "--port", "{port}", "--serve", "group", "--table", "{data}/table.db"],
                data="table", put=True),
         Target(COSELL, [cosell, "sandbox", "--data", "{data}", "--listen", "127.0.0.1:{port}"],
-               data="sandbox", list=LIST + "?$top=50", put=True, patch=JSON_PATCH, loader_threads=2,
+               data="sandbox", put=True, patch=JSON_PATCH, loader_threads=2,
+               token=lambda server: sandbox_token(cosell, server.port)),
+        Target(EXTENDED, [cosell, "sandbox", "--extended", "--data", "{data}", "--listen", "127.0.0.1:{port}"],
+               data="sandbox", list=lists.odata(LIST, page_size="pagesize=50"), loader_threads=2,
                token=lambda server: sandbox_token(cosell, server.port)),
         Target(SERVE, [cosell, "serve", "--config", str(work.configuration), "--data", "{data}", "--listen",
                        "127.0.0.1:{port}"],
@@ -60,10 +69,11 @@ def targets(work, issuer):
         Target("SAP CAP", [work.node, "node_modules/.bin/cds-serve", "all"], data="cap", cwd=str(peers / "cap"),
                env={"PORT": "{port}", "NODE_ENV": "production",
                     "cds_requires_db_credentials_url": "{data}/referrals.db"},
-               get=capitals, patch=OBJECT_PATCH),
+               get=capitals, list=lists.odata(LIST.replace("referrals", "Referrals")), patch=OBJECT_PATCH),
         Target("FastAPI", ["venv/bin/uvicorn", "app:app", "--port", "{port}", "--workers", "2", "--no-access-log",
                            "--log-level", "warning"], data="fastapi", cwd=str(peers / "fastapi"),
-               env={"REFERRALS_DB": "{data}/referrals.db"}, put=True, patch=OBJECT_PATCH),
+               env={"REFERRALS_DB": "{data}/referrals.db"}, list=lists.parameters(LIST), put=True,
+               patch=OBJECT_PATCH),
     ]
     return {target.name: target for target in every if target.data not in work.missing}
 
@@ -77,10 +87,6 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-class Failed(Exception):
-    """A server did not do what was asked."""
 
 
 class Server:
@@ -158,6 +164,13 @@ def copy_of_data(work, target, rows):
     return str(scratch)
 
 
+def data_itself(work, target, rows):
+    """For reads of tables that are too large to copy each time: the data, in the page cache."""
+    data = work.data(rows) / target.data
+    into_page_cache(data)
+    return str(data)
+
+
 class MemoryWatch:
     """Samples anonymous memory while a load runs; `most` is the highest, in MB."""
 
@@ -179,9 +192,9 @@ class MemoryWatch:
         self.thread.join()
 
 
-def started(work, target, rows, port):
+def started(work, target, rows, port, data=None):
     """A server that answers, with a token in hand, on a quiet machine."""
-    server = Server(work, target, rows, port)
+    server = Server(work, target, rows, port, data)
     try:
         server.wait()
         server.authorize()

@@ -1,15 +1,22 @@
 """The measurements. Within a round everything runs one after the other, each alone; the order turns by one place each
 round, so a drift of the machine hits all of them."""
 import json
+import os
 import resource
 import subprocess
 import time
 
-from .machine import anonymous_mb, busy_seconds, processor_seconds, wait_for_quiet
-from .servers import COSELL, SERVE, Failed, MemoryWatch, Server, copy_of_data, started
+from . import lists
+from .machine import Failed, anonymous_mb, busy_seconds, into_page_cache, processor_seconds, wait_for_quiet
+from .servers import COSELL, EXTENDED, SERVE, MemoryWatch, Server, copy_of_data, data_itself, started
 
 CEILING = "group commit, in process"
 DISK = "fsync"
+IN_PROCESS = "SQLite, in process"
+CONNECTIONS = 64
+# A list that takes longer than this is asked for over few connections, and for longer.
+SLOW_SECONDS = 0.1
+LONGEST_SECONDS = 60
 
 
 class Runner:
@@ -26,7 +33,8 @@ class Runner:
         self.sink.flush()
 
     def suite(self, suite, rows):
-        measure = {"read": self.read, "list": self.list, "write": self.write, "start": self.start}[suite]
+        single = {"read": self.read, "write": self.write, "start": self.start}
+        measure = single.get(suite) or (lambda rows, name: self.lists(suite, rows, name))
         names = self.names(suite)
         for turn in range(self.settings.rounds):
             shift = turn % len(names)
@@ -42,11 +50,10 @@ class Runner:
     def names(self, suite):
         wanted = {
             "read": ["bare hyper", "hyper and SQLite", COSELL, SERVE, "SAP CAP", "FastAPI"],
-            "list": ["hyper and SQLite", COSELL],
             "write": [CEILING, DISK, "hyper and group commit", COSELL, "SAP CAP", "FastAPI"],
             "start": ["hyper and SQLite", COSELL, "SAP CAP", "FastAPI"],
-        }[suite]
-        return [name for name in wanted if name in self.targets or name in (CEILING, DISK)]
+        }.get(suite, [IN_PROCESS, "hyper and SQLite, lists", EXTENDED, "SAP CAP", "FastAPI"])
+        return [name for name in wanted if name in self.targets or name in (CEILING, DISK, IN_PROCESS)]
 
     def read(self, rows, name):
         target = self.targets[name]
@@ -57,10 +64,39 @@ class Runner:
             yield "GET", self.load(server, "--path", target.get, "--ids", ids, "--threads", target.loader_threads,
                                    warm_up=warm_up)
 
-    def list(self, rows, name):
+    def lists(self, suite, rows, name):
+        """Nothing is written, so the data are not copied."""
+        asked = lists.asked(self.work, suite, rows)
+        if name == IN_PROCESS:
+            yield from self.lists_in_process(asked, rows)
+            return
         target = self.targets[name]
-        with started(self.work, target, rows, self.settings.port) as server:
-            yield "GET", self.load(server, "--path", target.list)
+        data = data_itself(self.work, target, rows)
+        with started(self.work, target, rows, self.settings.port, data) as server:
+            for one in asked:
+                # A reader for each: some servers close a connection that was idle during a load.
+                path, seconds = lists.Reader(server).prepared(one, target.list(one))
+                wait_for_quiet()
+                measured = self.load(server, "--path", path, "--threads", target.loader_threads,
+                                     **self.effort(seconds))
+                yield one.what, {"place": one.place, **measured}
+
+    def effort(self, seconds):
+        """How a list that takes so long is asked for."""
+        if seconds < SLOW_SECONDS:
+            return {}
+        connections = os.cpu_count()
+        needed = min(LONGEST_SECONDS, 3 * connections * seconds)
+        return {"connections": connections, "seconds": max(self.settings.seconds, 0 if self.settings.smoke else needed)}
+
+    def lists_in_process(self, asked, rows):
+        directory = self.work.data(rows) / "lists"
+        into_page_cache(directory)
+        for one in asked:
+            wait_for_quiet()
+            what = ["--what", "list", "--table", directory / "lists.db", "--list", lists.limit(one)]
+            measured = self.in_process(*what)
+            yield one.what, {**measured, "place": one.place, "per_processor_second": measured["per_second"]}
 
     def write(self, rows, name):
         if name in (CEILING, DISK):
@@ -81,8 +117,10 @@ class Runner:
         scratch.mkdir(exist_ok=True)
         wait_for_quiet()
         what = ["--what", "fsync"] if name == DISK else ["--what", "group", "--group", "64", "--rows", "1000"]
-        command = [self.work.programs / "ceiling", *what, "--directory", scratch]
-        command += ["--seconds", str(self.settings.seconds)]
+        return self.in_process(*what, "--directory", scratch)
+
+    def in_process(self, *what):
+        command = [self.work.programs / "ceiling", *what, "--seconds", str(self.settings.seconds)]
         before, began = busy_seconds(), time.monotonic()
         measured = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         del measured["what"]
@@ -105,9 +143,10 @@ class Runner:
                 measured["idle_mb"] = anonymous_mb(server.process.pid)
             yield "start", measured
 
-    def load(self, server, *options, warm_up=None):
-        command = [self.work.programs / "loader", "--address", f"127.0.0.1:{server.port}", "--connections", "64",
-                   "--seconds", self.settings.seconds, "--warm-up", warm_up or self.settings.warm_up, *options]
+    def load(self, server, *options, warm_up=None, connections=CONNECTIONS, seconds=None):
+        command = [self.work.programs / "loader", "--address", f"127.0.0.1:{server.port}", "--connections", connections,
+                   "--seconds", seconds or self.settings.seconds, "--warm-up", warm_up or self.settings.warm_up,
+                   *options]
         if server.token:
             command += ["--token", server.token]
         pid = server.process.pid
@@ -122,6 +161,7 @@ class Runner:
         counted = json.loads(done.stdout)
         return {
             **counted,
+            "connections": connections,
             "per_processor_second": counted["completed"] / max(own, 0.001),
             "server_processors": own / wall,
             "loader_processors": loader / wall,

@@ -65,8 +65,12 @@ pub struct Referral {
     pub created: String,
     /// `New`, `Active` or `Closed`.
     pub status: &'static str,
+    /// A tenth is `Pending`.
+    pub substatus: &'static str,
     /// `Incoming` or `Outgoing`.
     pub direction: &'static str,
+    /// What and for whom: `Azure for Contoso Retail 12345`.
+    pub name: String,
     /// With its quotes.
     pub etag: String,
     /// The whole document.
@@ -106,11 +110,12 @@ impl Referral {
             }),
             _ => "null".to_owned(),
         };
+        let name = format!("{} for {customer}", r.pick(PRODUCTS));
         let _ = write!(
             json,
             concat!(
                 r#"{{"id":"{}","engagementId":"{}","organizationId":"{}","organizationName":"Contoso Company","#,
-                r#""name":"{} for {}","externalReferenceId":"EXT-{:010}","createdDateTime":"{}","#,
+                r#""name":"{}","externalReferenceId":"EXT-{:010}","createdDateTime":"{}","#,
                 r#""updatedDateTime":"{}","expirationDateTime":null,"status":"{}","substatus":"{}","#,
                 r#""statusReason":{},"qualification":"{}","type":"{}","direction":"{}","#,
                 r#""target":[{{"type":"BusinessProfileLocation","id":"{}"}}],"customerProfile":{}"#
@@ -118,8 +123,7 @@ impl Referral {
             id,
             engagement_id,
             OWNER,
-            r.pick(PRODUCTS),
-            customer,
+            name,
             number,
             created,
             updated,
@@ -150,7 +154,7 @@ impl Referral {
             links(&id, &engagement_id),
             etag,
         );
-        Referral { id, engagement_id, created, status, direction, etag, json }
+        Referral { id, engagement_id, created, status, substatus, direction, name, etag, json }
     }
 
     /// Whether a client may still change it.
@@ -359,6 +363,8 @@ mod tests {
             assert_eq!(json["id"], referral.id.as_str());
             assert_eq!(json["createdDateTime"], referral.created.as_str());
             assert_eq!(json["eTag"], referral.etag.as_str());
+            assert_eq!(json["substatus"], referral.substatus);
+            assert_eq!(json["name"], referral.name.as_str());
             let body: serde_json::Value = serde_json::from_str(&referral.replacement()).unwrap();
             assert!(body.get("links").is_none() && body.get("eTag").is_none());
             assert_eq!(body["team"], json["team"]);

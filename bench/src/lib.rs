@@ -1,8 +1,9 @@
-//! What the benchmark programs share: the dataset, the SQLite table of the limits, the command line, the summary
+//! What the benchmark programs share: the dataset, the SQLite tables of the limits, the command line, the summary
 //! of measured times.
 
 pub mod arguments;
 pub mod dataset;
+pub mod lists;
 pub mod table;
 pub mod timing;
 

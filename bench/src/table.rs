@@ -6,22 +6,15 @@ use rusqlite::{Connection, params};
 use crate::Outcome;
 use crate::dataset::{Random, Referral};
 
-/// The 50 newest documents.
-pub const NEWEST: &str = "SELECT document FROM referral ORDER BY created DESC, id LIMIT 50";
-
 /// Opens the table, or makes it. `synchronous` is SQLite's: `FULL` is durable, `OFF` is for filling.
 ///
 /// # Errors
 /// SQLite's.
 pub fn open(path: &str, synchronous: &str) -> Outcome<Connection> {
     let connection = Connection::open(path)?;
-    connection.execute_batch(&format!(
-        "PRAGMA journal_mode = WAL;
-         PRAGMA synchronous = {synchronous};
-         PRAGMA cache_size = -65536;
-         PRAGMA mmap_size = 34359738368;
-         PRAGMA busy_timeout = 10000;
-         CREATE TABLE IF NOT EXISTS referral (
+    configure(&connection, synchronous)?;
+    connection.execute_batch(
+        "CREATE TABLE IF NOT EXISTS referral (
              id TEXT PRIMARY KEY,
              etag TEXT NOT NULL,
              created TEXT NOT NULL,
@@ -29,9 +22,24 @@ pub fn open(path: &str, synchronous: &str) -> Outcome<Connection> {
              direction TEXT NOT NULL,
              engagement TEXT NOT NULL,
              document TEXT NOT NULL
-         );"
-    ))?;
+         )",
+    )?;
     Ok(connection)
+}
+
+/// The settings of every table of the limits: WAL, and a memory map that covers the file.
+///
+/// # Errors
+/// SQLite's.
+pub fn configure(connection: &Connection, synchronous: &str) -> Outcome<()> {
+    connection.execute_batch(&format!(
+        "PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = {synchronous};
+         PRAGMA cache_size = -65536;
+         PRAGMA mmap_size = 34359738368;
+         PRAGMA busy_timeout = 10000;"
+    ))?;
+    Ok(())
 }
 
 /// Fills a new table with the first `rows` referrals, adds the indexes, and leaves one file without a WAL behind.

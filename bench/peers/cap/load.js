@@ -34,8 +34,11 @@ async function load(file) {
   }
   await flush()
   const table = 'referrals_Referrals'
-  await cds.db.run(`CREATE INDEX referral_list ON ${table} (status, direction, createdDateTime DESC)`)
-  await cds.db.run(`CREATE INDEX referral_created ON ${table} (createdDateTime DESC)`)
+  // CAP ends every order with the key, and names the column of the ETag in every answer, aggregations too.
+  await cds.db.run(`CREATE INDEX referral_pending ON ${table} (direction, substatus, createdDateTime DESC, id)`)
+  await cds.db.run(`CREATE INDEX referral_list ON ${table} (status, direction, createdDateTime DESC, id)`)
+  await cds.db.run(`CREATE INDEX referral_created ON ${table} (createdDateTime DESC, id)`)
+  await cds.db.run(`CREATE INDEX referral_status ON ${table} (status, updatedDateTime)`)
 }
 
 load(process.argv[2]).then(() => process.exit(0), error => { console.error(error); process.exit(1) })

@@ -15,8 +15,10 @@ def row(document):
         "etag": document["eTag"],
         "created": document["createdDateTime"],
         "status": document["status"],
+        "substatus": document["substatus"],
         "direction": document["direction"],
         "engagement": document["engagementId"],
+        "name": document["name"],
         "document": document,
     }
 

@@ -1,6 +1,8 @@
 //! In-process limits: no HTTP, one thread. One JSON object a line on standard output.
 //!
 //! - `ceiling --what fill --table FILE --rows N`: makes the SQLite table of the limits
+//! - `ceiling --what fill-lists --table FILE --rows N`: makes the one of the lists
+//! - `ceiling --what list --table FILE --list first`: bodies of a list, one after the other; its forms: `lists::Asked`
 //! - `ceiling --what fsync --directory DIR`: 4 KiB overwritten in place, each with its fdatasync
 //! - `ceiling --what group --directory DIR --group 64 --rows 1000`: durable group commit; an operation is one row
 //!
@@ -14,11 +16,15 @@ use std::time::Duration;
 use cosell_bench::Outcome;
 use cosell_bench::arguments::Arguments;
 use cosell_bench::dataset::{Random, Referral};
+use cosell_bench::lists::{self, Asked, Lists};
 use cosell_bench::table;
 use cosell_bench::timing::{Times, repeat};
 
-fn report(what: &str, rows_each: u64, (times, whole): (Times, Duration)) {
+fn report(what: &str, rows_each: u64, (times, whole): (Times, Duration), mean_body: Option<u64>) {
     let mut line = times.summary();
+    if let Some(length) = mean_body {
+        line["mean_body"] = length.into();
+    }
     line["what"] = what.into();
     line["per_second"] = ((times.count() * rows_each) as f64 / whole.as_secs_f64()).into();
     line["calls_per_second"] = (times.count() as f64 / whole.as_secs_f64()).into();
@@ -33,13 +39,24 @@ fn main() -> Outcome<()> {
     let group: u64 = arguments.number("group", 64)?;
     let directory = arguments.take("directory").unwrap_or_else(|| ".".to_owned());
     let table = arguments.take("table").unwrap_or_else(|| "table.db".to_owned());
+    let list = arguments.take("list").unwrap_or_else(|| "first".to_owned());
     arguments.finish()?;
     match what.as_str() {
         "fill" => table::fill(&table::open(&table, "OFF")?, rows),
+        "fill-lists" => lists::fill(&table, rows),
+        "list" => one_list(&Lists::open(&table)?, &Asked::read(&list)?, seconds),
         "fsync" => fsync(Path::new(&directory), seconds),
         "group" => group_commit(Path::new(&directory), rows, group, seconds),
         other => Err(format!("--what {other} is not known").into()),
     }
+}
+
+fn one_list(lists: &Lists, asked: &Asked, seconds: f64) -> Outcome<()> {
+    let length = lists.body(asked)?.len();
+    repeat(seconds / 4.0, || lists.body(asked).map(drop))?;
+    let measured = repeat(seconds, || lists.body(asked).map(drop))?;
+    report("list", 1, measured, Some(length as u64));
+    Ok(())
 }
 
 fn fsync(directory: &Path, seconds: f64) -> Outcome<()> {
@@ -60,7 +77,7 @@ fn fsync(directory: &Path, seconds: f64) -> Outcome<()> {
         file.sync_data()
     })?;
     std::fs::remove_file(path)?;
-    report("fsync", 1, measured);
+    report("fsync", 1, measured, None);
     Ok(())
 }
 
@@ -75,7 +92,7 @@ fn group_commit(directory: &Path, rows: u64, group: u64, seconds: f64) -> Outcom
     let measured = repeat(seconds, || table::write_group(&connection, &pool, group, &mut random))?;
     drop(connection);
     remove(&path)?;
-    report("group", group, measured);
+    report("group", group, measured, None);
     Ok(())
 }
 

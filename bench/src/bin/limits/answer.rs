@@ -3,7 +3,8 @@
 use std::sync::mpsc;
 
 use bytes::Bytes;
-use cosell_bench::{Outcome, table};
+use cosell_bench::Outcome;
+use cosell_bench::lists::{Asked, Lists};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_MATCH};
@@ -16,18 +17,22 @@ use crate::writer::Write;
 pub enum Limit {
     Fixed(Bytes),
     Table { connection: Connection, writer: Option<mpsc::Sender<Write>> },
+    Lists(Lists),
 }
 
 impl Limit {
     pub async fn answer(&self, request: Request<Incoming>) -> Outcome<Response<Full<Bytes>>> {
         let (connection, writer) = match self {
             Limit::Fixed(document) => return Ok(answer(StatusCode::OK, None, document.clone())),
+            Limit::Lists(lists) => {
+                let asked = Asked::read(request.uri().query().unwrap_or_default())?;
+                return Ok(answer(StatusCode::OK, None, lists.body(&asked)?.into()));
+            }
             Limit::Table { connection, writer } => (connection, writer),
         };
         let id = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
         match writer {
             Some(writer) if request.method() == Method::PUT => put(writer, id, request).await,
-            _ if id == "referrals" => newest(connection),
             _ => by_id(connection, &id),
         }
     }
@@ -52,23 +57,6 @@ fn by_id(connection: &Connection, id: &str) -> Outcome<Response<Full<Bytes>>> {
         })
         .optional()?;
     Ok(found.unwrap_or_else(|| answer(StatusCode::NOT_FOUND, None, Bytes::new())))
-}
-
-fn newest(connection: &Connection) -> Outcome<Response<Full<Bytes>>> {
-    let mut statement = connection.prepare_cached(table::NEWEST)?;
-    let mut rows = statement.query([])?;
-    let mut body = Vec::with_capacity(160 << 10);
-    body.extend_from_slice(b"{\"value\":[");
-    let mut between = false;
-    while let Some(row) = rows.next()? {
-        if between {
-            body.push(b',');
-        }
-        between = true;
-        body.extend_from_slice(row.get_ref(0)?.as_bytes()?);
-    }
-    body.extend_from_slice(b"]}");
-    Ok(answer(StatusCode::OK, None, body.into()))
 }
 
 async fn put(

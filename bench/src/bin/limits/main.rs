@@ -1,7 +1,8 @@
 //! Servers that do as little as possible: the limits a real one is held against.
 //!
 //! - `limits --serve static`: bare hyper; each GET is answered with one document held in memory
-//! - `limits --serve table --table FILE`: GET `/…/{id}` by one prepared select, GET `/…/referrals` the 50 newest
+//! - `limits --serve table --table FILE`: GET `/…/{id}` by one prepared select
+//! - `limits --serve lists --table FILE`: GET `/…?first`, a list; its forms: `lists::Asked`
 //! - `limits --serve group --table FILE --group 64`: PUT `/…/{id}` under `If-Match`, one writer thread, one durable
 //!   commit for all that wait
 //!
@@ -17,6 +18,7 @@ use std::sync::mpsc;
 use bytes::Bytes;
 use cosell_bench::arguments::Arguments;
 use cosell_bench::dataset::Referral;
+use cosell_bench::lists::Lists;
 use cosell_bench::{Outcome, table};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -41,13 +43,14 @@ fn main() -> Outcome<()> {
             std::thread::spawn(move || writer::run(&connection, &receiver, group));
             Some(sender)
         }
-        "static" | "table" => None,
+        "static" | "table" | "lists" => None,
         other => return Err(format!("--serve {other} is not known").into()),
     };
     let mut running = Vec::new();
     for _ in 0..threads {
         let limit = match &serve[..] {
             "static" => Limit::Fixed(Bytes::from(Referral::numbered(7).json)),
+            "lists" => Limit::Lists(Lists::open(path()?)?),
             _ => Limit::Table { connection: table::open(path()?, "FULL")?, writer: writer.clone() },
         };
         running.push(std::thread::spawn(move || serve_on(port, limit)));

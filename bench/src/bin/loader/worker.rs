@@ -11,6 +11,9 @@ use cosell_bench::timing::Times;
 
 use crate::connection::{Answer, Connection};
 
+/// How long an answer is waited for when the time is up. Some peers search a million rows for half a minute.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// What all connections are to do.
 pub struct Job {
     pub address: String,
@@ -68,10 +71,10 @@ pub fn run_all(job: &Arc<Job>, numbers: &[usize]) -> Outcome<Tally> {
         let mut tally = Tally::default();
         for worker in running {
             // A server that hangs must not hang the measurement.
-            let limit = job.end.saturating_sub(job.start.elapsed()) + Duration::from_secs(30);
+            let limit = job.end.saturating_sub(job.start.elapsed()) + PATIENCE;
             match tokio::time::timeout(limit, worker).await {
                 Ok(done) => tally.add(done?),
-                Err(_) => return Err("the server did not answer for 30 seconds".into()),
+                Err(_) => return Err(format!("the server did not answer for {PATIENCE:?}").into()),
             }
         }
         Ok(tally)
