@@ -11,6 +11,7 @@
 //! An operand is written once, however often it is asked about: a copy per level would double with each level.
 
 mod collection;
+mod depth;
 mod dialect;
 mod encoding;
 mod expr;
@@ -101,6 +102,7 @@ impl<'a> Writer<'a> {
 
     /// Adds a condition that holds where the expression is true; where it is null or false it is one of the two.
     pub(crate) fn predicate(&mut self, typed: &Typed) -> Result<(), NotSupported> {
+        depth::check(typed)?;
         let condition = self.condition(typed)?;
         self.text.push_str(&condition);
         Ok(())
@@ -109,6 +111,7 @@ impl<'a> Writer<'a> {
     /// Adds the value of an expression.
     #[cfg(test)]
     pub(crate) fn any_value(&mut self, typed: &Typed) -> Result<(), NotSupported> {
+        depth::check(typed)?;
         let sql = self.expr(typed)?;
         self.text.push_str(&sql.text);
         Ok(())

@@ -3,7 +3,7 @@
 use odata::TypedOrder;
 use referral::ReferralId;
 
-use super::{Bound, Encoding, NotSupported, Writer};
+use super::{Bound, Encoding, NotSupported, Writer, depth};
 use crate::{Key, Place};
 
 /// Most keys of one order: each may make the condition of the next page deeper, and engines bound that.
@@ -42,6 +42,7 @@ impl Writer<'_> {
 
     /// One key.
     pub(crate) fn key(&mut self, key: &TypedOrder) -> Result<SortKey, NotSupported> {
+        depth::check(&key.expr)?;
         let encoding = Encoding::of(key.expr.ty.as_ref());
         let sql = self.operand(&key.expr, encoding, key.ignore_case)?;
         let text = match encoding {
