@@ -4,10 +4,12 @@
 //! folders and nowhere else. Every effective write appends exactly one entry to the change log, in the same
 //! transaction as the new state.
 
+mod class;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod key;
 mod model;
+mod plan;
 mod schema;
 #[allow(dead_code)] // not all of it is called yet
 mod sql;

@@ -3,6 +3,7 @@
 
 -- One row per referral; the document comes last, so that the small columns are read without it.
 -- A referral's id is unique over all owners, so one index finds it with or without its owner.
+-- `class` is direction, type, qualification, status and substatus in one number (class.rs).
 CREATE TABLE referral (
   row INTEGER PRIMARY KEY,
   id BLOB NOT NULL UNIQUE,
@@ -15,6 +16,7 @@ CREATE TABLE referral (
   direction INTEGER NOT NULL,
   qualification INTEGER NOT NULL,
   type INTEGER NOT NULL,
+  class INTEGER NOT NULL,
   offer_lead INTEGER NOT NULL,
   shared_with_microsoft INTEGER NOT NULL,
   created INTEGER NOT NULL,
@@ -27,7 +29,15 @@ CREATE TABLE referral (
   document BLOB NOT NULL
 ) STRICT;
 
+-- The ways into an owner's referrals. A write that changes texts alone touches only `referral_last_updated`.
 CREATE INDEX referral_newest_first ON referral (owner, offer_lead, created DESC, id);
+
+CREATE INDEX referral_by_class ON referral (owner, offer_lead, class, created DESC, id);
+
+CREATE INDEX referral_last_updated ON referral (owner, offer_lead, updated DESC, id, class, created);
+
+CREATE INDEX referral_by_country ON referral (owner, offer_lead, country, created DESC, id, class)
+WHERE country IS NOT NULL;
 
 CREATE INDEX referral_of_engagement ON referral (engagement, created, id);
 
@@ -35,13 +45,32 @@ CREATE INDEX referral_of_engagement ON referral (engagement, created, id);
 CREATE INDEX referral_expiring ON referral (expires, id)
 WHERE status = 1 AND expires IS NOT NULL;
 
--- The list of a Referral User: whose team a folded e-mail is on, in the order of the list.
+-- How many referrals an owner has of each class, and of each class in each country; rows may stand at 0.
+CREATE TABLE tally (
+  owner BLOB NOT NULL,
+  offer_lead INTEGER NOT NULL,
+  class INTEGER NOT NULL,
+  n INTEGER NOT NULL,
+  PRIMARY KEY (owner, offer_lead, class)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE country_tally (
+  owner BLOB NOT NULL,
+  offer_lead INTEGER NOT NULL,
+  country TEXT NOT NULL,
+  class INTEGER NOT NULL,
+  n INTEGER NOT NULL,
+  PRIMARY KEY (owner, offer_lead, country, class)
+) STRICT, WITHOUT ROWID;
+
+-- The list of a Referral User: whose team a folded e-mail is on, in the order of the list. `referral` is the row.
 CREATE TABLE team_member (
   owner BLOB NOT NULL,
   email TEXT NOT NULL,
   offer_lead INTEGER NOT NULL,
   created INTEGER NOT NULL,
   id BLOB NOT NULL,
+  referral INTEGER NOT NULL,
   PRIMARY KEY (owner, email, offer_lead, created DESC, id)
 ) STRICT, WITHOUT ROWID;
 

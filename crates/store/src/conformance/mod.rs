@@ -14,6 +14,7 @@ pub mod durability;
 pub mod lists;
 pub mod log;
 pub mod people;
+pub mod queries;
 pub mod races;
 pub mod samples;
 
@@ -57,6 +58,13 @@ macro_rules! conformance_suite {
             lists: an_engagement_is_told_oldest_first_to_each_of_its_parties;
             lists: due_referrals_come_soonest_first_and_only_while_new;
             lists: the_next_expiry_is_the_soonest_of_the_new;
+            queries: pages_are_what_the_evaluator_leaves;
+            queries: pages_are_stable_while_referrals_come_and_change;
+            queries: kept_counts_follow_every_write;
+            queries: a_count_is_told_as_it_is_wanted;
+            queries: a_place_of_another_order_is_refused;
+            queries: a_plan_says_whether_an_index_carries_a_query;
+            queries: the_members_of_an_engagement_come_oldest_first;
             log: positions_count_from_one_without_gaps_per_organization;
             log: every_entry_says_what_it_was_given;
             log: pages_of_the_log_join;
@@ -102,6 +110,7 @@ mod tests {
             ("lists", include_str!("lists.rs")),
             ("log", include_str!("log.rs")),
             ("people", include_str!("people.rs")),
+            ("queries", include_str!("queries.rs")),
             ("races", include_str!("races.rs")),
         ] {
             let rules =

@@ -18,7 +18,9 @@ use tokio::sync::oneshot;
 use super::changes;
 use super::files::Files;
 use super::health::StopOnPanic;
+use super::query::ListReader;
 use super::readers::Parker;
+use super::referrals::{self, Tallies};
 use super::schema;
 use super::writer::{Command, Writer, checkpoint};
 use super::{SqliteStore, engine_error};
@@ -31,6 +33,12 @@ const BUILDING_CACHE_KIB: u32 = 128 * 1024;
 
 /// What has no referral in it, in the order it is copied.
 const OTHER_TABLES: [&str; 5] = ["answer", "organization", "organization_location", "assignment", "setting"];
+
+/// All who read, to be sent away while the files are exchanged.
+struct Parkers {
+    referrals: Parker<Connection>,
+    lists: Parker<ListReader>,
+}
 
 /// What a bulk load did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,12 +72,12 @@ impl SqliteStore {
         progress: impl Fn(u64) + Send + 'static,
     ) -> Result<BulkReport, StoreError> {
         self.health.check()?;
-        let parker = self.readers.parker()?;
+        let parkers = Parkers { referrals: self.readers.parker()?, lists: self.lists.parker()? };
         let (reply, report) = oneshot::channel();
         let work = move |writer: &mut Writer| {
             let reply = reply;
             let _stop = StopOnPanic(Arc::clone(&writer.health));
-            let loaded = load(writer, &parker, batches, &progress);
+            let loaded = load(writer, &parkers, batches, &progress);
             let _ = reply.send(loaded);
         };
         self.ask(Command::Alone(Box::new(work))).await?;
@@ -79,7 +87,7 @@ impl SqliteStore {
 
 fn load(
     writer: &mut Writer,
-    parker: &Parker,
+    parkers: &Parkers,
     batches: impl Iterator<Item = Vec<(StoredReferral, Entry)>>,
     progress: &dyn Fn(u64),
 ) -> Result<BulkReport, StoreError> {
@@ -99,7 +107,7 @@ fn load(
             let _ = writer.files.remove_unfinished_load();
         }
         let report = built?;
-        exchange(writer, parker)?;
+        exchange(writer, parkers)?;
         Ok(report)
     } else {
         let mut loading = Loading { continues: true, ..Loading::default() };
@@ -120,6 +128,8 @@ struct Loading {
     report: BulkReport,
     /// The newest position given to each organization.
     positions: HashMap<OrganizationId, Position>,
+    /// Counts that are not written yet.
+    tallies: Tallies,
 }
 
 impl Loading {
@@ -129,7 +139,7 @@ impl Loading {
         referral: &StoredReferral,
         entry: &Entry,
     ) -> rusqlite::Result<()> {
-        if !changes::insert_unless_there(connection, referral)? {
+        if !referrals::insert_unless_there(connection, referral, &mut self.tallies)? {
             self.report.skipped_existing += 1;
             return Ok(());
         }
@@ -164,6 +174,7 @@ fn add(
             loading.take(connection, referral, entry)?;
         }
         if loading.report.seen() - begun_at >= PER_TRANSACTION {
+            loading.tallies.write(connection)?;
             connection.execute_batch("COMMIT")?;
             checkpoint(connection, "PASSIVE")?;
             begun_at = loading.report.seen();
@@ -171,6 +182,7 @@ fn add(
         }
         progress(loading.report.seen());
     }
+    loading.tallies.write(connection)?;
     connection.execute_batch("COMMIT")?;
     checkpoint(connection, "PASSIVE")?;
     Ok(())
@@ -216,6 +228,7 @@ fn fill(
         }
         progress(loading.report.seen());
     }
+    loading.tallies.write(connection)?;
     for (_, sql) in &indexes {
         connection.execute_batch(sql)?;
     }
@@ -240,8 +253,8 @@ fn secondary_indexes(connection: &Connection) -> rusqlite::Result<Vec<(String, S
 }
 
 /// Puts the new file in the old one's place, with nobody at either.
-fn exchange(writer: &mut Writer, parker: &Parker) -> Result<(), StoreError> {
-    let parked = parker.park()?;
+fn exchange(writer: &mut Writer, parkers: &Parkers) -> Result<(), StoreError> {
+    let parked = (parkers.referrals.park()?, parkers.lists.park()?);
     let connection = writer.connection.take().ok_or(StoreError::Closed)?;
     let exchanged = close_for_good(connection, &writer.files).and_then(|()| {
         std::fs::rename(writer.files.loading(), writer.files.database())

@@ -216,7 +216,6 @@ fn column_of(value: Value) -> types::Value {
 }
 
 /// A selected key.
-#[allow(dead_code)] // until the planner reads keys
 pub(super) fn key(column: ValueRef<'_>, encoding: Encoding) -> Key {
     match (column, encoding) {
         (ValueRef::Null, _) => Key::Null,

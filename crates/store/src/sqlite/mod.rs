@@ -13,10 +13,14 @@ mod files;
 mod functions;
 mod health;
 mod lists;
+mod meter;
 mod people;
+mod query;
 mod readers;
+mod referrals;
 mod rows;
 mod schema;
+mod streams;
 mod writer;
 
 #[cfg(test)]
@@ -38,6 +42,8 @@ use self::cache::Cache;
 use self::door::Door;
 use self::files::Files;
 use self::health::Health;
+pub use self::meter::QueryLimits;
+use self::query::ListReader;
 use self::readers::Readers;
 use self::rows::stored_columns;
 use self::writer::{Command, Task, Writer};
@@ -54,8 +60,12 @@ const FORGET_AT_MOST: i64 = 1000;
 pub struct SqliteOptions {
     /// How many bytes of hot referrals are kept in memory; 0 keeps none.
     pub cache_bytes: u64,
-    /// How many threads read; at least 1.
+    /// How many threads read single referrals, engagements and the log; at least 1.
     pub readers: usize,
+    /// How many threads read lists; at least 1.
+    pub list_readers: usize,
+    /// What one list may cost.
+    pub limits: QueryLimits,
     /// How many changes share one commit at most; at least 1.
     pub group_limit: usize,
     /// The registered SQLite VFS to reach the files through; `None` for the platform's own.
@@ -69,6 +79,8 @@ impl Default for SqliteOptions {
         SqliteOptions {
             cache_bytes: 16 * 1024 * 1024,
             readers: 2,
+            list_readers: 2,
+            limits: QueryLimits::default(),
             group_limit: 256,
             vfs: None,
             busy: Duration::from_secs(5),
@@ -80,7 +92,9 @@ impl Default for SqliteOptions {
 pub struct SqliteStore {
     cache: Arc<Cache>,
     health: Arc<Health>,
-    readers: Readers,
+    readers: Readers<Connection>,
+    lists: Readers<ListReader>,
+    limits: QueryLimits,
     writer: Door<Command>,
     /// `None` once somebody closes.
     threads: Mutex<Option<Threads>>,
@@ -113,7 +127,9 @@ impl SqliteStore {
 
         let cache = Arc::new(Cache::new(options.cache_bytes));
         let health = Arc::new(Health::default());
-        let (readers, reading) = Readers::start(&files, options.readers)?;
+        let (readers, mut reading) = Readers::start(&files, "store-read", options.readers)?;
+        let (lists, listing) = Readers::start(&files, "store-list", options.list_readers)?;
+        reading.extend(listing);
         let (writer, commands) = Door::new();
         let (readers_live, readers_gone) = flume::bounded(0);
         let belongings = Writer::new(
@@ -129,7 +145,8 @@ impl SqliteStore {
             .spawn(move || belongings.run(&commands, &readers_gone))
             .map_err(|error| StoreError::Engine(format!("cannot start the writer: {error}")))?;
         let threads = Threads { readers: reading, readers_live, writer: writing };
-        Ok(SqliteStore { cache, health, readers, writer, threads: Mutex::new(Some(threads)) })
+        let threads = Mutex::new(Some(threads));
+        Ok(SqliteStore { cache, health, readers, lists, limits: options.limits, writer, threads })
     }
 
     /// The referral from the cache, or from a reader, which leaves it in the cache.
@@ -176,6 +193,7 @@ impl SqliteStore {
     fn shut(&self) -> Option<Threads> {
         self.writer.shut();
         self.readers.shut();
+        self.lists.shut();
         self.threads.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -289,25 +307,46 @@ impl Store for SqliteStore {
         self.readers.read(move |connection| lists::count(connection, &query)).await
     }
 
-    async fn query(&self, _: &Query) -> Result<Found, StoreError> {
-        Err(StoreError::NotSupported("the query language is being built".to_owned()))
+    async fn query(&self, query: &Query) -> Result<Found, StoreError> {
+        let (query, limits) = (query.clone(), self.limits);
+        self.lists.ask(move |reader| reader.find(limits, &query)).await
     }
 
     async fn aggregate(&self, _: &Aggregation) -> Result<Vec<serde_json::Value>, StoreError> {
         Err(StoreError::NotSupported("the query language is being built".to_owned()))
     }
 
-    async fn plan(&self, _: &Query) -> Result<Plan, StoreError> {
-        Err(StoreError::NotSupported("the query language is being built".to_owned()))
+    async fn plan(&self, query: &Query) -> Result<Plan, StoreError> {
+        query::plan(query)
     }
 
     async fn engagement_members(
         &self,
-        _: EngagementId,
-        _: Option<(Timestamp, ReferralId)>,
-        _: usize,
+        id: EngagementId,
+        after: Option<(Timestamp, ReferralId)>,
+        at_most: usize,
     ) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
-        Err(StoreError::NotSupported("the query language is being built".to_owned()))
+        let (created, after) =
+            after.map_or((i64::MIN, Vec::new()), |(created, id)| (created.ticks(), id.as_bytes().to_vec()));
+        self.readers
+            .read(move |connection| {
+                connection
+                    .prepare_cached(concat!(
+                        "SELECT ",
+                        stored_columns!(),
+                        "
+                         FROM referral
+                         WHERE engagement = ?1
+                           AND (created, id) > (?2, ?3)
+                         ORDER BY created, id
+                         LIMIT ?4"
+                    ))?
+                    .query_map(params![id.as_bytes(), created, after, limit(at_most)], |row| {
+                        rows::stored(row).map(Arc::new)
+                    })?
+                    .collect()
+            })
+            .await
     }
 
     async fn due(&self, now: Timestamp, at_most: usize) -> Result<Vec<Arc<StoredReferral>>, StoreError> {

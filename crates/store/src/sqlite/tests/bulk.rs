@@ -80,7 +80,10 @@ async fn an_empty_store_is_loaded_and_keeps_what_else_it_held() {
         [
             "answer_oldest_first",
             "change_log_of_organization",
+            "referral_by_class",
+            "referral_by_country",
             "referral_expiring",
+            "referral_last_updated",
             "referral_newest_first",
             "referral_of_engagement"
         ]

@@ -1,0 +1,107 @@
+//! The class of a referral: its five members of closed lists in one small number, for indexes and kept counts.
+
+use odata::{Evaluator, Typed};
+use referral::{ReferralDirection, ReferralQualification, ReferralStatus, ReferralSubstatus, ReferralType};
+use serde_json::{Value as Json, json};
+
+use crate::Columns;
+
+/// The members of a referral that its class tells.
+const MEMBERS: [&str; 5] = ["direction", "status", "substatus", "qualification", "type"];
+
+/// `direction` in bit 0, `type` in bit 1, `qualification` in bits 2 and 3, `status` in bits 4 and 5, `substatus` in
+/// bits 6 to 9; each as its place in the reference. Numbers on disk: never changed after a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Class(pub(crate) u16);
+
+impl Class {
+    /// The class of a referral.
+    pub(crate) fn of(columns: &Columns) -> Class {
+        Class(
+            columns.direction as u16
+                | (columns.referral_type as u16) << 1
+                | (columns.qualification as u16) << 2
+                | (columns.status as u16) << 4
+                | (columns.substatus as u16) << 6,
+        )
+    }
+
+    /// Every class that could be, whether its status goes with its substatus or not.
+    pub(crate) fn all() -> impl Iterator<Item = Class> {
+        (0..1 << 10).map(Class).filter(|class| class.document().is_some())
+    }
+
+    /// A document with the five members alone; `None` for a number that is no class.
+    fn document(self) -> Option<Json> {
+        fn member<T: Copy>(all: &[T], bits: u16, name: fn(T) -> &'static str) -> Option<&'static str> {
+            all.get(usize::from(bits)).copied().map(name)
+        }
+        let Class(number) = self;
+        Some(json!({
+            "direction": member(ReferralDirection::ALL, number & 1, ReferralDirection::as_str)?,
+            "type": member(ReferralType::ALL, number >> 1 & 1, ReferralType::as_str)?,
+            "qualification": member(ReferralQualification::ALL, number >> 2 & 3, ReferralQualification::as_str)?,
+            "status": member(ReferralStatus::ALL, number >> 4 & 3, ReferralStatus::as_str)?,
+            "substatus": member(ReferralSubstatus::ALL, number >> 6, ReferralSubstatus::as_str)?,
+        }))
+    }
+
+    /// Whether all of these, each of which [`is told`](Class::tells) by a class, are true for referrals of this one.
+    pub(crate) fn passes(self, terms: &[&Typed], evaluator: &Evaluator<'_>) -> bool {
+        self.document().is_some_and(|document| terms.iter().all(|term| evaluator.matches(term, &document)))
+    }
+
+    /// Whether the class of a referral alone tells what an expression is.
+    pub(crate) fn tells(expression: &Typed) -> bool {
+        expression.item_paths().iter().all(|path| MEMBERS.contains(&path.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::samples::{a_referral, organization};
+
+    fn class(
+        direction: ReferralDirection,
+        status: ReferralStatus,
+        substatus: ReferralSubstatus,
+        qualification: ReferralQualification,
+        referral_type: ReferralType,
+    ) -> Class {
+        let columns = a_referral(&organization(1), 1).columns;
+        Class::of(&Columns { direction, status, substatus, qualification, referral_type, ..columns })
+    }
+
+    #[test]
+    fn the_numbers_on_disk_never_change() {
+        use {
+            ReferralDirection as D, ReferralQualification as Q, ReferralStatus as S, ReferralSubstatus as U,
+        };
+        let shared = ReferralType::Shared;
+        assert_eq!(class(D::Incoming, S::None, U::None, Q::None, ReferralType::Independent), Class(0));
+        assert_eq!(class(D::Outgoing, S::None, U::None, Q::None, ReferralType::Independent), Class(1));
+        assert_eq!(class(D::Incoming, S::None, U::None, Q::None, shared), Class(2));
+        assert_eq!(class(D::Incoming, S::None, U::None, Q::SalesQualified, shared), Class(14));
+        assert_eq!(class(D::Incoming, S::New, U::Pending, Q::Direct, ReferralType::Independent), Class(84));
+        assert_eq!(class(D::Outgoing, S::Closed, U::Error, Q::SalesQualified, shared), Class(575));
+    }
+
+    #[test]
+    fn a_class_says_its_members() {
+        let class = class(
+            ReferralDirection::Outgoing,
+            ReferralStatus::Closed,
+            ReferralSubstatus::Lost,
+            ReferralQualification::MarketingQualified,
+            ReferralType::Shared,
+        );
+        let members = json!({
+            "direction": "Outgoing", "type": "Shared", "qualification": "MarketingQualified",
+            "status": "Closed", "substatus": "Lost",
+        });
+        assert_eq!(class.document(), Some(members));
+        assert_eq!(Class(0x3ff).document(), None);
+        assert_eq!(Class::all().count(), 2 * 2 * 4 * 4 * 9);
+    }
+}

@@ -1,0 +1,456 @@
+//! Which way leads to the referrals a query wants: decided here for every engine, not by the engine's optimiser.
+//!
+//! [`Conditions`] takes a filter apart into what the indexed columns tell and the rest. [`Conditions::page_way`] and
+//! [`Conditions::set_way`] choose a [`Way`] by the kept counts ([`Figures`]); the engine walks it, and holds each row
+//! against the conditions the way has not met.
+
+use odata::{Comparison, DateTimeOffset, Evaluator, Search, Typed, TypedKind, Value, fold};
+use referral::{EngagementId, ReferralId};
+
+use crate::class::Class;
+use crate::{Key, Place, Query};
+
+/// What an index entry is cheaper than the row it leads to, about.
+const ROW: u64 = 4;
+
+/// Instants from `low` to `high`, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Range {
+    pub(crate) low: Option<i64>,
+    pub(crate) high: Option<i64>,
+}
+
+impl Range {
+    fn narrow(&mut self, op: Comparison, at: i64) {
+        let (low, high) = match op {
+            Comparison::Eq => (Some(at), Some(at)),
+            Comparison::Gt => (Some(at.saturating_add(1)), None),
+            Comparison::Ge => (Some(at), None),
+            Comparison::Lt => (None, Some(at.saturating_sub(1))),
+            Comparison::Le => (None, Some(at)),
+            Comparison::Ne => (None, None),
+        };
+        self.low = self.low.max(low);
+        self.high = [self.high, high].into_iter().flatten().min();
+    }
+
+    /// Whether it holds everything.
+    pub(crate) fn is_whole(&self) -> bool {
+        *self == Range::default()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.low.zip(self.high).is_some_and(|(low, high)| low > high)
+    }
+
+    /// The part that comes after an instant, downwards or upwards.
+    pub(crate) fn after(self, at: i64, descending: bool) -> Range {
+        let mut rest = self;
+        rest.narrow(if descending { Comparison::Lt } else { Comparison::Gt }, at);
+        rest
+    }
+
+    pub(crate) fn contains(&self, at: i64) -> bool {
+        self.low.is_none_or(|low| low <= at) && self.high.is_none_or(|high| at <= high)
+    }
+}
+
+/// An instant that referrals are kept in the order of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Instant {
+    Created,
+    Updated,
+}
+
+/// The order of a query, as far as an index has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Natural {
+    pub(crate) by: Instant,
+    pub(crate) descending: bool,
+    /// Whether `id` is a key of its own, and has a value in a [`Place`].
+    pub(crate) with_id: bool,
+}
+
+impl Natural {
+    /// `None` for an order that only sorting makes.
+    pub(crate) fn of(query: &Query) -> Option<Natural> {
+        let path = |at: usize| Some(query.order.get(at)?.expr.as_item_path()?.wire());
+        let Some(first) = query.order.first() else {
+            return Some(Natural { by: Instant::Created, descending: true, with_id: false });
+        };
+        let by = match path(0)?.as_str() {
+            "createdDateTime" => Instant::Created,
+            "updatedDateTime" => Instant::Updated,
+            _ => return None,
+        };
+        let with_id = match query.order.get(1) {
+            None => false,
+            Some(second) if path(1)? == "id" && !second.descending && query.order.len() == 2 => true,
+            Some(_) => return None,
+        };
+        Some(Natural { by, descending: first.descending, with_id })
+    }
+
+    /// The keys of a place in this order.
+    pub(crate) fn place(self, at: i64, id: ReferralId) -> Place {
+        let mut keys = vec![Key::Integer(at)];
+        if self.with_id {
+            keys.push(Key::Bytes(id.as_bytes().to_vec()));
+        }
+        Place { keys, id }
+    }
+}
+
+/// What a query asks of a referral, taken apart. All of it must hold.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Conditions<'q> {
+    /// It can hold of no referral.
+    pub(crate) impossible: bool,
+    /// What the class alone tells.
+    pub(crate) class: Vec<&'q Typed>,
+    pub(crate) created: Range,
+    pub(crate) updated: Range,
+    pub(crate) country: Option<&'q str>,
+    /// For each of these, one of its e-mails is on the team.
+    pub(crate) teams: Vec<Vec<String>>,
+    pub(crate) ids: Option<Vec<ReferralId>>,
+    pub(crate) engagement: Option<EngagementId>,
+    pub(crate) search: Option<&'q Search>,
+    /// What only the row or its document tells.
+    pub(crate) rest: Vec<&'q Typed>,
+}
+
+/// How many referrals there are, of the owner and the offer leads that the query is about.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Figures {
+    /// Of each class that occurs.
+    pub(crate) classes: Vec<(Class, u64)>,
+    /// The same in the country that is asked for.
+    pub(crate) in_country: Vec<(Class, u64)>,
+    /// In the range of `updatedDateTime` that is asked for, counted up to [`Conditions::probe`].
+    pub(crate) updated: Option<u64>,
+}
+
+/// A way into an owner's referrals. What it says holds of every row it leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// There is none to be found.
+    Nothing,
+    /// These, by their ids.
+    Ids,
+    /// Those of an engagement.
+    Engagement,
+    /// Those with one of these e-mails on the team; each in the order of creation.
+    Team(Vec<String>),
+    /// Those that the words are in.
+    Search,
+    /// Those of these classes; each in the order of creation.
+    Classes(Vec<Class>),
+    /// Those of a country in the order of creation.
+    Country,
+    /// All in the order of the last update.
+    Updated,
+    /// All in the order of creation.
+    Created,
+}
+
+impl Way {
+    /// The instant whose order its streams have, where it has any.
+    pub(crate) fn order(&self) -> Option<Instant> {
+        match self {
+            Way::Nothing | Way::Ids | Way::Engagement | Way::Search => None,
+            Way::Team(_) | Way::Classes(_) | Way::Country | Way::Created => Some(Instant::Created),
+            Way::Updated => Some(Instant::Updated),
+        }
+    }
+}
+
+impl<'q> Conditions<'q> {
+    /// Takes the filter, the search and the team of a query apart.
+    pub(crate) fn of(query: &'q Query, evaluator: &Evaluator<'_>) -> Conditions<'q> {
+        let mut conditions = Conditions { search: query.search.as_ref(), ..Conditions::default() };
+        conditions.teams.extend(query.scope.team.clone());
+        for term in query.filter.iter().flat_map(Typed::conjuncts) {
+            if !conditions.take(term, evaluator) {
+                conditions.rest.push(term);
+            }
+        }
+        conditions.impossible |= conditions.created.is_empty()
+            || conditions.updated.is_empty()
+            || conditions.teams.iter().any(Vec::is_empty)
+            || conditions.ids.as_ref().is_some_and(Vec::is_empty);
+        conditions
+    }
+
+    /// Whether a term is one that the indexed columns tell.
+    fn take(&mut self, term: &'q Typed, evaluator: &Evaluator<'_>) -> bool {
+        if Class::tells(term) {
+            self.class.push(term);
+            return true;
+        }
+        if let Some(emails) = team_emails(term) {
+            self.teams.push(emails);
+            return true;
+        }
+        if let TypedKind::In { left, list, .. } = &term.kind
+            && left.as_item_path().is_some_and(|path| path.wire() == "id")
+        {
+            let ids = list.iter().map(|member| constant(member, evaluator).and_then(|value| guid(&value)));
+            return ids.collect::<Option<Vec<_>>>().is_some_and(|ids| self.only(ids));
+        }
+        let TypedKind::Compare { op, left, right, ignore_case } = &term.kind else { return false };
+        let (path, op, value) = match (left.as_item_path(), right.as_item_path()) {
+            (Some(path), None) => (path, *op, &**right),
+            (None, Some(path)) => (path, op.flipped(), &**left),
+            _ => return false,
+        };
+        let text = match value.as_value() {
+            Some(Value::String(text)) => Some(text.as_str()),
+            _ => None,
+        };
+        let Some(value) = constant(value, evaluator) else { return false };
+        match (path.wire().as_str(), op, &value) {
+            (_, Comparison::Ne, _) => false,
+            ("createdDateTime", op, Value::DateTimeOffset(at)) => {
+                self.created.narrow(op, at.ticks);
+                true
+            }
+            ("updatedDateTime", op, Value::DateTimeOffset(at)) => {
+                self.updated.narrow(op, at.ticks);
+                true
+            }
+            ("id", Comparison::Eq, value) => guid(value).is_some_and(|id| self.only(vec![id])),
+            ("engagementId", Comparison::Eq, Value::Guid(id)) => {
+                let id = EngagementId::from_bytes(id.0.to_be_bytes());
+                self.impossible |= self.engagement.is_some_and(|other| other != id);
+                self.engagement = Some(id);
+                true
+            }
+            ("customerProfile/address/country", Comparison::Eq, Value::String(_)) if !ignore_case => {
+                let Some(text) = text else { return false };
+                self.impossible |= self.country.is_some_and(|other| other != text);
+                self.country = Some(text);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn only(&mut self, mut ids: Vec<ReferralId>) -> bool {
+        ids.sort();
+        ids.dedup();
+        match &mut self.ids {
+            Some(known) => known.retain(|id| ids.contains(id)),
+            None => self.ids = Some(ids),
+        }
+        true
+    }
+
+    /// The classes that may be shown, of those that occur; `None` where that is all of them.
+    pub(crate) fn classes(&self, figures: &Figures, evaluator: &Evaluator<'_>) -> Option<Vec<Class>> {
+        if self.class.is_empty() {
+            return None;
+        }
+        let passing: Vec<Class> = figures
+            .classes
+            .iter()
+            .map(|(class, _)| *class)
+            .filter(|class| class.passes(&self.class, evaluator))
+            .collect();
+        (passing.len() < figures.classes.len()).then_some(passing)
+    }
+
+    /// How many match, where the kept counts tell it.
+    pub(crate) fn kept_count(&self, figures: &Figures, classes: Option<&[Class]>) -> Option<u64> {
+        if self.impossible {
+            return Some(0);
+        }
+        let told = self.created.is_whole()
+            && self.updated.is_whole()
+            && self.teams.is_empty()
+            && self.ids.is_none()
+            && self.engagement.is_none()
+            && self.search.is_none()
+            && self.rest.is_empty();
+        told.then(|| figures.matching(self, classes))
+    }
+
+    /// Up to how many rows of a range of `updatedDateTime` are worth counting before a way is chosen: as many as make
+    /// sorting them cost what looking for the first page elsewhere costs. `None` where it does not matter.
+    pub(crate) fn probe(&self, natural: Option<Natural>, total: u64, wanted: u64) -> Option<u64> {
+        let matters = !self.updated.is_whole()
+            && natural.is_none_or(|natural| natural.by == Instant::Created)
+            && self.ids.is_none()
+            && self.engagement.is_none()
+            && self.teams.is_empty()
+            && self.search.is_none();
+        matters.then(|| total.saturating_mul(wanted).isqrt() + 1)
+    }
+
+    /// The way to the first `wanted` in an order of an index.
+    pub(crate) fn page_way(
+        &self,
+        natural: Natural,
+        classes: Option<&[Class]>,
+        figures: &Figures,
+        wanted: u64,
+    ) -> Way {
+        if let Some(way) = self.narrow_way(classes) {
+            return way;
+        }
+        let matching = figures.matching(self, classes).max(1);
+        let total = figures.total();
+        let of_classes = figures.of(classes);
+        let in_country = figures.in_country();
+        // As many as must be looked at until so many match, if these are spread evenly.
+        let until = |among: u64| wanted.saturating_mul(among) / matching;
+        let ordered = |by: Instant, cost: u64| if by == natural.by { cost } else { u64::MAX };
+        let look = |needed: bool| if needed { ROW } else { 1 };
+        let mut ways = vec![(
+            ordered(Instant::Created, until(total) * look(classes.is_some() || self.country.is_some())),
+            Way::Created,
+        )];
+        if let Some(classes) = classes {
+            let walk = until(of_classes) * look(self.country.is_some()) + 2 * classes.len() as u64;
+            let cost = ordered(Instant::Created, walk).min(of_classes * ROW);
+            ways.push((cost, Way::Classes(classes.to_vec())));
+        }
+        if self.country.is_some() {
+            let cost = ordered(Instant::Created, until(in_country)).min(in_country * ROW);
+            ways.push((cost, Way::Country));
+        }
+        let walk = until(total) * look(self.country.is_some());
+        let cost = ordered(Instant::Updated, walk).min(figures.narrow_update(self, total, wanted));
+        ways.push((cost, Way::Updated));
+        cheapest(ways)
+    }
+
+    /// The way to all that match, in any order.
+    pub(crate) fn set_way(&self, classes: Option<&[Class]>, figures: &Figures, wanted: u64) -> Way {
+        if let Some(way) = self.narrow_way(classes) {
+            return way;
+        }
+        let total = figures.total();
+        // A range may be as narrow as it likes: half of all is a guess.
+        let range = |range: &Range| if range.is_whole() { total } else { total / 2 };
+        let mut ways = vec![(range(&self.created), Way::Created)];
+        if let Some(classes) = classes {
+            ways.push((figures.of(Some(classes)), Way::Classes(classes.to_vec())));
+        }
+        if self.country.is_some() {
+            ways.push((figures.in_country(), Way::Country));
+        }
+        if !self.updated.is_whole() {
+            let cost = figures.narrow_update(self, total, wanted).min(range(&self.updated));
+            ways.push((cost, Way::Updated));
+        }
+        cheapest(ways)
+    }
+
+    /// A way that leads to few, whatever else is asked.
+    fn narrow_way(&self, classes: Option<&[Class]>) -> Option<Way> {
+        if self.impossible || classes.is_some_and(<[Class]>::is_empty) {
+            return Some(Way::Nothing);
+        }
+        if self.ids.is_some() {
+            return Some(Way::Ids);
+        }
+        if self.engagement.is_some() {
+            return Some(Way::Engagement);
+        }
+        if self.search.is_some() {
+            return Some(Way::Search);
+        }
+        self.teams.first().map(|emails| Way::Team(emails.clone()))
+    }
+}
+
+/// The first of the cheapest.
+fn cheapest(ways: Vec<(u64, Way)>) -> Way {
+    ways.into_iter().min_by_key(|(cost, _)| *cost).map_or(Way::Created, |(_, way)| way)
+}
+
+impl Figures {
+    fn total(&self) -> u64 {
+        self.classes.iter().map(|(_, count)| count).sum()
+    }
+
+    fn of(&self, classes: Option<&[Class]>) -> u64 {
+        sum(&self.classes, classes)
+    }
+
+    fn in_country(&self) -> u64 {
+        self.in_country.iter().map(|(_, count)| count).sum()
+    }
+
+    /// Of the classes, and in the country where one is asked for.
+    fn matching(&self, conditions: &Conditions<'_>, classes: Option<&[Class]>) -> u64 {
+        match conditions.country {
+            Some(_) => sum(&self.in_country, classes),
+            None => self.of(classes),
+        }
+    }
+
+    /// What sorting a range of `updatedDateTime` costs; too much where nobody has counted it, or it was too long.
+    fn narrow_update(&self, conditions: &Conditions<'_>, total: u64, wanted: u64) -> u64 {
+        let most = conditions.probe(None, total, wanted).unwrap_or(0);
+        self.updated.filter(|count| *count < most).map_or(u64::MAX, |count| count * 2)
+    }
+}
+
+fn sum(counts: &[(Class, u64)], classes: Option<&[Class]>) -> u64 {
+    let wanted = |class: &Class| classes.is_none_or(|classes| classes.contains(class));
+    counts.iter().filter(|(class, _)| wanted(class)).map(|(_, count)| count).sum()
+}
+
+/// The value of an expression that speaks of no referral.
+fn constant(expression: &Typed, evaluator: &Evaluator<'_>) -> Option<Value> {
+    expression
+        .item_paths()
+        .is_empty()
+        .then(|| evaluator.value(expression, &serde_json::Value::Null))
+        .filter(|value| !value.is_null())
+}
+
+fn guid(value: &Value) -> Option<ReferralId> {
+    match value {
+        Value::Guid(guid) => Some(ReferralId::from_bytes(guid.0.to_be_bytes())),
+        _ => None,
+    }
+}
+
+/// The folded e-mails of `team/any(t:t/email eq '…')`, also `in (…)`: what `team_member` tells, which has no empty ones.
+fn team_emails(term: &Typed) -> Option<Vec<String>> {
+    let TypedKind::Any { collection, predicate: Some(predicate) } = &term.kind else { return None };
+    let of_team = collection.path.base == odata::Base::Item
+        && collection.path.wire() == "team"
+        && collection.filters.is_empty();
+    let is_email = |side: &Typed| match &side.kind {
+        TypedKind::Path(path) => {
+            path.base == odata::Base::Variable(predicate.variable) && path.wire() == "email"
+        }
+        _ => false,
+    };
+    let email = |side: &Typed| match side.as_value() {
+        Some(Value::String(text)) if !text.is_empty() => Some(fold(text)),
+        _ => None,
+    };
+    match &predicate.expr.kind {
+        _ if !of_team => None,
+        TypedKind::Compare { op: Comparison::Eq, left, right, ignore_case: true } => {
+            let side = if is_email(left) { right } else { left };
+            (is_email(left) || is_email(right)).then(|| email(side).map(|email| vec![email]))?
+        }
+        TypedKind::In { left, list, ignore_case: true } if is_email(left) => {
+            let emails: Vec<String> = list.iter().map(email).collect::<Option<_>>()?;
+            (!emails.is_empty()).then_some(emails)
+        }
+        _ => None,
+    }
+}
+
+/// What `now()` is in a query's expressions.
+pub(crate) fn evaluator(query: &Query) -> Evaluator<'static> {
+    let now = DateTimeOffset { ticks: query.scope.now.ticks(), offset: 0 };
+    Evaluator { schema: crate::schema(), now }
+}

@@ -1,0 +1,313 @@
+//! Referrals being written: their row, their team, and what is counted of them.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use referral::{OrganizationId, ReferralId};
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+
+use super::rows;
+use crate::StoredReferral;
+use crate::class::Class;
+
+/// Columns that are written together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Group {
+    /// Never changes.
+    Fixed,
+    /// Changes with every version.
+    Version,
+    /// Where it stands in its owner's lists.
+    Place,
+    /// The members of its class.
+    Class,
+    /// When it expires.
+    Expiry,
+    /// The customer's country.
+    Country,
+}
+
+/// Groups that a write may leave out: an index is touched by every statement that names one of its columns.
+const OPTIONAL: [Group; 4] = [Group::Place, Group::Class, Group::Expiry, Group::Country];
+
+/// Every column but `row`; [`values`] gives them in this order.
+const COLUMNS: [(&str, Group); 21] = [
+    ("id", Group::Fixed),
+    ("owner", Group::Fixed),
+    ("engagement", Group::Fixed),
+    ("version", Group::Version),
+    ("etag", Group::Version),
+    ("status", Group::Class),
+    ("substatus", Group::Class),
+    ("direction", Group::Class),
+    ("qualification", Group::Class),
+    ("type", Group::Class),
+    ("class", Group::Class),
+    ("offer_lead", Group::Place),
+    ("shared_with_microsoft", Group::Version),
+    ("created", Group::Place),
+    ("updated", Group::Version),
+    ("expires", Group::Expiry),
+    ("accepted", Group::Version),
+    ("sender", Group::Version),
+    ("country", Group::Country),
+    ("team", Group::Version),
+    ("document", Group::Version),
+];
+
+fn values(referral: &StoredReferral) -> [ToSqlOutput<'_>; COLUMNS.len()] {
+    fn integer<'a>(number: impl Into<i64>) -> ToSqlOutput<'a> {
+        ToSqlOutput::Owned(Value::Integer(number.into()))
+    }
+    fn blob(bytes: &[u8]) -> ToSqlOutput<'_> {
+        ToSqlOutput::Borrowed(ValueRef::Blob(bytes))
+    }
+    fn or_null<'a, T>(value: Option<T>, some: impl FnOnce(T) -> ToSqlOutput<'a>) -> ToSqlOutput<'a> {
+        value.map_or(ToSqlOutput::Owned(Value::Null), some)
+    }
+    let columns = &referral.columns;
+    [
+        blob(referral.id.as_bytes()),
+        blob(referral.owner.as_bytes()),
+        blob(referral.engagement_id.as_bytes()),
+        integer(i64::try_from(referral.version).unwrap_or(i64::MAX)),
+        blob(referral.etag.as_bytes()),
+        integer(columns.status as i64),
+        integer(columns.substatus as i64),
+        integer(columns.direction as i64),
+        integer(columns.qualification as i64),
+        integer(columns.referral_type as i64),
+        integer(Class::of(columns).0),
+        integer(columns.offer_lead),
+        integer(columns.shared_with_microsoft),
+        integer(columns.created.ticks()),
+        integer(columns.updated.ticks()),
+        or_null(columns.expires, |at| integer(at.ticks())),
+        or_null(columns.accepted, |at| integer(at.ticks())),
+        or_null(columns.sender.as_ref(), |sender| blob(sender.as_bytes())),
+        or_null(columns.country.as_deref(), ToSqlOutput::from),
+        or_null(rows::packed(&columns.team), |team| ToSqlOutput::Owned(Value::Blob(team))),
+        blob(&referral.document),
+    ]
+}
+
+static INSERT: LazyLock<String> = LazyLock::new(|| {
+    let names: Vec<&str> = COLUMNS.iter().map(|(name, _)| *name).collect();
+    let places: Vec<String> = (1..=COLUMNS.len()).map(|place| format!("?{place}")).collect();
+    format!(
+        "INSERT INTO referral ({}) VALUES ({}) ON CONFLICT (id) DO NOTHING",
+        names.join(", "),
+        places.join(", ")
+    )
+});
+
+/// One statement for each set of optional groups: the place in the list has the bits of their places.
+static UPDATES: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let update = |set: usize| {
+        let changed = |group: &Group| match OPTIONAL.iter().position(|optional| optional == group) {
+            Some(place) => set >> place & 1 == 1,
+            None => *group == Group::Version,
+        };
+        let assignments: Vec<String> = (1..)
+            .zip(&COLUMNS)
+            .filter(|(_, (_, group))| changed(group))
+            .map(|(place, (name, _))| format!("{name} = ?{place}"))
+            .collect();
+        format!("UPDATE referral SET {} WHERE row = ?{}", assignments.join(", "), COLUMNS.len() + 1)
+    };
+    (0..1 << OPTIONAL.len()).map(update).collect()
+});
+
+/// What the table holds of a referral before a write, as far as the write must know.
+pub(super) struct Before {
+    row: i64,
+    pub(super) version: u64,
+    pub(super) owner: Vec<u8>,
+    offer_lead: bool,
+    created: i64,
+    class: Class,
+    expires: Option<i64>,
+    country: Option<String>,
+    team: Vec<String>,
+}
+
+/// What is there of a referral.
+pub(super) fn before(connection: &Connection, id: ReferralId) -> rusqlite::Result<Option<Before>> {
+    connection
+        .prepare_cached(
+            "SELECT row, version, owner, offer_lead, created, class, expires, country, team
+             FROM referral
+             WHERE id = ?1",
+        )?
+        .query_row([id.as_bytes()], |row| {
+            Ok(Before {
+                row: row.get(0)?,
+                version: row.get(1)?,
+                owner: row.get(2)?,
+                offer_lead: row.get(3)?,
+                created: row.get(4)?,
+                class: Class(row.get(5)?),
+                expires: row.get(6)?,
+                country: row.get(7)?,
+                team: rows::team(row, 8)?,
+            })
+        })
+        .optional()
+}
+
+/// Adds a referral that is not there yet.
+pub(super) fn insert(connection: &Connection, referral: &StoredReferral) -> rusqlite::Result<()> {
+    let mut tallies = Tallies::default();
+    if !insert_unless_there(connection, referral, &mut tallies)? {
+        // Unreachable after a look at what is there; the constraint still speaks for itself.
+        return Err(rusqlite::Error::StatementChangedRows(0));
+    }
+    tallies.write(connection)
+}
+
+/// Adds a referral unless its id is taken; whether it was added. It is counted in `tallies`, which the caller writes.
+pub(super) fn insert_unless_there(
+    connection: &Connection,
+    referral: &StoredReferral,
+    tallies: &mut Tallies,
+) -> rusqlite::Result<bool> {
+    let added = connection.prepare_cached(&INSERT)?.execute(params_from_iter(values(referral)))? == 1;
+    if added {
+        add_team(connection, referral, connection.last_insert_rowid())?;
+        let columns = &referral.columns;
+        tallies.count(&referral.owner, columns.offer_lead, Class::of(columns), columns.country.as_deref(), 1);
+    }
+    Ok(added)
+}
+
+/// Replaces the state of a referral. Its id, owner and engagement never change.
+pub(super) fn update(
+    connection: &Connection,
+    referral: &StoredReferral,
+    before: &Before,
+) -> rusqlite::Result<()> {
+    let columns = &referral.columns;
+    let moved = before.offer_lead != columns.offer_lead || before.created != columns.created.ticks();
+    let reclassed = before.class != Class::of(columns);
+    let elsewhere = before.country != columns.country;
+    let set = OPTIONAL.iter().zip(0..).fold(0, |set, (group, place)| {
+        let changed = match group {
+            Group::Place => moved,
+            Group::Class => reclassed,
+            Group::Expiry => before.expires != columns.expires.map(|at| at.ticks()),
+            Group::Country => elsewhere,
+            Group::Fixed | Group::Version => false,
+        };
+        set | usize::from(changed) << place
+    });
+    let row = ToSqlOutput::from(before.row);
+    connection
+        .prepare_cached(&UPDATES[set])?
+        .execute(params_from_iter(values(referral).into_iter().chain([row])))?;
+    if moved || before.team != columns.team {
+        remove_team(connection, referral, before)?;
+        add_team(connection, referral, before.row)?;
+    }
+    if reclassed || elsewhere || before.offer_lead != columns.offer_lead {
+        let mut tallies = Tallies::default();
+        let owner = &referral.owner;
+        tallies.count(owner, before.offer_lead, before.class, before.country.as_deref(), -1);
+        tallies.count(owner, columns.offer_lead, Class::of(columns), columns.country.as_deref(), 1);
+        tallies.write(connection)?;
+    }
+    Ok(())
+}
+
+fn add_team(connection: &Connection, referral: &StoredReferral, row: i64) -> rusqlite::Result<()> {
+    let columns = &referral.columns;
+    for email in &columns.team {
+        connection
+            .prepare_cached(
+                "INSERT INTO team_member (owner, email, offer_lead, created, id, referral)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT DO NOTHING",
+            )?
+            .execute(params![
+                referral.owner.as_bytes(),
+                email,
+                columns.offer_lead,
+                columns.created.ticks(),
+                referral.id.as_bytes(),
+                row,
+            ])?;
+    }
+    Ok(())
+}
+
+fn remove_team(connection: &Connection, referral: &StoredReferral, before: &Before) -> rusqlite::Result<()> {
+    for email in &before.team {
+        connection
+            .prepare_cached(
+                "DELETE FROM team_member
+                 WHERE owner = ?1
+                   AND email = ?2
+                   AND offer_lead = ?3
+                   AND created = ?4
+                   AND id = ?5",
+            )?
+            .execute(params![
+                referral.owner.as_bytes(),
+                email,
+                before.offer_lead,
+                before.created,
+                referral.id.as_bytes(),
+            ])?;
+    }
+    Ok(())
+}
+
+/// Changes of the kept counts, gathered until they are written.
+#[derive(Default)]
+pub(super) struct Tallies {
+    classes: HashMap<(OrganizationId, bool, Class), i64>,
+    countries: HashMap<(OrganizationId, bool, Class, String), i64>,
+}
+
+impl Tallies {
+    fn count(
+        &mut self,
+        owner: &OrganizationId,
+        lead: bool,
+        class: Class,
+        country: Option<&str>,
+        change: i64,
+    ) {
+        *self.classes.entry((owner.clone(), lead, class)).or_default() += change;
+        if let Some(country) = country {
+            *self.countries.entry((owner.clone(), lead, class, country.to_owned())).or_default() += change;
+        }
+    }
+
+    /// Writes what was gathered, within the transaction of the referrals.
+    pub(super) fn write(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        for ((owner, lead, class), change) in self.classes.drain().filter(|(_, change)| *change != 0) {
+            connection
+                .prepare_cached(
+                    "INSERT INTO tally (owner, offer_lead, class, n)
+                     VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT (owner, offer_lead, class) DO UPDATE
+                     SET n = n + excluded.n",
+                )?
+                .execute(params![owner.as_bytes(), lead, class.0, change])?;
+        }
+        for ((owner, lead, class, country), change) in
+            self.countries.drain().filter(|(_, change)| *change != 0)
+        {
+            connection
+                .prepare_cached(
+                    "INSERT INTO country_tally (owner, offer_lead, country, class, n)
+                     VALUES (?1, ?2, ?3, ?4, ?5)
+                     ON CONFLICT (owner, offer_lead, country, class) DO UPDATE
+                     SET n = n + excluded.n",
+                )?
+                .execute(params![owner.as_bytes(), lead, country, class.0, change])?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,240 @@
+//! Index ranges, each in the order of the page, merged row by row: no more is read than is shown, but for one row of
+//! each range.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::ops::ControlFlow;
+
+use referral::ReferralId;
+use rusqlite::{CachedStatement, Connection, Rows};
+
+use super::meter::Meter;
+use super::rows;
+use crate::StoreError;
+use crate::class::Class;
+use crate::plan::{Conditions, Instant, Natural, Range, Way};
+use crate::sql::Bound;
+use crate::{Place, Query};
+
+/// A row in the order of its streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Spot {
+    /// The instant the order is by.
+    pub(super) at: i64,
+    pub(super) id: ReferralId,
+    /// Where the table has it.
+    pub(super) row: i64,
+}
+
+/// The streams of a way: the same statements for each, with other values.
+pub(super) struct Streams {
+    natural: Natural,
+    /// What the page after a place takes: the rest of the same instant, then everything beyond. Else one span.
+    statements: Vec<Span>,
+    /// The values each stream has of its own: the owner, whether offer leads, and what the way is split by.
+    arms: Vec<Vec<Bound>>,
+}
+
+/// A statement of every stream: the numbers of its parameters go on after those of the stream.
+struct Span {
+    sql: String,
+    values: Vec<Bound>,
+}
+
+impl Streams {
+    /// The streams of a way that has this order.
+    pub(super) fn new(
+        query: &Query,
+        conditions: &Conditions<'_>,
+        classes: Option<&[Class]>,
+        way: &Way,
+        natural: Natural,
+        after: Option<&Place>,
+    ) -> Streams {
+        let split: Vec<Option<Bound>> = match way {
+            Way::Team(emails) => emails.iter().map(|email| Some(Bound::Text(email.clone()))).collect(),
+            Way::Classes(classes) => {
+                classes.iter().map(|class| Some(Bound::Integer(class.0.into()))).collect()
+            }
+            Way::Country => vec![conditions.country.map(|country| Bound::Text(country.to_owned()))],
+            _ => vec![None],
+        };
+        let leads: &[i64] = if query.scope.offer_leads { &[0, 1] } else { &[0] };
+        let arms = leads.iter().flat_map(|lead| {
+            split.iter().map(|value| {
+                let owner = Bound::Blob(query.scope.owner.as_bytes().to_vec());
+                [Some(owner), Some(Bound::Integer(*lead)), value.clone()].into_iter().flatten().collect()
+            })
+        });
+        let range = match natural.by {
+            Instant::Created => conditions.created,
+            Instant::Updated => conditions.updated,
+        };
+        let span = |part| span(conditions, classes, way, natural, part);
+        let statements = match after.map(|place| (place.keys.first(), place.id)) {
+            Some((Some(crate::Key::Integer(at)), id)) => {
+                let tie = range.contains(*at).then(|| span(Part::Tie(*at, id)));
+                tie.into_iter().chain([span(Part::Range(range.after(*at, natural.descending)))]).collect()
+            }
+            _ => vec![span(Part::Range(range))],
+        };
+        Streams { natural, statements, arms: arms.collect() }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.arms.len()
+    }
+
+    /// Their statements.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.statements.iter().map(|span| span.sql.as_str())
+    }
+
+    /// Visits rows in order until told to stop. With `skip`, so many are left out before the first: by the engine where
+    /// there is but one stream, else here.
+    pub(super) fn visit(
+        &self,
+        connection: &Connection,
+        meter: &Meter,
+        mut skip: u64,
+        mut visit: impl FnMut(Spot) -> Result<ControlFlow<()>, StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut spans = self.prepare(connection, &mut skip).map_err(|error| meter.judge(error))?;
+        let mut streams: Vec<Vec<Rows<'_>>> = spans
+            .iter_mut()
+            .map(|spans| spans.iter_mut().rev().map(|statement| statement.raw_query()).collect())
+            .collect();
+        let mut heads = BinaryHeap::with_capacity(streams.len());
+        for (number, stream) in streams.iter_mut().enumerate() {
+            heads.extend(self.head(stream, number).map_err(|error| meter.judge(error))?);
+        }
+        let mut last = None;
+        while let Some(Reverse((_, id, number, at, row))) = heads.pop() {
+            // One referral may have several of the e-mails on its team.
+            if last.replace(row) != Some(row) {
+                if skip > 0 {
+                    skip -= 1;
+                } else if visit(Spot { at, id, row })?.is_break() {
+                    break;
+                }
+            }
+            if let Some(stream) = streams.get_mut(number) {
+                heads.extend(self.head(stream, number).map_err(|error| meter.judge(error))?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The statements of every stream with their values. Each stream has texts of its own, told apart by a comment:
+    /// a connection keeps one statement of a text, and these run at the same time.
+    fn prepare<'c>(
+        &self,
+        connection: &'c Connection,
+        skip: &mut u64,
+    ) -> rusqlite::Result<Vec<Vec<CachedStatement<'c>>>> {
+        let offset = match (self.arms.len(), self.statements.len()) {
+            (1, 1) => std::mem::take(skip),
+            _ => 0,
+        };
+        let one = |number: usize, arm: &[Bound], span: &Span| {
+            let limit = if offset > 0 { format!(" LIMIT -1 OFFSET {offset}") } else { String::new() };
+            let mut statement = connection.prepare_cached(&format!("/* {number} */ {}{limit}", span.sql))?;
+            for (place, value) in (1..).zip(arm.iter().chain(&span.values)) {
+                statement.raw_bind_parameter(place, value)?;
+            }
+            Ok(statement)
+        };
+        self.arms
+            .iter()
+            .enumerate()
+            .map(|(number, arm)| self.statements.iter().map(|span| one(number, arm, span)).collect())
+            .collect()
+    }
+
+    /// The next row of a stream, whose statements come last one first.
+    #[allow(clippy::type_complexity, reason = "an entry of the heap, in the order it is sorted by")]
+    fn head(
+        &self,
+        stream: &mut Vec<Rows<'_>>,
+        number: usize,
+    ) -> rusqlite::Result<Option<Reverse<(i64, ReferralId, usize, i64, i64)>>> {
+        while let Some(rows) = stream.last_mut() {
+            if let Some(row) = rows.next()? {
+                let at: i64 = row.get(0)?;
+                let sorted = if self.natural.descending { at.saturating_neg() } else { at };
+                return Ok(Some(Reverse((sorted, rows::referral_id(row, 1)?, number, at, row.get(2)?))));
+            }
+            stream.pop();
+        }
+        Ok(None)
+    }
+}
+
+/// What a statement reads of a stream.
+enum Part {
+    /// The rest of an instant, after an id.
+    Tie(i64, ReferralId),
+    /// Everything of a range.
+    Range(Range),
+}
+
+fn span(
+    conditions: &Conditions<'_>,
+    classes: Option<&[Class]>,
+    way: &Way,
+    natural: Natural,
+    part: Part,
+) -> Span {
+    let at = match natural.by {
+        Instant::Created => "created",
+        Instant::Updated => "updated",
+    };
+    let (table, row, split) = match way {
+        Way::Team(_) => ("team_member", "referral", "AND email = ?3"),
+        Way::Classes(_) => ("referral INDEXED BY referral_by_class", "row", "AND class = ?3"),
+        Way::Country => ("referral INDEXED BY referral_by_country", "row", "AND country = ?3"),
+        Way::Updated => ("referral INDEXED BY referral_last_updated", "row", ""),
+        _ => ("referral INDEXED BY referral_newest_first", "row", ""),
+    };
+    let mut sql = format!("SELECT {at}, id, {row} FROM {table} WHERE owner = ?1 AND offer_lead = ?2 {split}");
+    let before = if split.is_empty() { 2 } else { 3 };
+    let mut values = Vec::new();
+    let mut add = |condition: &str, value: Bound| {
+        values.push(value);
+        sql.push_str(&format!(" AND {condition} ?{}", before + values.len()));
+    };
+    let mut within = |column: &str, range: &Range| {
+        if let Some(low) = range.low {
+            add(&format!("{column} >="), Bound::Integer(low));
+        }
+        if let Some(high) = range.high {
+            add(&format!("{column} <="), Bound::Integer(high));
+        }
+    };
+    if *way == Way::Updated {
+        within("created", &conditions.created);
+    }
+    match &part {
+        Part::Range(range) => within(at, range),
+        Part::Tie(instant, id) => {
+            add(&format!("{at} ="), Bound::Integer(*instant));
+            add("id >", Bound::Blob(id.as_bytes().to_vec()));
+        }
+    }
+    if let (Way::Country | Way::Updated, Some(classes)) = (way, classes) {
+        sql.push_str(&format!(" AND {}", of_classes(classes)));
+    }
+    sql.push_str(match part {
+        Part::Tie(..) => " ORDER BY id",
+        Part::Range(_) if natural.descending => " ORDER BY 1 DESC, 2",
+        Part::Range(_) => " ORDER BY 1, 2",
+    });
+    Span { sql, values }
+}
+
+/// The condition that a row is of these classes.
+pub(super) fn of_classes(classes: &[Class]) -> String {
+    let numbers: Vec<String> = classes.iter().map(|class| class.0.to_string()).collect();
+    format!("class IN ({})", numbers.join(", "))
+}
