@@ -11,7 +11,6 @@ mod key;
 mod model;
 mod plan;
 mod schema;
-#[allow(dead_code)] // not all of it is called yet
 mod sql;
 pub mod sqlite;
 

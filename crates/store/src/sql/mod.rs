@@ -22,8 +22,9 @@ use referral::Timestamp;
 
 pub(crate) use self::dialect::Dialect;
 pub(crate) use self::encoding::{Bound, Encoding};
-#[allow(unused_imports)] // until the planner asks for keys
-pub(crate) use self::order::{MOST_KEYS, SortKey};
+#[cfg(test)]
+pub(crate) use self::order::MOST_KEYS;
+pub(crate) use self::order::SortKey;
 use crate::StoreError;
 
 /// A statement and what its parameters stand for, first to last.

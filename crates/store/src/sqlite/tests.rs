@@ -3,5 +3,11 @@
 mod bad_days;
 mod bulk;
 mod directory;
+mod expressions;
 mod histories;
 mod suite;
+
+use crate::{Columns, StoredReferral};
+
+#[path = "../../tests/support/random.rs"]
+mod random;
