@@ -3,7 +3,9 @@
 
 use std::borrow::Cow;
 
-use exchange::{AdmissionError, CreateError, EditError, QuestionError, ReadError, StoreError};
+use exchange::{
+    AdmissionError, CreateError, EditError, QuestionError, QuestionErrorKind, ReadError, StoreError,
+};
 use http::StatusCode;
 use identity::TokenError;
 use referral::{Invalid, Refusal, Rule};
@@ -336,13 +338,17 @@ impl From<StoreError> for Face {
 
 impl From<QuestionError> for Face {
     fn from(error: QuestionError) -> Face {
-        let QuestionError { option, at, message, not_implemented } = error;
+        let QuestionError { option, at, message, kind } = error;
         let text = format!("{option}, at {at}: {message}.");
-        if not_implemented {
+        if kind == QuestionErrorKind::NotImplemented {
             return Face::not_implemented(&option, text);
         }
         let inner = if option == "$filter" { "unsupportedFilter" } else { "unsupportedQuery" };
-        Face::unsupported_query(&option, text).inner(inner, cut_to(&option, 120))
+        let face = Face::unsupported_query(&option, text).inner(inner, cut_to(&option, 120));
+        match kind {
+            QuestionErrorKind::OnlyExtended => face.hint("the extended temperament answers this"),
+            _ => face,
+        }
     }
 }
 

@@ -54,7 +54,8 @@ impl Shared {
         let item = self.exchange.expanded(caller, shown, &question.options().expand).await?;
         let mut tree = Shape::new(&self.base, &question, metadata, self.exchange.now()).tree(&item);
         if metadata != Metadata::None {
-            let context = format!("{}{}/$entity", self.base.list_context(), projection(&question));
+            let context =
+                format!("{}/$metadata#Referrals{}/$entity", self.base.referrals(), projection(&question));
             tree = with_context(context, tree);
         }
         let mut answer = odata(StatusCode::OK, tree.to_string());
