@@ -49,8 +49,29 @@ pub struct QuestionError {
     pub at: usize,
     /// What is wrong or was expected.
     pub message: String,
+    /// Whether there is a server that answers it.
+    pub kind: QuestionErrorKind,
+}
+
+/// Whether there is a server that answers what this one does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuestionErrorKind {
+    /// It means nothing.
+    Wrong,
+    /// The strict temperament refuses what the extended one answers.
+    OnlyExtended,
     /// OData has it and this server has not (extended alone).
-    pub not_implemented: bool,
+    NotImplemented,
+}
+
+impl QuestionErrorKind {
+    /// What is well-formed and lacking is wrong to the strict temperament, like all that it does not offer.
+    fn lacking(lacking: bool, temperament: Temperament) -> QuestionErrorKind {
+        match temperament {
+            Temperament::Extended if lacking => QuestionErrorKind::NotImplemented,
+            _ => QuestionErrorKind::Wrong,
+        }
+    }
 }
 
 impl Question {
@@ -147,8 +168,9 @@ fn parse(query: &str, temperament: Temperament) -> Result<QueryOptions, Question
         empty_is_absent: vec![SystemOption::Expand],
     };
     let options = QueryOptions::parse(query, &settings).map_err(|fault| QuestionError {
-        not_implemented: fault.error.kind == ErrorKind::Unsupported && temperament == Temperament::Extended,
-        option: fault.option,
+        kind: QuestionErrorKind::lacking(fault.error.kind == ErrorKind::Unsupported, temperament),
+        // What is wrong with the query string as a whole is the fault of no option.
+        option: if fault.option.is_empty() { "query".to_owned() } else { fault.option },
         at: fault.error.at,
         message: fault.error.message,
     })?;
@@ -164,7 +186,7 @@ fn bind(options: &QueryOptions, temperament: Temperament) -> Result<TypedOptions
         option: fault.option.map_or("query", SystemOption::name).to_owned(),
         at: fault.at,
         message: fault.message,
-        not_implemented: extended && fault.kind == BindErrorKind::Unsupported,
+        kind: QuestionErrorKind::lacking(fault.kind == BindErrorKind::Unsupported, temperament),
     })
 }
 
@@ -183,7 +205,7 @@ fn page_size(options: &QueryOptions) -> Result<usize, QuestionError> {
         option: PAGE_SIZE.to_owned(),
         at: 0,
         message: "expected a whole number from 1 on".to_owned(),
-        not_implemented: false,
+        kind: QuestionErrorKind::Wrong,
     })
 }
 

@@ -5,7 +5,7 @@ use odata::{
     TypedSelect,
 };
 
-use super::{QuestionError, Temperament};
+use super::{QuestionError, QuestionErrorKind, Temperament};
 
 /// The options of spec 11.1.
 const OPTIONS: [SystemOption; 8] = [
@@ -71,12 +71,15 @@ const FUNCTIONS: [Function; 3] = [Function::Contains, Function::StartsWith, Func
 /// Refuses options that are not offered.
 pub(super) fn options(options: &QueryOptions, temperament: Temperament) -> Result<(), QuestionError> {
     for option in &options.given {
+        if FOREIGN.contains(option) {
+            let kind = QuestionErrorKind::lacking(true, temperament);
+            return Err(QuestionError {
+                kind,
+                ..refused(option.name(), 0, "this option is not offered here")
+            });
+        }
         if temperament == Temperament::Strict && !OPTIONS.contains(option) {
             return Err(refused(option.name(), 0, "this option is not offered"));
-        }
-        if FOREIGN.contains(option) {
-            let message = "this option is not offered here";
-            return Err(QuestionError { not_implemented: true, ..refused(option.name(), 0, message) });
         }
     }
     match options.aliases.first() {
@@ -122,7 +125,8 @@ pub(super) fn allow(options: &TypedOptions) -> Result<(), QuestionError> {
 }
 
 fn refused(option: &str, at: usize, message: &str) -> QuestionError {
-    QuestionError { option: option.to_owned(), at, message: message.to_owned(), not_implemented: false }
+    let kind = QuestionErrorKind::OnlyExtended;
+    QuestionError { option: option.to_owned(), at, message: message.to_owned(), kind }
 }
 
 fn not_offered(typed: &Typed, what: &str) -> QuestionError {
