@@ -259,7 +259,7 @@ fn a_pipeline_filters_groups_aggregates_and_ranks() {
         ),
         ("aggregate(address/country with countdistinct as c)", r#"[{"c":2}]"#),
         ("filter(count gt 9)/aggregate($count as n,price with sum as s)", r#"[{"n":0,"s":null}]"#),
-        ("groupby((state))", r#"[{"state":"Open"},{"state":"Sold"},{"state":"Draft"}]"#),
+        ("groupby((state))", r#"[{"state":"Draft"},{"state":"Open"},{"state":"Sold"}]"#),
         (
             "groupby((address/country),aggregate($count as n))",
             r#"[{"n":2,"address":{"country":"DE"}},{"n":2,"address":{"country":"FR"}}]"#,

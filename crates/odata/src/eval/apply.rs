@@ -1,16 +1,16 @@
-//! `$apply` over documents. Groups come in the order of their first item.
+//! `$apply` over documents. Groups come in the order of the values they are made by.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
-use rust_decimal::Decimal;
 use serde_json::{Map, Value as Json};
 
+use super::parts::Sum;
 use super::{Evaluator, resolve};
 use crate::pipeline::{Method, Ranked};
-use crate::primitive::Duration;
 use crate::typed::TypedPath;
 use crate::typed_options::{TypedAggregate, TypedApply, TypedOrder, TypedTransformation};
-use crate::value::{Value, fold};
+use crate::value::Value;
 
 impl Evaluator<'_> {
     /// What a pipeline makes of documents. `search` says whether a document matches a search expression.
@@ -103,22 +103,28 @@ impl Evaluator<'_> {
         items: Vec<Json>,
         search: &dyn Fn(&crate::ast::Search, &Json) -> bool,
     ) -> Vec<Json> {
-        let mut groups: Vec<(Vec<String>, Json, Vec<Json>)> = Vec::new();
+        let ignores_case = |path: &TypedPath| path.steps.last().is_some_and(|step| step.ignore_case);
+        let order = |one: &[Value], other: &[Value]| {
+            let pairs = by.iter().zip(one.iter().zip(other));
+            let orders = pairs.map(|(path, (one, other))| one.sort(other, ignores_case(path)));
+            orders.fold(Ordering::Equal, Ordering::then)
+        };
+        let mut groups: Vec<(Vec<Value>, Json, Vec<Json>)> = Vec::new();
         for item in items {
             let scope = super::Scope { item: &item, variables: Vec::new() };
             let mut key = Vec::new();
             let mut shown = Json::Object(Map::new());
             for path in by {
                 let value = resolve(path, &scope);
-                let folds = path.steps.last().is_some_and(|step| step.ignore_case);
-                key.push(if folds { fold(&value.to_string()) } else { value.to_string() });
+                key.push(path.steps.last().map_or(Value::Null, |step| self.read(value, &step.ty)));
                 put(&mut shown, path, value.clone());
             }
-            match groups.iter_mut().find(|(known, ..)| *known == key) {
+            match groups.iter_mut().find(|(known, ..)| order(known, &key).is_eq()) {
                 Some((.., members)) => members.push(item),
                 None => groups.push((key, shown, vec![item])),
             }
         }
+        groups.sort_by(|(one, ..), (other, ..)| order(one, other));
         let mut results = Vec::new();
         for (_, shown, members) in groups {
             if apply.is_empty() {
@@ -169,26 +175,10 @@ fn total(method: &Method, values: Vec<Value>, ignore_case: bool) -> Value {
         }
         Method::Min => values.into_iter().min_by(by_order).unwrap_or(Value::Null),
         Method::Max => values.into_iter().max_by(by_order).unwrap_or(Value::Null),
-        Method::Sum => sum(&values),
-        Method::Average => {
-            let count = Value::Integer(i64::try_from(values.len()).unwrap_or(i64::MAX));
-            super::arithmetic(crate::ast::Arithmetic::DivBy, &sum(&values), &count).unwrap_or(Value::Null)
-        }
+        Method::Sum => Sum::of(&values).sum(),
+        Method::Average => Sum::of(&values).average(),
         Method::Custom(_) => Value::Null,
     }
-}
-
-fn sum(values: &[Value]) -> Value {
-    let Some(first) = values.first() else { return Value::Null };
-    let start = match first {
-        Value::Duration(_) => Value::Duration(Duration(0)),
-        Value::Decimal(_) => Value::Decimal(Decimal::ZERO),
-        Value::Double(_) => Value::Double(0.0),
-        _ => Value::Integer(0),
-    };
-    let add =
-        |sum: Option<Value>, value: &Value| super::arithmetic(crate::ast::Arithmetic::Add, &sum?, value);
-    values.iter().fold(Some(start), add).unwrap_or(Value::Null)
 }
 
 /// Puts a value where a path leads, objects made on the way.

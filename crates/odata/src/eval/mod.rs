@@ -10,6 +10,7 @@ mod parts;
 mod project;
 
 pub use functions::Pattern;
+pub use parts::Sum;
 
 use std::cmp::Ordering;
 
