@@ -189,3 +189,17 @@ async fn the_json_is_valid_by_the_schema_of_csdl() {
         assert!(errors.is_empty(), "{errors:#?}");
     }
 }
+
+#[tokio::test]
+async fn a_client_that_goes_by_the_entity_sets_name_finds_the_referrals_when_extended() {
+    for (world, status) in [(World::new().await, 404), (World::extended().await, 200)] {
+        let deal = world.contoso().own_deal().await;
+        for path in [
+            "/v1.0/Referrals".to_owned(),
+            format!("/v1.0/Referrals/{}", deal.id),
+            format!("/v1.0/Referrals({})", deal.id),
+        ] {
+            world.call("GET", &path).as_user(CONTOSO_ADMIN).await.expect(status);
+        }
+    }
+}

@@ -114,8 +114,9 @@ async fn unknown_paths_answer_404_before_anything_else() {
     let deal = world.contoso().own_deal().await;
     for path in [
         "/".to_owned(),
-        "/v1.0".to_owned(),
+        "/v1".to_owned(),
         "/v1.0/engagements".to_owned(),
+        "/v1.0/$metadata/more".to_owned(),
         "/v1.0/engagements/referral".to_owned(),
         "/v1.0/engagements/referralsX".to_owned(),
         "/v2.0/engagements/referrals".to_owned(),

@@ -34,8 +34,21 @@ const STRICT_FILTERS: [&str; 14] = [
 const MORE_FILTERS: [&str; 11] =
     ["has", "add", "sub", "mul", "div", "divby", "mod", "all", "cast", "isof", "case"];
 
-/// The transformations of `$apply`.
-const TRANSFORMATIONS: [&str; 6] = ["filter", "groupby", "aggregate", "topcount", "compute", "concat"];
+/// The transformations of `$apply` that the store carries out.
+const TRANSFORMATIONS: [&str; 12] = [
+    "aggregate",
+    "bottomcount",
+    "compute",
+    "concat",
+    "filter",
+    "groupby",
+    "identity",
+    "orderby",
+    "search",
+    "skip",
+    "top",
+    "topcount",
+];
 
 const NAVIGATION: &str = "Org.OData.Capabilities.V1.NavigationType";
 const METHOD: &str = "Org.OData.Capabilities.V1.HttpMethod";
@@ -142,7 +155,7 @@ fn filter_functions(extended: bool) -> Expression {
         return texts(&STRICT_FILTERS);
     }
     let functions =
-        Function::ALL.iter().filter(|function| !function.is_geo()).map(|function| function.name());
+        Function::ALL.iter().filter(|function| is_offered(**function)).map(|function| function.name());
     let mut all: Vec<&str> = STRICT_FILTERS.into_iter().chain(MORE_FILTERS).collect();
     for function in functions {
         if !all.iter().any(|known| known.eq_ignore_ascii_case(function)) {
@@ -150,6 +163,11 @@ fn filter_functions(extended: bool) -> Expression {
         }
     }
     texts(&all)
+}
+
+/// Whether the store can carry a function out: no geography, and no questions about parts of a list.
+fn is_offered(function: Function) -> bool {
+    !function.is_geo() && !matches!(function, Function::HasSubset | Function::HasSubsequence)
 }
 
 fn filter(extended: bool) -> Expression {
@@ -165,7 +183,9 @@ fn filter(extended: bool) -> Expression {
 
 fn sort(extended: bool) -> Expression {
     let mut closed = Vec::new();
-    outside(&Referral::TYPE, "", &|path, _| is_taken(&format!("$orderby={path}"), extended), &mut closed);
+    let is_sortable =
+        |path: &str, _: &Property| is_stored(path) && is_taken(&format!("$orderby={path}"), extended);
+    outside(&Referral::TYPE, "", &is_sortable, &mut closed);
     [("Sortable", true.into()), ("NonSortableProperties", paths(closed))].into()
 }
 
@@ -173,11 +193,17 @@ fn sort(extended: bool) -> Expression {
 fn is_filterable(path: &str, row: &Property, extended: bool) -> bool {
     match row.kind {
         Kind::Object(_) => false,
+        _ if !is_stored(path) => false,
         Kind::List(_) | Kind::ProfileIds(_) | Kind::Texts | Kind::Unknown => {
             is_taken(&format!("$filter={path}/any()"), extended)
         }
         _ => is_taken(&format!("$filter={path} eq null"), extended),
     }
+}
+
+/// Links are made when answering (ADR 0004): what looks for referrals cannot see them.
+fn is_stored(path: &str) -> bool {
+    path != "links" && !path.starts_with("links/")
 }
 
 /// Whether the list takes this query.
@@ -308,9 +334,14 @@ mod tests {
     }
 
     #[test]
-    fn extended_filters_by_every_member_and_sorts_by_every_single_value() {
+    fn extended_filters_by_every_stored_member_and_sorts_by_every_single_value() {
         let (filter, sort) = (filter(true), sort(true));
-        assert_eq!(paths_in(&filter, "NonFilterableProperties"), [""; 0]);
-        assert_eq!(paths_in(&sort, "NonSortableProperties"), collections());
+        assert_eq!(paths_in(&filter, "NonFilterableProperties"), ["links"]);
+        let mut expected = collections();
+        expected.push("links".to_owned());
+        expected.sort_unstable();
+        let mut unsorted = paths_in(&sort, "NonSortableProperties");
+        unsorted.sort_unstable();
+        assert_eq!(unsorted, expected);
     }
 }

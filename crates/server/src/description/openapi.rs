@@ -18,6 +18,9 @@ const OTHER_COLLECTIONS: [&str; 4] = [
     "/referrals/v1.0/engagements/referrals",
 ];
 
+/// What a client makes of the service's root and the entity set, in the extended temperament.
+const BY_ENTITY_SET: &str = "/v1.0/Referrals";
+
 /// The document.
 pub(super) fn document(setting: &Setting<'_>) -> Value {
     json!({
@@ -100,14 +103,11 @@ fn schemas(setting: &Setting<'_>) -> Map<String, Value> {
 fn paths(setting: &Setting<'_>) -> Map<String, Value> {
     let mut all = Map::new();
     let mut add = |path: &str, item: Value| all.insert(path.to_owned(), item);
-    add(COLLECTION, with_aliases(collection(setting), &OTHER_COLLECTIONS));
-    let others = OTHER_COLLECTIONS.map(|other| format!("{other}/{{id}}"));
-    let mut others: Vec<&str> = others.iter().map(String::as_str).collect();
-    let by_key = format!("{COLLECTION}({{id}})");
-    if setting.extended() {
-        others.push(&by_key);
-    }
-    add(&format!("{COLLECTION}/{{id}}"), with_aliases(referral(setting), &others));
+    let others = || OTHER_COLLECTIONS.into_iter().chain(setting.extended().then_some(BY_ENTITY_SET));
+    add(COLLECTION, with_aliases(collection(setting), others().map(str::to_owned)));
+    let by_id = others().map(|other| format!("{other}/{{id}}"));
+    let by_id = by_id.chain(setting.extended().then(|| format!("{COLLECTION}({{id}})")));
+    add(&format!("{COLLECTION}/{{id}}"), with_aliases(referral(setting), by_id));
     if setting.extended() {
         add(&format!("{COLLECTION}/$count"), count());
         let filtered = format!("{COLLECTION}/$filter({{predicate}})");
@@ -115,13 +115,11 @@ fn paths(setting: &Setting<'_>) -> Map<String, Value> {
         add(&filtered, self::filtered(setting));
         add("/v1.0/$entity", entity());
         add(&format!("{COLLECTION}/{{id}}/{{path}}"), member());
-        add("/v1.0/$batch", with_aliases(batch(), &["/v1.0/engagements/referrals/$batch"]));
+        add("/v1.0/$batch", with_aliases(batch(), [format!("{COLLECTION}/$batch")]));
     }
-    add("/v1.0/", with_aliases(service(), &["/v1.0"]));
-    let metadata = OTHER_COLLECTIONS.map(|other| format!("{other}/$metadata"));
-    let mut others: Vec<&str> = metadata.iter().map(String::as_str).collect();
-    others.push("/v1.0/engagements/referrals/$metadata");
-    add("/v1.0/$metadata", with_aliases(self::metadata(), &others));
+    add("/v1.0/", with_aliases(service(), ["/v1.0".to_owned()]));
+    let metadata = [COLLECTION].into_iter().chain(others()).map(|other| format!("{other}/$metadata"));
+    add("/v1.0/$metadata", with_aliases(self::metadata(), metadata));
     add("/openapi.json", page("openApi", "This document.", "description", &["application/json"]));
     add(
         "/docs/patch",
@@ -138,8 +136,8 @@ fn paths(setting: &Setting<'_>) -> Map<String, Value> {
 }
 
 /// A path item with its further names.
-fn with_aliases(mut item: Value, aliases: &[&str]) -> Value {
-    item["x-cosell-aliases"] = aliases.into();
+fn with_aliases(mut item: Value, aliases: impl IntoIterator<Item = String>) -> Value {
+    item["x-cosell-aliases"] = aliases.into_iter().collect();
     item
 }
 
@@ -389,7 +387,7 @@ fn issuer(add: &mut impl FnMut(&str, Value) -> Option<Value>) {
         json_page("discoveryV2", "The issuer's metadata, version 2."),
     );
     let keys = json_page("keys", "The keys that verify its tokens.");
-    add("/{tenant}/discovery/v2.0/keys", with_aliases(keys, &["/{tenant}/discovery/keys"]));
+    add("/{tenant}/discovery/v2.0/keys", with_aliases(keys, ["/{tenant}/discovery/keys".to_owned()]));
     add("/{tenant}/oauth2/token", token("tokenV1", "A token for `resource`.", "resource"));
     add("/{tenant}/oauth2/v2.0/token", token("tokenV2", "A token for `scope`.", "scope"));
 }
@@ -562,7 +560,7 @@ mod tests {
                 aliases += 1;
             }
         }
-        assert_eq!(aliases, 4 + 5 + 1 + 1 + 5 + 1);
+        assert_eq!(aliases, 5 + 6 + 6 + 3, "of the list, of a referral, of $metadata, and three single ones");
     }
 
     fn each_reference<'a>(value: &'a Value, visit: &mut impl FnMut(&'a str)) {

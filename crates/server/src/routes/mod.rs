@@ -81,6 +81,10 @@ const COLLECTIONS: [&str; 5] = [
     "/referrals/v1.0/engagements/referrals",
 ];
 
+/// What a client makes of the service's root and the name of the entity set, in the extended temperament. Source: OData
+/// 4.01 URL Conventions, section 4.3.
+const BY_ENTITY_SET: &str = "/v1.0/Referrals";
+
 /// The folders of the two context roots (spec 5.6) in which `$batch` is offered.
 const BATCH_ROOTS: [&str; 2] = ["/v1.0/", "/v1.0/engagements/referrals/"];
 
@@ -133,7 +137,7 @@ impl Route {
         {
             return Some(Route::Batch(root));
         }
-        for collection in COLLECTIONS {
+        for collection in COLLECTIONS.into_iter().chain(offers.extended.then_some(BY_ENTITY_SET)) {
             let Some(rest) = trimmed.strip_prefix(collection) else { continue };
             return match rest.strip_prefix('/') {
                 None if rest.is_empty() => Some(Route::Referrals),
