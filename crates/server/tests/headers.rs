@@ -316,3 +316,20 @@ async fn answers_to_put_call_it_obsolete_and_name_the_page_on_patch() {
     let text = String::from_utf8(page.bytes.to_vec()).unwrap();
     assert!(text.starts_with("# ") && text.contains("PATCH"), "{text}");
 }
+
+#[tokio::test]
+async fn the_version_is_the_clients_newest_or_a_refusal() {
+    let world = World::new().await;
+    let at = async |version: Option<&str>| {
+        let call = world.call("GET", REFERRALS).as_user(CONTOSO_ADMIN);
+        match version {
+            Some(version) => call.header("OData-MaxVersion", version).await,
+            None => call.await,
+        }
+    };
+    for (asked, told) in [(None, "4.0"), (Some("4.0"), "4.0"), (Some("4.01"), "4.01"), (Some("x"), "4.0")] {
+        let answer = at(asked).await.expect(200);
+        assert_eq!(answer.header("odata-version"), Some(told), "{asked:?}");
+    }
+    at(Some("3.0")).await.refused(400, "invalidRequest", "OData-MaxVersion", "unsupportedQuery");
+}
