@@ -50,6 +50,12 @@ const TRANSFORMATIONS: [&str; 12] = [
     "topcount",
 ];
 
+/// Parts of the extended temperament, claimed when they answer: `tests/metadata_truth.rs` fails while one of these is not
+/// what the server does.
+const SEARCH: bool = false;
+const APPLY: bool = false;
+const BATCH: bool = false;
+
 const NAVIGATION: &str = "Org.OData.Capabilities.V1.NavigationType";
 const METHOD: &str = "Org.OData.Capabilities.V1.HttpMethod";
 
@@ -69,9 +75,9 @@ pub(super) fn of_container(setting: &Setting<'_>) -> Vec<Annotation> {
         one("Capabilities.CrossJoinSupported", false),
         one("Capabilities.QuerySegmentSupported", false),
         one("Capabilities.AnnotationValuesInQuerySupported", false),
-        one("Capabilities.BatchSupported", extended),
+        one("Capabilities.BatchSupported", extended && BATCH),
     ];
-    if extended {
+    if extended && BATCH {
         let batch = [
             ("Supported", true.into()),
             ("ContinueOnErrorSupported", true.into()),
@@ -97,7 +103,7 @@ pub(super) fn of_entity_set(setting: &Setting<'_>) -> Vec<Annotation> {
         one("Capabilities.FilterFunctions", filter_functions(extended)),
         one("Capabilities.FilterRestrictions", filter(extended)),
         one("Capabilities.SortRestrictions", sort(extended)),
-        one("Capabilities.SearchRestrictions", [("Searchable", extended.into())]),
+        one("Capabilities.SearchRestrictions", [("Searchable", (extended && SEARCH).into())]),
         one("Capabilities.ExpandRestrictions", [("Expandable", extended.into())]),
         one("Capabilities.IndexableByKey", true),
         one("Capabilities.ChangeTracking", [("Supported", false.into())]),
@@ -107,11 +113,12 @@ pub(super) fn of_entity_set(setting: &Setting<'_>) -> Vec<Annotation> {
         one("Capabilities.DeepUpdateSupport", [("Supported", false.into())]),
         one("Capabilities.DeleteRestrictions", [("Deletable", false.into())]),
     ];
-    if extended {
+    if extended && APPLY {
         let rollup = Expression::Members("Org.OData.Aggregation.V1.RollupType", &["None"]);
         let apply = [("Transformations", texts(&TRANSFORMATIONS)), ("Rollup", rollup)];
         all.push(one("Aggregation.ApplySupported", apply));
-    } else {
+    }
+    if !extended {
         let none = [("Navigability", Expression::Members(NAVIGATION, &["None"]))];
         all.push(one("Capabilities.NavigationRestrictions", none));
     }
