@@ -26,6 +26,18 @@ impl Class {
         )
     }
 
+    /// Where a member stands in the number: by how many bits it is shifted, and its mask then.
+    pub(crate) fn bits(member: &str) -> Option<(u16, u16)> {
+        Some(match member {
+            "direction" => (0, 1),
+            "type" => (1, 1),
+            "qualification" => (2, 3),
+            "status" => (4, 3),
+            "substatus" => (6, 15),
+            _ => return None,
+        })
+    }
+
     /// Every class that could be, whether its status goes with its substatus or not.
     pub(crate) fn all() -> impl Iterator<Item = Class> {
         (0..1 << 10).map(Class).filter(|class| class.document().is_some())

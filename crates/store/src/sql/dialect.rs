@@ -1,6 +1,6 @@
 //! How an engine says things: every word of SQL that engines differ in stands here.
 
-use odata::{Arithmetic, EnumType, Function, Property, Type};
+use odata::{Arithmetic, EnumType, Function, Method, Property, Type};
 
 /// An engine's own SQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,6 +169,13 @@ impl Dialect {
     pub(super) fn cast(self, from: &Type, to: &Type, value: &str) -> String {
         match self {
             Dialect::Sqlite => format!("odata_cast({}, {}, {value})", type_name(from), type_name(to)),
+        }
+    }
+
+    /// The sum or the average of values of a type, as an aggregate; `method` is one of the two.
+    pub(super) fn total(self, method: &Method, ty: &Type, value: &str) -> String {
+        match self {
+            Dialect::Sqlite => format!("odata_{}({}, {value})", method.name(), type_name(ty)),
         }
     }
 

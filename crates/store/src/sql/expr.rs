@@ -1,10 +1,8 @@
 //! Expressions: what each form of the bound tree is in SQL.
 
 use odata::{
-    Arithmetic, Base, Comparison, Function, Primitive, Property, Type, Typed, TypedKind, TypedPath, Value,
-    fold,
+    Arithmetic, Base, Comparison, Function, Primitive, Type, Typed, TypedKind, TypedPath, Value, fold,
 };
-use referral::{Kind, Referral};
 use serde_json::Value as Json;
 
 use super::{Bound, Encoding, NotSupported, Writer};
@@ -403,14 +401,10 @@ impl Writer<'_> {
 
     fn path(&mut self, path: &TypedPath, ty: Option<&Type>) -> Written<Sql> {
         stored(path)?;
-        if path.base == Base::Item {
-            if path.steps.is_empty() {
-                return Ok(Sql { nullable: false, ..present("TRUE".to_owned()) });
-            }
-            if let Some((column, nullable)) = column(&path.steps) {
-                let text = format!("referral.{column}");
-                return Ok(Sql { text, encoding: Encoding::of(ty), nullable, zoned: false });
-            }
+        if path.base == Base::Item
+            && let Some(sql) = self.items.find(&path.steps, ty)
+        {
+            return Ok(sql);
         }
         let json = self.json(path.base);
         let text = match ty {
@@ -459,11 +453,11 @@ impl Writer<'_> {
 }
 
 /// Of a bare null, nothing but null comes.
-fn null() -> Sql {
+pub(super) fn null() -> Sql {
     Sql { text: "NULL".to_owned(), encoding: Encoding::Integer, nullable: true, zoned: false }
 }
 
-fn present(text: String) -> Sql {
+pub(super) fn present(text: String) -> Sql {
     Sql { text, encoding: Encoding::Present, nullable: true, zoned: false }
 }
 
@@ -498,35 +492,4 @@ pub(super) fn stored(path: &TypedPath) -> Written<()> {
         return Err(NotSupported::new("'links' is made for each answer: it cannot be asked about"));
     }
     Ok(())
-}
-
-/// The column that holds a member too, and whether it may be NULL.
-pub(super) fn column(steps: &[Property]) -> Option<(&'static str, bool)> {
-    let mut rows = Referral::TYPE.properties;
-    let mut found = None;
-    for step in steps {
-        let row = rows.iter().find(|row| *row.name == *step.name)?;
-        rows = match row.kind {
-            Kind::Object(inner) => inner.properties,
-            _ => &[],
-        };
-        found = row.column;
-    }
-    Some(match found? {
-        "id" => ("id", false),
-        "engagement_id" => ("engagement", false),
-        "created" => ("created", false),
-        "updated" => ("updated", false),
-        "expires" => ("expires", true),
-        "accepted" => ("accepted", true),
-        "status" => ("status", false),
-        "substatus" => ("substatus", false),
-        "direction" => ("direction", false),
-        "qualification" => ("qualification", false),
-        "type" => ("type", false),
-        "country" => ("country", true),
-        "shared_with_microsoft" => ("shared_with_microsoft", false),
-        // The owner and the entity tag are kept in another form than the document's.
-        _ => return None,
-    })
 }

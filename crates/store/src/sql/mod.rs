@@ -10,18 +10,23 @@
 //!
 //! An operand is written once, however often it is asked about: a copy per level would double with each level.
 
+mod apply;
 mod collection;
 mod depth;
 mod dialect;
 mod encoding;
 mod expr;
+mod items;
 mod order;
 
 use odata::{DateTimeOffset, Evaluator, Schema, Typed};
 use referral::Timestamp;
 
+pub(crate) use self::apply::{Applied, Start, leading};
 pub(crate) use self::dialect::Dialect;
 pub(crate) use self::encoding::{Bound, Encoding};
+pub(crate) use self::items::Column;
+use self::items::Items;
 #[cfg(test)]
 pub(crate) use self::order::MOST_KEYS;
 pub(crate) use self::order::SortKey;
@@ -56,6 +61,8 @@ impl From<NotSupported> for StoreError {
 pub(crate) struct Writer<'a> {
     dialect: Dialect,
     evaluator: Evaluator<'a>,
+    /// What paths from the item lead to.
+    items: Items,
     text: String,
     values: Vec<Bound>,
     /// The table names by which members of collections go, innermost last.
@@ -77,6 +84,7 @@ impl<'a> Writer<'a> {
         Writer {
             dialect,
             evaluator: Evaluator { schema, now },
+            items: Items::referrals(),
             text: String::new(),
             values: Vec::new(),
             members: Vec::new(),
@@ -116,6 +124,11 @@ impl<'a> Writer<'a> {
         let sql = self.expr(typed)?;
         self.text.push_str(&sql.text);
         Ok(())
+    }
+
+    /// What was added since the statement was empty or was taken from.
+    pub(crate) fn take(&mut self) -> String {
+        std::mem::take(&mut self.text)
     }
 
     /// The finished statement.

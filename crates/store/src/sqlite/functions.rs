@@ -5,10 +5,10 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use odata::{
-    Arithmetic, Date, DateTimeOffset, Duration, Evaluator, Function, Guid, Pattern, Primitive, TimeOfDay,
-    Type, Value, fold,
+    Arithmetic, Date, DateTimeOffset, Duration, Evaluator, Function, Guid, Pattern, Primitive, Sum,
+    TimeOfDay, Type, Value, fold,
 };
-use rusqlite::functions::{Context, FunctionFlags};
+use rusqlite::functions::{Aggregate, Context, FunctionFlags};
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Result, types};
 use rust_decimal::Decimal;
@@ -56,7 +56,8 @@ fn register_all(connection: &Connection) -> Result<()> {
     for &function in Function::ALL {
         register_function(connection, function)?;
     }
-    Ok(())
+    connection.create_aggregate_function("odata_sum", 2, flags(), Total(Sum::sum))?;
+    connection.create_aggregate_function("odata_average", 2, flags(), Total(Sum::average))
 }
 
 fn register_function(connection: &Connection, function: Function) -> Result<()> {
@@ -117,9 +118,29 @@ fn scalar<T: rusqlite::functions::SqlFnOutput>(
     arguments: i32,
     function: impl Fn(&Context<'_>) -> Result<T> + Send + 'static,
 ) -> Result<()> {
-    let flags =
-        FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
-    connection.create_scalar_function(name, arguments, flags, function)
+    connection.create_scalar_function(name, arguments, flags(), function)
+}
+
+fn flags() -> FunctionFlags {
+    FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS
+}
+
+/// An aggregate over a type's name and values of it; what is made of the sum in the end.
+struct Total(fn(&Sum) -> Value);
+
+impl Aggregate<(Type, Sum), types::Value> for Total {
+    fn init(&self, context: &mut Context<'_>) -> Result<(Type, Sum)> {
+        Ok((type_of(context.get_raw(0))?, Sum::default()))
+    }
+
+    fn step(&self, context: &mut Context<'_>, (ty, sum): &mut (Type, Sum)) -> Result<()> {
+        sum.add(&value_of(context.get_raw(1), ty));
+        Ok(())
+    }
+
+    fn finalize(&self, _: &mut Context<'_>, total: Option<(Type, Sum)>) -> Result<types::Value> {
+        Ok(total.map_or(types::Value::Null, |(_, sum)| column_of((self.0)(&sum))))
+    }
 }
 
 fn value(
@@ -133,10 +154,14 @@ fn value(
 
 /// The type whose name is this argument, always a literal: looked up once for a statement.
 fn type_at(context: &Context<'_>, place: i32) -> Result<Arc<Type>> {
-    context.get_or_create_aux(place, |name| {
-        let name = name.as_str().unwrap_or_default();
-        crate::schema().named(name).ok_or_else(|| format!("no type is called '{name}'"))
-    })
+    context.get_or_create_aux(place, type_of)
+}
+
+fn type_of(name: ValueRef<'_>) -> Result<Type> {
+    let name = name.as_str().unwrap_or_default();
+    crate::schema()
+        .named(name)
+        .ok_or_else(|| rusqlite::Error::UserFunctionError(format!("no type is called '{name}'").into()))
 }
 
 /// `matchesPattern`, which reads a constant pattern once for a statement.

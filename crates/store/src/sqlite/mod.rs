@@ -3,6 +3,7 @@
 //! One thread writes (`writer.rs`), a few read (`readers.rs`), a cache (`cache.rs`) serves hot referrals without any
 //! thread. The schema is in `migrations/sqlite`.
 
+mod aggregate;
 mod bulk;
 mod cache;
 mod changes;
@@ -312,8 +313,9 @@ impl Store for SqliteStore {
         self.lists.ask(move |reader| reader.find(limits, &query)).await
     }
 
-    async fn aggregate(&self, _: &Aggregation) -> Result<Vec<serde_json::Value>, StoreError> {
-        Err(StoreError::NotSupported("the query language is being built".to_owned()))
+    async fn aggregate(&self, aggregation: &Aggregation) -> Result<Vec<serde_json::Value>, StoreError> {
+        let (aggregation, limits) = (aggregation.clone(), self.limits);
+        self.lists.ask(move |reader| reader.aggregate(limits, &aggregation)).await
     }
 
     async fn plan(&self, query: &Query) -> Result<Plan, StoreError> {

@@ -50,8 +50,8 @@ struct Met {
 
 /// A connection whose work is counted.
 pub(super) struct ListReader {
-    connection: Connection,
-    meter: Arc<Meter>,
+    pub(super) connection: Connection,
+    pub(super) meter: Arc<Meter>,
 }
 
 impl Reader for ListReader {
@@ -74,6 +74,22 @@ impl ListReader {
         let referrals = reading.documents(places)?;
         let count = reading.count(&asked)?;
         Ok(Found { referrals, count })
+    }
+
+    /// Adds all rows that a query matches, whatever its page, as `table WHERE conditions`.
+    pub(super) fn rows(
+        &self,
+        limits: QueryLimits,
+        query: &Query,
+        writer: &mut Writer<'_>,
+    ) -> Result<String, StoreError> {
+        let asked = Reading { connection: &self.connection, meter: &self.meter, limits }.ask(query)?;
+        let way = asked.set_way();
+        asked.from(writer, &way)?;
+        if way == Way::Nothing {
+            writer.push(" AND FALSE");
+        }
+        Ok(writer.take())
     }
 }
 
@@ -194,6 +210,12 @@ impl<'q> Asked<'q> {
 
     /// All rows that match, by a way: what is selected, before `WHERE`; and what comes after the conditions.
     fn set(&self, writer: &mut Writer<'_>, way: &Way, select: &str) -> Result<(), StoreError> {
+        writer.push(&format!("SELECT {select} FROM "));
+        self.from(writer, way)
+    }
+
+    /// The rows of a way with the conditions it does not meet.
+    fn from(&self, writer: &mut Writer<'_>, way: &Way) -> Result<(), StoreError> {
         // A plus keeps a condition from choosing another index.
         let (index, plus) = match way {
             Way::Nothing | Way::Ids | Way::Team(_) | Way::Search => ("", "+"),
@@ -203,7 +225,7 @@ impl<'q> Asked<'q> {
             Way::Updated => ("INDEXED BY referral_last_updated", ""),
             Way::Created => ("INDEXED BY referral_newest_first", ""),
         };
-        writer.push(&format!("SELECT {select} FROM referral {index} WHERE {plus}referral.owner = "));
+        writer.push(&format!("referral {index} WHERE {plus}referral.owner = "));
         writer.bind(Bound::Blob(self.query.scope.owner.as_bytes().to_vec()));
         let leads = if self.query.scope.offer_leads { "(0, 1)" } else { "(0)" };
         writer.push(&format!(" AND {plus}offer_lead IN {leads}"));

@@ -1,5 +1,6 @@
 //! What only this engine promises; the rest is the conformance suite.
 
+mod aggregation;
 mod bad_days;
 mod bulk;
 mod directory;

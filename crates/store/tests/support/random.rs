@@ -538,3 +538,132 @@ impl Query<'_, '_> {
 fn texts_of(names: &Names) -> Vec<String> {
     names.arrays.iter().filter(|(_, of)| of.is_none()).map(|(path, _)| path.clone()).collect()
 }
+
+/// The steps of `$apply`, and a filter and an order of what they leave; either may be empty.
+pub fn pipeline(choices: &mut Choices<'_>) -> (String, String, String) {
+    let mut query = Query { choices, names: vec![Names::of_item()] };
+    let steps = query.steps(3);
+    let filter = if query.choices.below(3) == 0 { query.boolean(1) } else { String::new() };
+    let order = if query.choices.below(3) == 0 { query.ranked() } else { String::new() };
+    (steps, filter, order)
+}
+
+impl Query<'_, '_> {
+    fn steps(&mut self, most: usize) -> String {
+        let steps: Vec<String> = (0..1 + self.choices.below(most)).map(|_| self.step()).collect();
+        steps.join("/")
+    }
+
+    fn step(&mut self) -> String {
+        match self.choices.below(14) {
+            0..=3 => self.group_by(),
+            4 => {
+                let aggregates = self.aggregates();
+                self.names = vec![aggregates.1];
+                format!("aggregate({})", aggregates.0)
+            }
+            5 | 6 => format!("filter({})", self.boolean(1)),
+            7 => {
+                let name = self.new_name();
+                let computed = self.number(1);
+                self.names[0].numbers.push(name.clone());
+                format!("compute({computed} as {name})")
+            }
+            8 => format!("orderby({} desc)", self.ranked()),
+            9 => format!("top({})", self.choices.below(4)),
+            10 => format!("skip({})", self.choices.below(3)),
+            11 => format!("topcount({},{})", self.choices.below(4), self.ranked()),
+            12 => format!("bottomcount({},{})", self.choices.below(4), self.ranked()),
+            _ => self.concat(),
+        }
+    }
+
+    /// Something to rank by that is not always the same.
+    fn ranked(&mut self) -> String {
+        match self.choices.below(3) {
+            0 => self.path(|names| names.numbers.clone()),
+            1 => self.path(|names| names.texts.clone()),
+            _ => self.named().0,
+        }
+    }
+
+    /// A name that no member has.
+    fn new_name(&mut self) -> String {
+        format!("n{}", self.names[0].numbers.len() + 100 * self.choices.below(100))
+    }
+
+    fn aggregates(&mut self) -> (String, Names) {
+        let mut made = Names::default();
+        let mut written = Vec::new();
+        for number in 0..1 + self.choices.below(3) {
+            let name = format!("a{number}{}", self.choices.below(9));
+            written.push(match self.choices.below(6) {
+                0 | 1 => format!("$count as {name}"),
+                2 => format!("{} with countdistinct as {name}", self.ranked()),
+                3 => format!("{} with average as {name}", self.number(1)),
+                4 => format!("{} with sum as {name}", self.number(1)),
+                _ => format!("{} with {} as {name}", self.number(0), self.choices.one(&["min", "max"])),
+            });
+            made.numbers.push(name);
+        }
+        (written.join(","), made)
+    }
+
+    fn group_by(&mut self) -> String {
+        let mut made = Names::default();
+        let mut keys = Vec::new();
+        for _ in 0..1 + self.choices.below(2) {
+            match self.choices.below(4) {
+                0 | 1 => {
+                    let (path, values) = self.named();
+                    made.enums.push((path.clone(), values));
+                    keys.push(path);
+                }
+                2 => {
+                    let path = self.path(|names| names.texts.clone());
+                    made.texts.push(path.clone());
+                    keys.push(path);
+                }
+                _ => {
+                    let path = self.path(|names| names.numbers.clone());
+                    made.numbers.push(path.clone());
+                    keys.push(path);
+                }
+            }
+        }
+        let keys = keys.join(",");
+        let apply = match self.choices.below(4) {
+            0 => String::new(),
+            1 => {
+                let filter = self.boolean(1);
+                let (aggregates, names) = self.aggregates();
+                made.numbers.extend(names.numbers);
+                format!(",filter({filter})/aggregate({aggregates})")
+            }
+            _ => {
+                let (aggregates, names) = self.aggregates();
+                made.numbers.extend(names.numbers);
+                format!(",aggregate({aggregates})")
+            }
+        };
+        self.names = vec![made];
+        format!("groupby(({keys}){apply})")
+    }
+
+    fn concat(&mut self) -> String {
+        let before = self.names.clone();
+        let first = self.group_by();
+        let between = std::mem::replace(&mut self.names, before);
+        let second = match self.choices.below(2) {
+            0 => self.group_by(),
+            _ => {
+                let (aggregates, names) = self.aggregates();
+                self.names = vec![names];
+                format!("aggregate({aggregates})")
+            }
+        };
+        let second_names = std::mem::replace(&mut self.names, between);
+        self.names[0].numbers.extend(second_names.into_iter().flat_map(|names| names.numbers));
+        format!("concat({first},{second})")
+    }
+}

@@ -14,7 +14,7 @@ use super::random::{self, Choices};
 use crate::sql::{Dialect, NotSupported, SortKey, Statement, Writer};
 use crate::{Key, Place, StoredReferral};
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     "2021-06-01T12:00:00.5Z".parse().unwrap()
 }
 
@@ -23,7 +23,7 @@ fn evaluator() -> Evaluator<'static> {
     Evaluator { schema: crate::schema(), now }
 }
 
-fn database(referrals: &[StoredReferral]) -> Connection {
+pub(super) fn database(referrals: &[StoredReferral]) -> Connection {
     let mut connection = Connection::open_in_memory().unwrap();
     functions::register(&connection).unwrap();
     schema::migrate(&mut connection, schema::MIGRATIONS).unwrap();
