@@ -264,6 +264,54 @@ test('extended: expanded referrals with options of their own', async () => {
   for (const row of answer.body.value) assert.deepEqual(row.relatedReferrals, expected);
 });
 
+const counted = (rows, of) => {
+  const counts = new Map();
+  for (const row of rows) counts.set(of(row), (counts.get(of(row)) ?? 0) + 1);
+  return counts;
+};
+
+test('extended: group by status with a count', async () => {
+  const transform = { groupBy: { properties: ['status'], transform: { aggregate: '$count as Number' } } };
+  const answer = await get(referrals + buildQuery({ transform }));
+  if (!extended) return assertRefused(answer, '$apply');
+  assert.equal(answer.status, 200, JSON.stringify(answer.body));
+  const groups = answer.body.value.map((row) => [row.status, row.Number]);
+  assert.deepEqual(new Map(groups.sort()), new Map([...counted(all, (row) => row.status)].sort()));
+});
+
+test('extended: filter, group, aggregate, filter', async () => {
+  const transform = [
+    { filter: { 'details/dealValue': { gt: 0 } } },
+    {
+      groupBy: {
+        properties: ['direction', 'status'],
+        transform: {
+          aggregate: [
+            { 'details/dealValue': { with: 'sum', as: 'Total' } },
+            { id: { with: 'countdistinct', as: 'Deals' } },
+            { 'details/dealValue': { with: 'max', as: 'Largest' } },
+          ],
+        },
+      },
+    },
+    { filter: { Deals: { ge: 5 } } },
+  ];
+  const answer = await get(referrals + buildQuery({ transform }));
+  if (!extended) return assertRefused(answer, '$apply');
+  assert.equal(answer.status, 200, JSON.stringify(answer.body));
+  const groups = new Map();
+  for (const row of all.filter((each) => each.details.dealValue > 0)) {
+    const key = `${row.direction} ${row.status}`;
+    groups.set(key, [...(groups.get(key) ?? []), row.details.dealValue]);
+  }
+  const expected = [...groups]
+    .filter(([, values]) => values.length >= 5)
+    .map(([key, values]) => [key, values.length, Math.max(...values), values.reduce((sum, value) => sum + value, 0)]);
+  const found = answer.body.value.map((row) => [`${row.direction} ${row.status}`, row.Deals, row.Largest, row.Total]);
+  assert.ok(expected.length > 1);
+  assert.deepEqual(found.sort(), expected.sort());
+});
+
 test('extended: the number alone', async () => {
   const answer = await get(referrals + buildQuery({ count: { status: 'Active' } }));
   if (!extended) return assert.equal(answer.status, 404);

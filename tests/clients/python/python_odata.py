@@ -181,6 +181,16 @@ class Additions(Refusals):
         else:
             self.assert_refused(count, 404, "itemNotFound")
 
+    def test_an_aggregate(self):
+        act = lambda: query().raw({"$apply": "groupby((status),aggregate($count as Number))"})
+        if EXTENDED:
+            expected = {}
+            for row in ALL:
+                expected[row.status.name] = expected.get(row.status.name, 0) + 1
+            self.assertEqual({row["status"]: row["Number"] for row in act()}, expected)
+        else:
+            self.assert_refused(act, 400, "invalidRequest")
+
     def test_the_related_referrals_of_one(self):
         row = ALL[0]
         if EXTENDED:
