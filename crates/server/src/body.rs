@@ -50,9 +50,7 @@ impl Shared {
             }
             None => MediaType::Json,
         };
-        if !headers.contains_key(TRANSFER_ENCODING) && declared(headers).is_none() {
-            return Err(Face::length_required());
-        }
+        known_length(headers)?;
         let bytes = self.bytes(headers, body, self.options.body_limit).await?;
         Ok(Sent { bytes, media_type })
     }
@@ -81,6 +79,14 @@ impl Shared {
     pub(crate) fn parse(&self, bytes: &[u8]) -> Result<Value, Face> {
         Ok(referral::parse_json(bytes, self.options.tolerant_json)?)
     }
+}
+
+/// 411 for a body whose end is not told.
+pub(crate) fn known_length(headers: &HeaderMap) -> Result<(), Face> {
+    if headers.contains_key(TRANSFER_ENCODING) || declared(headers).is_some() {
+        return Ok(());
+    }
+    Err(Face::length_required())
 }
 
 fn content_type(headers: &HeaderMap) -> &str {

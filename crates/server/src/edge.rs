@@ -12,7 +12,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::Authority;
-use http::{HeaderValue, Method, Request, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Version};
 use hyper::body::{Body, Incoming};
 use tokio::sync::SemaphorePermit;
 use uuid::Uuid;
@@ -59,9 +59,7 @@ impl Shared {
     {
         let begun = Instant::now();
         let running = self.metrics.begin();
-        let trace = Trace::of(request.headers(), self.exchange.now(), || {
-            Uuid::from_bytes(random_guid(self.random.bytes()))
-        });
+        let trace = self.trace(request.headers());
         let head = request.method() == Method::HEAD;
         let method = known_method(request.method());
         let newest = takes_newest(request.headers());
@@ -118,6 +116,11 @@ impl Shared {
         }
     }
 
+    /// What ties an answer to a request with these headers that arrives now.
+    pub(crate) fn trace(&self, headers: &HeaderMap) -> Trace {
+        Trace::of(headers, self.exchange.now(), || Uuid::from_bytes(random_guid(self.random.bytes())))
+    }
+
     /// What this server offers beside the contract's own paths.
     pub(crate) fn offers(&self) -> Offers {
         Offers { sandbox: self.sandbox.is_some(), extended: self.options.extended }
@@ -129,7 +132,7 @@ impl Shared {
     }
 
     /// A failure is logged once, here, with what the client is not told.
-    fn report(&self, face: &Face, route: &'static str, trace: &Trace) {
+    pub(crate) fn report(&self, face: &Face, route: &'static str, trace: &Trace) {
         let (status, id) = (face.status.as_u16(), trace.request_id);
         let cause = face.cause.as_deref().unwrap_or_default();
         match status {

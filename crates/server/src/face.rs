@@ -250,6 +250,36 @@ impl Face {
             .inner("notImplemented", option)
     }
 
+    /// 400: a batch, or one request of it, that cannot be understood.
+    pub(crate) fn malformed_batch(
+        target: impl Into<Cow<'static, str>>,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Face {
+        Face::bad_request("malformedBatch", target, message)
+    }
+
+    /// 424: a request of a batch that is not tried, because of another. Source: OData Protocol 4.01, 9.3.
+    pub(crate) fn failed_dependency(target: &str, message: &'static str) -> Face {
+        let target = target.to_owned();
+        Face::new(StatusCode::FAILED_DEPENDENCY, "invalidRequest", message)
+            .inner("failedDependency", target.clone())
+            .target(target)
+    }
+
+    pub(crate) fn batch_too_long(limit: usize) -> Face {
+        let message = "The answers of this batch have grown too long. Send fewer requests at once.";
+        Face::new(StatusCode::PAYLOAD_TOO_LARGE, "invalidRequest", message)
+            .target("batch")
+            .inner("answerTooLarge", limit.to_string())
+    }
+
+    pub(crate) fn no_batch_acceptable(accept: &str) -> Face {
+        let message = "Only application/json and multipart/mixed can be produced.";
+        Face::new(StatusCode::NOT_ACCEPTABLE, "invalidRequest", message)
+            .target("Accept")
+            .inner("notAcceptable", cut_to(accept, 120))
+    }
+
     pub(crate) fn throttled(seconds: u64) -> Face {
         Face::new(
             StatusCode::TOO_MANY_REQUESTS,

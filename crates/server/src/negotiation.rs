@@ -6,35 +6,39 @@ use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
 use crate::face::Face;
 use crate::headers::{joined, name};
 
-/// 406 when the `Accept` header excludes JSON. The most specific range decides; parameters besides `q` are not
-/// looked at.
+/// 406 when the `Accept` header excludes JSON.
 pub(crate) fn accepts_json(headers: &HeaderMap) -> Result<(), Face> {
     let Some(accept) = joined(headers, &ACCEPT) else { return Ok(()) };
-    if accept.trim().is_empty() {
+    if accept.trim().is_empty() || weight(&accept, "application/json") > 0.0 {
         return Ok(());
     }
-    let mut best: Option<(u8, bool)> = None;
+    Err(Face::not_acceptable(&accept))
+}
+
+/// How much an `Accept` header wants a media type: 0 for not at all. The most specific range decides, of two of one
+/// rank the friendlier; parameters besides `q` are not looked at.
+pub(crate) fn weight(accept: &str, media_type: &str) -> f32 {
+    let family = media_type.split('/').next();
+    let mut best: Option<(u8, f32)> = None;
     for range in accept.split(',') {
         let mut parts = range.split(';').map(str::trim);
-        let rank = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
-            "application/json" => 3,
-            "application/*" => 2,
-            "*/*" => 1,
+        let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let rank = match name.strip_suffix("/*") {
+            _ if name == media_type => 3,
+            Some(named) if Some(named) == family => 2,
+            Some("*") => 1,
             _ => continue,
         };
-        let refused = parts.any(|part| {
-            let weight = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="));
-            weight.and_then(|weight| weight.trim().parse::<f32>().ok()) == Some(0.0)
+        let weight = parts.find_map(|part| {
+            let weight = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="))?;
+            weight.trim().parse::<f32>().ok().filter(|weight| weight.is_finite())
         });
-        // Of two ranges of one rank, the friendlier counts.
-        if best.is_none_or(|(known, allowed)| rank > known || (rank == known && !allowed)) {
-            best = Some((rank, !refused));
+        let weight = weight.unwrap_or(1.0);
+        if best.is_none_or(|(known, friendliest)| rank > known || (rank == known && weight > friendliest)) {
+            best = Some((rank, weight));
         }
     }
-    match best {
-        Some((_, true)) => Ok(()),
-        _ => Err(Face::not_acceptable(&accept)),
-    }
+    best.map_or(0.0, |(_, weight)| weight)
 }
 
 /// How much an answer says about what it holds. Source: OData JSON Format 4.01, section 3.1.
@@ -122,11 +126,7 @@ pub(crate) enum MediaType {
 ///
 /// 415 for anything that is no JSON the contract knows, and for compressed bodies.
 pub(crate) fn media_type(headers: &HeaderMap) -> Result<Option<MediaType>, Face> {
-    if let Some(encoding) = joined(headers, &CONTENT_ENCODING)
-        && !encoding.trim().eq_ignore_ascii_case("identity")
-    {
-        return Err(Face::unsupported_media_type(&encoding, "send the body without Content-Encoding"));
-    }
+    not_encoded(headers)?;
     let Some(sent) = joined(headers, &CONTENT_TYPE) else { return Ok(None) };
     let essence = sent.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match essence.as_str() {
@@ -134,6 +134,16 @@ pub(crate) fn media_type(headers: &HeaderMap) -> Result<Option<MediaType>, Face>
         "application/json-patch+json" => Ok(Some(MediaType::JsonPatch)),
         "application/merge-patch+json" => Ok(Some(MediaType::MergePatch)),
         _ => Err(Face::unsupported_media_type(&sent, "send Content-Type: application/json")),
+    }
+}
+
+/// 415 for a compressed body.
+pub(crate) fn not_encoded(headers: &HeaderMap) -> Result<(), Face> {
+    match joined(headers, &CONTENT_ENCODING) {
+        Some(encoding) if !encoding.trim().eq_ignore_ascii_case("identity") => {
+            Err(Face::unsupported_media_type(&encoding, "send the body without Content-Encoding"))
+        }
+        _ => Ok(()),
     }
 }
 

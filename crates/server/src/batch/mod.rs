@@ -1,19 +1,221 @@
-//! `$batch`.
+//! `$batch`: many requests in one, in the extended temperament. Source: OData Protocol 4.01, 11.7; OData JSON Format
+//! 4.01, 19.
+//!
+//! A batch is read whole ([`json`], [`multipart`]) before anything of it is done. Then each of its requests goes the
+//! way of a request from the network ([`run`]), with the caller of the batch.
+
+mod address;
+mod json;
+mod multipart;
+mod run;
+
 use bytes::Bytes;
-use http::Request;
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, EXPECT, FROM, HeaderName, MAX_FORWARDS, PROXY_AUTHORIZATION, RANGE,
+    TE, TRANSFER_ENCODING,
+};
+use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::Body;
+use odata::{Header, Preference};
 
 use crate::Shared;
-use crate::answer::Answer;
+use crate::answer::{Answer, odata};
+use crate::body::known_length;
 use crate::face::Face;
-use crate::headers::Trace;
+use crate::headers::{Trace, joined, name, value};
+use crate::negotiation::{not_encoded, weight};
+
+/// The most requests of one batch.
+const MOST_REQUESTS: usize = 1000;
+/// The requests that are left when the answers together are so long, in bytes, are refused.
+const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
+
+/// A batch as it was read: its requests in their order.
+struct Batch {
+    parts: Vec<Part>,
+    /// The names of its groups, whose members are neighbours.
+    groups: Vec<String>,
+}
+
+/// One request of a batch.
+struct Part {
+    /// `id` or `Content-ID`.
+    id: Option<String>,
+    /// The group (change set) that it is a member of.
+    group: Option<usize>,
+    /// The places of those before it that must have succeeded.
+    depends_on: Vec<usize>,
+    /// What it asks, or why that is refused whatever the others do.
+    ask: Result<Ask, Face>,
+}
+
+/// What a request of a batch asks.
+#[derive(Clone)]
+struct Ask {
+    method: Method,
+    /// As sent: relative, absolute, or beginning with a reference.
+    url: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// The answer to one request of a batch.
+struct Reply {
+    /// The place of its request.
+    at: usize,
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// The answers to a request outside of groups, or to a group.
+struct Unit {
+    replies: Vec<Reply>,
+    /// The place, among the replies, of the one by which it failed.
+    failed: Option<usize>,
+}
+
+/// How batches are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Json,
+    Multipart,
+}
+
+impl Format {
+    fn media_type(self) -> &'static str {
+        match self {
+            Format::Json => "application/json",
+            Format::Multipart => "multipart/mixed",
+        }
+    }
+
+    /// How the batch is written; 415 for any other way, and for a compressed one.
+    fn sent(headers: &HeaderMap) -> Result<Format, Face> {
+        not_encoded(headers)?;
+        let sent = joined(headers, &CONTENT_TYPE).unwrap_or_default();
+        let essence = sent.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match [Format::Json, Format::Multipart].into_iter().find(|format| format.media_type() == essence) {
+            Some(format) => Ok(format),
+            None => Err(Face::unsupported_media_type(
+                &sent,
+                "send Content-Type: application/json, or multipart/mixed with a boundary",
+            )),
+        }
+    }
+
+    /// How the answer is to be written: as the batch, unless `Accept` wants the other way more. 406 for neither.
+    fn wanted(headers: &HeaderMap, sent: Format) -> Result<Format, Face> {
+        let Some(accept) = joined(headers, &ACCEPT).filter(|accept| !accept.trim().is_empty()) else {
+            return Ok(sent);
+        };
+        let other = if sent == Format::Json { Format::Multipart } else { Format::Json };
+        let (same, instead) = (weight(&accept, sent.media_type()), weight(&accept, other.media_type()));
+        if same <= 0.0 && instead <= 0.0 {
+            return Err(Face::no_batch_acceptable(&accept));
+        }
+        Ok(if instead > same { other } else { sent })
+    }
+}
 
 impl Shared {
-    pub(crate) async fn batch<B>(&self, _: &'static str, _: Request<B>, _: Trace) -> Result<Answer, Face>
+    /// `POST …/$batch`. `root` is what its relative addresses begin with.
+    pub(crate) async fn batch<B>(
+        &self,
+        root: &'static str,
+        request: Request<B>,
+        trace: Trace,
+    ) -> Result<Answer, Face>
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        Err(Face::not_implemented("$batch", "A batch is not supported."))
+        let (head, body) = request.into_parts();
+        let headers = &head.headers;
+        self.known_caller(headers, &trace).await?;
+        let sent = Format::sent(headers);
+        let wanted = Format::wanted(headers, *sent.as_ref().unwrap_or(&Format::Json))?;
+        let sent = sent?;
+        known_length(headers)?;
+        let bytes = self.bytes(headers, body, self.options.body_limit).await?;
+        no_options(head.uri.query().unwrap_or_default())?;
+        let batch = match sent {
+            Format::Json => json::read(&self.parse(&bytes)?)?,
+            Format::Multipart => multipart::read(&bytes, &multipart::boundary(headers)?)?,
+        };
+        let wish = continue_on_error(headers);
+        let go_on = wish.unwrap_or(sent == Format::Json);
+        let units = run::Run::new(self, headers, root, &batch).all(go_on).await;
+        let (content_type, body) = match wanted {
+            Format::Json => (None, json::write(&batch, &units)),
+            Format::Multipart => {
+                let mut fresh = || self.random.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+                let (content_type, body) =
+                    multipart::write(&batch, &units, sent == Format::Multipart, &mut fresh);
+                (Some(content_type), body)
+            }
+        };
+        let mut answer = odata(StatusCode::OK, body);
+        if let Some(content_type) = content_type {
+            answer.headers_mut().insert(CONTENT_TYPE, value(&content_type));
+        }
+        if wish.is_some() || units.iter().any(|unit| unit.failed.is_some()) {
+            // Protocol 8.2.8.3: who goes on after an error says so.
+            let applied = value(&format!("continue-on-error={go_on}"));
+            answer.headers_mut().insert(name::PREFERENCE_APPLIED, applied);
+        }
+        Ok(answer)
     }
+}
+
+/// What `Prefer` says of the requests after one that failed.
+fn continue_on_error(headers: &HeaderMap) -> Option<bool> {
+    let prefer = joined(headers, &name::PREFER)?;
+    Preference::read_all(&prefer).into_iter().find_map(|preference| match preference {
+        Preference::ContinueOnError(wish) => Some(wish),
+        _ => None,
+    })
+}
+
+/// A batch has no system query options of its own.
+fn no_options(query: &str) -> Result<(), Face> {
+    for (option, _) in crate::query::pairs(query)? {
+        if option.starts_with('$') {
+            return Err(Face::unsupported_query(&option, "A batch takes no query options."));
+        }
+    }
+    Ok(())
+}
+
+/// `request-id` of the ABNF: what `id`, `atomicityGroup` and `Content-ID` may be.
+fn is_id(text: &str) -> bool {
+    Header::parse_request_id(text).is_ok()
+}
+
+/// The methods of OData (JSON Format 19.1), in any case of letters.
+fn method(text: &str) -> Result<Method, Face> {
+    [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE]
+        .into_iter()
+        .find(|method| method.as_str().eq_ignore_ascii_case(text))
+        .ok_or_else(|| {
+            Face::malformed_batch("method", "The method is none of get, post, put, patch, delete.")
+        })
+}
+
+/// Refuses the headers that no request of a batch may have (Protocol 11.7.7.1). Its caller is the batch's.
+fn proper_headers(headers: &HeaderMap) -> Result<(), Face> {
+    const REFUSED: [HeaderName; 8] =
+        [AUTHORIZATION, PROXY_AUTHORIZATION, EXPECT, FROM, MAX_FORWARDS, RANGE, TE, TRANSFER_ENCODING];
+    match REFUSED.iter().find(|name| headers.contains_key(*name)) {
+        Some(name) => {
+            let message = format!("A request within a batch cannot have the header {name}.");
+            Err(Face::malformed_batch(name.to_string(), message))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Why a batch of more than [`MOST_REQUESTS`] is refused.
+fn too_many() -> Face {
+    Face::malformed_batch("requests", format!("A batch has at most {MOST_REQUESTS} requests."))
 }

@@ -147,7 +147,11 @@ impl Shared {
     }
 
     /// 401, 403 for the role, 429.
-    async fn known_caller(&self, headers: &HeaderMap, trace: &Trace) -> Result<std::sync::Arc<Caller>, Face> {
+    pub(crate) async fn known_caller(
+        &self,
+        headers: &HeaderMap,
+        trace: &Trace,
+    ) -> Result<std::sync::Arc<Caller>, Face> {
         let caller = self.caller(headers, trace.arrived).await?;
         if let Some(throttle) = &self.throttle {
             throttle.take(&caller, trace.arrived).map_err(Face::throttled)?;

@@ -1,0 +1,329 @@
+//! Doing a batch: its requests one after another, its groups all or none.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{
+    AUTHORIZATION, CONTENT_LENGTH, ETAG, HOST, HeaderName, IF_MATCH, IF_NONE_MATCH, LOCATION,
+};
+use http::{HeaderMap, HeaderValue, Request, Uri};
+use http_body_util::Full;
+use tokio::time::Instant;
+
+use super::{Ask, Batch, LONGEST_ANSWER, Reply, Unit, address};
+use crate::Shared;
+use crate::answer::{Answer, refusal};
+use crate::face::Face;
+use crate::headers::name;
+use crate::routes::Route;
+
+/// A group whose ground has moved is decided again at most so often.
+const ROUNDS: usize = 16;
+
+/// The headers that a request has of its batch, unless it has its own.
+const INHERITED: [HeaderName; 2] = [name::ODATA_VERSION, name::ODATA_MAX_VERSION];
+
+/// A batch at work.
+pub(super) struct Run<'a> {
+    shared: &'a Shared,
+    /// The headers of the batch.
+    outer: &'a HeaderMap,
+    root: &'static str,
+    batch: &'a Batch,
+    by_id: HashMap<&'a str, usize>,
+    /// What became of each request, by its place; `None`: nothing yet.
+    done: Vec<Option<Done>>,
+    /// The length of the answers so far.
+    length: usize,
+    /// No request is begun or waited for any more.
+    until: Instant,
+}
+
+/// What later requests need to know of one.
+#[derive(Clone, Default)]
+struct Done {
+    succeeded: bool,
+    /// The path of what it made, or else of what it was about.
+    path: String,
+    etag: Option<HeaderValue>,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(
+        shared: &'a Shared,
+        outer: &'a HeaderMap,
+        root: &'static str,
+        batch: &'a Batch,
+    ) -> Run<'a> {
+        let ids = batch.parts.iter().enumerate();
+        Run {
+            shared,
+            outer,
+            root,
+            batch,
+            by_id: ids.filter_map(|(at, part)| Some((part.id.as_deref()?, at))).collect(),
+            done: vec![None; batch.parts.len()],
+            length: 0,
+            // Before the deadline of the batch, so that what is done is told.
+            until: Instant::now() + shared.options.deadline / 10 * 9,
+        }
+    }
+
+    /// Does all of it, or up to the first error.
+    pub(super) async fn all(mut self, go_on: bool) -> Vec<Unit> {
+        let mut units = Vec::new();
+        let mut at = 0;
+        while let Some(part) = self.batch.parts.get(at) {
+            let unit = match part.group {
+                None => self.alone(at).await,
+                Some(group) => {
+                    let members = self.batch.parts.iter().skip(at);
+                    let count = members.take_while(|part| part.group == Some(group)).count();
+                    self.group(at..at + count).await
+                }
+            };
+            at += unit.replies.len();
+            let failed = unit.failed.is_some();
+            units.push(unit);
+            if failed && !go_on {
+                break;
+            }
+        }
+        units
+    }
+
+    async fn alone(&mut self, at: usize) -> Unit {
+        let reply = self.reply(self.shared, at).await;
+        let failed = (!reply.status.is_success()).then_some(0);
+        Unit { replies: vec![reply], failed }
+    }
+
+    /// All of a group or nothing. Each member is decided on what those before it leave, and the whole is written at
+    /// once; when somebody else was faster, all of it is decided again.
+    async fn group(&mut self, places: Range<usize>) -> Unit {
+        let length = self.length;
+        for _ in 0..ROUNDS {
+            self.length = length;
+            let group = self.shared.exchange.group();
+            let inside =
+                Shared { exchange: Arc::clone(group.exchange()), parts: Arc::clone(&self.shared.parts) };
+            let mut replies = Vec::with_capacity(places.len());
+            for at in places.clone() {
+                let reply = self.reply(&inside, at).await;
+                if !reply.status.is_success() {
+                    return self.failed_group(places, reply);
+                }
+                replies.push(reply);
+            }
+            let face = match tokio::time::timeout_at(self.until, group.commit()).await {
+                Ok(Ok(true)) => return Unit { replies, failed: None },
+                Ok(Ok(false)) => continue,
+                Ok(Err(error)) => Face::from(error),
+                Err(_) => out_of_time(),
+            };
+            return self.refused_group(places, face);
+        }
+        self.refused_group(places, Face::unavailable("the referrals of a group change too fast"))
+    }
+
+    fn refused_group(&mut self, places: Range<usize>, face: Face) -> Unit {
+        let at = places.start;
+        let reply = Reply::new(at, self.refused(at, face));
+        self.failed_group(places, reply)
+    }
+
+    /// Nothing of the group has happened: its other members have failed by the one that did.
+    fn failed_group(&mut self, places: Range<usize>, failed: Reply) -> Unit {
+        let at = failed.at - places.start;
+        let mut failed = Some(failed);
+        let replies = places.map(|place| {
+            if let Some(done) = self.done.get_mut(place) {
+                *done = Some(Done::default());
+            }
+            match failed.take_if(|failed| failed.at == place) {
+                Some(failed) => failed,
+                None => {
+                    let face =
+                        Face::failed_dependency("atomicityGroup", "Another request of the group failed.");
+                    Reply::new(place, self.refused(place, face))
+                }
+            }
+        });
+        Unit { replies: replies.collect(), failed: Some(at) }
+    }
+
+    /// Does one request, by the server itself or by one that stages its writes.
+    async fn reply(&mut self, server: &Shared, at: usize) -> Reply {
+        let (answer, path) = match self.request(at) {
+            Ok(request) => {
+                let path = request.uri().path().to_owned();
+                let answer = match tokio::time::timeout_at(self.until, sent(server, request)).await {
+                    Ok(answer) => answer,
+                    Err(_) => self.refused(at, out_of_time()),
+                };
+                (answer, path)
+            }
+            Err(face) => (self.refused(at, face), String::new()),
+        };
+        let reply = Reply::new(at, answer);
+        self.length = self.length.saturating_add(reply.body.len());
+        let made = reply.headers.get(LOCATION).and_then(|made| made.to_str().ok());
+        let made = made.and_then(|made| address::under(made, self.shared.base.url())).map(str::to_owned);
+        let done = Done {
+            succeeded: reply.status.is_success(),
+            path: made.unwrap_or(path),
+            etag: reply.headers.get(ETAG).cloned(),
+        };
+        if let Some(place) = self.done.get_mut(at) {
+            *place = Some(done);
+        }
+        reply
+    }
+
+    /// A refusal without a request behind it: with the headers of every answer.
+    fn refused(&self, at: usize, face: Face) -> Answer {
+        let none = HeaderMap::new();
+        let ask = self.batch.parts.get(at).and_then(|part| part.ask.as_ref().ok());
+        let trace = self.shared.trace(ask.map_or(&none, |ask| &ask.headers));
+        self.shared.report(&face, "batch", &trace);
+        let mut answer = refusal(&face);
+        trace.write(answer.headers_mut());
+        answer
+    }
+
+    /// The request as the network would bring it.
+    fn request(&self, at: usize) -> Result<Request<Full<Bytes>>, Face> {
+        let Some(part) = self.batch.parts.get(at) else { return Err(Face::internal("no such part")) };
+        if Instant::now() >= self.until {
+            return Err(out_of_time());
+        }
+        if self.length > LONGEST_ANSWER {
+            return Err(Face::batch_too_long(LONGEST_ANSWER));
+        }
+        let ask = part.ask.clone()?;
+        for needed in &part.depends_on {
+            if !self.done.get(*needed).is_some_and(|done| done.as_ref().is_some_and(|done| done.succeeded)) {
+                let message = "A request that this one depends on failed.";
+                return Err(Face::failed_dependency("dependsOn", message));
+            }
+        }
+        let uri = self.uri(at, &ask.url)?;
+        match Route::find(&uri, &ask.method, self.shared.offers()) {
+            Ok(Route::Batch(_)) => {
+                return Err(Face::malformed_batch("url", "A batch cannot hold another batch."));
+            }
+            // What is no resource of the service may be kept from the outside by a proxy, which a batch passes.
+            Ok(Route::Health(_) | Route::PatchPage | Route::OpenApi | Route::Issuer(_)) => {
+                return Err(Face::no_such_path());
+            }
+            _ => {}
+        }
+        self.no_values(at, &ask.body)?;
+        let Ask { method, mut headers, body, .. } = ask;
+        self.host(&mut headers)?;
+        for condition in [IF_MATCH, IF_NONE_MATCH] {
+            self.tag(at, &condition, &mut headers)?;
+        }
+        for inherited in INHERITED {
+            if let (false, Some(value)) = (headers.contains_key(&inherited), self.outer.get(&inherited)) {
+                headers.insert(inherited, value.clone());
+            }
+        }
+        if let Some(authorization) = self.outer.get(AUTHORIZATION) {
+            headers.insert(AUTHORIZATION, authorization.clone());
+        }
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+
+    /// Where a request leads. `$id` is what the request of that id made, or else what it was about.
+    fn uri(&self, at: usize, url: &str) -> Result<Uri, Face> {
+        match address::reference(url) {
+            Some((id, rest)) => address::parse(&format!("{}{rest}", self.referred(at, id)?.path)),
+            None => address::resolve(url, self.root, self.shared.base.url()),
+        }
+    }
+
+    /// An earlier request, which has succeeded.
+    fn referred(&self, at: usize, id: &str) -> Result<&Done, Face> {
+        let Some(place) = self.by_id.get(id).filter(|place| **place < at) else {
+            let message = format!("${id} refers to no request that comes before.");
+            return Err(Face::malformed_batch("url", message));
+        };
+        match self.done.get(*place).and_then(Option::as_ref) {
+            Some(done) if done.succeeded => Ok(done),
+            _ => Err(Face::failed_dependency("url", "A request that this one refers to failed.")),
+        }
+    }
+
+    /// `If-Match: $id` stands for the tag that the request of that id was answered with.
+    fn tag(&self, at: usize, condition: &HeaderName, headers: &mut HeaderMap) -> Result<(), Face> {
+        let Some(id) = headers.get(condition).and_then(|value| value.to_str().ok()?.strip_prefix('$')) else {
+            return Ok(());
+        };
+        let message = "The request that is referred to was answered without an ETag.";
+        let tag = self.referred(at, id)?.etag.clone();
+        let tag = tag.ok_or_else(|| Face::failed_dependency(condition.as_str(), message))?;
+        headers.insert(condition, tag);
+        Ok(())
+    }
+
+    /// A value of an earlier answer, `"$id"` or `"$id/path"` in a body, is not supported: it is refused rather than
+    /// stored as it stands.
+    fn no_values(&self, at: usize, body: &[u8]) -> Result<(), Face> {
+        for (quote, _) in body.windows(2).enumerate().filter(|(_, two)| two == b"\"$") {
+            let rest = body.get(quote + 2..).unwrap_or_default();
+            let end = rest.iter().position(|byte| matches!(byte, b'"' | b'/')).unwrap_or(rest.len());
+            let id = rest.get(..end).and_then(|id| std::str::from_utf8(id).ok());
+            if id.and_then(|id| self.by_id.get(id)).is_some_and(|place| *place < at) {
+                let message = "References to values of other requests are not supported in a body.";
+                return Err(Face::not_implemented("body", message));
+            }
+        }
+        Ok(())
+    }
+
+    /// `Host` is this server's, where a request names one at all.
+    fn host(&self, headers: &mut HeaderMap) -> Result<(), Face> {
+        let own = self.shared.base.url().parse::<Uri>().ok();
+        let own = own.as_ref().and_then(Uri::authority).map_or("localhost", |authority| authority.as_str());
+        let outer = self.outer.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or(own);
+        let mut named = headers.get_all(HOST).iter();
+        let is_known = |host: &HeaderValue| {
+            host.to_str().is_ok_and(|host| host.eq_ignore_ascii_case(own) || host.eq_ignore_ascii_case(outer))
+        };
+        if !named.all(is_known) {
+            return Err(Face::malformed_batch("Host", "A batch reaches this service alone."));
+        }
+        let host = HeaderValue::from_str(own).unwrap_or_else(|_| HeaderValue::from_static("localhost"));
+        headers.insert(HOST, host);
+        Ok(())
+    }
+}
+
+impl Reply {
+    fn new(at: usize, answer: Answer) -> Reply {
+        let (head, body) = answer.into_parts();
+        Reply { at, status: head.status, headers: head.headers, body: body.into_inner().unwrap_or_default() }
+    }
+}
+
+/// Boxed, because a request's future may hold a batch's, which holds this one.
+fn sent<'a>(
+    server: &'a Shared,
+    request: Request<Full<Bytes>>,
+) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>> {
+    Box::pin(server.handle(request))
+}
+
+fn out_of_time() -> Face {
+    Face::unavailable("the deadline of the batch has passed")
+}
