@@ -57,7 +57,8 @@ def fill(table, what):
     one = Asked(what, by_link=what == BY_LINK, counted=what == COUNTED)
     if what in (COMMON, RARE):
         one.words = COMMON_WORDS if what == COMMON else rare_words(table)
-        chosen, values = "number IN (SELECT rowid FROM words WHERE words MATCH ?)", [f'"{one.words}"']
+        places = "SELECT rowid FROM words WHERE words MATCH ?"
+        chosen, values = f"number IN (SELECT number FROM place WHERE place IN ({places}))", [f'"{one.words}"']
     else:
         one.filter = ACTIVE if what == DEEP else PENDING
         chosen, values = " AND ".join(f"{name} = ?" for name in one.filter), list(one.filter.values())
@@ -77,9 +78,10 @@ def start_of_last_page(count, what):
 
 
 def rare_words(table):
-    """The first customer: `Contoso Retail 12345`."""
-    name = "json_extract(document, '$.customerProfile.name')"
-    return table.execute(f"SELECT {name} FROM referral WHERE number = 0").fetchone()[0]
+    """The first customer with a number of five digits, which is the beginning of no other: `Contoso Retail 12345`."""
+    names = "SELECT json_extract(document, '$.customerProfile.name') AS name FROM referral ORDER BY number"
+    five = "* " + 5 * "[0-9]"
+    return table.execute(f"SELECT name FROM ({names}) WHERE name GLOB ? LIMIT 1", [five]).fetchone()[0]
 
 
 def odata(path, page_size=""):
@@ -139,7 +141,7 @@ class Reader:
     """Single GETs over one connection."""
 
     def __init__(self, server):
-        self.name = server.target.name
+        self.name, self.links = server.target.name, server.target.links
         self.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=LIST_LIMIT)
         self.headers = {"accept": "application/json"}
         if server.token:
@@ -158,7 +160,7 @@ class Reader:
 
     def prepared(self, one, path):
         """The path of a list, after the links to it were followed, and the seconds of one right answer."""
-        if one.by_link:
+        if one.by_link and self.links:
             path = self.follow(path, one.skip // PAGE)
         check(self.name, one, self.get(path))
         began = time.monotonic()

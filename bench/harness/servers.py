@@ -37,6 +37,7 @@ class Target:
     cwd: str = None
     get: str = BY_ID
     list: object = None  # given a list that is asked for, answers its path
+    links: bool = True  # its pages name the next one
     patch: str = ""
     put: bool = False
     token: object = None  # given the running server, answers a bearer token
@@ -54,7 +55,8 @@ def targets(work, issuer):
                data="table", loader_threads=2),
         Target("hyper and SQLite, lists", [limits, "--port", "{port}", "--serve", "lists", "--table",
                                            "{data}/lists.db"],
-               data="lists", get=LIST + "?first", list=lambda one: f"{LIST}?{lists.limit(one)}", loader_threads=2),
+               data="lists", get=LIST + "?first", list=lambda one: f"{LIST}?{lists.limit(one)}", links=False,
+               loader_threads=2),
         Target("hyper and group commit", [limits, "--port", "{port}", "--serve", "group", "--table", "{data}/table.db"],
                data="table", put=True),
         Target(COSELL, [cosell, "sandbox", "--data", "{data}", "--listen", "127.0.0.1:{port}"],

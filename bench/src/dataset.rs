@@ -69,8 +69,6 @@ pub struct Referral {
     pub substatus: &'static str,
     /// `Incoming` or `Outgoing`.
     pub direction: &'static str,
-    /// What and for whom: `Azure for Contoso Retail 12345`.
-    pub name: String,
     /// With its quotes.
     pub etag: String,
     /// The whole document.
@@ -154,7 +152,7 @@ impl Referral {
             links(&id, &engagement_id),
             etag,
         );
-        Referral { id, engagement_id, created, status, substatus, direction, name, etag, json }
+        Referral { id, engagement_id, created, status, substatus, direction, etag, json }
     }
 
     /// Whether a client may still change it.
@@ -364,7 +362,6 @@ mod tests {
             assert_eq!(json["createdDateTime"], referral.created.as_str());
             assert_eq!(json["eTag"], referral.etag.as_str());
             assert_eq!(json["substatus"], referral.substatus);
-            assert_eq!(json["name"], referral.name.as_str());
             let body: serde_json::Value = serde_json::from_str(&referral.replacement()).unwrap();
             assert!(body.get("links").is_none() && body.get("eTag").is_none());
             assert_eq!(body["team"], json["team"]);
