@@ -1,7 +1,7 @@
 //! What the house keeps: referrals, the change log, remembered answers, organizations and their people.
 //!
-//! One trait, [`Store`], and one conformance suite that every engine passes whole. SQL lives in the engines'
-//! folders and nowhere else. Every effective write appends exactly one entry to the change log, in the same
+//! One trait, [`Store`], and one conformance suite that every engine passes whole. SQL lives in `sql/` and the
+//! engines' folders, and nowhere else. Every effective write appends exactly one entry to the change log, in the same
 //! transaction as the new state.
 
 mod class;

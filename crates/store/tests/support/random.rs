@@ -147,6 +147,32 @@ fn member(choices: &mut Choices<'_>, row: &Property) -> Json {
     }
 }
 
+/// A referral without amounts whose sums depend on the order of adding.
+pub fn small(mut referral: StoredReferral) -> StoredReferral {
+    let document = String::from_utf8(referral.document.to_vec()).expect("JSON is text");
+    referral.document = Bytes::from(document.replace("9999999999999999999999999999", "99999999"));
+    referral
+}
+
+/// Equal but for the last digits of what was added up in another order.
+pub fn same(one: &Json, other: &Json) -> bool {
+    match (one, other) {
+        (Json::Number(one), Json::Number(other)) => {
+            let (one, other): (f64, f64) =
+                (one.as_str().parse().expect("a number"), other.as_str().parse().expect("a number"));
+            (one - other).abs() <= 1e-12 * one.abs().max(other.abs())
+        }
+        (Json::Object(one), Json::Object(other)) => {
+            one.len() == other.len()
+                && one.iter().all(|(name, value)| other.get(name).is_some_and(|other| same(value, other)))
+        }
+        (Json::Array(one), Json::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
+        }
+        _ => one == other,
+    }
+}
+
 /// What names mean where an expression stands: paths by their type, and collections.
 #[derive(Clone, Default)]
 struct Names {

@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 
-use bytes::Bytes;
 use odata::{BindSettings, Binder, Evaluator, QueryOptions, Settings, TypedOptions};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -12,7 +11,7 @@ use serde_json::Value as Json;
 use super::super::meter::{Meter, QueryLimits};
 use super::super::query::ListReader;
 use super::expressions::{database, now};
-use super::random::{self, Choices};
+use super::random::{self, Choices, same, small};
 use crate::{Aggregation, Scope, StoreError, StoredReferral};
 
 /// A reader of a database with these referrals.
@@ -60,31 +59,6 @@ fn expected(referrals: &[StoredReferral], options: &TypedOptions) -> Vec<Json> {
     made.into_iter().skip(skip).take(options.top.map_or(1000, |top| top as usize)).collect()
 }
 
-/// The same results, numbers by their value: what is added up in another order may differ in its last digits.
-fn same(one: &Json, other: &Json) -> bool {
-    match (one, other) {
-        (Json::Number(one), Json::Number(other)) => {
-            let (one, other): (f64, f64) = (one.as_str().parse().unwrap(), other.as_str().parse().unwrap());
-            (one - other).abs() <= 1e-12 * one.abs().max(other.abs())
-        }
-        (Json::Object(one), Json::Object(other)) => {
-            one.len() == other.len()
-                && one.iter().all(|(name, value)| other.get(name).is_some_and(|other| same(value, other)))
-        }
-        (Json::Array(one), Json::Array(other)) => {
-            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
-        }
-        _ => one == other,
-    }
-}
-
-/// Without amounts whose sums are inexact.
-fn exact(mut referral: StoredReferral) -> StoredReferral {
-    let document = String::from_utf8(referral.document.to_vec()).unwrap();
-    referral.document = Bytes::from(document.replace("9999999999999999999999999999", "99999999"));
-    referral
-}
-
 proptest! {
     #[test]
     fn every_pipeline_makes_what_the_evaluator_makes(
@@ -92,7 +66,7 @@ proptest! {
         query in vec(any::<u8>(), 0..80),
     ) {
         let referrals = random::referrals(&mut Choices::new(&documents), 6);
-        let referrals: Vec<StoredReferral> = referrals.into_iter().map(exact).collect();
+        let referrals: Vec<StoredReferral> = referrals.into_iter().map(small).collect();
         let (steps, filter, order) = random::pipeline(&mut Choices::new(&query));
         let mut text = format!("$apply={steps}");
         for (option, value) in [("$filter", filter), ("$orderby", order)] {

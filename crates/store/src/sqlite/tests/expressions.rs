@@ -253,12 +253,33 @@ fn an_order_of_many_deep_keys_continues_where_it_was() {
 
 #[test]
 fn collections_without_end_inside_one_another_are_refused_with_a_sentence() {
-    for open in ["team/any(t:t/email ne null and ", "team/all(t:not ", "team/any(t:"] {
-        let text = nested(open, "favorite", ")");
-        let typed = bind(&text).unwrap();
-        let refused = page(&database(&[]), &typed, &[], None);
-        assert!(matches!(&refused, Err(NotSupported(why)) if why.contains("too deep")), "{text} {refused:?}");
+    let connection = database(&[]);
+    let mut ever = 0;
+    for (open, close) in [
+        ("team/any(t:t/email ne null and ", ")"),
+        ("team/all(t:not ", ")"),
+        ("team/any(t:", ")"),
+        ("team/any(t:not (cast(length(concat(t/email,trim(name))),Edm.String) eq 'x' or ", "))"),
+        ("team/any(t:1 in (1,2.5,length(t/email)) or ", ")"),
+        ("length(name) in (1,2.5,INF) or team/any(t:", ")"),
+        ("team/any(t:case(favorite:false,true:", "))"),
+    ] {
+        let mut refused = 0;
+        for levels in 1..odata::limits::DEPTH {
+            let Ok(typed) = bind(&format!("{}favorite{}", open.repeat(levels), close.repeat(levels))) else {
+                break;
+            };
+            // Whatever is not refused here is read by the engine.
+            if let Err(NotSupported(why)) = page(&connection, &typed, &[], None) {
+                assert!(why.contains("too deep"), "{open} {levels}: {why}");
+                refused += 1;
+            } else {
+                assert_eq!(refused, 0, "{open} {levels}");
+            }
+        }
+        ever += refused;
     }
+    assert!(ever > 0);
 }
 
 /// A referral that has something of everything.
@@ -418,6 +439,28 @@ fn every_operator_and_function_says_in_sql_what_it_says_in_memory() {
         let say = |value: &Value| value.to_text().unwrap_or_else(|| "null".to_owned());
         assert_eq!(say(&found[0]), expected, "{text}");
         assert_eq!(say(&evaluated[0]), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_list_may_hold_members_of_the_referral_itself() {
+    let referrals = [sample()];
+    let connection = database(&referrals);
+    for (list, found) in [
+        (r#"["x",name]"#, 1),
+        (r#"["x",campaignId]"#, 0),
+        (r#"[statusReason,null]"#, 0),
+        (r#"[statusReason,"Ärger im Haus"]"#, 1),
+        (r#"["x",tolower(name)]"#, 0),
+    ] {
+        let query = format!("$filter=name in @l&@l={list}");
+        let query = QueryOptions::parse(&query, &Settings::default())
+            .unwrap_or_else(|error| panic!("{list}: {error}"));
+        let bound = Binder::new(crate::schema(), "Referral", &BindSettings::default()).options(&query);
+        let filter = bound.unwrap_or_else(|error| panic!("{list}: {error}")).filter.unwrap();
+        let page = page(&connection, &filter, &[], None).unwrap();
+        assert_eq!(page, expected_page(&referrals, &filter, &[]), "{list}");
+        assert_eq!(page.len(), found, "{list}");
     }
 }
 
