@@ -9,6 +9,7 @@ use http_body_util::Full;
 use crate::Shared;
 use crate::face::Face;
 use crate::headers::{name, value};
+use crate::negotiation::Metadata;
 
 pub(crate) type Answer = Response<Full<Bytes>>;
 
@@ -62,6 +63,14 @@ pub(crate) fn mark_odata(answer: &mut Answer) {
 pub(crate) fn name_newest(answer: &mut Answer) {
     if let Some(version) = answer.headers_mut().get_mut(name::ODATA_VERSION) {
         *version = HeaderValue::from_static("4.01");
+    }
+}
+
+/// Names the level of metadata that the client named, where the answer is JSON of the API proper.
+pub(crate) fn name_level(answer: &mut Answer, level: Metadata) {
+    let headers = answer.headers_mut();
+    if headers.contains_key(name::ODATA_VERSION) && headers.get(CONTENT_TYPE) == Some(&JSON) {
+        headers.insert(CONTENT_TYPE, level.content_type());
     }
 }
 

@@ -17,10 +17,10 @@ use hyper::body::{Body, Incoming};
 use tokio::sync::SemaphorePermit;
 use uuid::Uuid;
 
-use crate::answer::{Answer, name_newest, refusal};
+use crate::answer::{Answer, name_level, name_newest, refusal};
 use crate::face::Face;
 use crate::headers::Trace;
-use crate::negotiation::{refuses_ours, takes_newest};
+use crate::negotiation::{Metadata, refuses_ours, takes_newest};
 use crate::routes::{Offers, REFERRAL, Route, known_method};
 use crate::{App, Shared};
 
@@ -63,6 +63,7 @@ impl Shared {
         let head = request.method() == Method::HEAD;
         let method = known_method(request.method());
         let newest = takes_newest(request.headers());
+        let level = Metadata::accepted(request.headers());
         let mut route = "none";
         let mut answer = match self.guarded(request, trace, &mut route).await {
             Ok(answer) => answer,
@@ -76,6 +77,9 @@ impl Shared {
         }
         if newest {
             name_newest(&mut answer);
+        }
+        if let Some(level) = level {
+            name_level(&mut answer, level);
         }
         trace.write(answer.headers_mut());
         if head {

@@ -1,7 +1,7 @@
 //! What the client can read and what it sent: `Accept`, `Content-Type`, `Prefer`. Source: spec 4.1; RFC 9110.
 
-use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
 
 use crate::face::Face;
 use crate::headers::{joined, name};
@@ -63,25 +63,40 @@ impl Metadata {
             if !essence.eq_ignore_ascii_case("json") && !essence.eq_ignore_ascii_case("application/json") {
                 return Err(Face::not_acceptable(format).target("$format"));
             }
-            return Ok(Metadata::of_range(format));
+            return Ok(Metadata::of_range(format).unwrap_or_default());
         }
-        let Some(accept) = joined(headers, &ACCEPT) else { return Ok(Metadata::Minimal) };
+        Ok(Metadata::accepted(headers).unwrap_or_default())
+    }
+
+    /// The level that `Accept` names, if it names one.
+    pub(crate) fn accepted(headers: &HeaderMap) -> Option<Metadata> {
+        let accept = joined(headers, &ACCEPT)?;
         let json = accept.split(',').find(|range| {
             range.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case("application/json"))
         });
-        Ok(json.map_or(Metadata::Minimal, Metadata::of_range))
+        json.and_then(Metadata::of_range)
     }
 
-    fn of_range(range: &str) -> Metadata {
+    /// The content type of an answer at this level, which a client that named one is told.
+    pub(crate) fn content_type(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Metadata::None => "application/json;odata.metadata=none",
+            Metadata::Minimal => "application/json;odata.metadata=minimal",
+            Metadata::Full => "application/json;odata.metadata=full",
+        })
+    }
+
+    fn of_range(range: &str) -> Option<Metadata> {
         let level = range.split(';').skip(1).find_map(|parameter| {
             let (name, value) = parameter.split_once('=')?;
             let name = name.trim().to_ascii_lowercase();
             matches!(name.as_str(), "odata.metadata" | "metadata").then(|| value.trim().to_ascii_lowercase())
         });
-        match level.as_deref() {
-            Some("none") => Metadata::None,
-            Some("full") => Metadata::Full,
-            _ => Metadata::Minimal,
+        match level.as_deref()? {
+            "none" => Some(Metadata::None),
+            "full" => Some(Metadata::Full),
+            "minimal" => Some(Metadata::Minimal),
+            _ => None,
         }
     }
 }
@@ -90,6 +105,11 @@ impl Metadata {
 fn max_version(headers: &HeaderMap) -> Option<odata::Version> {
     let text = headers.get(name::ODATA_MAX_VERSION)?.to_str().ok()?;
     odata::Version::parse(text.trim()).ok()
+}
+
+/// Whether the client takes nothing newer than 4.0: it does not know what 4.01 added, metadata as JSON above all.
+pub(crate) fn is_capped(headers: &HeaderMap) -> bool {
+    max_version(headers).is_some_and(|version| (version.major, version.minor.as_str()) <= (4, "0"))
 }
 
 /// Whether the answer may be of version 4.01: a client that does not say so gets 4.0 (spec 4.2).
@@ -162,7 +182,6 @@ pub(crate) fn prefers_representation(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     fn with(name: http::HeaderName, lines: &[&'static str]) -> HeaderMap {
         let mut headers = HeaderMap::new();

@@ -83,6 +83,23 @@ async fn the_form_follows_accept_unless_format_names_it() {
 }
 
 #[tokio::test]
+async fn a_client_of_the_first_version_gets_xml_where_it_takes_it() {
+    let world = World::new().await;
+    let both = "application/json;odata.metadata=minimal;q=1.0,application/xml;q=0.7";
+    for (version, accept, form) in [
+        (Some("4.0"), both, "application/xml"),
+        (Some("4.01"), both, "application/json;odata.metadata=minimal"),
+        (None, both, "application/json;odata.metadata=minimal"),
+        (Some("4.0"), "application/json", "application/json"),
+    ] {
+        let call = world.call("GET", "/v1.0/$metadata").header("Accept", accept);
+        let call = version.into_iter().fold(call, |call, version| call.header("OData-MaxVersion", version));
+        let answer = call.await.expect(200);
+        assert_eq!(answer.header("content-type"), Some(form), "{version:?} {accept}");
+    }
+}
+
+#[tokio::test]
 async fn the_document_is_of_the_version_that_its_header_names() {
     let world = World::new().await;
     for (wish, version) in [(None, "4.0"), (Some("4.0"), "4.0"), (Some("4.01"), "4.01")] {

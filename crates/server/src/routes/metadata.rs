@@ -8,7 +8,7 @@ use crate::answer::{Answer, empty, json, mark_odata};
 use crate::description::Document;
 use crate::face::Face;
 use crate::headers::{joined, value};
-use crate::negotiation::{accepts_json, takes_newest};
+use crate::negotiation::{accepts_json, is_capped, takes_newest};
 use crate::query::pairs;
 
 /// The documents change with the program and its settings alone.
@@ -114,7 +114,8 @@ fn asked_form(asked: &str) -> Result<Form, Face> {
     }
 }
 
-/// The form that `Accept` prefers; XML where it leaves the choice.
+/// The form that `Accept` prefers; XML where it leaves the choice, and to a client of 4.0 that takes it at all, since JSON
+/// came with 4.01.
 fn accepted_form(headers: &HeaderMap) -> Result<Form, Face> {
     let Some(accept) = joined(headers, &ACCEPT).filter(|accept| !accept.trim().is_empty()) else {
         return Ok(Form::Xml);
@@ -122,6 +123,7 @@ fn accepted_form(headers: &HeaderMap) -> Result<Form, Face> {
     let (xml, json) = (weight(&accept, "application/xml"), weight(&accept, "application/json"));
     match (xml > 0.0, json > 0.0) {
         (false, false) => Err(not_acceptable(&accept)),
+        (true, _) if is_capped(headers) => Ok(Form::Xml),
         _ if json > xml => Ok(Form::Json),
         _ => Ok(Form::Xml),
     }
