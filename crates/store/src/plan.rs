@@ -10,8 +10,8 @@ use referral::{EngagementId, ReferralId};
 use crate::class::Class;
 use crate::{Key, Place, Query};
 
-/// What an index entry is cheaper than the row it leads to, about.
-const ROW: u64 = 4;
+/// How much dearer a row is than the index entry that leads to it, about: it lies on a page of its own.
+const ROW: u64 = 16;
 
 /// Instants from `low` to `high`, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -320,7 +320,9 @@ impl<'q> Conditions<'q> {
             ways.push((cost, Way::Country));
         }
         let walk = until(total) * look(self.country.is_some());
-        let cost = ordered(Instant::Updated, walk).min(figures.narrow_update(self, total, wanted));
+        let narrow = figures.updated.filter(|count| *count < figures.probed(self, wanted));
+        let cost = ordered(Instant::Updated, walk)
+            .min(narrow.map_or(u64::MAX, |count| count * look(!self.rest.is_empty())));
         ways.push((cost, Way::Updated));
         cheapest(ways)
     }
@@ -333,15 +335,22 @@ impl<'q> Conditions<'q> {
         let total = figures.total();
         // A range may be as narrow as it likes: half of all is a guess.
         let range = |range: &Range| if range.is_whole() { total } else { total / 2 };
-        let mut ways = vec![(range(&self.created), Way::Created)];
+        // What an index does not tell is read from the row.
+        let rows = |told: bool| if told && self.rest.is_empty() { 1 } else { ROW };
+        let (all_classes, anywhere) = (classes.is_none(), self.country.is_none());
+        let whenever = self.updated.is_whole();
+        let cost = range(&self.created) * rows(all_classes && anywhere && whenever);
+        let mut ways = vec![(cost, Way::Created)];
         if let Some(classes) = classes {
-            ways.push((figures.of(Some(classes)), Way::Classes(classes.to_vec())));
+            let cost = figures.of(Some(classes)) * rows(anywhere && whenever);
+            ways.push((cost, Way::Classes(classes.to_vec())));
         }
         if self.country.is_some() {
-            ways.push((figures.in_country(), Way::Country));
+            ways.push((figures.in_country() * rows(whenever), Way::Country));
         }
-        if !self.updated.is_whole() {
-            let cost = figures.narrow_update(self, total, wanted).min(range(&self.updated));
+        if !whenever {
+            let entries = figures.updated.filter(|count| *count < figures.probed(self, wanted));
+            let cost = entries.unwrap_or(range(&self.updated)) * rows(anywhere);
             ways.push((cost, Way::Updated));
         }
         cheapest(ways)
@@ -391,10 +400,9 @@ impl Figures {
         }
     }
 
-    /// What sorting a range of `updatedDateTime` costs; too much where nobody has counted it, or it was too long.
-    fn narrow_update(&self, conditions: &Conditions<'_>, total: u64, wanted: u64) -> u64 {
-        let most = conditions.probe(None, total, wanted).unwrap_or(0);
-        self.updated.filter(|count| *count < most).map_or(u64::MAX, |count| count * 2)
+    /// Up to how many of a range of `updatedDateTime` were counted.
+    fn probed(&self, conditions: &Conditions<'_>, wanted: u64) -> u64 {
+        conditions.probe(None, self.total(), wanted).unwrap_or(0)
     }
 }
 

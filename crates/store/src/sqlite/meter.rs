@@ -38,6 +38,22 @@ pub(super) struct Meter {
     most_steps: AtomicU64,
     documents: AtomicU64,
     most_documents: AtomicU64,
+    rows: AtomicU64,
+    stream_steps: AtomicU64,
+}
+
+impl Meter {
+    /// Counts what streams have cost: rows they gave, and steps for them as SQLite counts them.
+    pub(super) fn saw_streams(&self, rows: u64, steps: u64) {
+        self.rows.fetch_add(rows, Relaxed);
+        self.stream_steps.fetch_add(steps, Relaxed);
+    }
+
+    /// The same, counted anew from now on.
+    #[cfg(test)]
+    pub(super) fn take_streams(&self) -> (u64, u64) {
+        (self.rows.swap(0, Relaxed), self.stream_steps.swap(0, Relaxed))
+    }
 }
 
 impl Meter {

@@ -64,6 +64,14 @@ impl Reader for ListReader {
 }
 
 impl ListReader {
+    /// What the streams of a query cost: rows, and steps.
+    #[cfg(test)]
+    pub(super) fn cost(&self, limits: QueryLimits, query: &Query) -> Result<(u64, u64), StoreError> {
+        self.meter.take_streams();
+        self.find(limits, query)?;
+        Ok(self.meter.take_streams())
+    }
+
     /// One page, and the count where it is wanted: both of one moment.
     pub(super) fn find(&self, limits: QueryLimits, query: &Query) -> Result<Found, StoreError> {
         self.meter.start(limits);
@@ -227,14 +235,11 @@ impl<'q> Asked<'q> {
         };
         writer.push(&format!("referral {index} WHERE {plus}referral.owner = "));
         writer.bind(Bound::Blob(self.query.scope.owner.as_bytes().to_vec()));
-        let leads = if self.query.scope.offer_leads { "(0, 1)" } else { "(0)" };
-        writer.push(&format!(" AND {plus}offer_lead IN {leads}"));
+        writer.push(&format!(" AND {plus}offer_lead IN {}", self.leads()));
         if let Way::Team(emails) = way {
-            writer.push(" AND row IN (SELECT referral FROM team_member WHERE owner = ");
-            writer.bind(Bound::Blob(self.query.scope.owner.as_bytes().to_vec()));
-            writer.push(" AND email IN (");
-            bind_all(writer, emails.iter().map(|email| Bound::Text(email.clone())));
-            writer.push(&format!(") AND offer_lead IN {leads})"));
+            writer.push(" AND row IN (");
+            self.members(writer, "referral", emails);
+            writer.push(")");
         }
         let first_team = matches!(way, Way::Team(_));
         self.conditions(writer, Met { first_team, ..Met::default() })
@@ -315,8 +320,27 @@ impl<'q> Asked<'q> {
     /// How many match, by the way to all of them.
     fn counted(&self) -> Result<Statement, StoreError> {
         let mut writer = Writer::new(Dialect::Sqlite, self.query.scope.now);
-        self.set(&mut writer, &self.set_way(), "count(*)")?;
+        let way = self.set_way();
+        match &way {
+            Way::Team(emails) if !self.has_more_than(Met { first_team: true, ..Met::default() }) => {
+                self.members(&mut writer, "count(DISTINCT referral)", emails);
+            }
+            _ => self.set(&mut writer, &way, "count(*)")?,
+        }
         Ok(writer.finish())
+    }
+
+    /// What is selected of the rows of `team_member` with one of these e-mails.
+    fn members(&self, writer: &mut Writer<'_>, select: &str, emails: &[String]) {
+        writer.push(&format!("SELECT {select} FROM team_member WHERE owner = "));
+        writer.bind(Bound::Blob(self.query.scope.owner.as_bytes().to_vec()));
+        writer.push(" AND email IN (");
+        bind_all(writer, emails.iter().map(|email| Bound::Text(email.clone())));
+        writer.push(&format!(") AND offer_lead IN {}", self.leads()));
+    }
+
+    fn leads(&self) -> &'static str {
+        if self.query.scope.offer_leads { "(0, 1)" } else { "(0)" }
     }
 
     fn plan(&self) -> Result<Plan, StoreError> {

@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
 
 use referral::ReferralId;
-use rusqlite::{CachedStatement, Connection, Rows};
+use rusqlite::{CachedStatement, Connection, Rows, StatementStatus};
 
 use super::meter::Meter;
 use super::rows;
@@ -109,6 +109,7 @@ impl Streams {
         for (number, stream) in streams.iter_mut().enumerate() {
             heads.extend(self.head(stream, number).map_err(|error| meter.judge(error))?);
         }
+        let mut rows = heads.len() as u64;
         let mut last = None;
         while let Some(Reverse((_, id, number, at, row))) = heads.pop() {
             // One referral may have several of the e-mails on its team.
@@ -120,9 +121,14 @@ impl Streams {
                 }
             }
             if let Some(stream) = streams.get_mut(number) {
-                heads.extend(self.head(stream, number).map_err(|error| meter.judge(error))?);
+                let head = self.head(stream, number).map_err(|error| meter.judge(error))?;
+                rows += u64::from(head.is_some());
+                heads.extend(head);
             }
         }
+        drop(streams);
+        let steps = spans.iter().flatten().map(|one| one.reset_status(StatementStatus::VmStep));
+        meter.saw_streams(rows, steps.filter_map(|steps| u64::try_from(steps).ok()).sum());
         Ok(())
     }
 

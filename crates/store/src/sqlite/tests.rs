@@ -6,6 +6,7 @@ mod bulk;
 mod directory;
 mod expressions;
 mod histories;
+mod lists;
 mod suite;
 
 use crate::{Columns, StoredReferral};

@@ -1,0 +1,207 @@
+//! How fast lists are: `cargo run --release -p store --example lists -- DIRECTORY COUNT`. A directory that holds
+//! referrals already is measured as it is.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use odata::{BindSettings, Binder, QueryOptions, Settings};
+use referral::{
+    ETag, EngagementId, OrganizationId, ReferralDirection, ReferralId, ReferralQualification, ReferralStatus,
+    ReferralSubstatus, ReferralType, Timestamp,
+};
+use serde_json::json;
+use store::sqlite::{SqliteOptions, SqliteStore};
+use store::{Action, Columns, Counting, Entry, Query, Scope, Store, StoreError, StoredReferral};
+
+const ROUNDS: u32 = 200;
+
+/// A filter, an order, a place to begin as `$skip`, and whether the count is wanted.
+const QUERIES: [(&str, &str, u64, Counting); 22] = [
+    ("direction eq 'Incoming' and substatus eq 'Pending'", "", 0, Counting::No),
+    ("direction eq 'Incoming' and substatus eq 'Pending'", "", 0, Counting::Exact),
+    ("", "", 0, Counting::No),
+    ("", "", 0, Counting::Exact),
+    ("status eq 'New'", "", 0, Counting::Exact),
+    ("status eq 'New'", "createdDateTime", 0, Counting::Exact),
+    ("status ne 'Closed'", "updatedDateTime", 0, Counting::Exact),
+    ("", "updatedDateTime desc", 0, Counting::Exact),
+    ("customerProfile/address/country eq 'DE'", "", 0, Counting::Exact),
+    ("customerProfile/address/country eq 'DE' and status eq 'New'", "", 0, Counting::Exact),
+    ("team/any(t:t/email eq 'user@contoso.example')", "", 0, Counting::Exact),
+    ("team/any(t:t/email eq 'user@contoso.example') and status eq 'New'", "", 0, Counting::IfCheap),
+    ("updatedDateTime ge 2023-11-14T22:13:20Z", "", 0, Counting::No),
+    ("updatedDateTime ge 2023-11-14T22:13:20Z", "", 0, Counting::Exact),
+    ("updatedDateTime ge 2023-11-26T00:00:00Z and status eq 'New'", "", 0, Counting::IfCheap),
+    ("direction eq 'Incoming' and substatus eq 'Pending'", "", 10_000, Counting::No),
+    ("", "", 90_000, Counting::No),
+    ("contains(name,'17')", "", 0, Counting::No),
+    ("contains(name,'17')", "", 0, Counting::IfCheap),
+    ("contains(name,'17')", "", 0, Counting::Exact),
+    ("details/dealValue gt 100 and status eq 'New'", "", 0, Counting::IfCheap),
+    ("status eq 'New'", "name desc", 0, Counting::No),
+];
+
+fn scattered(number: u64) -> [u8; 16] {
+    // SplitMix64, twice: ids as random as a client's.
+    let mut bytes = [0; 16];
+    for (half, chunk) in bytes.chunks_exact_mut(8).enumerate() {
+        let mut z = number.wrapping_mul(2).wrapping_add(half as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        chunk.copy_from_slice(&(z ^ (z >> 31)).to_be_bytes());
+    }
+    bytes
+}
+
+fn owner() -> OrganizationId {
+    OrganizationId::from_bytes(&[7; 16]).expect("sixteen bytes are an organization")
+}
+
+fn referral(number: u64) -> (StoredReferral, Entry) {
+    let created = Timestamp::from_unix_seconds(1_700_000_000 + number as i64);
+    let random = u64::from_be_bytes(scattered(number + (1 << 41))[..8].try_into().expect("eight bytes"));
+    let one = |shift: u32, count: usize| (random >> shift) as usize % count;
+    let (status, substatus) = [
+        (ReferralStatus::New, ReferralSubstatus::Pending),
+        (ReferralStatus::New, ReferralSubstatus::Received),
+        (ReferralStatus::Active, ReferralSubstatus::Accepted),
+        (ReferralStatus::Closed, ReferralSubstatus::Won),
+        (ReferralStatus::Closed, ReferralSubstatus::Lost),
+        (ReferralStatus::Closed, ReferralSubstatus::Declined),
+        (ReferralStatus::Closed, ReferralSubstatus::Expired),
+        (ReferralStatus::Closed, ReferralSubstatus::Error),
+    ][one(0, 8)];
+    let id = ReferralId::from_bytes(scattered(number));
+    let updated = created.plus_seconds(one(40, 1 << 20) as i64);
+    let columns = Columns {
+        status,
+        substatus,
+        direction: ReferralDirection::ALL[one(8, 2)],
+        qualification: ReferralQualification::ALL[one(16, 4)],
+        referral_type: ReferralType::ALL[one(24, 2)],
+        country: Some(["US", "DE", "FR", "GB", "IN", "JP", "BR", "CA"][one(32, 8)].to_owned()),
+        created,
+        updated,
+        expires: None,
+        accepted: None,
+        sender: None,
+        offer_lead: false,
+        shared_with_microsoft: false,
+        team: if number.is_multiple_of(100) { vec!["user@contoso.example".to_owned()] } else { Vec::new() },
+    };
+    let document = json!({
+        "id": id,
+        "createdDateTime": columns.created,
+        "updatedDateTime": columns.updated,
+        "status": columns.status,
+        "substatus": columns.substatus,
+        "direction": columns.direction,
+        "qualification": columns.qualification,
+        "type": columns.referral_type,
+        "name": format!("Deal {number}"),
+        "customerProfile": { "name": "Fabrikam", "address": { "country": columns.country } },
+        "details": { "dealValue": one(48, 10_000), "currency": "USD", "notes": "x".repeat(2000) },
+        "team": columns.team.iter().map(|email| json!({ "email": email })).collect::<Vec<_>>(),
+    });
+    let stored = StoredReferral {
+        owner: owner(),
+        id,
+        engagement_id: EngagementId::from_bytes(scattered(number + (1 << 40))),
+        version: 1,
+        etag: ETag::of_version(1, created),
+        columns,
+        document: Bytes::from(document.to_string()),
+    };
+    (stored, Entry { action: Action::Imported, at: created, actor: None, changes: Bytes::from_static(b"{}") })
+}
+
+fn query(filter: &str, order: &str, skip: u64, count: Counting) -> Query {
+    let text = [("$filter", filter), ("$orderby", order)]
+        .iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| format!("{name}={}", value.replace(' ', "%20")))
+        .collect::<Vec<_>>()
+        .join("&");
+    let options = QueryOptions::parse(&text, &Settings::default()).expect("well-formed");
+    let settings = BindSettings::default();
+    let bound = Binder::new(store::schema(), "Referral", &settings).options(&options).expect("meaningful");
+    let scope =
+        Scope { owner: owner(), team: None, offer_leads: false, now: Timestamp::from_unix_seconds(0) };
+    Query {
+        scope,
+        filter: bound.filter,
+        search: None,
+        order: bound.orderby,
+        after: None,
+        skip,
+        limit: 50,
+        count,
+    }
+}
+
+async fn measure(store: &SqliteStore, name: &str, query: &Query) -> Result<store::Found, StoreError> {
+    let found = store.query(query).await?;
+    let begin = Instant::now();
+    store.query(query).await?;
+    let rounds = if begin.elapsed().as_millis() > 20 { 3 } else { ROUNDS };
+    let (begin, worked) = (Instant::now(), worked());
+    for _ in 0..rounds {
+        store.query(query).await?;
+    }
+    let elapsed = begin.elapsed().as_nanos() as u64;
+    let spent = worked.zip(self::worked()).map_or(elapsed, |(before, after)| after - before);
+    let micros = spent as f64 / 1000.0 / f64::from(rounds);
+    say(&format!("{micros:>10.0} us  {:>3} of {:?}  {name}", found.referrals.len(), found.count));
+    Ok(found)
+}
+
+/// Nanoseconds that processors have worked for this process, which does not wait for others; where Linux tells it.
+fn worked() -> Option<u64> {
+    let tasks = std::fs::read_dir("/proc/self/task").ok()?;
+    tasks
+        .map(|task| {
+            let told = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+            told.split(' ').next()?.parse::<u64>().ok()
+        })
+        .sum()
+}
+
+#[allow(clippy::print_stdout, reason = "this is a program for a person")]
+fn say(line: &str) {
+    println!("{line}");
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(directory), Some(count)) = (arguments.next(), arguments.next()) else {
+        return say("usage: lists DIRECTORY COUNT");
+    };
+    let count: u64 = count.parse().expect("COUNT is a number");
+    let store =
+        SqliteStore::open(directory.as_ref(), SqliteOptions::default()).expect("the directory is free");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime can be made");
+    runtime.block_on(async {
+        let everything = query("", "", 0, Counting::Exact);
+        if store.query(&everything).await.expect("the store is well").count == Some(0) {
+            let batches = (0..count.div_ceil(1000)).map(move |batch| {
+                (batch * 1000..((batch + 1) * 1000).min(count)).map(referral).collect::<Vec<_>>()
+            });
+            let begin = Instant::now();
+            store.bulk_load(batches, |_| {}).await.expect("the load succeeds");
+            say(&format!("{count} referrals loaded in {:.1} s", begin.elapsed().as_secs_f64()));
+        }
+        for (filter, order, skip, counting) in QUERIES {
+            let name = format!("{filter} | {order} | skip {skip} | {counting:?}");
+            if let Err(error) = measure(&store, &name, &query(filter, order, skip, counting)).await {
+                say(&format!("refused: {error}  {name}"));
+            }
+        }
+        let mut page = query("direction eq 'Incoming' and substatus eq 'Pending'", "", 0, Counting::No);
+        for _ in 0..100 {
+            let found = store.query(&page).await.expect("the store is well");
+            page.after = found.referrals.last().map(|(_, place)| place.clone()).or(page.after);
+        }
+        measure(&store, "page 101 by its place, Incoming/Pending", &page).await.expect("the store is well");
+        store.close().await;
+    });
+}

@@ -1,0 +1,130 @@
+//! What lists cost, and that they may not cost more.
+
+use bytes::Bytes;
+use odata::{BindSettings, Binder, QueryOptions, Settings};
+use referral::{ReferralQualification, ReferralStatus, ReferralSubstatus};
+
+use super::super::{QueryLimits, SqliteOptions, SqliteStore};
+use crate::conformance::samples::*;
+use crate::{Action, Counting, Entry, Query, Scope, Store, StoreError, StoredReferral};
+
+fn open(directory: &std::path::Path, limits: QueryLimits) -> SqliteStore {
+    SqliteStore::open(directory, SqliteOptions { limits, ..SqliteOptions::default() }).unwrap()
+}
+
+fn asked(filter: &str, order: &str) -> Query {
+    let text = [("$filter", filter), ("$orderby", order)].into_iter().filter(|(_, text)| !text.is_empty());
+    let text: Vec<_> = text.map(|(name, text)| format!("{name}={}", text.replace(' ', "%20"))).collect();
+    let options = QueryOptions::parse(&text.join("&"), &Settings::default()).unwrap();
+    let settings = BindSettings::default();
+    let bound = Binder::new(crate::schema(), "Referral", &settings).options(&options).unwrap();
+    Query {
+        scope: Scope { owner: organization(1), team: None, offer_leads: false, now: at(0) },
+        filter: bound.filter,
+        search: None,
+        order: bound.orderby,
+        after: None,
+        skip: 0,
+        limit: 50,
+        count: Counting::Exact,
+    }
+}
+
+/// Of every tenth class `New/Pending`, the others spread over what a referral may be.
+fn some(number: u64) -> (StoredReferral, Entry) {
+    let mut referral = a_referral(&organization(1), number);
+    (referral.columns.status, referral.columns.substatus) = match number % 10 {
+        0 => (ReferralStatus::New, ReferralSubstatus::Pending),
+        1 | 2 => (ReferralStatus::Active, ReferralSubstatus::Accepted),
+        _ => (ReferralStatus::Closed, ReferralSubstatus::Won),
+    };
+    referral.columns.qualification = ReferralQualification::ALL[(number / 10 % 4) as usize];
+    referral.document = Bytes::from(format!(r#"{{"name":"deal {number}"}}"#));
+    let entry = news(Action::Imported, &referral);
+    (referral, entry)
+}
+
+async fn filled(store: &SqliteStore, count: u64) {
+    let all: Vec<_> = (0..count).map(some).collect();
+    store.bulk_load(std::iter::once(all), |_| ()).await.unwrap();
+}
+
+/// What a query has cost: rows of indexes that were read, and steps of SQLite's machine.
+async fn cost(store: &SqliteStore, query: &Query) -> (u64, u64) {
+    let query = query.clone();
+    let limits = store.limits;
+    store.lists.ask(move |reader| reader.cost(limits, &query)).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_page_of_incoming_pending_reads_no_more_than_it_shows() {
+    // REF-249
+    let mut costs = Vec::new();
+    for count in [2_000, 12_000] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path(), QueryLimits::default());
+        filled(&store, count).await;
+        let query = asked("direction eq 'Incoming' and substatus eq 'Pending'", "");
+        let found = store.query(&query).await.unwrap();
+        assert_eq!((found.referrals.len(), found.count), (50, Some(count / 10)));
+        assert!(store.plan(&query).await.unwrap().by_index);
+        let (rows, steps) = cost(&store, &query).await;
+        // One of each class that is merged waits when the page is full: four qualifications.
+        assert!(rows <= 50 + 4, "{rows} rows of {count}");
+        // SQLite's own count: a row takes some ten steps, so nothing is passed over inside the engine either.
+        assert!(steps <= 50 * 60, "{steps} steps over {count}");
+        costs.push((rows, steps));
+        let last = found.referrals.last().map(|(_, place)| place.clone());
+        let (rows, _) = cost(&store, &Query { after: last, ..query }).await;
+        assert!(rows <= 50 + 4, "{rows} rows of the second page");
+    }
+    assert_eq!(costs[0], costs[1], "more data make no page dearer");
+}
+
+#[tokio::test]
+async fn a_query_beyond_its_budget_is_broken_off_and_says_what_would_help() {
+    let directory = tempfile::tempdir().unwrap();
+    let limits = QueryLimits { documents: 500, cheap: 2, ..QueryLimits::default() };
+    let store = open(directory.path(), limits);
+    filled(&store, 2_000).await;
+    let query = asked("contains(name,'deal 1')", "");
+    let refused = store.query(&query).await.unwrap_err();
+    assert!(matches!(&refused, StoreError::TooCostly(help) if help.contains("createdDateTime")), "{refused}");
+    // The page alone is within it, and so is a narrower question; the reader goes on.
+    let page = store.query(&Query { count: Counting::IfCheap, limit: 5, ..query.clone() }).await.unwrap();
+    assert_eq!((page.referrals.len(), page.count), (5, None));
+    let narrow = asked("contains(name,'deal 1') and createdDateTime lt 2020-09-13T12:28:40Z", "");
+    assert_eq!(store.query(&narrow).await.unwrap().count, Some(31)); // 1, 10 to 19, 100 to 119
+    store.close().await;
+
+    let store = open(directory.path(), QueryLimits { steps: 20_000, ..QueryLimits::default() });
+    let refused = store.query(&asked("", "status,id")).await.unwrap_err();
+    assert!(matches!(refused, StoreError::TooCostly(_)), "{refused}");
+    assert_eq!(store.query(&asked("", "")).await.unwrap().count, Some(2_000));
+}
+
+/// A list that takes long stands in nobody's way who reads a single referral.
+#[tokio::test]
+async fn single_referrals_are_read_beside_lists() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = std::sync::Arc::new(open(directory.path(), QueryLimits::default()));
+    filled(&store, 100).await;
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Arc::new(std::sync::Mutex::new(wait));
+    let busy: Vec<_> = (0..2)
+        .map(|_| {
+            let (store, wait) = (store.clone(), wait.clone());
+            tokio::spawn(async move {
+                store.lists.ask(move |_| Ok(wait.lock().unwrap().recv().unwrap())).await.unwrap();
+            })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    assert!(store.find_referral(id(7)).await.unwrap().is_some());
+    assert!(busy.iter().all(|list| !list.is_finished()));
+    go.send(()).unwrap();
+    go.send(()).unwrap();
+    for list in busy {
+        list.await.unwrap();
+    }
+}
