@@ -326,7 +326,7 @@ const TRANSFORMATIONS: [(&str, &str); 16] = [
     ("bottompercent", "bottompercent(1,details/dealValue)"),
     ("bottomsum", "bottomsum(1,details/dealValue)"),
     ("compute", "compute(length(name) as l)"),
-    ("concat", "concat(filter(favorite),identity)"),
+    ("concat", "concat(aggregate($count as all),groupby((status)))"),
     ("filter", "filter(favorite)"),
     ("groupby", "groupby((status),aggregate($count as n))"),
     ("identity", "identity"),

@@ -53,8 +53,8 @@ const TRANSFORMATIONS: [&str; 12] = [
 /// Parts of the extended temperament, claimed when they answer: `tests/metadata_truth.rs` fails while one of these is not
 /// what the server does.
 const SEARCH: bool = false;
-const APPLY: bool = false;
-const BATCH: bool = false;
+const APPLY: bool = true;
+const BATCH: bool = true;
 
 const NAVIGATION: &str = "Org.OData.Capabilities.V1.NavigationType";
 const METHOD: &str = "Org.OData.Capabilities.V1.HttpMethod";
