@@ -220,3 +220,22 @@ async fn a_client_that_goes_by_the_entity_sets_name_finds_the_referrals_when_ext
         }
     }
 }
+
+#[tokio::test]
+async fn no_two_names_of_a_type_differ_by_case_alone() {
+    let document = metadata(&World::extended().await, "json").await.body;
+    let namespace =
+        document.as_object().unwrap().iter().find(|(name, _)| name.starts_with("Cosell")).unwrap().1;
+    let names = |of: &Value| -> Vec<String> {
+        of.as_object().into_iter().flatten().map(|(name, _)| name.to_lowercase()).collect()
+    };
+    for (name, of) in std::iter::once(("", namespace))
+        .chain(namespace.as_object().unwrap().iter().map(|(name, of)| (name.as_str(), of)))
+    {
+        let all = names(of);
+        let mut once = all.clone();
+        once.sort();
+        once.dedup();
+        assert_eq!(once.len(), all.len(), "{name}");
+    }
+}
