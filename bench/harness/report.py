@@ -103,11 +103,10 @@ def lists(figures, suite, heading):
         def times(other, key="per_second"):
             return None if name == other else figures.ratio(suite, rows, (name, what), (other, what), key)
 
-        remarks = [figures.of(suite, rows, name, what, "place")[0]]
-        if name != IN_PROCESS:
-            connections = max(figures.of(suite, rows, name, what, "connections"))
-            remarks.append("" if connections == CONNECTIONS else f"{connections} connections")
-            remarks.append(figures.remarks(suite, rows, name, what))
+        connections = min(figures.of(suite, rows, name, what, "connections"))
+        remarks = [figures.of(suite, rows, name, what, "place")[0],
+                   "" if connections == CONNECTIONS else f"{connections} connections",
+                   figures.remarks(suite, rows, name, what)]
         lines.append([f"{rows:,}", what, name, *rate_cells(figures, suite, rows, name, what),
                       text(figures.median(suite, rows, name, what, "per_processor_second")),
                       percent(times(IN_PROCESS, "per_processor_second")),

@@ -96,7 +96,9 @@ class Runner:
             wait_for_quiet()
             what = ["--what", "list", "--table", directory / "lists.db", "--list", lists.limit(one)]
             measured = self.in_process(*what)
-            yield one.what, {**measured, "place": one.place, "per_processor_second": measured["per_second"]}
+            yield one.what, {**measured, "place": one.place, "per_processor_second": measured["per_second"],
+                             "connections": CONNECTIONS, "statuses": {}, "errors": 0,
+                             "foreign_processors": max(0.0, measured["busy_processors"] - 1)}
 
     def write(self, rows, name):
         if name in (CEILING, DISK):
