@@ -212,19 +212,45 @@ fn page_size(options: &QueryOptions) -> Result<usize, QuestionError> {
 /// The options with `email eq …` written out (REF-238).
 fn with_email_alias(options: &QueryOptions) -> QueryOptions {
     let mut options = options.clone();
-    options.filter = options.filter.map(|filter| filter.map(&mut email_of_team));
+    options.filter = options.filter.map(email_of_team);
     options
 }
 
-/// `email eq 'x'` says `team/any(t:t/email eq 'x')`. Source: spec 11.2.
+/// `email eq 'x'` says `team/any(t:t/email eq 'x')`. Source: spec 11.2. It stands for itself where a name is one of an
+/// element: in the filters of collections, and where a variable is called so.
 fn email_of_team(expr: Expr) -> Expr {
     let Expr { at, kind } = expr;
     let is_email = |side: &Expr| side.as_members().is_some_and(|members| members == ["email"]);
-    match kind {
-        ExprKind::Compare(Comparison::Eq, left, right) if is_email(&left) => on_team(at, right),
-        ExprKind::Compare(Comparison::Eq, left, right) if is_email(&right) => on_team(at, left),
-        kind => Expr { at, kind },
-    }
+    let all = |terms: Vec<Expr>| terms.into_iter().map(email_of_team).collect();
+    let one = |operand: Box<Expr>| Box::new(email_of_team(*operand));
+    let kind = match kind {
+        ExprKind::Compare(Comparison::Eq, left, right) if is_email(&left) => return on_team(at, right),
+        ExprKind::Compare(Comparison::Eq, left, right) if is_email(&right) => return on_team(at, left),
+        ExprKind::Compare(comparison, left, right) => ExprKind::Compare(comparison, one(left), one(right)),
+        ExprKind::And(terms) => ExprKind::And(all(terms)),
+        ExprKind::Or(terms) => ExprKind::Or(all(terms)),
+        ExprKind::Not(operand) => ExprKind::Not(one(operand)),
+        ExprKind::Path(Path { root, segments }) => {
+            let segments = segments.into_iter().map(email_in_lambda).collect();
+            ExprKind::Path(Path { root, segments })
+        }
+        kind => kind,
+    };
+    Expr { at, kind }
+}
+
+fn email_in_lambda(segment: Segment) -> Segment {
+    let Segment { at, kind } = segment;
+    let inside = |lambda: Lambda| match lambda.variable.as_str() {
+        "email" => lambda,
+        _ => Lambda { predicate: Box::new(email_of_team(*lambda.predicate)), ..lambda },
+    };
+    let kind = match kind {
+        SegmentKind::Any(lambda) => SegmentKind::Any(lambda.map(inside)),
+        SegmentKind::All(lambda) => SegmentKind::All(inside(lambda)),
+        kind => kind,
+    };
+    Segment { at, kind }
 }
 
 fn on_team(at: Position, email: Box<Expr>) -> Expr {
