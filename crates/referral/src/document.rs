@@ -27,7 +27,10 @@ pub(crate) fn too_long(target: &str) -> Invalid {
 #[derive(Debug, Clone)]
 pub struct PublicBase {
     url: String,
-    entity_context: String,
+    /// The context of entities, up to what is said of the one.
+    entities: String,
+    /// The member that begins the answer for one referral.
+    entity_member: String,
 }
 
 impl PublicBase {
@@ -36,9 +39,11 @@ impl PublicBase {
     pub fn new(url: &str, misspelt: bool) -> PublicBase {
         let url = url.trim_end_matches('/').to_owned();
         let collection = if misspelt { "engagments" } else { "engagements" };
-        let context = format!("{url}/v1.0/{collection}/referrals/$metadata#Referrals/$entity");
-        let context = serde_json::Value::String(context);
-        PublicBase { entity_context: format!("{{\"@odata.context\":{context},"), url }
+        let entities = format!("{url}/v1.0/{collection}/referrals/$metadata#Referrals");
+        let mut base = PublicBase { url, entities, entity_member: String::new() };
+        let context = serde_json::Value::String(base.entity_context(""));
+        base.entity_member = format!("{{\"@odata.context\":{context},");
+        base
     }
 
     /// The address without a trailing slash.
@@ -61,6 +66,11 @@ impl PublicBase {
         format!("{}/v1.0/$metadata#Referrals", self.url)
     }
 
+    /// `@odata.context` of one referral; `projection` says which part of it is shown, such as `(id,status)`.
+    pub fn entity_context(&self, projection: &str) -> String {
+        format!("{}{projection}/$entity", self.entities)
+    }
+
     fn write_links(&self, id: ReferralId, engagement: EngagementId, out: &mut Vec<u8>) {
         let url = serde_json::Value::String(self.url.clone()).to_string();
         let url = &url[1..url.len() - 1];
@@ -75,8 +85,8 @@ impl PublicBase {
     /// A document as the answer for one referral, with `@odata.context`.
     pub fn entity(&self, document: &[u8], id: ReferralId, engagement: EngagementId) -> Vec<u8> {
         let mut out =
-            Vec::with_capacity(document.len() + self.entity_context.len() + 2 * self.url.len() + 280);
-        out.extend_from_slice(self.entity_context.as_bytes());
+            Vec::with_capacity(document.len() + self.entity_member.len() + 2 * self.url.len() + 280);
+        out.extend_from_slice(self.entity_member.as_bytes());
         self.write_members(document.get(1..).unwrap_or_default(), id, engagement, &mut out);
         out
     }

@@ -54,9 +54,7 @@ impl Shared {
         let item = self.exchange.expanded(caller, shown, &question.options().expand).await?;
         let mut tree = Shape::new(&self.base, &question, metadata, self.exchange.now()).tree(&item);
         if metadata != Metadata::None {
-            let context =
-                format!("{}/$metadata#Referrals{}/$entity", self.base.referrals(), projection(&question));
-            tree = with_context(context, tree);
+            tree = with_context(self.base.entity_context(&projection(&question)), tree);
         }
         let mut answer = odata(StatusCode::OK, tree.to_string());
         answer.headers_mut().insert(http::header::ETAG, crate::headers::value(&etag.to_string()));
