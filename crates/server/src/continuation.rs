@@ -1,8 +1,8 @@
 //! `$skiptoken`: where the next page begins, sealed. Source: spec 11.1.
 //!
-//! A token says its place in the order of the list and carries a MAC over caller, question and place: it cannot be
-//! made up, used by somebody else, or used with other options. It needs no memory of the server's, so it lives as
-//! long as the key does.
+//! A token says its place in the order of the list and carries a MAC over caller, list, question and place: it cannot
+//! be made up, used by somebody else, or used elsewhere or with other options. It needs no memory of the server's, so
+//! it lives as long as the key does.
 
 use aws_lc_rs::{constant_time, hmac};
 use base64::Engine;
@@ -25,23 +25,35 @@ impl Tokens {
         Tokens(hmac::Key::new(hmac::HMAC_SHA256, key))
     }
 
-    /// The token of a place, for this caller and this question.
-    pub(crate) fn seal(&self, caller: &Caller, question: &Question, next: &Continuation) -> String {
+    /// The token of a place in the list of this name, for this caller and this question.
+    pub(crate) fn seal(
+        &self,
+        caller: &Caller,
+        list: &str,
+        question: &Question,
+        next: &Continuation,
+    ) -> String {
         let mut bytes = vec![FORM];
         write(next, &mut bytes);
-        let mac = self.mac(caller, question, &bytes);
+        let mac = self.mac(caller, list, question, &bytes);
         bytes.extend_from_slice(&mac.as_ref()[..MAC]);
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// The place of a token; `None` where it was not made for this caller and this question.
-    pub(crate) fn open(&self, caller: &Caller, question: &Question, token: &str) -> Option<Continuation> {
+    /// The place of a token; `None` where it was not made for this caller, this list and this question.
+    pub(crate) fn open(
+        &self,
+        caller: &Caller,
+        list: &str,
+        question: &Question,
+        token: &str,
+    ) -> Option<Continuation> {
         if token.len() > LONGEST {
             return None;
         }
         let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
         let (payload, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC)?)?;
-        let expected = self.mac(caller, question, payload);
+        let expected = self.mac(caller, list, question, payload);
         constant_time::verify_slices_are_equal(&expected.as_ref()[..MAC], mac).ok()?;
         let (form, rest) = payload.split_first()?;
         if *form != FORM {
@@ -50,13 +62,17 @@ impl Tokens {
         Reader(rest).continuation()
     }
 
-    fn mac(&self, caller: &Caller, question: &Question, payload: &[u8]) -> hmac::Tag {
+    fn mac(&self, caller: &Caller, list: &str, question: &Question, payload: &[u8]) -> hmac::Tag {
         let mut context = hmac::Context::with_key(&self.0);
         let fingerprint = question.fingerprint();
         // Each part with its length before it, so that no two lists of parts look alike.
-        for part in
-            [caller.organization().as_bytes(), caller.user().as_bytes(), fingerprint.as_bytes(), payload]
-        {
+        for part in [
+            caller.organization().as_bytes(),
+            caller.user().as_bytes(),
+            list.as_bytes(),
+            fingerprint.as_bytes(),
+            payload,
+        ] {
             context.update(&(part.len() as u64).to_be_bytes());
             context.update(part);
         }

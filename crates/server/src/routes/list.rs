@@ -23,6 +23,16 @@ pub(super) enum Subject {
     Related(referral::ReferralId, EngagementId),
 }
 
+impl Subject {
+    /// What a next link is bound to.
+    fn name(self) -> String {
+        match self {
+            Subject::Referrals => String::new(),
+            Subject::Related(id, _) => id.to_string(),
+        }
+    }
+}
+
 impl Shared {
     /// How much of the query language is offered.
     pub(super) fn temperament(&self) -> Temperament {
@@ -66,7 +76,7 @@ impl Shared {
         if let Some(size) = preferred {
             question = question.with_page_size(size);
         }
-        let from = self.continuation(caller, &question)?;
+        let from = self.continuation(caller, &question, subject)?;
         let mut answer = if question.options().apply.is_some() {
             self.aggregation(caller, &question, from.as_ref(), metadata, subject).await?
         } else {
@@ -134,9 +144,14 @@ impl Shared {
     }
 
     /// Where the question goes on, when it does.
-    fn continuation(&self, caller: &Caller, question: &Question) -> Result<Option<Continuation>, Face> {
+    fn continuation(
+        &self,
+        caller: &Caller,
+        question: &Question,
+        subject: Subject,
+    ) -> Result<Option<Continuation>, Face> {
         let Some(token) = &question.asked().skiptoken else { return Ok(None) };
-        match self.tokens_of_pages.open(caller, question, token) {
+        match self.tokens_of_pages.open(caller, &subject.name(), question, token) {
             Some(from) => Ok(Some(from)),
             None => Err(Face::foreign_continuation()),
         }
@@ -166,7 +181,7 @@ impl Shared {
     ) -> Answer {
         out.push(b']');
         if let Some(next) = next {
-            let token = self.tokens_of_pages.seal(caller, question, next);
+            let token = self.tokens_of_pages.seal(caller, &subject.name(), question, next);
             let path = match subject {
                 Subject::Referrals => self.base.referrals(),
                 Subject::Related(id, _) => format!("{}/{RELATED_REFERRALS}", self.base.referral(id)),
