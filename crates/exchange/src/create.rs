@@ -12,7 +12,7 @@ use crate::caller::{Caller, Role};
 use crate::error::{CreateError, ReadError};
 use crate::once::{Already, Begin, Once, Remember, Written};
 use crate::sight::{is_open, redacted, whole};
-use crate::{Exchange, Shown, to_store};
+use crate::{Exchange, Shown, search_words, to_store};
 
 /// The engagement may change between reading and writing; it is read again at most so often.
 const ROUNDS: usize = 16;
@@ -145,7 +145,12 @@ impl Exchange {
             remember(Ok(&shown)).map(|(status, content)| once.replayable(status, content, now))
         });
         let change = Change {
-            write: Some(Write { entry: created(caller, &referral), referral: stored, decided_on: None }),
+            write: Some(Write {
+                entry: created(caller, &referral),
+                search: search_words(&referral),
+                referral: stored,
+                decided_on: None,
+            }),
             guards: guards(caller, engagement, plan),
             answer,
         };

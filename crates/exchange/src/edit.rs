@@ -10,7 +10,7 @@ use crate::caller::Caller;
 use crate::error::{EditError, ReadError};
 use crate::once::{Already, Begin, Once, Remember, Written};
 use crate::sight::{redacted, whole};
-use crate::{Exchange, Shown, to_store};
+use crate::{Exchange, Shown, search_words, to_store};
 
 /// A write without a tag is decided again at most so often (spec 4.4), then answers 503.
 const ROUNDS: usize = 64;
@@ -138,7 +138,8 @@ impl Exchange {
         let answer = once.and_then(|once| {
             remember(Ok(&shown)).map(|(status, content)| once.replayable(status, content, now))
         });
-        let write = Write { referral: next, decided_on: Some(stored.version), entry };
+        let search = search_words(&edit.referral);
+        let write = Write { referral: next, decided_on: Some(stored.version), entry, search };
         Ok(match self.store.commit(Change { write: Some(write), guards: Vec::new(), answer }).await? {
             Outcome::Committed(_) => Attempt::Saved(shown),
             Outcome::AlreadyAnswered(answer) => match self.already(once, answer).await? {

@@ -11,7 +11,7 @@ use referral::{Referral, ReferralId, Timestamp};
 use store::{Action, Change, Entry, Outcome, Store, StoreError, StoredReferral, Write};
 
 use crate::error::ReadError;
-use crate::{Exchange, to_store};
+use crate::{Exchange, search_words, to_store};
 
 /// How many are closed in one go: they are handed to the store together, which commits them as one group.
 const BATCH: usize = 256;
@@ -109,6 +109,7 @@ impl Exchange {
             referral: to_store(&edit.referral, referral.version + 1, referral.columns.sender.clone()),
             decided_on: Some(referral.version),
             entry,
+            search: search_words(&edit.referral),
         };
         match self.store.commit(Change { write: Some(write), guards: Vec::new(), answer: None }).await? {
             Outcome::Committed(_) => {

@@ -30,7 +30,7 @@ pub use once::{Once, Remember, Written};
 pub use query::page::{Continuation, Item, Page, Results};
 pub use query::{PAGE, Question, QuestionError, QuestionErrorKind, Temperament};
 pub use store::{Key, NAMESPACE, Place, Plan, RELATED_REFERRALS, RememberedAnswer, StoreError, schema};
-pub use stored::to_store;
+pub use stored::{search_words, to_store};
 
 /// Tells the time. The composition root has the real one; tests and the sandbox can set it.
 pub trait Clock: Send + Sync + 'static {

@@ -1,7 +1,7 @@
 //! From a decided referral to what the store keeps.
 
 use referral::{OrganizationId, Referral};
-use store::{Columns, StoredReferral, Version};
+use store::{Columns, StoredReferral, Version, index_text};
 
 /// The stored form of a referral: its bytes, and the columns that queries need.
 ///
@@ -31,4 +31,9 @@ pub fn to_store(referral: &Referral, version: Version, sender: Option<Organizati
         },
         document: referral.to_document().into(),
     }
+}
+
+/// The words by which `$search` finds a referral.
+pub fn search_words(referral: &Referral) -> String {
+    index_text(referral.search_texts())
 }

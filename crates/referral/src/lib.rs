@@ -17,6 +17,7 @@ mod json;
 mod model;
 mod patch;
 mod program;
+mod search;
 mod standing;
 mod table;
 mod timestamp;

@@ -8,7 +8,7 @@ use referral::{
     ReferralSubstatus, ReferralType, Timestamp,
 };
 use store::sqlite::{SqliteOptions, SqliteStore};
-use store::{Action, Columns, Entry, Store, StoredReferral};
+use store::{Action, Columns, Entry, Store, StoredReferral, Write};
 
 const DOCUMENT_BYTES: usize = 2600;
 
@@ -24,7 +24,7 @@ fn scattered(number: u64) -> [u8; 16] {
     bytes
 }
 
-fn referral(number: u64, document: &Bytes) -> (StoredReferral, Entry) {
+fn referral(number: u64, document: &Bytes) -> Write {
     let created = Timestamp::from_unix_seconds(1_700_000_000 + number as i64);
     let new = number.is_multiple_of(3);
     let mut owner = [7; 16];
@@ -55,7 +55,16 @@ fn referral(number: u64, document: &Bytes) -> (StoredReferral, Entry) {
         document: document.clone(),
     };
     let changes = Bytes::from_static(b"{}");
-    (stored, Entry { action: Action::Imported, at: created, actor: None, changes })
+    let entry = Entry { action: Action::Imported, at: created, actor: None, changes };
+    Write { referral: stored, decided_on: None, entry, search: words(number) }
+}
+
+/// As many words as a referral has, some of them in all and some in few.
+fn words(number: u64) -> String {
+    let notes: Vec<String> =
+        (0..40).map(|place| format!("word{}", (number * 37 + place * place) % 5000)).collect();
+    let (deal, notes) = (format!("Deal {number}"), notes.join(" "));
+    store::index_text([deal.as_str(), "Fabrikam Inc", "Seattle", &notes, "Ann Miller", "ann@contoso.example"])
 }
 
 #[allow(clippy::print_stdout, reason = "this is a program for a person")]

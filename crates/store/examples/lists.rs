@@ -11,7 +11,7 @@ use referral::{
 };
 use serde_json::json;
 use store::sqlite::{SqliteOptions, SqliteStore};
-use store::{Action, Columns, Counting, Entry, Query, Scope, Store, StoreError, StoredReferral};
+use store::{Action, Columns, Counting, Entry, Query, Scope, Store, StoreError, StoredReferral, Write};
 
 const ROUNDS: u32 = 200;
 
@@ -57,7 +57,7 @@ fn owner() -> OrganizationId {
     OrganizationId::from_bytes(&[7; 16]).expect("sixteen bytes are an organization")
 }
 
-fn referral(number: u64) -> (StoredReferral, Entry) {
+fn referral(number: u64) -> Write {
     let created = Timestamp::from_unix_seconds(1_700_000_000 + number as i64);
     let random = u64::from_be_bytes(scattered(number + (1 << 41))[..8].try_into().expect("eight bytes"));
     let one = |shift: u32, count: usize| (random >> shift) as usize % count;
@@ -112,7 +112,9 @@ fn referral(number: u64) -> (StoredReferral, Entry) {
         columns,
         document: Bytes::from(document.to_string()),
     };
-    (stored, Entry { action: Action::Imported, at: created, actor: None, changes: Bytes::from_static(b"{}") })
+    let changes = Bytes::from_static(b"{}");
+    let entry = Entry { action: Action::Imported, at: created, actor: None, changes };
+    Write { referral: stored, decided_on: None, entry, search: words(number) }
 }
 
 fn query(filter: &str, order: &str, skip: u64, count: Counting) -> Query {
@@ -164,6 +166,14 @@ fn worked() -> Option<u64> {
             told.split(' ').next()?.parse::<u64>().ok()
         })
         .sum()
+}
+
+/// As many words as a referral has, some of them in all and some in few.
+fn words(number: u64) -> String {
+    let notes: Vec<String> =
+        (0..40).map(|place| format!("word{}", (number * 37 + place * place) % 5000)).collect();
+    let (deal, notes) = (format!("Deal {number}"), notes.join(" "));
+    store::index_text([deal.as_str(), "Fabrikam Inc", "Seattle", &notes, "Ann Miller", "ann@contoso.example"])
 }
 
 #[allow(clippy::print_stdout, reason = "this is a program for a person")]

@@ -13,6 +13,7 @@ mod plan;
 mod schema;
 mod sql;
 pub mod sqlite;
+mod words;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ pub use model::{
     Replayable, Role, Scope, StoredReferral, Version, Write,
 };
 pub use schema::{NAMESPACE, RELATED_REFERRALS, schema};
+pub use words::{index_text, matches};
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -227,6 +227,8 @@ pub struct Write {
     pub decided_on: Option<Version>,
     /// The news; the store gives it its position.
     pub entry: Entry,
+    /// The words by which `$search` finds it: what [`index_text`](crate::index_text) makes of its texts.
+    pub search: String,
 }
 
 /// What a change-log entry says, before it has a position.

@@ -129,6 +129,8 @@ pub(crate) struct Figures {
     pub(crate) in_country: Vec<(Class, u64)>,
     /// In the range of `updatedDateTime` that is asked for, counted up to [`Conditions::probe`].
     pub(crate) updated: Option<u64>,
+    /// With the words that are searched for, counted up to [`Conditions::common`].
+    pub(crate) found: Option<u64>,
 }
 
 /// A way into an owner's referrals. What it says holds of every row it leads to.
@@ -287,6 +289,12 @@ impl<'q> Conditions<'q> {
         matters.then(|| total.saturating_mul(wanted).isqrt() + 1)
     }
 
+    /// From how many referrals on words are so common that the page is found sooner by asking each one for them: as
+    /// many as make sorting them cost what that costs.
+    pub(crate) fn common(&self, total: u64, wanted: u64) -> u64 {
+        total.saturating_mul(wanted).isqrt().max(1000)
+    }
+
     /// The way to the first `wanted` in an order of an index.
     pub(crate) fn page_way(
         &self,
@@ -295,7 +303,8 @@ impl<'q> Conditions<'q> {
         figures: &Figures,
         wanted: u64,
     ) -> Way {
-        if let Some(way) = self.narrow_way(classes) {
+        let rare = figures.found.is_none_or(|found| found < self.common(figures.total(), wanted));
+        if let Some(way) = self.narrow_way(classes, rare) {
             return way;
         }
         let matching = figures.matching(self, classes).max(1);
@@ -329,7 +338,7 @@ impl<'q> Conditions<'q> {
 
     /// The way to all that match, in any order.
     pub(crate) fn set_way(&self, classes: Option<&[Class]>, figures: &Figures, wanted: u64) -> Way {
-        if let Some(way) = self.narrow_way(classes) {
+        if let Some(way) = self.narrow_way(classes, true) {
             return way;
         }
         let total = figures.total();
@@ -356,8 +365,8 @@ impl<'q> Conditions<'q> {
         cheapest(ways)
     }
 
-    /// A way that leads to few, whatever else is asked.
-    fn narrow_way(&self, classes: Option<&[Class]>) -> Option<Way> {
+    /// A way that leads to few (for words: where they are rare), whatever else is asked.
+    fn narrow_way(&self, classes: Option<&[Class]>, rare: bool) -> Option<Way> {
         if self.impossible || classes.is_some_and(<[Class]>::is_empty) {
             return Some(Way::Nothing);
         }
@@ -367,7 +376,7 @@ impl<'q> Conditions<'q> {
         if self.engagement.is_some() {
             return Some(Way::Engagement);
         }
-        if self.search.is_some() {
+        if self.search.is_some() && rare {
             return Some(Way::Search);
         }
         self.teams.first().map(|emails| Way::Team(emails.clone()))

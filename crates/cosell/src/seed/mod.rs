@@ -3,11 +3,11 @@
 mod world;
 
 use bytes::Bytes;
-use exchange::to_store;
+use exchange::{search_words, to_store};
 use identity::sandbox::SandboxUser;
 use referral::Party;
 use store::sqlite::SqliteStore;
-use store::{Action, Entry, Organization, Store, StoreError, StoredReferral};
+use store::{Action, Entry, Organization, Store, StoreError, Write};
 
 /// The issuer's name, as the organizations refer to it.
 pub const ISSUER: &str = "sandbox";
@@ -184,8 +184,10 @@ pub async fn plant(store: &SqliteStore, referrals: bool) -> Result<(), StoreErro
     store.save_setting(PLANTED, b"1").await
 }
 
-fn imported(planted: world::Planted) -> (StoredReferral, Entry) {
+fn imported(planted: world::Planted) -> Write {
     let at = planted.referral.updated_date_time;
     let entry = Entry { action: Action::Imported, at, actor: None, changes: Bytes::from_static(b"{}") };
-    (to_store(&planted.referral, planted.version, planted.sender), entry)
+    let search = search_words(&planted.referral);
+    let referral = to_store(&planted.referral, planted.version, planted.sender);
+    Write { referral, decided_on: None, entry, search }
 }

@@ -270,7 +270,9 @@ impl World {
             actor: None,
             changes: "{}".into(),
         };
-        let write = Write { referral: next, decided_on: Some(stored.version), entry };
+        let told = referral::Referral::from_document(&next.document);
+        let search = told.map(|referral| exchange::search_words(&referral)).unwrap_or_default();
+        let write = Write { referral: next, decided_on: Some(stored.version), entry, search };
         let change = Change { write: Some(write), guards: Vec::new(), answer: None };
         let outcome = self.store.inner().commit(change).await.unwrap();
         assert!(matches!(outcome, store::Outcome::Committed(_)), "{outcome:?}");
@@ -286,7 +288,8 @@ impl World {
             actor: None,
             changes: "{}".into(),
         };
-        let write = Write { referral: stored, decided_on: None, entry };
+        let search = exchange::search_words(&referral);
+        let write = Write { referral: stored, decided_on: None, entry, search };
         let change = Change { write: Some(write), guards: Vec::new(), answer: None };
         let outcome = self.store.inner().commit(change).await.unwrap();
         assert!(matches!(outcome, store::Outcome::Committed(_)), "{outcome:?}");

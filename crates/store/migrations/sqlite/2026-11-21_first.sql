@@ -3,6 +3,7 @@
 
 -- One row per referral; the document comes last, so that the small columns are read without it.
 -- A referral's id is unique over all owners, so one index finds it with or without its owner.
+-- `search_digest` tells the words in `search` apart; NULL where they are not in there.
 -- `class` is direction, type, qualification, status and substatus in one number (class.rs).
 CREATE TABLE referral (
   row INTEGER PRIMARY KEY,
@@ -26,6 +27,7 @@ CREATE TABLE referral (
   sender BLOB,
   country TEXT,
   team BLOB,
+  search_digest INTEGER,
   document BLOB NOT NULL
 ) STRICT;
 
@@ -44,6 +46,18 @@ CREATE INDEX referral_of_engagement ON referral (engagement, created, id);
 -- What may still expire: status 1 is `New`.
 CREATE INDEX referral_expiring ON referral (expires, id)
 WHERE status = 1 AND expires IS NOT NULL;
+
+-- What the search index lacks: nothing, unless it was switched off.
+CREATE INDEX referral_not_searchable ON referral (row)
+WHERE search_digest IS NULL;
+
+-- The words of each referral, by its row, each with its owner before it (search.rs): the tokenizer only splits.
+CREATE VIRTUAL TABLE search USING fts5(
+  words,
+  content = '',
+  contentless_delete = 1,
+  tokenize = 'ascii'
+);
 
 -- How many referrals an owner has of each class, and of each class in each country; rows may stand at 0.
 CREATE TABLE tally (

@@ -29,6 +29,11 @@ use crate::Store;
 pub trait Engine: Send + Sync {
     /// Opens the store there: empty at first, later with what it held. Not called while one is open.
     async fn open(&self) -> Arc<dyn Store>;
+
+    /// Whether it offers `$search`.
+    fn searches(&self) -> bool {
+        true
+    }
 }
 
 /// Makes one `#[tokio::test]` of every rule of the suite; the argument is an expression that makes an
@@ -62,6 +67,7 @@ macro_rules! conformance_suite {
             queries: pages_are_stable_while_referrals_come_and_change;
             queries: kept_counts_follow_every_write;
             queries: a_count_is_told_as_it_is_wanted;
+            queries: words_find_what_has_them_now;
             queries: a_place_of_another_order_is_refused;
             queries: a_plan_says_whether_an_index_carries_a_query;
             queries: the_members_of_an_engagement_come_oldest_first;

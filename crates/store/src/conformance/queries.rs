@@ -1,7 +1,7 @@
 //! The query language over lists. What must come out is told by the evaluator, over the documents, in memory.
 
 use bytes::Bytes;
-use odata::{BindSettings, Binder, DateTimeOffset, Evaluator, QueryOptions, Settings};
+use odata::{BindSettings, Binder, DateTimeOffset, Evaluator, Limits, QueryOptions, Search, Settings};
 use referral::{
     OrganizationId, ReferralDirection, ReferralQualification, ReferralStatus, ReferralSubstatus, ReferralType,
 };
@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::Engine;
 use super::samples::*;
-use crate::{Counting, Found, Query, Scope, Store, StoreError, StoredReferral};
+use crate::{Counting, Found, Query, Scope, Store, StoreError, StoredReferral, matches};
 
 /// Filters that indexes carry, and others.
 const FILTERS: [&str; 30] = [
@@ -199,6 +199,66 @@ pub async fn a_count_is_told_as_it_is_wanted(engine: &dyn Engine) {
     }
 }
 
+/// `$search`: what [`crate::matches`] says of the words of each, with filters and orders and page by page; of the words
+/// as they are now, and of no other owner's.
+pub async fn words_find_what_has_them_now(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let mut kept = mixed(0..40);
+    for referral in &mut kept {
+        created(&*store, referral.clone()).await;
+        if referral.id.as_uuid().as_u128() >> 64 & 1 == 1 {
+            *referral = renamed(told(next(referral)));
+            must(&*store, edit(referral.clone())).await;
+        }
+    }
+    if !engine.searches() {
+        let search = Search::parse("even", &Limits::default()).ok();
+        let refused = store.query(&Query { search, ..asked(&organization(1), "", "") }).await;
+        assert!(matches!(refused, Err(StoreError::NotSupported(_))), "{refused:?}");
+        return;
+    }
+    let mut shown = 0;
+    for search in [
+        "even",
+        "odd",
+        "renamed",
+        "EVEN OR renamed",
+        "renamed NOT odd",
+        "NOT even",
+        "\"odd 3\"",
+        "\"even even\"",
+        "\"3 odd\"",
+        "DE AND (odd OR renamed)",
+        "NOT (even OR odd)",
+        "zebra",
+        "\"§\"",
+        "NOT \"§\"",
+        "été",
+        "\"new name a b x example\"",
+    ] {
+        for (filter, order) in [
+            ("", ""),
+            ("status eq 'New'", "createdDateTime"),
+            ("", "updatedDateTime desc"),
+            ("contains(name,'e')", "name"),
+        ] {
+            for owner in [1, 2].map(organization) {
+                let search = Search::parse(search, &Limits::default()).expect("well-formed");
+                let query = Query { search: Some(search), ..asked(&owner, filter, order) };
+                shown += check(&*store, &kept, &query, &format!("{query:?}")).await;
+            }
+        }
+    }
+    assert!(shown > 300, "the samples are too thin: {shown}");
+}
+
+fn renamed(mut referral: StoredReferral) -> StoredReferral {
+    let mut document: Json = serde_json::from_slice(&referral.document).expect("JSON");
+    document["name"] = json!("Renamed, Été: NEW name");
+    referral.document = Bytes::from(document.to_string());
+    referral
+}
+
 /// A place of another order is refused, not misread.
 pub async fn a_place_of_another_order_is_refused(engine: &dyn Engine) {
     let store = engine.open().await;
@@ -297,6 +357,7 @@ fn expected(kept: &[StoredReferral], query: &Query) -> Vec<referral::ReferralId>
             referral.owner == scope.owner && (scope.offer_leads || !referral.columns.offer_lead)
         })
         .filter(|referral| on_team(referral))
+        .filter(|referral| query.search.as_ref().is_none_or(|search| matches(search, &words_of(referral))))
         .map(|referral| (referral, serde_json::from_slice(&referral.document).expect("JSON")))
         .filter(|(_, document)| {
             query.filter.as_ref().is_none_or(|filter| evaluator.matches(filter, document))

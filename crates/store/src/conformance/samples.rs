@@ -8,7 +8,7 @@ use referral::{
 
 use crate::{
     Action, Actor, AnswerKey, Change, Columns, Entry, ListQuery, Outcome, Position, RememberedAnswer,
-    Replayable, Store, StoredReferral, Write,
+    Replayable, Store, StoredReferral, Write, index_text,
 };
 
 /// The organization of this number.
@@ -88,16 +88,26 @@ pub fn news(action: Action, referral: &StoredReferral) -> Entry {
     Entry { action, at: referral.columns.updated, actor: Some(actor), changes }
 }
 
+/// The words by which it is found: those of its document.
+pub fn words_of(referral: &StoredReferral) -> String {
+    std::str::from_utf8(&referral.document).map(|text| index_text(text.split('"'))).unwrap_or_default()
+}
+
 /// The change that makes this referral.
 pub fn creation(referral: StoredReferral) -> Change {
-    let entry = news(Action::Created, &referral);
-    Change { write: Some(Write { referral, decided_on: None, entry }), guards: Vec::new(), answer: None }
+    let (entry, search) = (news(Action::Created, &referral), words_of(&referral));
+    Change {
+        write: Some(Write { referral, decided_on: None, entry, search }),
+        guards: Vec::new(),
+        answer: None,
+    }
 }
 
 /// The change that makes this the next version.
 pub fn edit(referral: StoredReferral) -> Change {
     let (entry, decided_on) = (news(Action::Updated, &referral), Some(referral.version - 1));
-    Change { write: Some(Write { referral, decided_on, entry }), guards: Vec::new(), answer: None }
+    let search = words_of(&referral);
+    Change { write: Some(Write { referral, decided_on, entry, search }), guards: Vec::new(), answer: None }
 }
 
 /// The key of a request of this number.

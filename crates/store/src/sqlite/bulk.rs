@@ -24,7 +24,7 @@ use super::referrals::{self, Tallies};
 use super::schema;
 use super::writer::{Command, Writer, checkpoint};
 use super::{SqliteStore, engine_error};
-use crate::{Entry, Position, StoreError, StoredReferral};
+use crate::{Position, StoreError, Write};
 
 /// Referrals of one transaction when the store is added to.
 const PER_TRANSACTION: u64 = 10_000;
@@ -56,7 +56,8 @@ impl BulkReport {
 }
 
 impl SqliteStore {
-    /// Loads referrals, each with the entry that tells of it; versions are kept as given. `progress` hears how many
+    /// Loads referrals, each with the entry that tells of it; versions are kept as given, and `decided_on` is not
+    /// looked at. `progress` hears how many
     /// were seen so far. The batches are drawn on the writer's thread: let other threads prepare them, and hand in
     /// the receiving end of a bounded channel. Other writes wait until it is done, and so do other reads when the
     /// store held no referrals.
@@ -68,7 +69,7 @@ impl SqliteStore {
     /// As of every write.
     pub async fn bulk_load(
         &self,
-        batches: impl Iterator<Item = Vec<(StoredReferral, Entry)>> + Send + 'static,
+        batches: impl Iterator<Item = Vec<Write>> + Send + 'static,
         progress: impl Fn(u64) + Send + 'static,
     ) -> Result<BulkReport, StoreError> {
         self.health.check()?;
@@ -88,7 +89,7 @@ impl SqliteStore {
 fn load(
     writer: &mut Writer,
     parkers: &Parkers,
-    batches: impl Iterator<Item = Vec<(StoredReferral, Entry)>>,
+    batches: impl Iterator<Item = Vec<Write>>,
     progress: &dyn Fn(u64),
 ) -> Result<BulkReport, StoreError> {
     writer.health.check()?;
@@ -102,7 +103,7 @@ fn load(
         )
         .map_err(engine_error)?;
     if empty {
-        let built = build(&writer.files, batches, progress);
+        let built = build(&writer.files, writer.searchable, batches, progress);
         if built.is_err() {
             let _ = writer.files.remove_unfinished_load();
         }
@@ -110,7 +111,7 @@ fn load(
         exchange(writer, parkers)?;
         Ok(report)
     } else {
-        let mut loading = Loading { continues: true, ..Loading::default() };
+        let mut loading = Loading { continues: true, searchable: writer.searchable, ..Loading::default() };
         let added = add(connection, batches, progress, &mut loading);
         added.map_err(|error| {
             let _ = connection.execute_batch("ROLLBACK"); // refused where nothing is open
@@ -125,6 +126,8 @@ fn load(
 struct Loading {
     /// The store may hold positions of before.
     continues: bool,
+    /// Words go into the search index.
+    searchable: bool,
     report: BulkReport,
     /// The newest position given to each organization.
     positions: HashMap<OrganizationId, Position>,
@@ -133,13 +136,10 @@ struct Loading {
 }
 
 impl Loading {
-    fn take(
-        &mut self,
-        connection: &Connection,
-        referral: &StoredReferral,
-        entry: &Entry,
-    ) -> rusqlite::Result<()> {
-        if !referrals::insert_unless_there(connection, referral, &mut self.tallies)? {
+    fn take(&mut self, connection: &Connection, write: &Write) -> rusqlite::Result<()> {
+        let Write { referral, entry, search, .. } = write;
+        let words = self.searchable.then_some(search.as_str());
+        if !referrals::insert_unless_there(connection, referral, words, &mut self.tallies)? {
             self.report.skipped_existing += 1;
             return Ok(());
         }
@@ -163,15 +163,15 @@ impl Loading {
 /// Adds to a store that is in use.
 fn add(
     connection: &Connection,
-    batches: impl Iterator<Item = Vec<(StoredReferral, Entry)>>,
+    batches: impl Iterator<Item = Vec<Write>>,
     progress: &dyn Fn(u64),
     loading: &mut Loading,
 ) -> rusqlite::Result<()> {
     connection.execute_batch("BEGIN IMMEDIATE")?;
     let mut begun_at = 0;
     for batch in batches {
-        for (referral, entry) in &batch {
-            loading.take(connection, referral, entry)?;
+        for write in &batch {
+            loading.take(connection, write)?;
         }
         if loading.report.seen() - begun_at >= PER_TRANSACTION {
             loading.tallies.write(connection)?;
@@ -191,14 +191,15 @@ fn add(
 /// Builds the new file, whole and durable but for its name.
 fn build(
     files: &Files,
-    batches: impl Iterator<Item = Vec<(StoredReferral, Entry)>>,
+    searchable: bool,
+    batches: impl Iterator<Item = Vec<Write>>,
     progress: &dyn Fn(u64),
 ) -> Result<BulkReport, StoreError> {
     files.remove_unfinished_load()?;
     let mut connection = files.connect(&files.loading())?;
     files.make_builder(&connection, BUILDING_CACHE_KIB)?;
     schema::migrate(&mut connection, schema::MIGRATIONS)?;
-    let mut loading = Loading::default();
+    let mut loading = Loading { searchable, ..Loading::default() };
     fill(&connection, files, batches, progress, &mut loading).map_err(engine_error)?;
     connection.close().map_err(|(_, error)| engine_error(error))?;
     File::open(files.loading()).and_then(|file| file.sync_all()).map_err(|error| failed("sync", &error))?;
@@ -208,7 +209,7 @@ fn build(
 fn fill(
     connection: &Connection,
     files: &Files,
-    batches: impl Iterator<Item = Vec<(StoredReferral, Entry)>>,
+    batches: impl Iterator<Item = Vec<Write>>,
     progress: &dyn Fn(u64),
     loading: &mut Loading,
 ) -> rusqlite::Result<()> {
@@ -223,8 +224,8 @@ fn fill(
         connection.execute_batch(&format!("DROP INDEX main.{name}"))?;
     }
     for batch in batches {
-        for (referral, entry) in &batch {
-            loading.take(connection, referral, entry)?;
+        for write in &batch {
+            loading.take(connection, write)?;
         }
         progress(loading.report.seen());
     }

@@ -9,8 +9,8 @@ use super::referrals::{self, Before};
 use super::rows;
 use crate::{AllOrNone, Change, Entry, Guard, Outcome, Position, Replayable, StoredReferral, Write};
 
-/// Decides and applies one change.
-pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Result<Outcome> {
+/// Decides and applies one change; `searchable`: its words go into the search index.
+pub(super) fn apply(connection: &Connection, change: &Change, searchable: bool) -> rusqlite::Result<Outcome> {
     if let Some(replayable) = &change.answer
         && let Some(answer) = remembered(connection, replayable)?
     {
@@ -34,9 +34,10 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
     let position = match &change.write {
         None => None,
         Some(write) => {
+            let words = searchable.then_some(write.search.as_str());
             match &before {
-                None => referrals::insert(connection, &write.referral)?,
-                Some(before) => referrals::update(connection, &write.referral, before)?,
+                None => referrals::insert(connection, &write.referral, words)?,
+                Some(before) => referrals::update(connection, &write.referral, words, before)?,
             }
             Some(append(connection, &write.referral, &write.entry)?)
         }
@@ -49,11 +50,15 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
 
 /// Decides and applies several changes, or none. Only these need a savepoint: one that is refused comes after others
 /// that have written.
-pub(super) fn apply_all(connection: &Connection, changes: &[Change]) -> rusqlite::Result<AllOrNone> {
+pub(super) fn apply_all(
+    connection: &Connection,
+    changes: &[Change],
+    searchable: bool,
+) -> rusqlite::Result<AllOrNone> {
     connection.execute_batch("SAVEPOINT all_or_none")?;
     let mut positions = Vec::with_capacity(changes.len());
     for (at, change) in changes.iter().enumerate() {
-        match apply(connection, change)? {
+        match apply(connection, change, searchable)? {
             Outcome::Committed(position) => positions.push(position),
             because => {
                 connection.execute_batch("ROLLBACK TO all_or_none; RELEASE all_or_none")?;

@@ -21,6 +21,7 @@ mod readers;
 mod referrals;
 mod rows;
 mod schema;
+mod search;
 mod streams;
 mod writer;
 
@@ -67,6 +68,9 @@ pub struct SqliteOptions {
     pub list_readers: usize,
     /// What one list may cost.
     pub limits: QueryLimits,
+    /// Whether words are indexed for `$search`: about a fifth more on disk. What was written without stays unfound, and
+    /// `$search` is refused for it.
+    pub search: bool,
     /// How many changes share one commit at most; at least 1.
     pub group_limit: usize,
     /// The registered SQLite VFS to reach the files through; `None` for the platform's own.
@@ -82,6 +86,7 @@ impl Default for SqliteOptions {
             readers: 2,
             list_readers: 2,
             limits: QueryLimits::default(),
+            search: true,
             group_limit: 256,
             vfs: None,
             busy: Duration::from_secs(5),
@@ -139,6 +144,7 @@ impl SqliteStore {
             Arc::clone(&cache),
             Arc::clone(&health),
             options.group_limit,
+            options.search,
             lock,
         );
         let writing = std::thread::Builder::new()

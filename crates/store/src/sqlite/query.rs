@@ -11,6 +11,7 @@ use super::functions;
 use super::meter::{Meter, QueryLimits};
 use super::readers::Reader;
 use super::rows::{self, stored_columns};
+use super::search;
 use super::streams::{Spot, Streams, of_classes};
 use crate::class::Class;
 use crate::plan::{Conditions, Figures, Instant, Natural, Range, Way, evaluator};
@@ -46,6 +47,8 @@ struct Met {
     updated: bool,
     country: bool,
     first_team: bool,
+    /// Not met, but asked of one row.
+    words_of_row: bool,
 }
 
 /// A connection whose work is counted.
@@ -112,6 +115,7 @@ pub(super) fn plan(query: &Query) -> Result<Plan, StoreError> {
         classes: Class::all().map(many).collect(),
         in_country: Class::all().map(|class| (class, MANY / 20)).collect(),
         updated: None,
+        found: None,
     };
     let asked = Asked::new(query, conditions, figures, &evaluator);
     asked.check()?;
@@ -212,7 +216,7 @@ impl<'q> Asked<'q> {
         let mut writer = Writer::new(Dialect::Sqlite, self.query.scope.now);
         writer.push("SELECT 1 FROM referral WHERE row = ");
         writer.bind(Bound::Integer(0));
-        self.conditions(&mut writer, met)?;
+        self.conditions(&mut writer, Met { words_of_row: true, ..met })?;
         Ok(Some(writer.finish()))
     }
 
@@ -283,8 +287,16 @@ impl<'q> Asked<'q> {
             writer.push(" AND engagement = ");
             writer.bind(Bound::Blob(engagement.as_bytes().to_vec()));
         }
-        if conditions.search.is_some() {
-            return Err(StoreError::NotSupported("$search is not offered".to_owned()));
+        if let Some(search) = conditions.search {
+            // One row is asked about by its number; of many, those the index has are gone through.
+            writer.push(match met {
+                Met { words_of_row: true, .. } => {
+                    " AND EXISTS (SELECT 1 FROM search WHERE rowid = row AND search MATCH "
+                }
+                Met { .. } => " AND row IN (SELECT rowid FROM search WHERE search MATCH ",
+            });
+            writer.bind(Bound::Text(search::expression(&self.query.scope.owner, search)));
+            writer.push(")");
         }
         for term in &conditions.rest {
             writer.push(" AND ");
@@ -483,6 +495,12 @@ impl Reading<'_> {
     fn ask<'q>(&self, query: &'q Query) -> Result<Asked<'q>, StoreError> {
         let evaluator = evaluator(query);
         let conditions = Conditions::of(query, &evaluator);
+        if conditions.search.is_some() && self.judge(search::is_incomplete(self.connection))? {
+            return Err(StoreError::NotSupported(
+                "$search is not offered: there are referrals whose words were not indexed when they were written"
+                    .to_owned(),
+            ));
+        }
         let figures = self.judge(self.figures(query, &conditions))?;
         let asked = Asked::new(query, conditions, figures, &evaluator);
         asked.check()?;
@@ -518,7 +536,28 @@ impl Reading<'_> {
         if let Some(most) = conditions.probe(Natural::of(query), total, wanted) {
             figures.updated = Some(self.updated_within(query, &conditions.updated, most)?);
         }
+        if conditions.search.is_some() {
+            let most = conditions.common(total, wanted);
+            figures.found = Some(self.found_by_words(query, most)?);
+        }
         Ok(figures)
+    }
+
+    /// How many have the words, counted up to a bound.
+    fn found_by_words(&self, query: &Query, most: u64) -> rusqlite::Result<u64> {
+        let Some(search) = &query.search else { return Ok(0) };
+        let expression = search::expression(&query.scope.owner, search);
+        self.connection
+            .prepare_cached(
+                "SELECT count(*)
+                 FROM (
+                   SELECT 1
+                   FROM search
+                   WHERE search MATCH ?1
+                   LIMIT ?2
+                 )",
+            )?
+            .query_row(params![expression, i64::try_from(most).unwrap_or(i64::MAX)], |row| row.get(0))
     }
 
     /// How many were updated in a range, counted up to a bound.

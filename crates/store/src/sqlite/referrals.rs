@@ -7,9 +7,10 @@ use referral::{OrganizationId, ReferralId};
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
-use super::rows;
+use super::{rows, search};
 use crate::StoredReferral;
 use crate::class::Class;
+use crate::words::digest;
 
 /// Columns that are written together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,13 +27,15 @@ enum Group {
     Expiry,
     /// The customer's country.
     Country,
+    /// Which words are in the search index.
+    Search,
 }
 
 /// Groups that a write may leave out: an index is touched by every statement that names one of its columns.
-const OPTIONAL: [Group; 4] = [Group::Place, Group::Class, Group::Expiry, Group::Country];
+const OPTIONAL: [Group; 5] = [Group::Place, Group::Class, Group::Expiry, Group::Country, Group::Search];
 
 /// Every column but `row`; [`values`] gives them in this order.
-const COLUMNS: [(&str, Group); 21] = [
+const COLUMNS: [(&str, Group); 22] = [
     ("id", Group::Fixed),
     ("owner", Group::Fixed),
     ("engagement", Group::Fixed),
@@ -53,10 +56,11 @@ const COLUMNS: [(&str, Group); 21] = [
     ("sender", Group::Version),
     ("country", Group::Country),
     ("team", Group::Version),
+    ("search_digest", Group::Search),
     ("document", Group::Version),
 ];
 
-fn values(referral: &StoredReferral) -> [ToSqlOutput<'_>; COLUMNS.len()] {
+fn values<'a>(referral: &'a StoredReferral, digest: Option<i64>) -> [ToSqlOutput<'a>; COLUMNS.len()] {
     fn integer<'a>(number: impl Into<i64>) -> ToSqlOutput<'a> {
         ToSqlOutput::Owned(Value::Integer(number.into()))
     }
@@ -88,6 +92,7 @@ fn values(referral: &StoredReferral) -> [ToSqlOutput<'_>; COLUMNS.len()] {
         or_null(columns.sender.as_ref(), |sender| blob(sender.as_bytes())),
         or_null(columns.country.as_deref(), ToSqlOutput::from),
         or_null(rows::packed(&columns.team), |team| ToSqlOutput::Owned(Value::Blob(team))),
+        or_null(digest, integer),
         blob(&referral.document),
     ]
 }
@@ -130,13 +135,15 @@ pub(super) struct Before {
     expires: Option<i64>,
     country: Option<String>,
     team: Vec<String>,
+    digest: Option<i64>,
 }
 
 /// What is there of a referral.
 pub(super) fn before(connection: &Connection, id: ReferralId) -> rusqlite::Result<Option<Before>> {
     connection
         .prepare_cached(
-            "SELECT row, version, owner, offer_lead, created, class, expires, country, team
+            "SELECT row, version, owner, offer_lead, created, class, expires, country, team,
+                    search_digest
              FROM referral
              WHERE id = ?1",
         )?
@@ -151,15 +158,20 @@ pub(super) fn before(connection: &Connection, id: ReferralId) -> rusqlite::Resul
                 expires: row.get(6)?,
                 country: row.get(7)?,
                 team: rows::team(row, 8)?,
+                digest: row.get(9)?,
             })
         })
         .optional()
 }
 
-/// Adds a referral that is not there yet.
-pub(super) fn insert(connection: &Connection, referral: &StoredReferral) -> rusqlite::Result<()> {
+/// Adds a referral that is not there yet, with the words that find it; without them it is not searchable.
+pub(super) fn insert(
+    connection: &Connection,
+    referral: &StoredReferral,
+    words: Option<&str>,
+) -> rusqlite::Result<()> {
     let mut tallies = Tallies::default();
-    if !insert_unless_there(connection, referral, &mut tallies)? {
+    if !insert_unless_there(connection, referral, words, &mut tallies)? {
         // Unreachable after a look at what is there; the constraint still speaks for itself.
         return Err(rusqlite::Error::StatementChangedRows(0));
     }
@@ -170,11 +182,17 @@ pub(super) fn insert(connection: &Connection, referral: &StoredReferral) -> rusq
 pub(super) fn insert_unless_there(
     connection: &Connection,
     referral: &StoredReferral,
+    words: Option<&str>,
     tallies: &mut Tallies,
 ) -> rusqlite::Result<bool> {
-    let added = connection.prepare_cached(&INSERT)?.execute(params_from_iter(values(referral)))? == 1;
+    let values = values(referral, words.map(digest));
+    let added = connection.prepare_cached(&INSERT)?.execute(params_from_iter(values))? == 1;
     if added {
-        add_team(connection, referral, connection.last_insert_rowid())?;
+        let row = connection.last_insert_rowid();
+        add_team(connection, referral, row)?;
+        if let Some(words) = words {
+            search::add(connection, &referral.owner, row, words)?;
+        }
         let columns = &referral.columns;
         tallies.count(&referral.owner, columns.offer_lead, Class::of(columns), columns.country.as_deref(), 1);
     }
@@ -185,18 +203,22 @@ pub(super) fn insert_unless_there(
 pub(super) fn update(
     connection: &Connection,
     referral: &StoredReferral,
+    words: Option<&str>,
     before: &Before,
 ) -> rusqlite::Result<()> {
     let columns = &referral.columns;
     let moved = before.offer_lead != columns.offer_lead || before.created != columns.created.ticks();
     let reclassed = before.class != Class::of(columns);
     let elsewhere = before.country != columns.country;
+    let digest = words.map(digest);
+    let reworded = before.digest != digest;
     let set = OPTIONAL.iter().zip(0..).fold(0, |set, (group, place)| {
         let changed = match group {
             Group::Place => moved,
             Group::Class => reclassed,
             Group::Expiry => before.expires != columns.expires.map(|at| at.ticks()),
             Group::Country => elsewhere,
+            Group::Search => reworded,
             Group::Fixed | Group::Version => false,
         };
         set | usize::from(changed) << place
@@ -204,10 +226,18 @@ pub(super) fn update(
     let row = ToSqlOutput::from(before.row);
     connection
         .prepare_cached(&UPDATES[set])?
-        .execute(params_from_iter(values(referral).into_iter().chain([row])))?;
+        .execute(params_from_iter(values(referral, digest).into_iter().chain([row])))?;
     if moved || before.team != columns.team {
         remove_team(connection, referral, before)?;
         add_team(connection, referral, before.row)?;
+    }
+    if reworded {
+        if before.digest.is_some() {
+            search::remove(connection, before.row)?;
+        }
+        if let Some(words) = words {
+            search::add(connection, &referral.owner, before.row, words)?;
+        }
     }
     if reclassed || elsewhere || before.offer_lead != columns.offer_lead {
         let mut tallies = Tallies::default();

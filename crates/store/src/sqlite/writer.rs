@@ -56,6 +56,8 @@ pub(super) struct Writer {
     pub(super) cache: Arc<Cache>,
     pub(super) health: Arc<Health>,
     group_limit: usize,
+    /// Whether words go into the search index.
+    pub(super) searchable: bool,
     groups_since_look: u32,
     /// Held for as long as the files may be touched.
     _lock: File,
@@ -68,6 +70,7 @@ impl Writer {
         cache: Arc<Cache>,
         health: Arc<Health>,
         group_limit: usize,
+        searchable: bool,
         lock: File,
     ) -> Writer {
         let group_limit = group_limit.max(1);
@@ -77,6 +80,7 @@ impl Writer {
             cache,
             health,
             group_limit,
+            searchable,
             groups_since_look: 0,
             _lock: lock,
         }
@@ -149,7 +153,7 @@ impl Writer {
                 }
                 _ => stop("the begin of a transaction", error),
             })?;
-            match run_members(connection, group) {
+            match run_members(connection, group, self.searchable) {
                 Ok(()) => break,
                 Err(error) => {
                     // What the statement's error undid already need not be undone again.
@@ -218,12 +222,12 @@ pub(super) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Resul
 }
 
 /// Runs those that have not failed before. On an error the failing member has its end, and the rest must run again.
-fn run_members(connection: &Connection, group: &mut [Member]) -> rusqlite::Result<()> {
+fn run_members(connection: &Connection, group: &mut [Member], searchable: bool) -> rusqlite::Result<()> {
     for member in group {
         if member.failed() {
             continue;
         }
-        if let Err(error) = member.run(connection) {
+        if let Err(error) = member.run(connection, searchable) {
             member.end(StoreError::Engine(error.to_string()));
             return Err(error);
         }
@@ -232,11 +236,13 @@ fn run_members(connection: &Connection, group: &mut [Member]) -> rusqlite::Resul
 }
 
 impl Member {
-    fn run(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+    fn run(&mut self, connection: &Connection, searchable: bool) -> rusqlite::Result<()> {
         match self {
-            Member::Change { change, ended, .. } => *ended = Some(Ok(changes::apply(connection, change)?)),
+            Member::Change { change, ended, .. } => {
+                *ended = Some(Ok(changes::apply(connection, change, searchable)?))
+            }
             Member::Changes { changes, ended, .. } => {
-                *ended = Some(Ok(changes::apply_all(connection, changes)?));
+                *ended = Some(Ok(changes::apply_all(connection, changes, searchable)?));
             }
             Member::Task { task, ended, .. } => *ended = Some(Ok(task(connection)?)),
         }

@@ -136,7 +136,7 @@ mod tests {
     fn invented_ones_are_of_every_sort_spread_over_owners_and_years_and_the_same_again() {
         let made = |count| {
             let owners = owners(&organizations(), None).unwrap();
-            batches(count, owners).flat_map(|batch| batch.rows).map(|(row, _)| row).collect::<Vec<_>>()
+            batches(count, owners).flat_map(|batch| batch.rows).map(|row| row.referral).collect::<Vec<_>>()
         };
         let rows = made(900);
         assert_eq!(rows, made(900));

@@ -14,7 +14,7 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use referral::OrganizationId;
 use store::sqlite::{BulkReport, SqliteOptions, SqliteStore};
-use store::{Entry, Organization, Store, StoredReferral};
+use store::{Organization, Store, Write};
 
 use crate::failure::Failure;
 use crate::options::LoadOptions;
@@ -26,7 +26,7 @@ const TOLD: usize = 20;
 /// What one thread made of a piece of the input.
 #[derive(Default)]
 struct Batch {
-    rows: Vec<(StoredReferral, Entry)>,
+    rows: Vec<Write>,
     /// Line and reason. When bad lines stop the load, nothing after the first one is in `rows`.
     bad: Vec<(u64, String)>,
     /// Owners the store does not know, with the names that rows give them.
@@ -122,7 +122,7 @@ struct Rows {
 }
 
 impl Iterator for Rows {
-    type Item = Vec<(StoredReferral, Entry)>;
+    type Item = Vec<Write>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
@@ -138,7 +138,7 @@ impl Iterator for Rows {
 
 impl Tally {
     fn take(&mut self, batch: &Batch, stop_at_bad: bool) {
-        self.document_bytes += batch.rows.iter().map(|(row, _)| row.document.len() as u64).sum::<u64>();
+        self.document_bytes += batch.rows.iter().map(|row| row.referral.document.len() as u64).sum::<u64>();
         for (id, name) in &batch.unknown {
             self.unknown.entry(id.clone()).or_insert_with(|| name.clone());
         }

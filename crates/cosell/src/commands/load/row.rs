@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
-use exchange::{Clock, Ids, to_store};
+use exchange::{Clock, Ids, search_words, to_store};
 use referral::{Dialect, ETag, EditRequest, LONGEST_DOCUMENT, OrganizationId, Referral, Standing, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use store::{Action, Entry, Organization, StoredReferral};
+use store::{Action, Entry, Organization, Write};
 
 use super::plain;
 use crate::chance::RandomIds;
@@ -33,11 +33,7 @@ impl Rules {
     ///
     /// # Errors
     /// What is wrong with it, and where.
-    pub fn read(
-        &self,
-        line: &[u8],
-        unknown: &mut BTreeMap<OrganizationId, String>,
-    ) -> Result<(StoredReferral, Entry), String> {
+    pub fn read(&self, line: &[u8], unknown: &mut BTreeMap<OrganizationId, String>) -> Result<Write, String> {
         let referral = match self.short_way(line) {
             Some(referral) => referral,
             None => self.long_way(line)?,
@@ -54,7 +50,7 @@ impl Rules {
             unknown.entry(referral.organization_id.clone()).or_insert_with(name);
         }
         let row = imported(&referral);
-        if row.0.document.len() > LONGEST_DOCUMENT {
+        if row.referral.document.len() > LONGEST_DOCUMENT {
             return Err(format!("longer than the {LONGEST_DOCUMENT} bytes of the longest referral"));
         }
         Ok(row)
@@ -132,11 +128,12 @@ fn instant(members: &Map<String, Value>, name: &str) -> Timestamp {
 }
 
 /// A row that came from elsewhere, with the news of it.
-pub fn imported(referral: &Referral) -> (StoredReferral, Entry) {
+pub fn imported(referral: &Referral) -> Write {
     let at = referral.updated_date_time;
     let version = u64::from(referral.etag.counter()).max(1); // so that the next tag counts on
     let entry = Entry { action: Action::Imported, at, actor: None, changes: Bytes::from_static(b"{}") };
-    (to_store(referral, version, None), entry)
+    let search = search_words(referral);
+    Write { referral: to_store(referral, version, None), decided_on: None, entry, search }
 }
 
 /// The parser counts lines within its text, which is one line of ours.
@@ -166,7 +163,7 @@ mod tests {
         Rules::new(&[contoso], owner.map(|owner| owner.parse().unwrap()))
     }
 
-    fn read(rules: &Rules, line: &Value) -> Result<(StoredReferral, Entry), String> {
+    fn read(rules: &Rules, line: &Value) -> Result<Write, String> {
         rules.read(line.to_string().as_bytes(), &mut BTreeMap::new())
     }
 
@@ -178,7 +175,7 @@ mod tests {
     fn a_whole_referral_as_get_prints_it_is_kept_as_it_is() {
         let answer = include_str!("../../../../../docs/examples/get-by-id.response.full.json");
         let value: Value = serde_json::from_str(answer).unwrap();
-        let (stored, entry) = read(&rules(None), &value).unwrap();
+        let Write { referral: stored, entry, .. } = read(&rules(None), &value).unwrap();
         assert_eq!(stored.id.to_string(), value["id"]);
         assert_eq!(stored.etag.to_string(), value["eTag"]);
         assert_eq!(stored.version, 0x2500_ec5a);
@@ -195,7 +192,7 @@ mod tests {
         let mut line = small();
         line["createdDateTime"] = json!("2026-01-02T03:04:05Z");
         line["status"] = json!("Active");
-        let (stored, _) = read(&rules(None), &line).unwrap();
+        let Write { referral: stored, .. } = read(&rules(None), &line).unwrap();
         let created: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
         assert_eq!((stored.columns.created, stored.columns.updated, stored.version), (created, created, 1));
         assert_eq!(stored.etag, ETag::of_version(1, created));
@@ -203,7 +200,7 @@ mod tests {
         assert_eq!(document["organizationName"], "Contoso Company");
         assert_eq!(document["substatus"], "Accepted");
         assert_eq!(document["team"], json!([]));
-        assert_ne!(stored.id, read(&rules(None), &line).unwrap().0.id);
+        assert_ne!(stored.id, read(&rules(None), &line).unwrap().referral.id);
     }
 
     #[test]
@@ -216,9 +213,10 @@ mod tests {
         let problem = rules(None).read(text.as_bytes(), &mut unknown).unwrap_err();
         assert!(problem.contains(other), "{problem}");
         line["organizationName"] = json!("Elsewhere");
-        let (stored, _) = rules(None).read(line.to_string().as_bytes(), &mut unknown).unwrap();
+        let Write { referral: stored, .. } =
+            rules(None).read(line.to_string().as_bytes(), &mut unknown).unwrap();
         assert_eq!(unknown.into_iter().collect::<Vec<_>>(), [(stored.owner, "Elsewhere".to_owned())]);
-        let (stored, _) = read(&rules(Some(CONTOSO)), &line).unwrap();
+        let Write { referral: stored, .. } = read(&rules(Some(CONTOSO)), &line).unwrap();
         assert_eq!(stored.owner.to_string(), CONTOSO);
         let document: Value = serde_json::from_slice(&stored.document).unwrap();
         assert_eq!(document["organizationName"], "Contoso Company");

@@ -5,21 +5,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::{BulkReport, SqliteOptions, SqliteStore};
 use crate::conformance::samples::*;
-use crate::{Action, Entry, ListQuery, Store, StoreError, StoredReferral};
+use crate::{Action, Entry, ListQuery, Store, StoreError, StoredReferral, Write};
 
 fn open(directory: &std::path::Path) -> SqliteStore {
     SqliteStore::open(directory, SqliteOptions::default()).unwrap()
 }
 
-fn imported(number: u64) -> (StoredReferral, Entry) {
+fn imported(number: u64) -> Write {
     let mut referral = a_referral(&organization((number % 3) as u8), number);
     referral.columns.team = vec!["a@x.example".to_owned()];
     referral.columns.expires = Some(at(1000 + number as i64));
     let entry = Entry { actor: None, ..news(Action::Imported, &referral) };
-    (referral, entry)
+    let search = words_of(&referral);
+    Write { referral, decided_on: None, entry, search }
 }
 
-fn batches(numbers: std::ops::Range<u64>) -> impl Iterator<Item = Vec<(StoredReferral, Entry)>> {
+fn batches(numbers: std::ops::Range<u64>) -> impl Iterator<Item = Vec<Write>> {
     let all: Vec<_> = numbers.map(imported).collect();
     all.chunks(7).map(<[_]>::to_vec).collect::<Vec<_>>().into_iter()
 }
@@ -57,7 +58,7 @@ async fn an_empty_store_is_loaded_and_keeps_what_else_it_held() {
     check_whole(&store, 100).await;
 
     // The store goes on as if nothing had happened.
-    let first = imported(0).0;
+    let first = imported(0).referral;
     assert_eq!(must(&store, edit(next(&first))).await, 35);
     store.close().await;
     let store = open(directory.path());
@@ -85,6 +86,7 @@ async fn an_empty_store_is_loaded_and_keeps_what_else_it_held() {
             "referral_expiring",
             "referral_last_updated",
             "referral_newest_first",
+            "referral_not_searchable",
             "referral_of_engagement"
         ]
     );
@@ -94,7 +96,7 @@ async fn an_empty_store_is_loaded_and_keeps_what_else_it_held() {
 async fn a_store_in_use_is_added_to_and_what_is_there_is_skipped() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
-    let (mine, _) = imported(0);
+    let mine = imported(0).referral;
     let mine =
         created(&store, StoredReferral { document: bytes::Bytes::from_static(b"{\"mine\":1}"), ..mine })
             .await;

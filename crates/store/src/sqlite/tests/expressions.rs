@@ -28,7 +28,7 @@ pub(super) fn database(referrals: &[StoredReferral]) -> Connection {
     functions::register(&connection).unwrap();
     schema::migrate(&mut connection, schema::MIGRATIONS).unwrap();
     for referral in referrals {
-        referrals::insert(&connection, referral).unwrap();
+        referrals::insert(&connection, referral, None).unwrap();
     }
     connection
 }

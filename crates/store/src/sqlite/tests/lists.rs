@@ -1,12 +1,12 @@
 //! What lists cost, and that they may not cost more.
 
 use bytes::Bytes;
-use odata::{BindSettings, Binder, QueryOptions, Settings};
+use odata::{BindSettings, Binder, Limits, QueryOptions, Search, Settings};
 use referral::{ReferralQualification, ReferralStatus, ReferralSubstatus};
 
 use super::super::{QueryLimits, SqliteOptions, SqliteStore};
 use crate::conformance::samples::*;
-use crate::{Action, Counting, Entry, Query, Scope, Store, StoreError, StoredReferral};
+use crate::{Action, Counting, Query, Scope, Store, StoreError, Write};
 
 fn open(directory: &std::path::Path, limits: QueryLimits) -> SqliteStore {
     SqliteStore::open(directory, SqliteOptions { limits, ..SqliteOptions::default() }).unwrap()
@@ -31,7 +31,7 @@ fn asked(filter: &str, order: &str) -> Query {
 }
 
 /// Of every tenth class `New/Pending`, the others spread over what a referral may be.
-fn some(number: u64) -> (StoredReferral, Entry) {
+fn some(number: u64) -> Write {
     let mut referral = a_referral(&organization(1), number);
     (referral.columns.status, referral.columns.substatus) = match number % 10 {
         0 => (ReferralStatus::New, ReferralSubstatus::Pending),
@@ -41,7 +41,8 @@ fn some(number: u64) -> (StoredReferral, Entry) {
     referral.columns.qualification = ReferralQualification::ALL[(number / 10 % 4) as usize];
     referral.document = Bytes::from(format!(r#"{{"name":"deal {number}"}}"#));
     let entry = news(Action::Imported, &referral);
-    (referral, entry)
+    let search = words_of(&referral);
+    Write { referral, decided_on: None, entry, search }
 }
 
 async fn filled(store: &SqliteStore, count: u64) {
@@ -115,7 +116,11 @@ async fn single_referrals_are_read_beside_lists() {
         .map(|_| {
             let (store, wait) = (store.clone(), wait.clone());
             tokio::spawn(async move {
-                store.lists.ask(move |_| Ok(wait.lock().unwrap().recv().unwrap())).await.unwrap();
+                let waiting = move |_: &_| {
+                    wait.lock().unwrap().recv().unwrap();
+                    Ok(())
+                };
+                store.lists.ask(waiting).await.unwrap();
             })
         })
         .collect();
@@ -127,4 +132,45 @@ async fn single_referrals_are_read_beside_lists() {
     for list in busy {
         list.await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn without_a_search_index_searching_is_refused_until_all_is_indexed() {
+    let directory = tempfile::tempdir().unwrap();
+    let query = Query { search: Search::parse("deal", &Limits::default()).ok(), ..asked("", "") };
+    let off = SqliteOptions { search: false, ..SqliteOptions::default() };
+    let store = SqliteStore::open(directory.path(), off).unwrap();
+    filled(&store, 3).await;
+    let refused = store.query(&query).await.unwrap_err();
+    assert!(matches!(refused, StoreError::NotSupported(_)), "{refused}");
+    store.close().await;
+
+    let store = open(directory.path(), QueryLimits::default());
+    let refused = store.query(&query).await.unwrap_err();
+    assert!(
+        matches!(refused, StoreError::NotSupported(_)),
+        "what was written without is not found: {refused}"
+    );
+    for number in 0..3 {
+        let mut changed = next(&some(number).referral);
+        changed.document = some(number).referral.document;
+        must(&store, edit(changed)).await;
+    }
+    assert_eq!(store.query(&query).await.unwrap().count, Some(3));
+}
+
+/// Words that nearly all have are not gathered and sorted: the newest are asked for them one by one.
+#[tokio::test]
+async fn a_page_of_common_words_reads_no_more_than_it_shows() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path(), QueryLimits::default());
+    filled(&store, 3_000).await;
+    let query = |text: &str| Query { search: Search::parse(text, &Limits::default()).ok(), ..asked("", "") };
+    let found = store.query(&query("deal")).await.unwrap();
+    assert_eq!((found.referrals.len(), found.count), (50, Some(3_000)));
+    let (rows, _) = cost(&store, &query("deal")).await;
+    assert_eq!(rows, 50);
+    let (rows, _) = cost(&store, &query("17")).await;
+    assert_eq!(rows, 0, "rare words are found by the search index alone");
+    assert_eq!(store.query(&query("17")).await.unwrap().referrals.len(), 1);
 }

@@ -1,0 +1,144 @@
+//! Texts as words, for `$search`: what is stored of a text, and whether it matches. Engines find what [`matches`] finds.
+//!
+//! A word is a run of letters and digits, without case and without the marks that Latin letters carry. Words match
+//! whole; a phrase is words in a row within one text.
+
+use odata::{Search, SearchKind, fold};
+
+/// Stands between the words of two texts, so that no phrase crosses. No word: it is neither letter nor digit.
+pub(crate) const BETWEEN: &str = "§";
+
+/// Longest word in characters; the rest is cut, here and in what is searched for.
+const WORD: usize = 64;
+
+/// Most words of one referral; what comes later cannot be found. A page of text has some five hundred.
+const WORDS: usize = 10_000;
+
+/// The words of texts: with blanks between them, and [`BETWEEN`] between two texts.
+pub fn index_text(texts: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let mut index = String::new();
+    let mut left = WORDS;
+    for text in texts {
+        let mut words = words(text.as_ref()).take(left).peekable();
+        if words.peek().is_some() && !index.is_empty() {
+            index.push(' ');
+            index.push_str(BETWEEN);
+        }
+        for word in words {
+            if !index.is_empty() {
+                index.push(' ');
+            }
+            index.push_str(&word);
+            left -= 1;
+        }
+    }
+    index
+}
+
+/// Whether what is searched for is in the words of some texts.
+pub fn matches(search: &Search, index_text: &str) -> bool {
+    match &search.kind {
+        SearchKind::Word(text) | SearchKind::Phrase(text) | SearchKind::Incomplete(text) => {
+            let wanted: Vec<String> = words(text).collect();
+            let there: Vec<&str> = index_text.split(' ').collect();
+            !wanted.is_empty() && there.windows(wanted.len()).any(|words| words == wanted)
+        }
+        SearchKind::Not(inner) => !matches(inner, index_text),
+        SearchKind::And(terms) => terms.iter().all(|term| matches(term, index_text)),
+        SearchKind::Or(terms) => terms.iter().any(|term| matches(term, index_text)),
+    }
+}
+
+/// The words of a text in order.
+pub(crate) fn words(text: &str) -> impl Iterator<Item = String> {
+    let plain: String = fold(text).chars().flat_map(plain).collect();
+    let words: Vec<String> = plain
+        .split(|letter: char| !letter.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(|word| word.chars().take(WORD).collect())
+        .collect();
+    words.into_iter()
+}
+
+/// A letter of lower case without its marks: of Latin-1, Latin Extended-A and Vietnamese; combining marks vanish.
+fn plain(letter: char) -> impl Iterator<Item = char> {
+    let (first, second) = match letter {
+        '\u{300}'..='\u{36f}' => (None, None),
+        'à'..='å' | 'ā' | 'ă' | 'ą' | 'ǎ' | 'ạ'..='ặ' => (Some('a'), None),
+        'æ' => (Some('a'), Some('e')),
+        'ç' | 'ć' | 'ĉ' | 'ċ' | 'č' => (Some('c'), None),
+        'ď' | 'đ' | 'ð' => (Some('d'), None),
+        'è'..='ë' | 'ē' | 'ĕ' | 'ė' | 'ę' | 'ě' | 'ẹ'..='ệ' => (Some('e'), None),
+        'ĝ' | 'ğ' | 'ġ' | 'ģ' => (Some('g'), None),
+        'ĥ' | 'ħ' => (Some('h'), None),
+        'ì'..='ï' | 'ĩ' | 'ī' | 'ĭ' | 'į' | 'ı' | 'ỉ' | 'ị' => (Some('i'), None),
+        'ĵ' => (Some('j'), None),
+        'ķ' => (Some('k'), None),
+        'ĺ' | 'ļ' | 'ľ' | 'ł' => (Some('l'), None),
+        'ñ' | 'ń' | 'ņ' | 'ň' => (Some('n'), None),
+        'ò'..='ö' | 'ø' | 'ō' | 'ŏ' | 'ő' | 'ơ' | 'ọ'..='ợ' => (Some('o'), None),
+        'œ' => (Some('o'), Some('e')),
+        'ŕ' | 'ŗ' | 'ř' => (Some('r'), None),
+        'ś' | 'ŝ' | 'ş' | 'š' | 'ș' => (Some('s'), None),
+        'ß' => (Some('s'), Some('s')),
+        'ţ' | 'ť' | 'ŧ' | 'ț' => (Some('t'), None),
+        'ù'..='ü' | 'ũ' | 'ū' | 'ŭ' | 'ů' | 'ű' | 'ų' | 'ư' | 'ụ'..='ự' => (Some('u'), None),
+        'ŵ' => (Some('w'), None),
+        'ý' | 'ÿ' | 'ŷ' | 'ỳ'..='ỹ' => (Some('y'), None),
+        'ź' | 'ż' | 'ž' => (Some('z'), None),
+        letter => (Some(letter), None),
+    };
+    first.into_iter().chain(second)
+}
+
+/// Tells two index texts apart: FNV-1a, 64 bits. A collision leaves a text unfound, which one in 2^64 is worth.
+pub(crate) fn digest(index_text: &str) -> i64 {
+    let hash = index_text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    hash.cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use odata::Limits;
+
+    #[test]
+    fn words_are_without_case_and_marks() {
+        for (text, words) in [
+            ("Contoso Deal-2", "contoso deal 2"),
+            ("Ärger, STRASSE straße Œuvre", "arger strasse strasse oeuvre"),
+            ("e\u{301}te\u{301} été ÉTÉ İstanbul Łódź", "ete ete ete istanbul lodz"),
+            ("ann@contoso.example", "ann contoso example"),
+            ("日本語 §§ --", "日本語"),
+            ("", ""),
+        ] {
+            assert_eq!(index_text([text]), words, "{text}");
+        }
+        assert_eq!(index_text(["a b", "", "-", "c"]), "a b § c");
+        assert_eq!(index_text(["x".repeat(100).as_str()]).len(), WORD);
+        assert_eq!(index_text(["a ".repeat(WORDS + 5).as_str(), "z"]).split(' ').count(), WORDS);
+    }
+
+    #[test]
+    fn a_search_is_a_question_about_words() {
+        let there = index_text(["Contoso needs Azure", "Ann Müller", "ann@contoso.example"]);
+        for (search, found) in [
+            ("contoso", true),
+            ("cont", false),
+            ("muller AND azure", true),
+            ("muller zebra", false),
+            ("zebra OR \"needs azure\"", true),
+            ("\"azure ann\"", false),
+            ("\"ann contoso\"", true),
+            ("NOT zebra", true),
+            ("azure NOT ann", false),
+            ("\"-\"", false),
+            ("NOT \"-\"", true),
+        ] {
+            let parsed = Search::parse(search, &Limits::default()).unwrap();
+            assert_eq!(matches(&parsed, &there), found, "{search}");
+        }
+    }
+}
