@@ -6,6 +6,7 @@
 #![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
 
 mod call;
+mod lists;
 mod parts;
 mod people;
 mod watched;
@@ -24,6 +25,7 @@ use store::{Change, Entry, LogEntry, Store, StoredReferral, Write};
 use tempfile::TempDir;
 
 pub use call::{Answer, Call, DEADLINE};
+pub use lists::*;
 pub use parts::{Chance, FakeClock, SeededIds, signed};
 pub use people::*;
 pub use watched::{Trouble, Watched};

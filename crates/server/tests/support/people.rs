@@ -197,7 +197,17 @@ impl World {
     }
 }
 
-impl Person<'_> {
+impl<'a> Person<'a> {
+    /// Where the person works.
+    pub fn world(self) -> &'a World {
+        self.world
+    }
+
+    /// The name the person signs in with.
+    pub fn user(self) -> &'a str {
+        self.user
+    }
+
     /// `POST` of any body.
     pub async fn posts(self, body: Value) -> Answer {
         self.world.call("POST", REFERRALS).as_user(self.user).json(body).send().await
