@@ -323,7 +323,6 @@ fn names_of(value: &Value) -> Vec<&str> {
 
 #[tokio::test]
 async fn related_referrals_are_expanded_with_their_own_options() {
-    // REF-291 (the navigation itself; the rest of that line has its own tests)
     let (world, own) = engaged().await;
     let one = async |expand: &str| {
         let query = format!("?$filter=id eq {}&$select=name&$expand={expand}", own.id);
@@ -646,7 +645,6 @@ async fn a_path_shows_of_anothers_referral_what_get_shows() {
 
 #[tokio::test]
 async fn the_navigation_is_a_list_of_its_own() {
-    // REF-291
     let (world, own) = engaged().await;
     let base = format!("/{}/relatedReferrals", own.id);
     let answer = world.contoso().reads(&format!("{base}?$orderby=name")).await.expect(200);
