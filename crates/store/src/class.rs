@@ -1,6 +1,6 @@
 //! The class of a referral: its five members of closed lists in one small number, for indexes and kept counts.
 
-use odata::{Evaluator, Typed};
+use odata::{Comparison, Evaluator, Typed, TypedKind, Value};
 use referral::{ReferralDirection, ReferralQualification, ReferralStatus, ReferralSubstatus, ReferralType};
 use serde_json::{Value as Json, json};
 
@@ -60,7 +60,47 @@ impl Class {
 
     /// Whether all of these, each of which [`is told`](Class::tells) by a class, are true for referrals of this one.
     pub(crate) fn passes(self, terms: &[&Typed], evaluator: &Evaluator<'_>) -> bool {
-        self.document().is_some_and(|document| terms.iter().all(|term| evaluator.matches(term, &document)))
+        terms.iter().all(|term| self.simply(term).unwrap_or_else(|| self.evaluated(term, evaluator)))
+    }
+
+    /// Whether a term is true, by the numbers alone: for members that are compared with constants, the common case.
+    fn simply(self, term: &Typed) -> Option<bool> {
+        match &term.kind {
+            TypedKind::And(terms) => terms.iter().try_fold(true, |all, term| Some(self.simply(term)? && all)),
+            TypedKind::Or(terms) => terms.iter().try_fold(false, |any, term| Some(self.simply(term)? || any)),
+            TypedKind::Not(operand) => Some(!self.simply(operand)?),
+            TypedKind::Compare { .. } => {
+                let (path, op, value) = term.as_comparison()?;
+                let Value::Enum { value, .. } = value else { return None };
+                let order = self.number(&path.wire())?.cmp(value);
+                Some(match op {
+                    Comparison::Eq => order.is_eq(),
+                    Comparison::Ne => order.is_ne(),
+                    Comparison::Gt => order.is_gt(),
+                    Comparison::Ge => order.is_ge(),
+                    Comparison::Lt => order.is_lt(),
+                    Comparison::Le => order.is_le(),
+                })
+            }
+            TypedKind::In { left, list, .. } => {
+                let number = self.number(&left.as_item_path()?.wire())?;
+                list.iter().try_fold(false, |any, member| match member.as_value()? {
+                    Value::Enum { value, .. } => Some(any || *value == number),
+                    _ => None,
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// The place of a member's value in its list.
+    fn number(self, member: &str) -> Option<i64> {
+        let (shift, mask) = Class::bits(member)?;
+        Some((self.0 >> shift & mask).into())
+    }
+
+    fn evaluated(self, term: &Typed, evaluator: &Evaluator<'_>) -> bool {
+        self.document().is_some_and(|document| evaluator.matches(term, &document))
     }
 
     /// Whether the class of a referral alone tells what an expression is.
@@ -97,6 +137,32 @@ mod tests {
         assert_eq!(class(D::Incoming, S::None, U::None, Q::SalesQualified, shared), Class(14));
         assert_eq!(class(D::Incoming, S::New, U::Pending, Q::Direct, ReferralType::Independent), Class(84));
         assert_eq!(class(D::Outgoing, S::Closed, U::Error, Q::SalesQualified, shared), Class(575));
+    }
+
+    #[test]
+    fn numbers_alone_say_what_the_evaluator_says() {
+        let evaluator =
+            Evaluator { schema: crate::schema(), now: odata::DateTimeOffset { ticks: 0, offset: 0 } };
+        let settings = odata::BindSettings::default();
+        for (text, told) in [
+            ("status eq 'New'", true),
+            ("'New' lt status", true),
+            ("status ge 'Active' and not (substatus eq 'Won' or direction ne 'Incoming')", true),
+            ("substatus in ('Won','Lost') or qualification le 'Direct'", true),
+            ("not (status in ())", true),
+            ("type eq null", false),
+            ("status eq status", false),
+            ("tolower(cast(status,Edm.String)) eq 'new'", false),
+        ] {
+            let tree = odata::Expr::parse(text, &odata::Limits::default()).expect("a filter");
+            let mut binder = odata::Binder::new(crate::schema(), "Referral", &settings);
+            let term = binder.filter(&tree).expect("a filter of referrals");
+            assert!(Class::tells(&term), "{text}");
+            for class in Class::all() {
+                assert_eq!(class.simply(&term).is_some(), told, "{text}");
+                assert_eq!(class.passes(&[&term], &evaluator), class.evaluated(&term, &evaluator), "{text}");
+            }
+        }
     }
 
     #[test]
