@@ -15,6 +15,7 @@ use referral::OrganizationId;
 use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
+use super::cache::Cache;
 use super::changes;
 use super::files::Files;
 use super::health::StopOnPanic;
@@ -22,6 +23,7 @@ use super::query::ListReader;
 use super::readers::Parker;
 use super::referrals::{self, Tallies};
 use super::schema;
+use super::search;
 use super::writer::{Command, Writer, checkpoint};
 use super::{SqliteStore, engine_error};
 use crate::{Position, StoreError, Write};
@@ -30,6 +32,9 @@ use crate::{Position, StoreError, Write};
 const PER_TRANSACTION: u64 = 10_000;
 /// Page cache while a new file is built, in KiB: the indexes that must be kept up to date stay in memory.
 const BUILDING_CACHE_KIB: u32 = 128 * 1024;
+
+/// Words that are gathered before they are sorted into the search index, in bytes: fewer and larger runs to merge.
+const BUILDING_WORDS: u32 = 64 * 1024 * 1024;
 
 /// What has no referral in it, in the order it is copied.
 const OTHER_TABLES: [&str; 5] = ["answer", "organization", "organization_location", "assignment", "setting"];
@@ -109,10 +114,11 @@ fn load(
         }
         let report = built?;
         exchange(writer, parkers)?;
+        writer.cache.clear();
         Ok(report)
     } else {
         let mut loading = Loading { continues: true, searchable: writer.searchable, ..Loading::default() };
-        let added = add(connection, batches, progress, &mut loading);
+        let added = add(connection, &writer.cache, batches, progress, &mut loading);
         added.map_err(|error| {
             let _ = connection.execute_batch("ROLLBACK"); // refused where nothing is open
             writer.health.judge("a bulk load", error)
@@ -163,6 +169,7 @@ impl Loading {
 /// Adds to a store that is in use.
 fn add(
     connection: &Connection,
+    cache: &Cache,
     batches: impl Iterator<Item = Vec<Write>>,
     progress: &dyn Fn(u64),
     loading: &mut Loading,
@@ -175,7 +182,7 @@ fn add(
         }
         if loading.report.seen() - begun_at >= PER_TRANSACTION {
             loading.tallies.write(connection)?;
-            connection.execute_batch("COMMIT")?;
+            commit(connection, cache)?;
             checkpoint(connection, "PASSIVE")?;
             begun_at = loading.report.seen();
             connection.execute_batch("BEGIN IMMEDIATE")?;
@@ -183,9 +190,17 @@ fn add(
         progress(loading.report.seen());
     }
     loading.tallies.write(connection)?;
-    connection.execute_batch("COMMIT")?;
+    commit(connection, cache)?;
     checkpoint(connection, "PASSIVE")?;
     Ok(())
+}
+
+/// Commits, and has the cache know of it, which holds none of these referrals and is asked how old it is.
+fn commit(connection: &Connection, cache: &Cache) -> rusqlite::Result<()> {
+    cache.begin_writes(std::iter::empty());
+    let committed = connection.execute_batch("COMMIT");
+    cache.end_writes(std::iter::empty(), std::iter::empty());
+    committed
 }
 
 /// Builds the new file, whole and durable but for its name.
@@ -223,12 +238,14 @@ fn fill(
     for (name, _) in &indexes {
         connection.execute_batch(&format!("DROP INDEX main.{name}"))?;
     }
+    search::gather(connection, BUILDING_WORDS)?;
     for batch in batches {
         for write in &batch {
             loading.take(connection, write)?;
         }
         progress(loading.report.seen());
     }
+    search::gather(connection, search::GATHERED)?;
     loading.tallies.write(connection)?;
     for (_, sql) in &indexes {
         connection.execute_batch(sql)?;

@@ -13,7 +13,13 @@
 //! Hence, while a COMMIT runs, the id is not in the cache and readers see what the database shows them, which never
 //! goes back; before and after, the cache holds what the database holds. After a failed COMMIT step 3 puts nothing
 //! in. There is one writer, so a slot that two ids of a group share is marked once.
+//!
+//! A list reads many ids of one moment. It notes the generation of the whole cache before its snapshot begins: a number
+//! that step 1 makes odd and step 3 even again. While it is the one noted, no COMMIT has begun since, and what the cache
+//! holds is what the snapshot holds; what the list read may be put in under the same condition, seen under the slot's
+//! lock, which step 1 takes after it has moved the generation.
 
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quick_cache::Weighter;
@@ -41,6 +47,7 @@ impl Weighter<ReferralId, Arc<StoredReferral>> for ByBytes {
 pub(super) struct Cache {
     referrals: Weighed<ReferralId, Arc<StoredReferral>, ByBytes>,
     slots: Box<[Mutex<u64>]>,
+    generation: AtomicU64,
 }
 
 /// What a reader noted before its read.
@@ -62,6 +69,20 @@ impl Cache {
         Cache {
             referrals: Weighed::with_weighter(items, bytes, ByBytes),
             slots: (0..SLOTS).map(|_| Mutex::new(0)).collect(),
+            generation: AtomicU64::new(0),
+        }
+    }
+
+    /// The state of the whole cache; to be noted before a snapshot begins. `None` while a COMMIT may be running.
+    pub(super) fn generation(&self) -> Option<u64> {
+        Some(self.generation.load(SeqCst)).filter(|generation| generation.is_multiple_of(2))
+    }
+
+    /// Offers what was read in a snapshot; kept only if no COMMIT has begun since its generation was noted.
+    pub(super) fn offer_of(&self, generation: u64, referral: &Arc<StoredReferral>) {
+        let _slot = self.lock(slot_of(&referral.id));
+        if self.generation.load(SeqCst) == generation {
+            self.referrals.insert(referral.id, Arc::clone(referral));
         }
     }
 
@@ -86,6 +107,9 @@ impl Cache {
 
     /// Step 1, for the ids of a group.
     pub(super) fn begin_writes(&self, ids: impl Iterator<Item = ReferralId>) {
+        if self.generation.load(SeqCst).is_multiple_of(2) {
+            self.generation.fetch_add(1, SeqCst);
+        }
         for id in ids {
             let mut count = self.lock(slot_of(&id));
             if count.is_multiple_of(2) {
@@ -111,10 +135,14 @@ impl Cache {
                 *count += 1;
             }
         }
+        if !self.generation.load(SeqCst).is_multiple_of(2) {
+            self.generation.fetch_add(1, SeqCst);
+        }
     }
 
-    /// Forgets everything.
+    /// Forgets everything, and turns away all that was noted before.
     pub(super) fn clear(&self) {
+        self.generation.fetch_add(2, SeqCst);
         self.referrals.clear();
     }
 
@@ -127,7 +155,7 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use std::iter::{empty, once};
-    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+    use std::sync::atomic::AtomicBool;
 
     use super::*;
     use crate::conformance::samples::{a_referral, id, organization};
@@ -157,6 +185,25 @@ mod tests {
         assert_eq!(cached(&cache, 1), None);
         cache.offer(&cache.begin_read(&id(1)), &version(1, 2));
         assert_eq!(cached(&cache, 1), Some(2));
+    }
+
+    #[test]
+    fn what_a_list_read_before_a_commit_is_not_kept_after_it_began() {
+        let cache = Cache::new(1 << 20);
+        let before = cache.generation().unwrap();
+        cache.offer_of(before, &version(1, 1));
+        assert_eq!(cached(&cache, 1), Some(1));
+        cache.begin_writes(once(id(2)));
+        assert_eq!(cache.generation(), None, "a snapshot of now might be older or newer than the commit");
+        cache.offer_of(before, &version(3, 1));
+        cache.end_writes(once(version(2, 2)), once(id(2)));
+        cache.offer_of(before, &version(2, 1));
+        assert_eq!((cached(&cache, 2), cached(&cache, 3)), (Some(2), None));
+        let after = cache.generation().unwrap();
+        assert_ne!(after, before);
+        cache.clear();
+        cache.offer_of(after, &version(1, 1));
+        assert_eq!(cached(&cache, 1), None);
     }
 
     #[test]

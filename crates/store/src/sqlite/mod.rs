@@ -315,8 +315,8 @@ impl Store for SqliteStore {
     }
 
     async fn query(&self, query: &Query) -> Result<Found, StoreError> {
-        let (query, limits) = (query.clone(), self.limits);
-        self.lists.ask(move |reader| reader.find(limits, &query)).await
+        let (query, limits, cache) = (query.clone(), self.limits, Arc::clone(&self.cache));
+        self.lists.ask(move |reader| reader.find(&cache, limits, &query)).await
     }
 
     async fn aggregate(&self, aggregation: &Aggregation) -> Result<Vec<serde_json::Value>, StoreError> {

@@ -1,11 +1,15 @@
 //! Lists by the query language: pages, counts, and how they are found. What way is taken is decided in `plan.rs`.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use odata::Evaluator;
+use referral::OrganizationId;
 use rusqlite::{Connection, params, params_from_iter};
 
+use super::cache::Cache;
 use super::files::Files;
 use super::functions;
 use super::meter::{Meter, QueryLimits};
@@ -26,7 +30,32 @@ struct Reading<'a> {
     connection: &'a Connection,
     meter: &'a Meter,
     limits: QueryLimits,
+    moment: Option<Moment<'a>>,
 }
+
+/// A snapshot that the cache knows the generation of.
+#[derive(Clone, Copy)]
+struct Moment<'a> {
+    cache: &'a Cache,
+    generation: u64,
+    known: &'a RefCell<Known>,
+}
+
+/// The kept counts that a connection has read, good for one generation of the cache.
+#[derive(Default)]
+struct Known {
+    generation: u64,
+    tallies: HashMap<Tallied, Tally>,
+}
+
+/// What a tally is of: an owner, whether offer leads are counted too, and a country.
+type Tallied = (OrganizationId, bool, Option<String>);
+
+/// Counts of classes, and of those in the country.
+type Tally = (Vec<(Class, u64)>, Vec<(Class, u64)>);
+
+/// So many tallies are remembered at once; an owner has some hundred classes.
+const TALLIES: usize = 64;
 
 /// A query with all that is known before a row is read.
 struct Asked<'q> {
@@ -55,6 +84,7 @@ struct Met {
 pub(super) struct ListReader {
     pub(super) connection: Connection,
     pub(super) meter: Arc<Meter>,
+    known: RefCell<Known>,
 }
 
 impl Reader for ListReader {
@@ -62,24 +92,35 @@ impl Reader for ListReader {
         let mut connection = files.connect_reader()?;
         connection.set_prepared_statement_cache_capacity(PREPARED);
         let meter = Meter::attach(&mut connection)?;
-        Ok(ListReader { connection, meter })
+        Ok(ListReader::of(connection, meter))
     }
 }
 
 impl ListReader {
+    pub(super) fn of(connection: Connection, meter: Arc<Meter>) -> ListReader {
+        ListReader { connection, meter, known: RefCell::default() }
+    }
+
     /// What the streams of a query cost: rows, and steps.
     #[cfg(test)]
     pub(super) fn cost(&self, limits: QueryLimits, query: &Query) -> Result<(u64, u64), StoreError> {
         self.meter.take_streams();
-        self.find(limits, query)?;
+        self.find(&Cache::new(0), limits, query)?;
         Ok(self.meter.take_streams())
     }
 
     /// One page, and the count where it is wanted: both of one moment.
-    pub(super) fn find(&self, limits: QueryLimits, query: &Query) -> Result<Found, StoreError> {
+    pub(super) fn find(
+        &self,
+        cache: &Cache,
+        limits: QueryLimits,
+        query: &Query,
+    ) -> Result<Found, StoreError> {
         self.meter.start(limits);
-        let snapshot = self.connection.unchecked_transaction().map_err(|error| self.meter.judge(error))?;
-        let reading = Reading { connection: &snapshot, meter: &self.meter, limits };
+        let generation = cache.generation();
+        let _snapshot = Snapshot::begin(&self.connection).map_err(|error| self.meter.judge(error))?;
+        let moment = generation.map(|generation| Moment { cache, generation, known: &self.known });
+        let reading = Reading { connection: &self.connection, meter: &self.meter, limits, moment };
         let asked = reading.ask(query)?;
         let places = if query.limit == 0 { Vec::new() } else { reading.page(&asked)? };
         let referrals = reading.documents(places)?;
@@ -94,13 +135,33 @@ impl ListReader {
         query: &Query,
         writer: &mut Writer<'_>,
     ) -> Result<String, StoreError> {
-        let asked = Reading { connection: &self.connection, meter: &self.meter, limits }.ask(query)?;
+        let asked =
+            Reading { connection: &self.connection, meter: &self.meter, limits, moment: None }.ask(query)?;
         let way = asked.set_way();
         asked.from(writer, &way)?;
         if way == Way::Nothing {
             writer.push(" AND FALSE");
         }
         Ok(writer.take())
+    }
+}
+
+/// A transaction that reads. It ends with its value; its two statements are kept, not parsed each time.
+pub(super) struct Snapshot<'c>(&'c Connection);
+
+impl<'c> Snapshot<'c> {
+    pub(super) fn begin(connection: &'c Connection) -> rusqlite::Result<Snapshot<'c>> {
+        connection.prepare_cached("BEGIN")?.execute([])?;
+        Ok(Snapshot(connection))
+    }
+}
+
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        let ended = self.0.prepare_cached("ROLLBACK").and_then(|mut statement| statement.execute([]));
+        if let Err(error) = ended {
+            tracing::warn!(%error, "A read could not be ended: {error}");
+        }
     }
 }
 
@@ -508,29 +569,8 @@ impl Reading<'_> {
     }
 
     fn figures(&self, query: &Query, conditions: &Conditions<'_>) -> rusqlite::Result<Figures> {
-        let owner = query.scope.owner.as_bytes();
-        let mut figures = Figures::default();
-        let leads: &[bool] = if query.scope.offer_leads { &[false, true] } else { &[false] };
-        for lead in leads {
-            let mut tally = self.connection.prepare_cached(
-                "SELECT class, n
-                 FROM tally
-                 WHERE owner = ?1
-                   AND offer_lead = ?2
-                   AND n > 0",
-            )?;
-            add(&mut figures.classes, tally.query(params![owner, lead])?)?;
-            let Some(country) = conditions.country else { continue };
-            let mut tally = self.connection.prepare_cached(
-                "SELECT class, n
-                 FROM country_tally
-                 WHERE owner = ?1
-                   AND offer_lead = ?2
-                   AND country = ?3
-                   AND n > 0",
-            )?;
-            add(&mut figures.in_country, tally.query(params![owner, lead, country])?)?;
-        }
+        let (classes, in_country) = self.tally(query, conditions.country)?;
+        let mut figures = Figures { classes, in_country, ..Figures::default() };
         let total = figures.classes.iter().map(|(_, count)| count).sum();
         let wanted = query.skip.saturating_add(query.limit as u64);
         if let Some(most) = conditions.probe(Natural::of(query), total, wanted) {
@@ -541,6 +581,52 @@ impl Reading<'_> {
             figures.found = Some(self.found_by_words(query, most)?);
         }
         Ok(figures)
+    }
+
+    /// The kept counts: remembered ones, where nothing was written since.
+    fn tally(&self, query: &Query, country: Option<&str>) -> rusqlite::Result<Tally> {
+        let Some(moment) = self.moment else { return self.read_tally(query, country) };
+        let of = (query.scope.owner.clone(), query.scope.offer_leads, country.map(str::to_owned));
+        let mut known = moment.known.borrow_mut();
+        if known.generation != moment.generation || known.tallies.len() >= TALLIES {
+            *known = Known { generation: moment.generation, tallies: HashMap::new() };
+        }
+        if let Some(tally) = known.tallies.get(&of) {
+            return Ok(tally.clone());
+        }
+        let tally = self.read_tally(query, country)?;
+        // What was read after a commit began may be newer than the generation, or older than the next.
+        if moment.cache.generation() == Some(moment.generation) {
+            known.tallies.insert(of, tally.clone());
+        }
+        Ok(tally)
+    }
+
+    fn read_tally(&self, query: &Query, country: Option<&str>) -> rusqlite::Result<Tally> {
+        let owner = query.scope.owner.as_bytes();
+        let (mut classes, mut in_country) = Tally::default();
+        let leads: &[bool] = if query.scope.offer_leads { &[false, true] } else { &[false] };
+        for lead in leads {
+            let mut tally = self.connection.prepare_cached(
+                "SELECT class, n
+                 FROM tally
+                 WHERE owner = ?1
+                   AND offer_lead = ?2
+                   AND n > 0",
+            )?;
+            add(&mut classes, tally.query(params![owner, lead])?)?;
+            let Some(country) = country else { continue };
+            let mut tally = self.connection.prepare_cached(
+                "SELECT class, n
+                 FROM country_tally
+                 WHERE owner = ?1
+                   AND offer_lead = ?2
+                   AND country = ?3
+                   AND n > 0",
+            )?;
+            add(&mut in_country, tally.query(params![owner, lead, country])?)?;
+        }
+        Ok((classes, in_country))
     }
 
     /// How many have the words, counted up to a bound.
@@ -660,15 +746,28 @@ impl Reading<'_> {
             .collect()
     }
 
-    /// The rows themselves.
+    /// The rows themselves: those that the cache holds, and the others from the database.
     fn documents(&self, places: Vec<(i64, Place)>) -> Result<Vec<(Arc<StoredReferral>, Place)>, StoreError> {
+        let mut hot: Vec<_> = places
+            .iter()
+            .map(|(_, place)| self.moment.and_then(|moment| moment.cache.get(&place.id)))
+            .collect();
+        // A commit that has begun since may have put newer ones into the cache.
+        if self.moment.is_some_and(|moment| moment.cache.generation() != Some(moment.generation)) {
+            hot.fill(None);
+        }
         let mut statement = self.judge(self.connection.prepare_cached(DOCUMENT))?;
+        let mut read = |row: i64| {
+            let referral = Arc::new(self.judge(statement.query_row([row], rows::stored))?);
+            if let Some(moment) = self.moment {
+                moment.cache.offer_of(moment.generation, &referral);
+            }
+            Ok::<_, StoreError>(referral)
+        };
         places
             .into_iter()
-            .map(|(row, place)| {
-                let referral = self.judge(statement.query_row([row], rows::stored))?;
-                Ok((Arc::new(referral), place))
-            })
+            .zip(hot)
+            .map(|((row, place), hot)| Ok((hot.map_or_else(|| read(row), Ok)?, place)))
             .collect()
     }
 

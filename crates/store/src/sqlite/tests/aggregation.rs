@@ -18,7 +18,7 @@ use crate::{Aggregation, Scope, StoreError, StoredReferral};
 fn reader(referrals: &[StoredReferral]) -> ListReader {
     let mut connection = database(referrals);
     let meter = Meter::attach(&mut connection).unwrap();
-    ListReader { connection, meter }
+    ListReader::of(connection, meter)
 }
 
 fn bind(options: &str) -> Result<TypedOptions, String> {
