@@ -4,8 +4,9 @@
 use std::sync::LazyLock;
 
 use referral::{
-    Amount, CreateRequest, Dialect, ETag, Edit, EditError, EditRequest, EngagementId, Minted, OrganizationId,
-    Party, PatchRequest, Precondition, Profile, Referral, ReferralId, Standing, Timestamp, parse_json,
+    Amount, CreateRequest, Dialect, ETag, Edit, EditError, EditRequest, EngagementId, Json, Minted,
+    OrganizationId, Party, PatchRequest, Precondition, Profile, Referral, ReferralId, Standing, Timestamp,
+    parse_json,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -24,14 +25,15 @@ const BODY: &str = r#"{
 pub fn body(bytes: &[u8]) {
     let Ok(body) = parse_json(bytes, true) else { return };
     for dialect in dialects() {
-        if let Ok(request) = CreateRequest::parse(&body, &dialect) {
+        if let Ok(request) = CreateRequest::parse(body.clone(), &dialect) {
             let own = request.own_deal(minted(), &party(0), &dialect);
             let sent = request.connected(minted(), &party(1), &party(0), None, &dialect);
             for referral in own.into_iter().chain(sent) {
                 must_hold(&referral);
             }
         }
-        let requests = [EditRequest::put(&body, id(), &dialect), EditRequest::merge(&body, &dialect)];
+        let requests =
+            [EditRequest::put(body.clone(), id(), &dialect), EditRequest::merge(body.clone(), &dialect)];
         for request in requests.into_iter().flatten() {
             decide(&request, &dialect);
         }
@@ -41,12 +43,13 @@ pub fn body(bytes: &[u8]) {
 /// Any bytes as a JSON Patch: refused, without effect, or a referral that keeps every rule.
 pub fn patch(bytes: &[u8]) {
     let Ok(body) = parse_json(bytes, true) else { return };
-    decide_patch(&body);
+    decide_patch(body);
 }
 
-fn decide_patch(operations: &Value) {
+fn decide_patch<'a>(operations: impl Into<Json<'a>>) {
+    let operations = operations.into();
     for dialect in dialects() {
-        if let Ok(patch) = PatchRequest::parse(operations, &dialect) {
+        if let Ok(patch) = PatchRequest::parse(operations.clone(), &dialect) {
             decide(&EditRequest::Patch(patch), &dialect);
         }
     }
@@ -128,7 +131,7 @@ pub static STORED: LazyLock<Vec<u8>> = LazyLock::new(|| {
 });
 
 /// Decides on the stored referral and looks at the result.
-pub fn decide(request: &EditRequest, dialect: &Dialect) {
+pub fn decide(request: &EditRequest<'_>, dialect: &Dialect) {
     match request.decide(&STORED, 1, now(), dialect) {
         Ok(Some(Edit { referral, changes })) => {
             assert!(

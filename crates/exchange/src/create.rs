@@ -48,7 +48,7 @@ impl Exchange {
     pub async fn create(
         &self,
         caller: &Caller,
-        request: &CreateRequest,
+        request: &CreateRequest<'_>,
         once: Option<&Once>,
         remember: Remember<'_, Shown, CreateError>,
     ) -> Result<Written<Shown>, CreateError> {
@@ -78,7 +78,7 @@ impl Exchange {
     }
 
     /// Whose referral it becomes: a connected one when a location target names another organization.
-    fn plan(&self, caller: &Caller, request: &CreateRequest) -> Result<Plan, CreateError> {
+    fn plan(&self, caller: &Caller, request: &CreateRequest<'_>) -> Result<Plan, CreateError> {
         let directory = self.directory();
         let mut invited: Option<OrganizationId> = None;
         for (at, location) in request.locations() {
@@ -105,7 +105,7 @@ impl Exchange {
     async fn try_create(
         &self,
         caller: &Caller,
-        request: &CreateRequest,
+        request: &CreateRequest<'_>,
         plan: &Plan,
         once: Option<&Once>,
         remember: Remember<'_, Shown, CreateError>,
@@ -204,7 +204,7 @@ impl Exchange {
 /// A Referral User must be on the team that the new referral will have.
 fn on_the_team(
     caller: &Caller,
-    request: &CreateRequest,
+    request: &CreateRequest<'_>,
     model: Option<&StoredReferral>,
 ) -> Result<(), CreateError> {
     if caller.role == Role::Admin {

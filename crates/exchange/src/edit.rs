@@ -55,7 +55,7 @@ impl Exchange {
         caller: &Caller,
         id: ReferralId,
         expected: Option<&Precondition>,
-        request: &EditRequest,
+        request: &EditRequest<'_>,
         once: Option<&Once>,
         remember: Remember<'_, Shown, EditError>,
     ) -> Result<Written<Shown>, EditError> {
@@ -97,7 +97,7 @@ impl Exchange {
         caller: &Caller,
         id: ReferralId,
         expected: Option<&Precondition>,
-        request: &EditRequest,
+        request: &EditRequest<'_>,
         once: Option<&Once>,
         remember: Remember<'_, Shown, EditError>,
     ) -> Result<Attempt, EditError> {
@@ -156,7 +156,7 @@ impl Exchange {
         &self,
         caller: &Caller,
         stored: &Arc<StoredReferral>,
-        request: &EditRequest,
+        request: &EditRequest<'_>,
     ) -> Result<Writer, EditError> {
         if stored.owner == caller.organization {
             return if caller.reaches(stored) { Ok(Writer::Owner) } else { Err(ReadError::NotOnTeam.into()) };

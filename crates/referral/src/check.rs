@@ -1,14 +1,15 @@
 //! Holding what a caller sent against the property table: names, types, formats and limits.
 //!
-//! The result is the same JSON in the contract's own spelling ("normal"): canonical member names and enum
+//! What is good is left in the contract's own spelling ("normal"), in place: canonical member names and enum
 //! spellings, UTC instants, exact numbers; unknown members and the server's own left out. Source: spec 5, 6, 8.5.
 
-use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 use crate::amount::Amount;
 use crate::etag::ETag;
 use crate::ids::{EngagementId, OrganizationId};
 use crate::invalid::Invalid;
+use crate::json::Json;
 use crate::model::Target;
 use crate::table::{Access, Kind, ObjectType, Property};
 use crate::timestamp::Timestamp;
@@ -18,6 +19,9 @@ const MOST_TARGETS: usize = 50;
 /// Elements of every other list: more people than fit into the longest document, so that a short body of a million
 /// empty ones is refused before they are filled with nulls.
 const MOST_ELEMENTS: usize = 10_000;
+/// Places left by members that were passed over and are not given back: a body of unknown members must not fill memory
+/// while its request waits for the store.
+const SPARE: usize = 64;
 
 /// What kind of request the values come from: decides what null means and what becomes of server members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,24 +48,42 @@ pub struct Check {
     pub reject_unknown: bool,
 }
 
-/// Where in the body the checker is; printed as the error's target.
-#[derive(Debug, Default)]
-pub struct Place(String);
+/// Where in the body the checker is; printed as the error's target, and only then put together.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    step: Step<'a>,
+    outer: Option<&'a Place<'a>>,
+}
 
-impl Place {
-    fn within<T>(&mut self, step: impl std::fmt::Display, inner: impl FnOnce(&mut Place) -> T) -> T {
-        use std::fmt::Write;
-        let length = self.0.len();
-        let slash = if length == 0 { "" } else { "/" };
-        // Writing to a String cannot fail.
-        let _ = write!(self.0, "{slash}{step}");
-        let result = inner(self);
-        self.0.truncate(length);
-        result
+/// From a value into one within it.
+#[derive(Debug, Clone, Copy)]
+enum Step<'a> {
+    Member(&'a str),
+    Element(usize),
+}
+
+impl Place<'_> {
+    /// The whole body.
+    pub(crate) const BODY: Place<'static> = Place { step: Step::Member("body"), outer: None };
+
+    fn member<'a>(&'a self, name: &'a str) -> Place<'a> {
+        Place { step: Step::Member(name), outer: Some(self) }
+    }
+
+    fn element(&self, at: usize) -> Place<'_> {
+        Place { step: Step::Element(at), outer: Some(self) }
     }
 
     fn path(&self) -> String {
-        if self.0.is_empty() { "body".into() } else { self.0.clone() }
+        let mut path = match self.outer {
+            Some(outer) if outer.outer.is_some() => outer.path() + "/",
+            _ => String::new(),
+        };
+        match self.step {
+            Step::Member(name) => path.push_str(name),
+            Step::Element(at) => path.push_str(&at.to_string()),
+        }
+        path
     }
 }
 
@@ -69,226 +91,256 @@ impl Check {
     /// Checks a whole object: the body of POST or PUT.
     ///
     /// # Errors
-    /// The first offender.
-    pub(crate) fn object(&self, of: &ObjectType, value: &Value, place: &mut Place) -> Result<Value, Invalid> {
-        let Value::Object(members) = value else {
+    /// The first offender. The value is then neither as it was sent nor normal.
+    pub(crate) fn object(
+        &self,
+        of: &ObjectType,
+        value: &mut Json<'_>,
+        place: &Place<'_>,
+    ) -> Result<(), Invalid> {
+        let Json::Object(members) = value else {
             return Err(self.wrong(&format!("a {} object", of.name), value, place));
         };
-        let mut normal = Map::with_capacity(members.len());
-        for (name, value) in members {
-            let Some(property) = of.find(name) else {
+        let (mut kept, mut next) = (0, 0);
+        for at in 0..members.len() {
+            let (name, value) = &mut members[at];
+            let Some((found, property)) = of.find_from(next, name) else {
                 self.unknown(of, name, place)?;
                 continue;
             };
-            let checked = place.within(property.name, |place| self.member(property, value, place))?;
-            if let Some(checked) = checked {
-                normal.insert(property.name.to_owned(), checked);
+            next = found + 1;
+            if !self.member(property, value, &place.member(property.name))? {
+                continue;
             }
+            *name = Cow::Borrowed(property.name);
+            // Of one member in two spellings the last one counts.
+            let known = members[..kept].iter().position(|(known, _)| *known == property.name);
+            members.swap(known.unwrap_or(kept), at);
+            kept += usize::from(known.is_none());
         }
-        Ok(Value::Object(normal))
+        members.truncate(kept);
+        if members.capacity() - kept > SPARE {
+            members.shrink_to_fit();
+        }
+        Ok(())
     }
 
-    /// Checks one member; `None` when it is passed over.
+    /// Checks one member; `false` when it is passed over.
     pub(crate) fn member(
         &self,
         property: &Property,
-        value: &Value,
-        place: &mut Place,
-    ) -> Result<Option<Value>, Invalid> {
+        value: &mut Json<'_>,
+        place: &Place<'_>,
+    ) -> Result<bool, Invalid> {
         match property.access {
-            Access::Derived => return Ok(None),
+            Access::Derived => return Ok(false),
             Access::Server if matches!(self.occasion, Occasion::Create | Occasion::Replace) => {
-                return Ok(None);
+                return Ok(false);
             }
             // Compared with the stored value later; what cannot be read is certainly another one, and so are links.
-            Access::Server => return self.servers(property, value, place).map(Some),
+            Access::Server => return self.servers(property, value, place).map(|()| true),
             _ => {}
         }
         if !value.is_null() {
-            return self.value(&property.kind, value, place).map(Some);
+            return self.value(&property.kind, value, place).map(|()| true);
         }
         if self.occasion == Occasion::Create {
-            return Ok(None);
+            return Ok(false);
         }
         if property.nullable {
-            return Ok(Some(Value::Null));
+            return Ok(true);
         }
-        match property.kind {
-            Kind::Object(of) if property.access == Access::Fixed => Ok(Some(cleared(of))),
-            _ if property.access == Access::Fixed => Err(Invalid::read_only(place.path(), property.name)),
-            Kind::Flag => Ok(Some(Value::Bool(false))),
-            Kind::List(_) | Kind::ProfileIds(_) | Kind::Texts | Kind::Unknown => {
-                Ok(Some(Value::Array(Vec::new())))
+        *value = match property.kind {
+            Kind::Object(of) if property.access == Access::Fixed => cleared(of),
+            _ if property.access == Access::Fixed => {
+                return Err(Invalid::read_only(place.path(), property.name));
             }
-            _ => Err(self.wrong(&property.kind.expected(), value, place)),
-        }
+            Kind::Flag => Json::Bool(false),
+            Kind::List(_) | Kind::ProfileIds(_) | Kind::Texts | Kind::Unknown => Json::List(Vec::new()),
+            _ => return Err(self.wrong(&property.kind.expected(), value, place)),
+        };
+        Ok(true)
     }
 
     /// A value for a member of the server, as it would stand in the document. Links do not stand there; where an
     /// object with them may be sent at all, they are passed over.
-    fn servers(&self, property: &Property, value: &Value, place: &mut Place) -> Result<Value, Invalid> {
+    fn servers(&self, property: &Property, value: &mut Json<'_>, place: &Place<'_>) -> Result<(), Invalid> {
         let compare = Check { occasion: Occasion::Compare, ..*self };
-        let sent = match value {
-            Value::Null if property.nullable || property.name == "links" => Some(Value::Null),
-            _ if property.name == "links" => (self.occasion == Occasion::Merge).then_some(Value::Null),
-            _ => compare.value(&property.kind, value, place).ok(),
+        let good = match value {
+            Json::Null => property.nullable || property.name == "links",
+            _ if property.name == "links" => {
+                *value = Json::Null;
+                self.occasion == Occasion::Merge
+            }
+            value => compare.value(&property.kind, value, place).is_ok(),
         };
-        sent.ok_or_else(|| Invalid::read_only(place.path(), property.name))
+        if good { Ok(()) } else { Err(Invalid::read_only(place.path(), property.name)) }
     }
 
-    fn unknown(&self, of: &ObjectType, name: &str, place: &mut Place) -> Result<(), Invalid> {
+    fn unknown(&self, of: &ObjectType, name: &str, place: &Place<'_>) -> Result<(), Invalid> {
         if !self.reject_unknown || name.starts_with('@') {
             return Ok(());
         }
         let nearest = nearest_name(of, name).map(|near| format!(" Did you mean {near}?")).unwrap_or_default();
         let message = format!("{} has no member {}.{nearest}", of.name, brief(name));
-        Err(Invalid::value(place.within(brief(name), |place| place.path()), message, brief(name)))
+        Err(Invalid::value(place.member(&brief(name)).path(), message, brief(name)))
     }
 
-    fn wrong(&self, expected: &str, value: &Value, place: &Place) -> Invalid {
+    fn wrong(&self, expected: &str, value: &Json<'_>, place: &Place<'_>) -> Invalid {
         let target = place.path();
         let found = match value {
-            Value::Null => "null".to_owned(),
-            Value::Object(_) => "an object".to_owned(),
-            Value::Array(_) => "an array".to_owned(),
+            Json::Null => "null".to_owned(),
+            Json::Object(_) => "an object".to_owned(),
+            Json::List(_) => "an array".to_owned(),
             other => brief(&other.to_string()),
         };
         Invalid::value(target.clone(), format!("{target} must be {expected}."), found)
     }
 
-    /// Checks a value that is not null.
-    pub(crate) fn value(&self, kind: &Kind, value: &Value, place: &mut Place) -> Result<Value, Invalid> {
-        let refused = |place: &Place| self.wrong(&kind.expected(), value, place);
-        let normal = match (kind, value) {
+    /// Checks a value.
+    pub(crate) fn value(&self, kind: &Kind, value: &mut Json<'_>, place: &Place<'_>) -> Result<(), Invalid> {
+        let good = match (kind, &mut *value) {
             (Kind::Object(of), value) => return self.whole_object(of, value, place),
-            (Kind::List(of), Value::Array(items)) => return self.list(of, items, place),
-            (Kind::ProfileIds(of), Value::Array(items)) => return self.list(of, items, place),
-            (Kind::ProfileIds(of), Value::Object(members)) => return self.profile_ids(of, members, place),
-            (Kind::Texts, Value::Array(items)) => {
-                let texts = items.iter().enumerate();
-                let texts = texts
-                    .map(|(at, item)| place.within(at, |place| self.value(&Kind::Text(1024), item, place)));
-                return texts.collect::<Result<Vec<_>, _>>().map(Value::Array);
+            (Kind::List(of) | Kind::ProfileIds(of), Json::List(items)) => return self.list(of, items, place),
+            (Kind::ProfileIds(of), Json::Object(members)) => {
+                let mut pairs = pairs(std::mem::take(members));
+                self.list(of, &mut pairs, place)?;
+                *value = Json::List(pairs);
+                return Ok(());
             }
-            (Kind::Unknown, Value::Array(_)) => Some(value.clone()),
-            (Kind::Boolean | Kind::Flag, Value::Bool(_)) => Some(value.clone()),
-            (Kind::Amount, Value::Number(number)) => amount(number.as_str()),
-            (Kind::Amount, Value::String(text)) => amount(text),
-            (Kind::SalesStage, Value::Number(number)) => sales_stage(number.as_str()),
-            (_, Value::String(text)) if text.contains('\0') => None,
-            (kind, Value::String(text)) => scalar(kind, text),
-            _ => None,
+            (Kind::Texts, Json::List(items)) => {
+                let mut texts = items.iter_mut().enumerate();
+                return texts
+                    .try_for_each(|(at, item)| self.value(&Kind::Text(1024), item, &place.element(at)));
+            }
+            (Kind::Unknown, Json::List(_)) | (Kind::Boolean | Kind::Flag, Json::Bool(_)) => true,
+            (Kind::Amount, Json::Number(text) | Json::Text(text)) => match amount(text) {
+                Some(normal) => {
+                    *value = Json::Number(normal);
+                    true
+                }
+                None => false,
+            },
+            (Kind::SalesStage, Json::Number(text)) => match sales_stage(text) {
+                Some(normal) => {
+                    *value = Json::Text(normal.into_owned().into());
+                    true
+                }
+                None => false,
+            },
+            (_, Json::Text(text)) if text.contains('\0') => false,
+            (kind, Json::Text(text)) => scalar(kind, text),
+            _ => false,
         };
-        normal.ok_or_else(|| refused(place))
+        if good { Ok(()) } else { Err(self.wrong(&kind.expected(), value, place)) }
     }
 
     /// An object within an object. Its required members are asked for where it stands alone; elsewhere it is laid
     /// over the stored one.
-    fn whole_object(&self, of: &ObjectType, value: &Value, place: &mut Place) -> Result<Value, Invalid> {
-        let normal = self.object(of, value, place)?;
-        if matches!(self.occasion, Occasion::Create | Occasion::Patch) {
-            require(of, &normal, place)?;
+    fn whole_object(&self, of: &ObjectType, value: &mut Json<'_>, place: &Place<'_>) -> Result<(), Invalid> {
+        self.object(of, value, place)?;
+        match self.occasion {
+            Occasion::Create | Occasion::Patch => require(of, |name| value.get(name).is_some(), place),
+            _ => Ok(()),
         }
-        Ok(normal)
     }
 
     /// A list element stands alone, so its required members must be there.
     pub(crate) fn element(
         &self,
         of: &ObjectType,
-        value: &Value,
-        place: &mut Place,
-    ) -> Result<Value, Invalid> {
-        let normal = self.object(of, value, place)?;
-        require(of, &normal, place)?;
-        Ok(normal)
+        value: &mut Json<'_>,
+        place: &Place<'_>,
+    ) -> Result<(), Invalid> {
+        self.object(of, value, place)?;
+        require(of, |name| value.get(name).is_some(), place)
     }
 
-    fn list(&self, of: &ObjectType, items: &[Value], place: &mut Place) -> Result<Value, Invalid> {
+    fn list(&self, of: &ObjectType, items: &mut [Json<'_>], place: &Place<'_>) -> Result<(), Invalid> {
         let most = if of.name == Target::TYPE.name { MOST_TARGETS } else { MOST_ELEMENTS };
         if items.len() > most {
             let message = format!("The list may hold at most {most} elements.");
             return Err(Invalid::value(place.path(), message, items.len().to_string()));
         }
-        let items = items
-            .iter()
-            .enumerate()
-            .map(|(at, item)| place.within(at, |place| self.element(of, item, place)));
-        items.collect::<Result<Vec<_>, _>>().map(Value::Array)
+        let mut items = items.iter_mut().enumerate();
+        items.try_for_each(|(at, item)| self.element(of, item, &place.element(at)))
     }
+}
 
-    /// A list of pairs in its other form: `{}` is an empty list and `{ "Duns": "…" }` a list of one (spec 5.3).
-    fn profile_ids(
-        &self,
-        of: &ObjectType,
-        members: &Map<String, Value>,
-        place: &mut Place,
-    ) -> Result<Value, Invalid> {
-        let filled = members.iter().filter(|(_, id)| !id.is_null());
-        let pairs = filled.map(|(name, id)| serde_json::json!({ "profileType": name, "id": id }));
-        self.list(of, &pairs.collect::<Vec<_>>(), place)
-    }
+/// A list of pairs in its other form: `{}` is an empty list and `{ "Duns": "…" }` a list of one (spec 5.3).
+fn pairs<'a>(members: Vec<(Cow<'a, str>, Json<'a>)>) -> Vec<Json<'a>> {
+    let filled = members.into_iter().filter(|(_, id)| !id.is_null());
+    let pair = |(name, id)| vec![("profileType".into(), Json::Text(name)), ("id".into(), id)];
+    filled.map(|member| Json::Object(pair(member))).collect()
 }
 
 /// What null makes of a fixed object: null in its members.
-fn cleared(of: &ObjectType) -> Value {
+fn cleared(of: &ObjectType) -> Json<'static> {
     let own = of.properties.iter().filter(|property| property.access != Access::Derived);
-    own.map(|property| (property.name.to_owned(), Value::Null)).collect()
+    Json::Object(own.map(|property| (property.name.into(), Json::Null)).collect())
 }
 
 /// Asks for the members that a new object must have.
-pub(crate) fn require(of: &ObjectType, normal: &Value, place: &mut Place) -> Result<(), Invalid> {
-    let missing: Vec<_> = of
-        .properties
-        .iter()
-        .filter(|property| property.required && normal.get(property.name).is_none())
-        .collect();
-    let Some(first) = missing.first() else { return Ok(()) };
-    let mut invalid = Invalid::missing(place.within(first.name, |place| place.path()));
-    if missing.len() > 1 {
-        let names: Vec<_> = missing.iter().map(|property| property.name).collect();
+pub(crate) fn require(
+    of: &ObjectType,
+    is_there: impl Fn(&str) -> bool,
+    place: &Place<'_>,
+) -> Result<(), Invalid> {
+    let missing = || of.properties.iter().filter(|property| property.required && !is_there(property.name));
+    let Some(first) = missing().next() else { return Ok(()) };
+    let mut invalid = Invalid::missing(place.member(first.name).path());
+    let names: Vec<_> = missing().map(|property| property.name).collect();
+    if names.len() > 1 {
         invalid.message = format!("One or more required properties are missing: {}.", names.join(", "));
     }
     Err(invalid)
 }
 
-fn amount(text: &str) -> Option<Value> {
+fn amount<'a>(text: &str) -> Option<Cow<'a, str>> {
     let amount: Amount = text.parse().ok()?;
-    Some(Value::Number(amount.to_string().parse().ok()?))
+    Some(amount.to_string().into())
 }
 
 /// A percentage of 0 to 100, kept as the text that was sent, or one of the connector's four names.
-fn sales_stage(text: &str) -> Option<Value> {
+fn sales_stage(text: &str) -> Option<Cow<'_, str>> {
     const NAMES: [&str; 4] = ["Qualify", "Develop", "Propose", "Close"];
-    if let Some(name) = NAMES.iter().find(|name| name.eq_ignore_ascii_case(text)) {
-        return Some(Value::String((*name).to_owned()));
+    if let Some(name) = NAMES.into_iter().find(|name| name.eq_ignore_ascii_case(text)) {
+        return Some(name.into());
     }
     let percentage: Amount = text.parse().ok()?;
-    (percentage.value() <= rust_decimal::Decimal::ONE_HUNDRED).then(|| Value::String(text.to_owned()))
+    (percentage.value() <= rust_decimal::Decimal::ONE_HUNDRED).then(|| text.into())
 }
 
-/// A text of the right form, in its normal spelling.
-fn scalar(kind: &Kind, text: &str) -> Option<Value> {
-    let keep = |good: bool| good.then(|| Value::String(text.to_owned()));
+/// Whether a text is of the right form; it is given its normal spelling.
+fn scalar(kind: &Kind, text: &mut Cow<'_, str>) -> bool {
     match kind {
-        Kind::Text(max) => keep(within(text, *max)),
-        Kind::NonEmpty(max) => keep(!text.is_empty() && within(text, *max)),
-        Kind::Phone => keep(within(text, 64)),
-        Kind::Email => keep(text.is_empty() || is_email(text)),
+        Kind::Text(max) => within(text, *max),
+        Kind::NonEmpty(max) => !text.is_empty() && within(text, *max),
+        Kind::Phone => within(text, 64),
+        Kind::Email => text.is_empty() || is_email(text),
         Kind::Digits => {
-            keep(!text.is_empty() && text.len() <= 1024 && text.bytes().all(|byte| byte.is_ascii_digit()))
+            !text.is_empty() && text.len() <= 1024 && text.bytes().all(|byte| byte.is_ascii_digit())
         }
-        Kind::Guid => text.parse::<EngagementId>().ok().map(|id| Value::String(id.to_string())),
-        Kind::Organization => text.parse::<OrganizationId>().ok().map(|id| Value::String(id.to_string())),
-        Kind::ETag => text.parse::<ETag>().ok().map(|tag| Value::String(tag.to_string())),
-        Kind::DateTime => text.parse::<Timestamp>().ok().map(|instant| Value::String(instant.to_string())),
-        Kind::Enumeration(list) => list.spelling(text).map(|spelling| Value::String(spelling.to_owned())),
-        Kind::Currency => (text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_alphabetic()))
-            .then(|| Value::String(text.to_ascii_uppercase())),
-        Kind::Country => crate::country::two_letter_code(text).map(Value::String),
-        Kind::SalesStage => sales_stage(text),
-        _ => None,
+        Kind::Guid => spelt(text, text.parse::<EngagementId>().ok().map(|id| id.to_string())),
+        Kind::Organization => spelt(text, text.parse::<OrganizationId>().ok().map(|id| id.to_string())),
+        Kind::ETag => spelt(text, text.parse::<ETag>().ok().map(|tag| tag.to_string())),
+        Kind::DateTime => spelt(text, text.parse::<Timestamp>().ok().map(|instant| instant.to_string())),
+        Kind::Enumeration(list) => spelt(text, list.spelling(text)),
+        Kind::Currency => {
+            let good = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_alphabetic());
+            spelt(text, good.then(|| text.to_ascii_uppercase()))
+        }
+        Kind::Country => spelt(text, crate::country::two_letter_code(text)),
+        Kind::SalesStage => spelt(text, sales_stage(text).map(Cow::into_owned)),
+        _ => false,
     }
+}
+
+/// Takes the normal spelling, if there is one.
+fn spelt<'a>(text: &mut Cow<'a, str>, normal: Option<impl Into<Cow<'a, str>>>) -> bool {
+    let Some(normal) = normal else { return false };
+    *text = normal.into();
+    true
 }
 
 fn within(text: &str, max: usize) -> bool {
@@ -345,14 +397,16 @@ fn distance(one: &str, other: &str) -> usize {
 mod tests {
     use super::*;
     use crate::model::Referral;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     const REPLACE: Check = Check { occasion: Occasion::Replace, reject_unknown: false };
 
-    fn check(body: Value) -> Result<Value, (String, &'static str)> {
+    fn check(body: &Value) -> Result<Value, (String, &'static str)> {
+        let mut json = Json::from(body);
         REPLACE
-            .object(&Referral::TYPE, &body, &mut Place::default())
-            .map_err(|invalid| (invalid.target, invalid.rule.code()))
+            .object(&Referral::TYPE, &mut json, &Place::BODY)
+            .map_err(|invalid| (invalid.target, invalid.rule.code()))?;
+        Ok(Value::from(&json))
     }
 
     #[test]
@@ -393,7 +447,7 @@ mod tests {
             ),
             (json!({ "name": "Überraschung 你好 🎉" }), json!({ "name": "Überraschung 你好 🎉" })), // REF-097
         ] {
-            assert_eq!(check(sent.clone()), Ok(normal), "{sent}");
+            assert_eq!(check(&sent), Ok(normal), "{sent}");
         }
     }
 
@@ -434,21 +488,20 @@ mod tests {
             (json!({ "mpnId": "12a" }), "mpnId"),
             (json!([]), "body"),
         ] {
-            assert_eq!(check(sent.clone()).map_err(|(target, _)| target), Err(target.to_owned()), "{sent}");
+            assert_eq!(check(&sent).map_err(|(target, _)| target), Err(target.to_owned()), "{sent}");
         }
         let targets = vec![json!({ "type": "SolutionProfile", "id": "1" }); 51];
-        assert_eq!(check(json!({ "target": targets })).unwrap_err().0, "target");
+        assert_eq!(check(&json!({ "target": targets })).unwrap_err().0, "target");
     }
 
     #[test]
     fn an_unknown_member_is_refused_when_the_switch_is_on_and_the_nearest_is_named() {
         let strict = Check { occasion: Occasion::Replace, reject_unknown: true };
         let body = json!({ "details": { "dealvalues": 5 } });
-        let invalid = strict.object(&Referral::TYPE, &body, &mut Place::default()).unwrap_err();
+        let invalid = strict.object(&Referral::TYPE, &mut Json::from(&body), &Place::BODY).unwrap_err();
         assert_eq!(invalid.target, "details/dealvalues");
         assert!(invalid.message.contains("Did you mean dealValue?"), "{}", invalid.message);
-        assert!(
-            strict.object(&Referral::TYPE, &json!({ "@odata.context": "x" }), &mut Place::default()).is_ok()
-        );
+        let body = json!({ "@odata.context": "x" });
+        assert!(strict.object(&Referral::TYPE, &mut Json::from(&body), &Place::BODY).is_ok());
     }
 }

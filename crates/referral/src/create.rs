@@ -1,13 +1,15 @@
 //! Creating referrals: own deals, and connected referrals for another party. Source: spec 7.3, 8.
 
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
 
 use crate::check::{Check, Occasion, Place, require};
-use crate::document::{self, Damaged};
+use crate::diff::Part;
+use crate::document;
 use crate::edit::{Dialect, EditError, Profile};
 use crate::etag::ETag;
 use crate::ids::{EngagementId, OrganizationId, ReferralId};
 use crate::invalid::{Invalid, Refusal};
+use crate::json::Json;
 use crate::model::{InvitedBy, Referral};
 use crate::program;
 use crate::standing::{NewSubstatus, Standing, StandingError};
@@ -21,8 +23,8 @@ const DAYS_TO_ANSWER: i64 = 14;
 
 /// A checked POST body, before it is known whose referral it becomes.
 #[derive(Debug, Clone)]
-pub struct CreateRequest {
-    sent: Value,
+pub struct CreateRequest<'a> {
+    sent: Json<'a>,
 }
 
 /// What identifies a new referral, made by the composition root.
@@ -47,23 +49,25 @@ pub struct Party {
     pub partner_id: Option<String>,
 }
 
-impl CreateRequest {
+impl<'a> CreateRequest<'a> {
     /// Reads a POST body, as far as the request alone shows (spec 4.5).
     ///
     /// # Errors
     /// Missing required members (all are listed, the first is the target), any value that breaks its row, and a
     /// standing that no new referral can have.
-    pub fn parse(body: &Value, dialect: &Dialect) -> Result<CreateRequest, Invalid> {
-        let check = Check { occasion: Occasion::Create, reject_unknown: dialect.reject_unknown };
-        if let Value::Object(members) = body {
+    pub fn parse(body: impl Into<Json<'a>>, dialect: &Dialect) -> Result<CreateRequest<'a>, Invalid> {
+        let mut sent = body.into();
+        if sent.is_object() {
             // Missing members are told before wrong values, so that a caller sees the whole list at once.
-            let there = members.iter().filter(|(_, value)| !value.is_null());
-            let there = there.filter_map(|(name, _)| Referral::TYPE.find(name));
-            let names: Map<_, _> =
-                there.map(|property| (property.name.to_owned(), Value::Bool(true))).collect();
-            require(&Referral::TYPE, &Value::Object(names), &mut Place::default())?;
+            let is_there = |wanted: &str| {
+                let mut members = sent.members().iter();
+                members.any(|(name, value)| name.eq_ignore_ascii_case(wanted) && !value.is_null())
+            };
+            require(&Referral::TYPE, is_there, &Place::BODY)?;
         }
-        let request = CreateRequest { sent: check.object(&Referral::TYPE, body, &mut Place::default())? };
+        let check = Check { occasion: Occasion::Create, reject_unknown: dialect.reject_unknown };
+        check.object(&Referral::TYPE, &mut sent, &Place::BODY)?;
+        let request = CreateRequest { sent };
         request.check_standing()?;
         Ok(request)
     }
@@ -96,7 +100,7 @@ impl CreateRequest {
     }
 
     fn text(&self, name: &str) -> Option<&str> {
-        self.sent.get(name).and_then(Value::as_str)
+        self.sent.get(name).and_then(Json::as_str)
     }
 
     /// The engagement the caller wants to join.
@@ -106,17 +110,16 @@ impl CreateRequest {
 
     /// The e-mails of the team that was sent, in lower case; `None` when none was sent.
     pub fn team_emails(&self) -> Option<Vec<String>> {
-        let members = self.sent.get("team")?.as_array()?;
+        let members = self.sent.get("team")?.items();
         let emails = members.iter().filter_map(|member| member.get("email")?.as_str());
         Some(emails.filter(|email| !email.is_empty()).map(str::to_lowercase).collect())
     }
 
     /// The ids of the locations the referral is directed at, with their place in the list (spec 8.3).
     pub fn locations(&self) -> Vec<(usize, &str)> {
-        let targets =
-            self.sent.get("target").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let targets = self.sent.get("target").map(Json::items).unwrap_or_default();
         let located = targets.iter().enumerate().filter(|(_, target)| {
-            target.get("type").and_then(Value::as_str) == Some(TargetType::BusinessProfileLocation.as_str())
+            target.get("type").and_then(Json::as_str) == Some(TargetType::BusinessProfileLocation.as_str())
         });
         located.filter_map(|(at, target)| Some((at, target.get("id")?.as_str()?))).collect()
     }
@@ -133,7 +136,7 @@ impl CreateRequest {
     pub fn check_sending(&self) -> Result<(), Invalid> {
         let consent =
             self.sent.get("consent").and_then(|consent| consent.get("consentToToShareInfoWithOthers"));
-        if consent.and_then(Value::as_bool) == Some(true) {
+        if consent == Some(&Json::Bool(true)) {
             return Ok(());
         }
         let target = "consent/consentToToShareInfoWithOthers";
@@ -147,7 +150,7 @@ impl CreateRequest {
     /// # Errors
     /// The rules of the program profile.
     pub fn own_deal(&self, minted: Minted, owner: &Party, dialect: &Dialect) -> Result<Referral, EditError> {
-        let mut referral = self.build(minted, owner, ReferralDirection::Outgoing, Map::new())?;
+        let mut referral = self.build(minted, owner, ReferralDirection::Outgoing, None)?;
         referral.stand(Standing::Active, Standing::New(NewSubstatus::Pending), minted.now);
         if referral.invite_context.invited_mpn_id.is_none() {
             referral.invite_context.invited_mpn_id = referral.mpn_id.clone();
@@ -173,13 +176,8 @@ impl CreateRequest {
         model: Option<&[u8]>,
         dialect: &Dialect,
     ) -> Result<Referral, EditError> {
-        let model = model.map(serde_json::from_slice::<Value>).transpose().map_err(Damaged::from)?;
-        let mut referral = self.build(
-            minted,
-            invited,
-            ReferralDirection::Incoming,
-            model.map(inherited).unwrap_or_default(),
-        )?;
+        let model = model.map(Referral::from_document).transpose()?;
+        let mut referral = self.build(minted, invited, ReferralDirection::Incoming, model)?;
         self.check_sending()?;
         referral.expiration_date_time = Some(minted.now.midnight_plus_days(DAYS_TO_ANSWER));
         referral.invite_context.invited_by = InvitedBy {
@@ -196,35 +194,46 @@ impl CreateRequest {
         minted: Minted,
         owner: &Party,
         direction: ReferralDirection,
-        inherited: Map<String, Value>,
+        model: Option<Referral>,
     ) -> Result<Referral, EditError> {
-        let mut document = Value::Object(inherited);
-        crate::diff::lay_over(&mut document, &self.sent);
-        let defaults = json!({
-            "qualification": ReferralQualification::None,
-            "mpnId": owner.partner_id,
-        });
-        let server = json!({
-            "id": minted.id,
-            "engagementId": minted.engagement_id,
-            "organizationId": owner.id,
-            "organizationName": owner.name,
-            "createdDateTime": minted.now,
-            "updatedDateTime": minted.now,
-            "status": ReferralStatus::New,
-            "substatus": ReferralSubstatus::Pending,
-            "eTag": ETag::of_version(1, minted.now),
-            "direction": direction,
-        });
-        if let (Value::Object(document), Value::Object(defaults), Value::Object(server)) =
-            (&mut document, defaults, server)
-        {
-            for (name, value) in defaults {
-                document.entry(name).or_insert(value);
-            }
-            document.extend(server);
+        let mut referral = self.bare(minted, owner, direction)?;
+        if let Some(model) = model {
+            referral.inherit(model);
         }
-        Ok(serde_json::from_value(document)?)
+        referral.lay_over(&self.sent)?;
+        referral.engagement_id = minted.engagement_id;
+        referral.status = ReferralStatus::New;
+        referral.substatus = ReferralSubstatus::Pending;
+        Ok(referral)
+    }
+
+    /// What every new referral has, and the two members that have no default.
+    fn bare(
+        &self,
+        minted: Minted,
+        owner: &Party,
+        direction: ReferralDirection,
+    ) -> Result<Referral, serde_json::Error> {
+        let text = |value: &dyn std::fmt::Display| Json::Text(value.to_string().into());
+        let name = self.sent.get("customerProfile").and_then(|customer| customer.get("name"));
+        let members = [
+            ("id", text(&minted.id)),
+            ("engagementId", text(&minted.engagement_id)),
+            ("organizationId", text(&owner.id)),
+            ("organizationName", text(&owner.name)),
+            ("mpnId", owner.partner_id.as_ref().map_or(Json::Null, |id| text(id))),
+            ("createdDateTime", text(&minted.now)),
+            ("updatedDateTime", text(&minted.now)),
+            ("status", text(&ReferralStatus::New)),
+            ("substatus", text(&ReferralSubstatus::Pending)),
+            ("qualification", text(&ReferralQualification::None)),
+            ("eTag", text(&ETag::of_version(1, minted.now))),
+            ("direction", text(&direction)),
+            ("type", self.sent.get("type").cloned().unwrap_or(Json::Null)),
+            ("customerProfile", Json::Object(vec![("name".into(), name.cloned().unwrap_or(Json::Null))])),
+        ];
+        let members = members.into_iter().map(|(name, value)| (name.into(), value));
+        Referral::deserialize(&Json::Object(members.collect()))
     }
 }
 
@@ -235,20 +244,18 @@ fn check_program(referral: &Referral, invites_microsoft: bool, dialect: &Dialect
     }
 }
 
-/// What a connected referral takes from its model when left out, and nothing else (spec 8.3).
-fn inherited(mut model: Value) -> Map<String, Value> {
-    let mut taken = Map::new();
-    for name in ["name", "qualification", "details", "team", "customerMarketplaceIntent"] {
-        if let Some(value) = model.get_mut(name) {
-            taken.insert(name.to_owned(), value.take());
-        }
+impl Referral {
+    /// What a connected referral takes from its model when left out, and nothing else (spec 8.3).
+    fn inherit(&mut self, model: Referral) {
+        self.name = model.name;
+        self.qualification = model.qualification;
+        self.details = model.details;
+        self.team = model.team;
+        self.customer_marketplace_intent = model.customer_marketplace_intent;
+        self.customer_profile.size = model.customer_profile.size;
+        self.customer_profile.team = model.customer_profile.team;
+        self.customer_profile.ids = model.customer_profile.ids;
     }
-    if let Some(Value::Object(customer)) = model.get_mut("customerProfile") {
-        let parts = ["size", "team", "ids"].into_iter();
-        let parts = parts.filter_map(|name| Some((name.to_owned(), customer.get_mut(name)?.take())));
-        taken.insert("customerProfile".to_owned(), Value::Object(parts.collect()));
-    }
-    taken
 }
 
 impl Referral {

@@ -6,6 +6,7 @@
 use memchr::memmem;
 
 use crate::check::brief;
+use crate::diff::Part;
 use crate::ids::{EngagementId, ReferralId};
 use crate::invalid::Invalid;
 use crate::model::Referral;
@@ -16,6 +17,9 @@ const LINKS_PLACE: &[u8] = b",\"links\":null";
 /// The longest document that a caller's request may leave behind, in bytes. As long as the longest body (spec 8.5), for
 /// otherwise a referral could grow without end by short patches that each append.
 pub const LONGEST_DOCUMENT: usize = 1024 * 1024;
+
+/// Longer than most documents, in bytes.
+const USUAL_DOCUMENT: usize = 4096;
 
 /// The refusal of a request that would leave a longer one.
 pub(crate) fn too_long(target: &str) -> Invalid {
@@ -128,12 +132,16 @@ impl Referral {
     /// # Errors
     /// [`Damaged`] when the bytes are not what [`Referral::to_document`] writes.
     pub fn from_document(document: &[u8]) -> Result<Referral, Damaged> {
-        Ok(serde_json::from_slice(document)?)
+        Ok(crate::json::read(document)?)
     }
 
     /// The bytes to store.
     pub fn to_document(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("the resource holds only values that JSON can express")
+        let mut document = Vec::with_capacity(USUAL_DOCUMENT);
+        self.write(&mut document);
+        // It is kept for long, so it gives back what it does not need.
+        document.shrink_to_fit();
+        document
     }
 }
 

@@ -12,6 +12,7 @@ use crate::document::{self, Damaged};
 use crate::etag::ETag;
 use crate::ids::ReferralId;
 use crate::invalid::{Invalid, Refusal, Rule};
+use crate::json::{self, Json};
 use crate::model::Referral;
 use crate::patch::PatchRequest;
 use crate::program;
@@ -44,13 +45,13 @@ pub struct Dialect {
 
 /// What an update asks for, checked as far as the request alone shows.
 #[derive(Debug, Clone)]
-pub enum EditRequest {
+pub enum EditRequest<'a> {
     /// PUT: the members sent, in normal form, laid over the stored ones (U8).
-    Put(Value),
+    Put(Json<'a>),
     /// PATCH with operations.
-    Patch(PatchRequest),
+    Patch(PatchRequest<'a>),
     /// PATCH with an object (RFC 7396), where it is allowed.
-    Merge(Value),
+    Merge(Json<'a>),
 }
 
 /// A decided change: the next version of a referral, and what is new in it.
@@ -85,30 +86,38 @@ impl From<serde_json::Error> for EditError {
     }
 }
 
-impl EditRequest {
+impl<'a> EditRequest<'a> {
     /// Reads a PUT body (spec 9).
     ///
     /// # Errors
     /// No object; a `links` member (U4); another `id` than the path's (U6); any value that breaks its row.
-    pub fn put(body: &Value, id: ReferralId, dialect: &Dialect) -> Result<EditRequest, Invalid> {
-        refuse_links(body, dialect)?;
-        let other = |sent: &Value| sent.as_str().and_then(|text| text.parse().ok()) != Some(id);
-        if members_named(body, "id").any(other) {
+    pub fn put(
+        body: impl Into<Json<'a>>,
+        id: ReferralId,
+        dialect: &Dialect,
+    ) -> Result<EditRequest<'a>, Invalid> {
+        let mut body = body.into();
+        refuse_links(&body, dialect)?;
+        let other = |sent: &Json<'a>| sent.as_str().and_then(|text| text.parse().ok()) != Some(id);
+        if members_named(&body, "id").any(other) {
             let message = "The id in the body differs from the one in the path.";
             return Err(Invalid::new(Rule::ReadOnlyProperty, "id", message, "id"));
         }
         let check = Check { occasion: Occasion::Replace, reject_unknown: dialect.reject_unknown };
-        check.object(&Referral::TYPE, body, &mut Place::default()).map(EditRequest::Put)
+        check.object(&Referral::TYPE, &mut body, &Place::BODY)?;
+        Ok(EditRequest::Put(body))
     }
 
     /// Reads a merge patch: an object, by RFC 7396, with null as in U8.
     ///
     /// # Errors
     /// No object; a `links` member as in PUT; any value that breaks its row.
-    pub fn merge(body: &Value, dialect: &Dialect) -> Result<EditRequest, Invalid> {
-        refuse_links(body, dialect)?;
+    pub fn merge(body: impl Into<Json<'a>>, dialect: &Dialect) -> Result<EditRequest<'a>, Invalid> {
+        let mut body = body.into();
+        refuse_links(&body, dialect)?;
         let check = Check { occasion: Occasion::Merge, reject_unknown: dialect.reject_unknown };
-        check.object(&Referral::TYPE, body, &mut Place::default()).map(EditRequest::Merge)
+        check.object(&Referral::TYPE, &mut body, &Place::BODY)?;
+        Ok(EditRequest::Merge(body))
     }
 
     /// Whether this is the one write that a sender may do (T18): a PATCH of `status`, `substatus` and `statusReason`
@@ -123,30 +132,31 @@ impl EditRequest {
         let alone = match self {
             EditRequest::Put(_) => false,
             EditRequest::Merge(sent) => {
-                sent.as_object().is_some_and(|sent| sent.keys().all(|name| TOUCHED.contains(&name.as_str())))
+                sent.members().iter().all(|(name, _)| TOUCHED.contains(&name.as_ref()))
             }
             EditRequest::Patch(patch) => patch.touches_only(&TOUCHED),
         };
-        let ends = |member: &str, value: &str| sets(member).and_then(Value::as_str) == Some(value);
+        let ends = |member: &str, value: &str| sets(member).and_then(Json::as_str) == Some(value);
         alone && ends("status", "Closed") && ends("substatus", "Declined")
     }
 
     /// The referral as the request leaves it, before its standing is judged.
     fn applied(&self, stored: &Referral, document: &[u8]) -> Result<Referral, EditError> {
+        let mut next = stored.clone();
         match self {
-            EditRequest::Put(sent) | EditRequest::Merge(sent) => {
-                let mut next = stored.clone();
-                next.lay_over(sent).map_err(misfit)?;
-                Ok(next)
+            EditRequest::Put(sent) | EditRequest::Merge(sent) => next.lay_over(sent).map_err(misfit)?,
+            EditRequest::Patch(patch) if patch.sets_members() => {
+                patch.set_members(stored, &mut next).map_err(misfit)?;
             }
             EditRequest::Patch(patch) => {
-                let before: Value = serde_json::from_slice(document)?;
+                let before: Value = json::read(document)?;
                 let mut after = before.clone();
                 patch.apply(&mut after)?;
                 diff::keep_protected(&Referral::TYPE, &before, &mut after);
-                Ok(Referral::deserialize(&after).map_err(misfit)?)
+                next = Referral::deserialize(&after).map_err(misfit)?;
             }
         }
+        Ok(next)
     }
 
     fn touches(&self, member: &str) -> bool {
@@ -228,13 +238,12 @@ impl EditRequest {
     }
 }
 
-fn members_named<'a>(body: &'a Value, wanted: &'a str) -> impl Iterator<Item = &'a Value> {
-    let members = body.as_object().into_iter().flatten();
-    members.filter(move |(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value)
+fn members_named<'s, 'a>(body: &'s Json<'a>, wanted: &'s str) -> impl Iterator<Item = &'s Json<'a>> {
+    body.members().iter().filter(move |(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value)
 }
 
 /// U4, unless the switch says to pass them over.
-fn refuse_links(body: &Value, dialect: &Dialect) -> Result<(), Invalid> {
+fn refuse_links(body: &Json<'_>, dialect: &Dialect) -> Result<(), Invalid> {
     if dialect.ignore_links || members_named(body, "links").next().is_none() {
         return Ok(());
     }

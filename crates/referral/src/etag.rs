@@ -79,8 +79,7 @@ impl Serialize for ETag {
 
 impl<'de> Deserialize<'de> for ETag {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ETag, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        crate::json::from_text(deserializer)
     }
 }
 

@@ -83,8 +83,7 @@ macro_rules! guid {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<$name, D::Error> {
-                let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+                crate::json::from_text(deserializer)
             }
         }
     };
@@ -182,8 +181,7 @@ impl Serialize for OrganizationId {
 
 impl<'de> Deserialize<'de> for OrganizationId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<OrganizationId, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        crate::json::from_text(deserializer)
     }
 }
 

@@ -1,8 +1,45 @@
 //! Reading request bodies: strict JSON first, then with the one tolerance of spec 5.1.
 
-use serde_json::Value;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::str::FromStr;
+
+use serde::de::value::{MapDeserializer, SeqDeserializer};
+use serde::de::{
+    self, Deserialize, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
+};
+use serde_json::{Number, Value};
 
 use crate::invalid::{Invalid, Rule};
+
+/// A JSON value that borrows what it can from the bytes it was read from: texts without escapes, and names. Members
+/// keep their order, and none is there twice.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Json<'a> {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A number with all its digits.
+    Number(Cow<'a, str>),
+    /// A string.
+    Text(Cow<'a, str>),
+    /// An array.
+    List(Vec<Json<'a>>),
+    /// An object.
+    Object(Vec<Member<'a>>),
+}
+
+/// A name and its value.
+type Member<'a> = (Cow<'a, str>, Json<'a>);
+
+/// serde_json's name for the only member of what stands for a number that keeps its digits; a body with a first
+/// member of this name is taken for one likewise.
+const NUMBER: &str = "$serde_json::private::Number";
+/// Up to so many members, each new one is held against all before it; beyond, a table tells which are there.
+const FEW: usize = 64;
 
 /// Reads a body. With `tolerant`, a comma before `}` or `]` is passed over, as the published PUT sample has one.
 ///
@@ -11,15 +48,23 @@ use crate::invalid::{Invalid, Rule};
 ///
 /// # Errors
 /// [`Rule::MalformedJson`] with the position of the fault.
-pub fn parse_json(body: &[u8], tolerant: bool) -> Result<Value, Invalid> {
-    let error = match serde_json::from_slice(body) {
+pub fn parse_json(body: &[u8], tolerant: bool) -> Result<Json<'_>, Invalid> {
+    let error = match read(body) {
         Ok(value) => return Ok(value),
         Err(error) => error,
     };
     if tolerant && let Some(blanked) = blank_trailing_commas(body) {
-        return serde_json::from_slice(&blanked).map_err(|error| malformed(&error));
+        return read(&blanked).map(Json::into_owned).map_err(|error| malformed(&error));
     }
     Err(malformed(&error))
+}
+
+/// Text that is known to be UTF-8 as a whole is read faster than bytes, of which each string is looked at alone.
+pub(crate) fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, serde_json::Error> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => serde_json::from_str(text),
+        Err(_) => serde_json::from_slice(bytes),
+    }
 }
 
 fn malformed(error: &serde_json::Error) -> Invalid {
@@ -70,6 +115,294 @@ fn blank_trailing_commas(body: &[u8]) -> Option<Vec<u8>> {
         at += 1;
     }
     found.then_some(blanked)
+}
+
+impl<'a> Json<'a> {
+    /// The member of this name, if this is an object that has it.
+    pub(crate) fn get(&self, name: &str) -> Option<&Json<'a>> {
+        self.members().iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
+    /// The value of this member, taken out of it; null stays.
+    pub(crate) fn take(&mut self, name: &str) -> Option<Json<'a>> {
+        let Json::Object(members) = self else { return None };
+        let (_, value) = members.iter_mut().find(|(known, _)| known == name)?;
+        Some(std::mem::replace(value, Json::Null))
+    }
+
+    /// The members of an object; of anything else none.
+    pub(crate) fn members(&self) -> &[Member<'a>] {
+        if let Json::Object(members) = self { members } else { &[] }
+    }
+
+    /// The elements of an array; of anything else none.
+    pub(crate) fn items(&self) -> &[Json<'a>] {
+        if let Json::List(items) = self { items } else { &[] }
+    }
+
+    /// The text of a string.
+    pub(crate) fn as_str(&self) -> Option<&str> {
+        if let Json::Text(text) = self { Some(text) } else { None }
+    }
+
+    pub(crate) fn is_null(&self) -> bool {
+        matches!(self, Json::Null)
+    }
+
+    /// Whether this is an object.
+    pub fn is_object(&self) -> bool {
+        matches!(self, Json::Object(_))
+    }
+
+    /// The same value, of its own bytes.
+    fn into_owned(self) -> Json<'static> {
+        let own = |text: Cow<'a, str>| Cow::Owned(text.into_owned());
+        match self {
+            Json::Null => Json::Null,
+            Json::Bool(yes) => Json::Bool(yes),
+            Json::Number(text) => Json::Number(own(text)),
+            Json::Text(text) => Json::Text(own(text)),
+            Json::List(items) => Json::List(items.into_iter().map(Json::into_owned).collect()),
+            Json::Object(members) => Json::Object(
+                members.into_iter().map(|(name, value)| (own(name), value.into_owned())).collect(),
+            ),
+        }
+    }
+}
+
+impl<'a> From<&'a Value> for Json<'a> {
+    fn from(value: &'a Value) -> Json<'a> {
+        match value {
+            Value::Null => Json::Null,
+            Value::Bool(yes) => Json::Bool(*yes),
+            Value::Number(number) => Json::Number(number.as_str().into()),
+            Value::String(text) => Json::Text(text.into()),
+            Value::Array(items) => Json::List(items.iter().map(Json::from).collect()),
+            Value::Object(members) => {
+                Json::Object(members.iter().map(|(name, value)| (name.into(), value.into())).collect())
+            }
+        }
+    }
+}
+
+impl From<&Json<'_>> for Value {
+    fn from(json: &Json<'_>) -> Value {
+        match json {
+            Json::Null => Value::Null,
+            Json::Bool(yes) => Value::Bool(*yes),
+            // Every number here was read as one.
+            Json::Number(text) => text.parse().map_or(Value::Null, Value::Number),
+            Json::Text(text) => Value::String(text.to_string()),
+            Json::List(items) => items.iter().map(Value::from).collect(),
+            Json::Object(members) => {
+                members.iter().map(|(name, value)| (name.to_string(), Value::from(value))).collect()
+            }
+        }
+    }
+}
+
+impl fmt::Display for Json<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Value::from(self).fmt(f)
+    }
+}
+
+impl<'de> Deserialize<'de> for Json<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Json<'de>, D::Error> {
+        deserializer.deserialize_any(JsonVisitor)
+    }
+}
+
+struct JsonVisitor;
+
+impl<'de> Visitor<'de> for JsonVisitor {
+    type Value = Json<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any valid JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json<'de>, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, yes: bool) -> Result<Json<'de>, E> {
+        Ok(Json::Bool(yes))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Json<'de>, E> {
+        Ok(Json::Number(number.to_string().into()))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Json<'de>, E> {
+        Ok(Json::Number(number.to_string().into()))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Json<'de>, E> {
+        Ok(Number::from_f64(number).map_or(Json::Null, |number| Json::Number(number.to_string().into())))
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Json<'de>, E> {
+        Ok(Json::Text(text.into()))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Json<'de>, E> {
+        Ok(Json::Text(text.to_owned().into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Json<'de>, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(Json::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json<'de>, A::Error> {
+        let mut members = Members::default();
+        let Some(Name(first)) = map.next_key()? else { return Ok(Json::Object(Vec::new())) };
+        if first == NUMBER {
+            let number: Number = map.next_value::<String>()?.parse().map_err(de::Error::custom)?;
+            return Ok(Json::Number(number.to_string().into()));
+        }
+        members.add(first, map.next_value()?);
+        while let Some(Name(name)) = map.next_key()? {
+            members.add(name, map.next_value()?);
+        }
+        Ok(Json::Object(members.list))
+    }
+}
+
+/// The members of an object while it is read: the last of one name counts, in the place of the first.
+#[derive(Default)]
+struct Members<'a> {
+    list: Vec<Member<'a>>,
+    places: HashMap<Cow<'a, str>, usize>,
+}
+
+impl<'a> Members<'a> {
+    fn add(&mut self, name: Cow<'a, str>, value: Json<'a>) {
+        if self.list.len() == FEW && self.places.is_empty() {
+            self.places = self.list.iter().enumerate().map(|(at, (name, _))| (name.clone(), at)).collect();
+        }
+        let known = match self.list.len() < FEW {
+            true => self.list.iter().position(|(known, _)| *known == name),
+            false => self.places.get(&name).copied(),
+        };
+        match known.and_then(|at| self.list.get_mut(at)) {
+            Some(member) => member.1 = value,
+            None => {
+                if self.list.len() >= FEW {
+                    self.places.insert(name.clone(), self.list.len());
+                }
+                self.list.push((name, value));
+            }
+        }
+    }
+}
+
+/// A member's name, borrowed where it has no escapes.
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Name<'de>, D::Error> {
+        deserializer.deserialize_str(NameVisitor)
+    }
+}
+
+struct NameVisitor;
+
+impl<'de> Visitor<'de> for NameVisitor {
+    type Value = Name<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string key")
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name<'de>, E> {
+        Ok(Name(name.into()))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Name<'de>, E> {
+        Ok(Name(name.to_owned().into()))
+    }
+}
+
+impl<'de, 'a> IntoDeserializer<'de, serde_json::Error> for &'de Json<'a> {
+    type Deserializer = &'de Json<'a>;
+
+    fn into_deserializer(self) -> &'de Json<'a> {
+        self
+    }
+}
+
+/// Reads a value that stands in JSON as a string, without a copy of it.
+pub(crate) fn from_text<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    struct TextVisitor<T>(PhantomData<T>);
+
+    impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for TextVisitor<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+            text.parse().map_err(E::custom)
+        }
+    }
+
+    deserializer.deserialize_str(TextVisitor(PhantomData))
+}
+
+/// What was read, as the members of a struct.
+impl<'de> Deserializer<'de> for &'de Json<'_> {
+    type Error = serde_json::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, serde_json::Error> {
+        match self {
+            Json::Null => visitor.visit_unit(),
+            Json::Bool(yes) => visitor.visit_bool(*yes),
+            Json::Number(text) => text.parse::<Number>()?.deserialize_any(visitor),
+            Json::Text(text) => visitor.visit_borrowed_str(text),
+            Json::List(items) => visitor.visit_seq(SeqDeserializer::new(items.iter())),
+            Json::Object(members) => {
+                let members = members.iter().map(|(name, value)| (name.as_ref(), value));
+                visitor.visit_map(MapDeserializer::new(members))
+            }
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, serde_json::Error> {
+        if self.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, serde_json::Error> {
+        match self {
+            Json::Text(text) => visitor.visit_enum(text.as_ref().into_deserializer()),
+            _ => Err(de::Error::invalid_type(Unexpected::Other("no string"), &visitor)),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, serde_json::Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map struct identifier ignored_any
+    }
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub use edit::{Dialect, Edit, EditError, EditRequest, Profile};
 pub use etag::{ETag, Precondition};
 pub use ids::{ClientRequestId, EngagementId, NotAGuid, NotAnOrganization, OrganizationId, ReferralId};
 pub use invalid::{Invalid, Refusal, Rule};
-pub use json::parse_json;
+pub use json::{Json, parse_json};
 pub use model::*;
 pub use patch::PatchRequest;
 pub use standing::{ClosedSubstatus, NewSubstatus, Standing, StandingError};

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::amount::Amount;
-use crate::diff::Part;
+use crate::diff::{Part, write_plain};
 use crate::etag::ETag;
 use crate::ids::{EngagementId, OrganizationId, ReferralId};
 use crate::table::Kind::{self, *};
@@ -21,11 +21,25 @@ const OTHER: usize = 1024;
 /// Ids of the requirement lists (spec 6.7).
 const LISTED: usize = 256;
 
-impl Part for ReferralId {}
-impl Part for EngagementId {}
 impl Part for OrganizationId {}
-impl Part for Timestamp {}
 impl Part for ETag {}
+impl Part for Amount {}
+
+impl Part for ReferralId {
+    fn write(&self, out: &mut Vec<u8>) {
+        write_guid(self.as_uuid(), out);
+    }
+}
+
+impl Part for EngagementId {
+    fn write(&self, out: &mut Vec<u8>) {
+        write_guid(self.as_uuid(), out);
+    }
+}
+
+fn write_guid(uuid: uuid::Uuid, out: &mut Vec<u8>) {
+    write_plain(uuid.as_hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()), out);
+}
 
 const fn list_of(values: &'static crate::values::Enumeration) -> Kind {
     Enumeration(values)
@@ -157,9 +171,9 @@ resource! {
         #[serde(default)]
         contact_preference: ContactPreference = "contactPreference" => Object(&ContactPreference::TYPE), Free;
         #[serde(skip_serializing_if = "Option::is_none")]
-        email_validation_status: Option<String> = "emailValidationStatus" => Text(OTHER), Server, nullable();
+        email_validation_status: Option<String> = "emailValidationStatus" => Text(OTHER), Server, nullable(), omitted();
         #[serde(skip_serializing_if = "Option::is_none")]
-        phone_validation_status: Option<String> = "phoneValidationStatus" => Text(OTHER), Server, nullable();
+        phone_validation_status: Option<String> = "phoneValidationStatus" => Text(OTHER), Server, nullable(), omitted();
     }
 }
 
@@ -185,7 +199,7 @@ resource! {
         #[serde(default)]
         share_with_microsoft_sellers: bool = "consentToShareReferralWithMicrosoftSellers" => Flag, Free, column("shared_with_microsoft");
         #[serde(skip_serializing_if = "Option::is_none")]
-        microsoft_to_contact_partners: Option<bool> = "consentToMicrosoftToContactSpecificPartners" => Boolean, Free, nullable();
+        microsoft_to_contact_partners: Option<bool> = "consentToMicrosoftToContactSpecificPartners" => Boolean, Free, nullable(), omitted();
     }
 }
 

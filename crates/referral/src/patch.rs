@@ -2,6 +2,8 @@
 //!
 //! Paths are resolved and values checked before any referral is read; applying is `json-patch`'s work.
 
+use std::borrow::Cow;
+
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{
     AddOperation, CopyOperation, MoveOperation, PatchOperation, RemoveOperation, ReplaceOperation,
@@ -10,8 +12,10 @@ use json_patch::{
 use serde_json::Value;
 
 use crate::check::{Check, Occasion, Place, brief, nearest_name};
+use crate::diff::Part;
 use crate::edit::Dialect;
 use crate::invalid::{Invalid, Rule};
+use crate::json::Json;
 use crate::model::Referral;
 use crate::table::{Access, Kind, ObjectType, Property};
 
@@ -20,27 +24,42 @@ const MOST_OPERATIONS: usize = 1000;
 /// JSON values that the copies of one document make together, counted within objects and lists: else a short request
 /// could copy the longest list a thousand times over.
 const MOST_COPIED: usize = 100_000;
+/// Patches of at most so many operations are looked at for the short way.
+const FEW: usize = 16;
 
 /// A patch whose operations are complete, known and addressed to members that exist.
 #[derive(Debug, Clone)]
-pub struct PatchRequest {
-    operations: Vec<Operation>,
+pub struct PatchRequest<'a> {
+    operations: Vec<Operation<'a>>,
     /// Whether values may have been moved where they were not checked for.
     recheck: bool,
     reject_unknown: bool,
 }
 
 #[derive(Debug, Clone)]
-struct Operation {
+struct Operation<'a> {
     /// The path as sent: the target of errors.
-    sent: String,
+    sent: Cow<'a, str>,
     /// The member's path in the contract's spelling, without the leading slash.
     member: String,
     /// Where a move or copy takes its value from, likewise.
     from: Option<String>,
     /// The member is the server's and lies in a list of the caller's, where comparing lists would not find it.
     servers_in_list: bool,
-    step: PatchOperation,
+    /// The path leads to a member, neither through a list nor below `links`, which a document has as null.
+    to_member: bool,
+    step: Step<'a>,
+}
+
+/// What an operation does.
+#[derive(Debug, Clone)]
+enum Step<'a> {
+    Add(Json<'a>),
+    Replace(Json<'a>),
+    Test(Json<'a>),
+    Remove,
+    Move,
+    Copy,
 }
 
 /// Where a pointer leads.
@@ -65,14 +84,14 @@ impl End {
     }
 }
 
-impl PatchRequest {
+impl<'a> PatchRequest<'a> {
     /// Reads a patch document.
     ///
     /// # Errors
     /// `invalidPatch` for anything but an array of complete operations on known paths, `unsupportedOperation`
     /// for what this temperament does not serve, and the value's own rule for a value that breaks it.
-    pub fn parse(body: &Value, dialect: &Dialect) -> Result<PatchRequest, Invalid> {
-        let Value::Array(steps) = body else {
+    pub fn parse(body: impl Into<Json<'a>>, dialect: &Dialect) -> Result<PatchRequest<'a>, Invalid> {
+        let Json::List(steps) = body.into() else {
             let message = "The body must be a JSON Patch array, such as [{\"op\":\"replace\",\"path\":\"/details/dealValue\",\"value\":10000}].";
             return Err(invalid_patch("body", message, "not an array"));
         };
@@ -81,14 +100,37 @@ impl PatchRequest {
             return Err(invalid_patch("body", &message, &steps.len().to_string()));
         }
         let operations = steps
-            .iter()
+            .into_iter()
             .enumerate()
             .map(|(at, step)| operation(at, step, dialect))
             .collect::<Result<Vec<_>, _>>()?;
-        let recheck = operations
-            .iter()
-            .any(|operation| !matches!(operation.step, PatchOperation::Add(_) | PatchOperation::Replace(_)));
+        let recheck =
+            operations.iter().any(|operation| !matches!(operation.step, Step::Add(_) | Step::Replace(_)));
         Ok(PatchRequest { operations, recheck, reject_unknown: dialect.reject_unknown })
+    }
+
+    /// Whether every operation sets a member outside of lists, and none a member below another's: those need no
+    /// document, and [`PatchRequest::set_members`] does what [`PatchRequest::apply`] would.
+    pub(crate) fn sets_members(&self) -> bool {
+        let sets = |operation: &Operation<'_>| matches!(operation.step, Step::Add(_)) && operation.to_member;
+        let apart = |(at, operation): (usize, &Operation<'_>)| {
+            self.operations[..at].iter().all(|other| !is_within(&operation.member, &other.member))
+        };
+        self.operations.len() <= FEW
+            && self.operations.iter().all(sets)
+            && self.operations.iter().enumerate().all(apart)
+    }
+
+    /// Sets the members that the operations name.
+    pub(crate) fn set_members(
+        &self,
+        stored: &Referral,
+        next: &mut Referral,
+    ) -> Result<(), serde_json::Error> {
+        self.operations.iter().try_for_each(|operation| match &operation.step {
+            Step::Add(value) => next.set_within(stored, &operation.member, value),
+            _ => Ok(()),
+        })
     }
 
     /// Applies all operations (P6). After an error the document is neither the old nor the new one.
@@ -100,32 +142,34 @@ impl PatchRequest {
                 let message = format!("The operation cannot be applied: {why}.");
                 invalid_patch(&operation.sent, &message, &operation.sent)
             };
-            if let PatchOperation::Copy(copy) = &operation.step {
+            let step = operation.as_json_patch()?;
+            if let PatchOperation::Copy(copy) = &step {
                 copied += document.pointer(copy.from.as_str()).map_or(0, size);
                 if copied > MOST_COPIED {
                     return Err(refused(&"the patch copies too much"));
                 }
             }
             // Nothing is undone after a failure: the caller throws the document away.
-            json_patch::patch_unsafe(document, std::slice::from_ref(&operation.step))
+            json_patch::patch_unsafe(document, std::slice::from_ref(&step))
                 .map_err(|error| refused(&error.kind))?;
         }
         if self.recheck {
             let check = Check { occasion: Occasion::Patch, reject_unknown: self.reject_unknown };
-            let checked = check.object(&Referral::TYPE, document, &mut Place::default());
-            *document = checked.map_err(|mut invalid| {
+            let mut checked = Json::from(&*document);
+            check.object(&Referral::TYPE, &mut checked, &Place::BODY).map_err(|mut invalid| {
                 if let Some(sent) = self.operation_at(&invalid.target) {
                     invalid.target = brief(sent);
                 }
                 invalid
             })?;
+            *document = Value::from(&checked);
         }
         Ok(())
     }
 
     /// The path, as sent, of the last operation.
     pub(crate) fn last_path(&self) -> Option<&str> {
-        self.operations.last().map(|operation| operation.sent.as_str())
+        self.operations.last().map(|operation| operation.sent.as_ref())
     }
 
     pub(crate) fn touches(&self, member: &str) -> bool {
@@ -133,10 +177,10 @@ impl PatchRequest {
     }
 
     /// What the patch leaves in a member, as far as its operations say.
-    pub(crate) fn last_value(&self, member: &str) -> Option<&Value> {
+    pub(crate) fn last_value(&self, member: &str) -> Option<&Json<'a>> {
         let last = self.operations.iter().rfind(|operation| operation.member == member)?;
         match &last.step {
-            PatchOperation::Add(add) => Some(&add.value),
+            Step::Add(value) => Some(value),
             _ => None,
         }
     }
@@ -148,22 +192,34 @@ impl PatchRequest {
 
     /// The path, as sent, of the first operation that reaches the member.
     pub(crate) fn operation_at(&self, member: &str) -> Option<&str> {
-        let reaches = |operation: &&Operation| {
+        let reaches = |operation: &&Operation<'_>| {
             let mut ends = operation.from.iter().chain([&operation.member]);
             ends.any(|end| end == member || is_within(end, member) || is_within(member, end))
         };
-        self.operations.iter().find(reaches).map(|operation| operation.sent.as_str())
+        self.operations.iter().find(reaches).map(|operation| operation.sent.as_ref())
     }
 }
 
-impl Operation {
+impl Operation<'_> {
+    /// The operation as `json-patch` has it.
+    fn as_json_patch(&self) -> Result<PatchOperation, Invalid> {
+        let path = pointer(&self.member, &self.sent)?;
+        let from = || pointer(self.from.as_deref().unwrap_or_default(), &self.sent);
+        Ok(match &self.step {
+            Step::Add(value) => PatchOperation::Add(AddOperation { path, value: value.into() }),
+            Step::Replace(value) => PatchOperation::Replace(ReplaceOperation { path, value: value.into() }),
+            Step::Test(value) => PatchOperation::Test(TestOperation { path, value: value.into() }),
+            Step::Remove => PatchOperation::Remove(RemoveOperation { path }),
+            Step::Move => PatchOperation::Move(MoveOperation { from: from()?, path }),
+            Step::Copy => PatchOperation::Copy(CopyOperation { from: from()?, path }),
+        })
+    }
+
     /// Refuses another value for a member of the server that lies in a list of the caller's.
     fn keep_servers_in_list(&self, document: &Value) -> Result<(), Invalid> {
-        let (PatchOperation::Add(AddOperation { path, value }), true) = (&self.step, self.servers_in_list)
-        else {
-            return Ok(());
-        };
-        match document.pointer(path.as_str()).unwrap_or(&Value::Null) == value {
+        let (Step::Add(value), true) = (&self.step, self.servers_in_list) else { return Ok(()) };
+        let path = pointer(&self.member, &self.sent)?;
+        match *document.pointer(path.as_str()).unwrap_or(&Value::Null) == Value::from(value) {
             true => Ok(()),
             false => Err(Invalid::read_only(brief(&self.sent), &self.member)),
         }
@@ -188,14 +244,18 @@ fn invalid_patch(target: &str, message: &str, detail: &str) -> Invalid {
     Invalid::new(Rule::InvalidPatch, brief(target), message, brief(detail))
 }
 
-fn text<'a>(at: usize, step: &'a Value, name: &str) -> Result<&'a str, Invalid> {
-    step.get(name).and_then(Value::as_str).ok_or_else(|| {
-        let message = format!("The operation at index {at} has no {name}, or one that is no string.");
-        invalid_patch(&format!("{at}/{name}"), &message, name)
-    })
+/// Takes a text out of an operation.
+fn text<'a>(at: usize, step: &mut Json<'a>, name: &str) -> Result<Cow<'a, str>, Invalid> {
+    match step.take(name) {
+        Some(Json::Text(text)) => Ok(text),
+        _ => {
+            let message = format!("The operation at index {at} has no {name}, or one that is no string.");
+            Err(invalid_patch(&format!("{at}/{name}"), &message, name))
+        }
+    }
 }
 
-fn operation(at: usize, step: &Value, dialect: &Dialect) -> Result<Operation, Invalid> {
+fn operation<'a>(at: usize, mut step: Json<'a>, dialect: &Dialect) -> Result<Operation<'a>, Invalid> {
     if !step.is_object() {
         return Err(invalid_patch(
             &at.to_string(),
@@ -203,9 +263,9 @@ fn operation(at: usize, step: &Value, dialect: &Dialect) -> Result<Operation, In
             "not an object",
         ));
     }
-    let name = text(at, step, "op")?;
-    let sent = text(at, step, "path")?;
-    let served = match name {
+    let name = text(at, &mut step, "op")?;
+    let sent = text(at, &mut step, "path")?;
+    let served = match name.as_ref() {
         "add" | "replace" => true,
         "remove" | "test" | "move" | "copy" => dialect.all_patch_operations,
         _ => false,
@@ -217,55 +277,51 @@ fn operation(at: usize, step: &Value, dialect: &Dialect) -> Result<Operation, In
             }
             false => "Only the replace and add operations are supported.",
         };
-        return Err(Invalid::new(Rule::UnsupportedOperation, brief(sent), message, brief(name)));
+        return Err(Invalid::new(Rule::UnsupportedOperation, brief(&sent), message, brief(&name)));
     }
-    let resolved = resolve(sent, name == "add" || name == "move" || name == "copy")?;
-    let path = pointer(&resolved.member, sent)?;
+    let resolved = resolve(&sent, name == "add" || name == "move" || name == "copy")?;
+    let given = |step: &mut Json<'a>| {
+        let missing = || invalid_patch(&sent, &format!("The operation {name} needs a value."), "value");
+        step.take("value").ok_or_else(missing)
+    };
     let mut taken_from = None;
-    let step = match name {
+    let step = match name.as_ref() {
         "add" | "replace" => {
-            let Some(value) = step.get("value") else {
-                return Err(invalid_patch(sent, &format!("The operation {name} needs a value."), "value"));
-            };
-            let value = checked(value, &resolved, sent, dialect)?;
-            match (&resolved.end, name) {
+            let value = checked(given(&mut step)?, &resolved, &sent, dialect)?;
+            match (&resolved.end, name.as_ref()) {
                 // Every known member counts as present (P9), so both set it.
-                (End::Member(_), _) | (_, "add") => PatchOperation::Add(AddOperation { path, value }),
-                _ => PatchOperation::Replace(ReplaceOperation { path, value }),
+                (End::Member(_), _) | (_, "add") => Step::Add(value),
+                _ => Step::Replace(value),
             }
         }
         "test" => {
-            let Some(value) = step.get("value") else {
-                return Err(invalid_patch(sent, "The operation test needs a value.", "value"));
-            };
-            let value = checked(value, &resolved, sent, dialect).unwrap_or_else(|_| value.clone());
-            PatchOperation::Test(TestOperation { path, value })
+            let value = given(&mut step)?;
+            Step::Test(checked(value.clone(), &resolved, &sent, dialect).unwrap_or(value))
         }
         "remove" => {
-            refuse_removal(&resolved, sent)?;
-            PatchOperation::Remove(RemoveOperation { path })
+            refuse_removal(&resolved, &sent)?;
+            Step::Remove
         }
         _ => {
-            let from = text(at, step, "from")?;
-            let source = resolve(from, false)?;
+            let from = text(at, &mut step, "from")?;
+            let source = resolve(&from, false)?;
             if name == "move" {
-                refuse_removal(&source, from)?;
+                refuse_removal(&source, &from)?;
             }
             if !same_shape(source.end.kind(), resolved.end.kind()) {
-                let message = format!("The value at {} has another form than {}.", brief(from), brief(sent));
-                return Err(invalid_patch(sent, &message, from));
+                let message =
+                    format!("The value at {} has another form than {}.", brief(&from), brief(&sent));
+                return Err(invalid_patch(&sent, &message, &from));
             }
-            let from = pointer(&source.member, from)?;
             taken_from = Some(source.member);
-            match name {
-                "move" => PatchOperation::Move(MoveOperation { from, path }),
-                _ => PatchOperation::Copy(CopyOperation { from, path }),
-            }
+            if name == "move" { Step::Move } else { Step::Copy }
         }
     };
     let servers_in_list = resolved.in_list
         && matches!(&resolved.end, End::Member(property) if property.access == Access::Server);
-    Ok(Operation { sent: sent.to_owned(), member: resolved.member, from: taken_from, servers_in_list, step })
+    let to_member =
+        matches!(&resolved.end, End::Member(_)) && !resolved.in_list && !is_within(&resolved.member, "links");
+    Ok(Operation { member: resolved.member, from: taken_from, servers_in_list, to_member, step, sent })
 }
 
 /// Whether a value of the one kind may stand where the other is asked for. No kind contains itself, so copying
@@ -298,16 +354,22 @@ fn pointer(member: &str, sent: &str) -> Result<PointerBuf, Invalid> {
         .map_err(|_| invalid_patch(sent, "The path is no JSON Pointer.", sent))
 }
 
-fn checked(value: &Value, resolved: &Resolved, sent: &str, dialect: &Dialect) -> Result<Value, Invalid> {
+fn checked<'a>(
+    mut value: Json<'a>,
+    resolved: &Resolved,
+    sent: &str,
+    dialect: &Dialect,
+) -> Result<Json<'a>, Invalid> {
     let check = Check { occasion: Occasion::Patch, reject_unknown: dialect.reject_unknown };
-    let mut place = Place::default();
     let checked = match &resolved.end {
-        // A member that only the server derives: passed over, the stored value is kept.
-        End::Member(property) => {
-            check.member(property, value, &mut place).map(|value| value.unwrap_or(Value::Null))
-        }
-        End::Element(Kind::Object(of)) => check.element(of, value, &mut place),
-        End::Element(kind) => check.value(kind, value, &mut place),
+        End::Member(property) => check.member(property, &mut value, &Place::BODY).map(|kept| {
+            if !kept {
+                // A member that only the server derives: passed over, the stored value is kept.
+                value = Json::Null;
+            }
+        }),
+        End::Element(Kind::Object(of)) => check.element(of, &mut value, &Place::BODY),
+        End::Element(kind) => check.value(kind, &mut value, &Place::BODY),
     };
     checked.map_err(|mut invalid| {
         // The operation's path names the place; what lies within its value is told in words.
@@ -318,7 +380,8 @@ fn checked(value: &Value, resolved: &Resolved, sent: &str, dialect: &Dialect) ->
         }
         invalid.target = brief(sent);
         invalid
-    })
+    })?;
+    Ok(value)
 }
 
 /// Follows a JSON Pointer (RFC 6901) through the property table; names match in any case (P10).

@@ -17,7 +17,15 @@ pub struct ObjectType {
 impl ObjectType {
     /// The property of this wire name, in any case (spec 5.1).
     pub fn find(&self, name: &str) -> Option<&'static Property> {
-        self.properties.iter().find(|property| property.name.eq_ignore_ascii_case(name))
+        self.find_from(0, name).map(|(_, property)| property)
+    }
+
+    /// The same, with its place in the table. The search begins at a place: members mostly come in the table's order.
+    pub(crate) fn find_from(&self, place: usize, name: &str) -> Option<(usize, &'static Property)> {
+        let (before, after) = self.properties.split_at_checked(place).unwrap_or((self.properties, &[]));
+        let after = after.iter().enumerate().map(|(at, property)| (place + at, property));
+        let mut rows = after.chain(before.iter().enumerate());
+        rows.find(|(_, property)| property.name.eq_ignore_ascii_case(name))
     }
 }
 
@@ -34,6 +42,8 @@ pub struct Property {
     pub nullable: bool,
     /// Whether a new object must have it.
     pub required: bool,
+    /// Whether it is left out where it is null.
+    pub omitted: bool,
     /// The store's column that holds it too, where a query needs one.
     pub column: Option<&'static str>,
 }
@@ -41,7 +51,7 @@ pub struct Property {
 impl Property {
     /// A member that is neither nullable nor required.
     pub const fn new(name: &'static str, kind: Kind, access: Access) -> Property {
-        Property { name, kind, access, nullable: false, required: false, column: None }
+        Property { name, kind, access, nullable: false, required: false, omitted: false, column: None }
     }
 
     /// The same member, with null among its values.
@@ -53,6 +63,12 @@ impl Property {
     /// The same member, required in a new object.
     pub const fn required(mut self) -> Property {
         self.required = true;
+        self
+    }
+
+    /// The same member, left out where it is null; serde is told so in the row, too.
+    pub const fn omitted(mut self) -> Property {
+        self.omitted = true;
         self
     }
 
@@ -182,18 +198,60 @@ macro_rules! resource {
         }
 
         impl $crate::diff::Part for $name {
-            fn lay_over(&mut self, sent: &serde_json::Value) -> Result<(), serde_json::Error> {
-                let serde_json::Value::Object(members) = sent else {
+            fn lay_over(&mut self, sent: &$crate::json::Json<'_>) -> Result<(), serde_json::Error> {
+                if !sent.is_object() {
                     *self = serde::Deserialize::deserialize(sent)?;
-                    return Ok(());
-                };
-                for (name, value) in members {
-                    match name.as_str() {
+                }
+                for (name, value) in sent.members() {
+                    match name.as_ref() {
                         $($wire => $crate::diff::Part::lay_over(&mut self.$field, value)?,)*
                         _ => {}
                     }
                 }
                 Ok(())
+            }
+
+            fn set_within(
+                &mut self,
+                stored: &Self,
+                path: &str,
+                sent: &$crate::json::Json<'_>,
+            ) -> Result<(), serde_json::Error> {
+                let (name, rest) = path.split_once('/').unwrap_or((path, ""));
+                let mut rows = Self::TYPE.properties.iter();
+                $(
+                    let row = rows.next();
+                    if name == $wire {
+                        return $crate::diff::set(&mut self.$field, &stored.$field, row, rest, sent);
+                    }
+                )*
+                Err(serde::de::Error::custom(format_args!("no member {path}")))
+            }
+
+            fn keep_protected(&mut self, stored: &Self, sent: Option<&$crate::json::Json<'_>>) {
+                let mut rows = Self::TYPE.properties.iter();
+                $(
+                    let row = rows.next();
+                    let value = sent.and_then(|sent| sent.get($wire));
+                    $crate::diff::keep(&mut self.$field, &stored.$field, row, value);
+                )*
+            }
+
+            fn write(&self, out: &mut Vec<u8>) {
+                let start = out.len();
+                let mut rows = Self::TYPE.properties.iter();
+                $(
+                    let row = rows.next();
+                    if !(row.is_some_and(|row| row.omitted) && $crate::diff::Part::is_null(&self.$field)) {
+                        out.extend_from_slice(concat!(",\"", $wire, "\":").as_bytes());
+                        $crate::diff::Part::write(&self.$field, out);
+                    }
+                )*
+                match out.get_mut(start) {
+                    Some(first_comma) => *first_comma = b'{',
+                    None => out.push(b'{'),
+                }
+                out.push(b'}');
             }
 
             fn compare(

@@ -211,6 +211,14 @@ impl fmt::Debug for Timestamp {
     }
 }
 
+impl crate::diff::Part for Timestamp {
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut buffer = [0; 28];
+        let length = self.write_into(&mut buffer);
+        crate::diff::write_plain(std::str::from_utf8(&buffer[..length]).unwrap_or_default(), out);
+    }
+}
+
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut buffer = [0; 28];
@@ -221,8 +229,7 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        crate::json::from_text(deserializer)
     }
 }
 

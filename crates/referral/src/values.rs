@@ -60,7 +60,11 @@ macro_rules! enumeration {
             }
         }
 
-        impl crate::diff::Part for $name {}
+        impl crate::diff::Part for $name {
+            fn write(&self, out: &mut Vec<u8>) {
+                crate::diff::write_plain(self.as_str(), out);
+            }
+        }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

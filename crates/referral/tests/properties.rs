@@ -319,7 +319,7 @@ proptest! {
     fn the_answer_sent_back_is_a_put_without_effect(referral in created()) {
         let document = referral.to_document();
         let answer = PublicBase::new("https://x.example", false).entity(&document, referral.id, referral.engagement_id);
-        let mut body = parse_json(&answer, false).unwrap();
+        let mut body = value(&answer);
         body.as_object_mut().unwrap().shift_remove("links");
         for dialect in [WIRE, PROGRAM, Dialect { reject_unknown: true, ..WIRE }] {
             let decided = EditRequest::put(&body, referral.id, &dialect).unwrap();
@@ -344,6 +344,26 @@ proptest! {
             prop_assert_eq!(&put, &merged, "{}", path);
             prop_assert_eq!(&put, &patched, "{}", path);
         }
+    }
+
+    /// A patch that only sets members takes a short way; with one more operation, it does not.
+    #[test]
+    fn a_patch_changes_alike_with_a_test_that_holds(referral in created(), operations in operations()) {
+        let document = referral.to_document();
+        let mut longer = operations.clone();
+        longer.as_array_mut().unwrap().insert(0, json!({ "op": "test", "path": "/id", "value": referral.id }));
+        let [short, long] = [operations, longer].map(|operations| {
+            match run(&Command::Patch(operations), &document, 1, minted().now, &EXTENDED) {
+                Ok(edit) => Ok(edit),
+                Err(error) => Err(support::refusal(&error)),
+            }
+        });
+        prop_assert_eq!(short, long);
+    }
+
+    #[test]
+    fn a_document_is_written_as_serde_would(referral in created()) {
+        prop_assert_eq!(referral.to_document(), serde_json::to_vec(&referral).unwrap());
     }
 
     #[test]
@@ -407,6 +427,8 @@ proptest! {
     fn any_bytes_are_json_or_refused(bytes in vec(any::<u8>(), 0..64), json in "[\\[\\]{},:\"\\\\a1 \n]{0,24}") {
         for body in [&bytes[..], json.as_bytes()] {
             let strict = parse_json(body, false);
+            let plain = serde_json::from_slice::<Value>(body);
+            prop_assert_eq!(strict.as_ref().ok().map(Value::from), plain.ok(), "{:?}", body);
             let tolerant = parse_json(body, true);
             if let Ok(value) = strict {
                 prop_assert_eq!(tolerant.unwrap(), value);

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body;
-use serde_json::Value;
+use referral::Json;
 
 use crate::Shared;
 use crate::face::Face;
@@ -76,7 +76,7 @@ impl Shared {
     }
 
     /// Reads JSON, with the tolerance that is switched on.
-    pub(crate) fn parse(&self, bytes: &[u8]) -> Result<Value, Face> {
+    pub(crate) fn parse<'a>(&self, bytes: &'a [u8]) -> Result<Json<'a>, Face> {
         Ok(referral::parse_json(bytes, self.options.tolerant_json)?)
     }
 }

@@ -216,7 +216,9 @@ mod tests {
     fn bodies(page: &str) -> Vec<Value> {
         let blocks =
             page.split("```").skip(1).step_by(2).filter_map(|block| block.find('{').map(|at| &block[at..]));
-        blocks.filter_map(|block| referral::parse_json(block.trim().as_bytes(), true).ok()).collect()
+        let read =
+            |block: &str| Some(Value::from(&referral::parse_json(block.trim().as_bytes(), true).ok()?));
+        blocks.filter_map(read).collect()
     }
 
     fn find<'a>(world: &'a [Planted], id: &str) -> &'a Planted {

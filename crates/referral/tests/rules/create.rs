@@ -252,7 +252,8 @@ fn a_connected_referral_takes_what_is_left_out_from_its_model_and_nothing_else()
 
 #[test]
 fn a_connected_referral_needs_the_consent_to_share() {
-    let request = CreateRequest::parse(&minimal(), &WIRE).unwrap();
+    let body = minimal();
+    let request = CreateRequest::parse(&body, &WIRE).unwrap();
     let refused = request.connected(minted(), &microsoft(), &contoso(), None, &WIRE);
     assert_eq!(refusal_of(refused), "400 invalidValue consent/consentToToShareInfoWithOthers");
     let mut body = minimal();

@@ -23,15 +23,16 @@ fn of_the_page() -> Vec<u8> {
 #[test]
 fn the_published_sample_gives_the_published_answer() {
     // REF-065 REF-095 REF-167 REF-168 REF-172 REF-173
-    let body = parse_json(&file("docs/examples/put.request.trailing-comma.txt"), true).unwrap();
+    let sample = file("docs/examples/put.request.trailing-comma.txt");
+    let body = parse_json(&sample, true).unwrap();
     let document = of_the_page();
     let id = Referral::from_document(&document).unwrap().id;
     let now = instant("2018-11-06T18:43:38.9948636Z");
-    let edit = EditRequest::put(&body, id, &WIRE).unwrap().decide(&document, 0x2500_ec59, now, &WIRE);
+    let edit = EditRequest::put(body, id, &WIRE).unwrap().decide(&document, 0x2500_ec59, now, &WIRE);
     let referral = edit.unwrap().unwrap().referral;
     let answer = PublicBase::new(HOST, false).entity(&referral.to_document(), id, referral.engagement_id);
     assert_eq!(value(&answer), example("put.response.json"));
-    assert!(parse_json(&file("docs/examples/put.request.trailing-comma.txt"), false).is_err());
+    assert!(parse_json(&sample, false).is_err());
 }
 
 #[test]

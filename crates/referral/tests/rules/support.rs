@@ -24,7 +24,7 @@ pub fn file(path: &str) -> Vec<u8> {
 }
 
 pub fn example(name: &str) -> Value {
-    parse_json(&file(&format!("docs/examples/{name}")), true).unwrap()
+    Value::from(&parse_json(&file(&format!("docs/examples/{name}")), true).unwrap())
 }
 
 pub fn contoso() -> Party {

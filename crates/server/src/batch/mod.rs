@@ -140,7 +140,7 @@ impl Shared {
         let bytes = self.bytes(headers, body, self.options.body_limit).await?;
         no_options(head.uri.query().unwrap_or_default())?;
         let batch = match sent {
-            Format::Json => json::read(&self.parse(&bytes)?)?,
+            Format::Json => json::read(&serde_json::Value::from(&self.parse(&bytes)?))?,
             Format::Multipart => multipart::read(&bytes, &multipart::boundary(headers)?)?,
         };
         let wish = continue_on_error(headers);

@@ -5,8 +5,7 @@ use exchange::{Caller, Once, Shown, Written};
 use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::Body;
-use referral::{CreateRequest, EditRequest, PatchRequest, Precondition, ReferralId};
-use serde_json::Value;
+use referral::{CreateRequest, EditRequest, Json, PatchRequest, Precondition, ReferralId};
 
 use crate::Shared;
 use crate::answer::{Answer, Reply, empty};
@@ -118,7 +117,7 @@ impl Shared {
         }
     }
 
-    /// `PUT` and `PATCH`: what they have in common is a body.
+    /// `PUT …/{id}`, under `If-Match`, and `PATCH …/{id}`: an edit from a body.
     async fn change<B>(
         &self,
         caller: &Caller,
@@ -132,18 +131,55 @@ impl Shared {
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        if *method == Method::PUT {
-            let sent = self.body(headers, body, &[MediaType::Json]).await?;
-            let _permit = self.permit()?;
-            return self.put(caller, id, headers, &sent, trace).await;
-        }
-        let taken: &[MediaType] = match self.options.extended {
-            true => &[MediaType::Json, MediaType::JsonPatch, MediaType::MergePatch],
-            false => &[MediaType::Json, MediaType::JsonPatch],
+        let replaces = *method == Method::PUT;
+        let taken: &[MediaType] = match (replaces, self.options.extended) {
+            (true, _) => &[MediaType::Json],
+            (false, true) => &[MediaType::Json, MediaType::JsonPatch, MediaType::MergePatch],
+            (false, false) => &[MediaType::Json, MediaType::JsonPatch],
         };
         let sent = self.body(headers, body, taken).await?;
         let _permit = self.permit()?;
-        self.patch(caller, id, headers, &sent, trace).await
+        let body = self.parse(&sent.bytes)?;
+        let expected = joined(headers, &IF_MATCH);
+        let (request, reply) = if replaces {
+            if expected.is_none() {
+                return Err(Face::if_match_missing());
+            }
+            // What the request alone shows comes before the 404 of a path that names nothing.
+            let named = id.as_ref().copied().unwrap_or(NAMELESS);
+            (EditRequest::put(body, named, &self.exchange.policy().dialect)?, Reply::Whole)
+        } else {
+            let reply = if prefers_representation(headers) { Reply::Preferred } else { Reply::Empty };
+            (self.patch_request(body, sent.media_type)?, reply)
+        };
+        let id = id?;
+        let path = format!("{COLLECTION}/{id}");
+        let method = if replaces { "PUT" } else { "PATCH" };
+        let once = self.once(caller, method, &path, headers, &sent, trace);
+        let remember = |outcome: Result<&Shown, &exchange::EditError>| match outcome {
+            Ok(shown) => record::success(reply, shown),
+            Err(error) => record::failure(&Face::from(error)),
+        };
+        let expected = expected.as_deref().map(Precondition::parse);
+        let written =
+            self.exchange.edit(caller, id, expected.as_ref(), &request, once.as_ref(), &remember).await;
+        Ok(match written.map_err(|error| Face::from(error).naming(trace.request_id))? {
+            Written::Now(shown) => self.referral_answer(reply, &shown),
+            Written::Before(answer) => self.replay(&answer),
+        })
+    }
+
+    fn patch_request<'a>(&self, body: Json<'a>, media_type: MediaType) -> Result<EditRequest<'a>, Face> {
+        let dialect = &self.exchange.policy().dialect;
+        let merges = match media_type {
+            MediaType::MergePatch => true,
+            MediaType::Json => self.options.object_patch && body.is_object(),
+            MediaType::JsonPatch => false,
+        };
+        if merges {
+            return Ok(EditRequest::merge(body, dialect)?);
+        }
+        Ok(EditRequest::Patch(PatchRequest::parse(body, dialect)?))
     }
 
     /// 401, 403 for the role, 429.
@@ -191,8 +227,7 @@ impl Shared {
         sent: &Sent,
         trace: &Trace,
     ) -> Result<Answer, Face> {
-        // The parsed body, many times as large as its bytes, is gone before anything is waited for.
-        let request = CreateRequest::parse(&self.parse(&sent.bytes)?, &self.exchange.policy().dialect)?;
+        let request = CreateRequest::parse(self.parse(&sent.bytes)?, &self.exchange.policy().dialect)?;
         let once = self.once(caller, "POST", COLLECTION, headers, sent, trace);
         let remember = |outcome: Result<&Shown, &exchange::CreateError>| match outcome {
             Ok(shown) => record::success(Reply::Created, shown),
@@ -201,87 +236,6 @@ impl Shared {
         let made = self.exchange.create(caller, &request, once.as_ref(), &remember).await;
         Ok(match made.map_err(|error| Face::from(error).naming(trace.request_id))? {
             Written::Now(shown) => self.referral_answer(Reply::Created, &shown),
-            Written::Before(answer) => self.replay(&answer),
-        })
-    }
-
-    /// `PUT …/{id}`, under `If-Match`.
-    async fn put(
-        &self,
-        caller: &Caller,
-        id: Result<ReferralId, Face>,
-        headers: &HeaderMap,
-        sent: &Sent,
-        trace: &Trace,
-    ) -> Result<Answer, Face> {
-        let body = self.parse(&sent.bytes)?;
-        let expected = joined(headers, &IF_MATCH).ok_or_else(Face::if_match_missing)?;
-        // What the request alone shows comes before the 404 of a path that names nothing.
-        let named = id.as_ref().copied().unwrap_or(NAMELESS);
-        let request = EditRequest::put(&body, named, &self.exchange.policy().dialect)?;
-        drop(body);
-        self.write(
-            caller,
-            id?,
-            Some(&expected),
-            &request,
-            Reply::Whole,
-            Writing { method: "PUT", headers, sent, trace },
-        )
-        .await
-    }
-
-    /// `PATCH …/{id}`.
-    async fn patch(
-        &self,
-        caller: &Caller,
-        id: Result<ReferralId, Face>,
-        headers: &HeaderMap,
-        sent: &Sent,
-        trace: &Trace,
-    ) -> Result<Answer, Face> {
-        let body = self.parse(&sent.bytes)?;
-        let request = self.patch_request(&body, sent.media_type)?;
-        drop(body);
-        let expected = joined(headers, &IF_MATCH);
-        let reply = if prefers_representation(headers) { Reply::Preferred } else { Reply::Empty };
-        let writing = Writing { method: "PATCH", headers, sent, trace };
-        self.write(caller, id?, expected.as_deref(), &request, reply, writing).await
-    }
-
-    fn patch_request(&self, body: &Value, media_type: MediaType) -> Result<EditRequest, Face> {
-        let dialect = &self.exchange.policy().dialect;
-        let merges = match media_type {
-            MediaType::MergePatch => true,
-            MediaType::Json => self.options.object_patch && body.is_object(),
-            MediaType::JsonPatch => false,
-        };
-        if merges {
-            return Ok(EditRequest::merge(body, dialect)?);
-        }
-        Ok(EditRequest::Patch(PatchRequest::parse(body, dialect)?))
-    }
-
-    async fn write(
-        &self,
-        caller: &Caller,
-        id: ReferralId,
-        expected: Option<&str>,
-        request: &EditRequest,
-        reply: Reply,
-        writing: Writing<'_>,
-    ) -> Result<Answer, Face> {
-        let expected = expected.map(Precondition::parse);
-        let path = format!("{COLLECTION}/{id}");
-        let once = self.once(caller, writing.method, &path, writing.headers, writing.sent, writing.trace);
-        let remember = |outcome: Result<&Shown, &exchange::EditError>| match outcome {
-            Ok(shown) => record::success(reply, shown),
-            Err(error) => record::failure(&Face::from(error)),
-        };
-        let written =
-            self.exchange.edit(caller, id, expected.as_ref(), request, once.as_ref(), &remember).await;
-        Ok(match written.map_err(|error| Face::from(error).naming(writing.trace.request_id))? {
-            Written::Now(shown) => self.referral_answer(reply, &shown),
             Written::Before(answer) => self.replay(&answer),
         })
     }
@@ -295,8 +249,9 @@ impl Shared {
         sent: &Sent,
         trace: &Trace,
     ) -> Option<Once> {
+        let id = trace.once?;
         let if_match = joined(headers, &IF_MATCH).unwrap_or_default();
-        trace.once.map(|id| Once::new(caller, method, path, id, &sent.bytes, &if_match))
+        Some(Once::new(caller, method, path, id, &sent.bytes, &if_match))
     }
 }
 
@@ -307,14 +262,6 @@ fn without_id(query: &str) -> String {
         decoded(name, true).is_ok_and(|name| name.trim_start_matches('$').eq_ignore_ascii_case("id"))
     };
     query.split('&').filter(|piece| !named(piece)).collect::<Vec<_>>().join("&")
-}
-
-/// What a write needs of its request besides the command.
-struct Writing<'a> {
-    method: &'static str,
-    headers: &'a HeaderMap,
-    sent: &'a Sent,
-    trace: &'a Trace,
 }
 
 /// The face of a borrowed failure, for remembering it: only those that are remembered (4.3.3) need their own; the
