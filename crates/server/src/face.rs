@@ -358,7 +358,9 @@ impl From<AdmissionError> for Face {
 impl From<StoreError> for Face {
     fn from(error: StoreError) -> Face {
         match error {
-            StoreError::WritesStopped(_) | StoreError::Closed => Face::unavailable(&error.to_string()),
+            StoreError::WritesStopped(_) | StoreError::Closed | StoreError::Unavailable(_) => {
+                Face::unavailable(&error.to_string())
+            }
             StoreError::TooCostly(what) => Face::unsupported_query("query", what),
             StoreError::NotSupported(what) => Face::not_implemented("query", what),
             StoreError::TooNew { .. } | StoreError::InUse(_) | StoreError::Engine(_) => Face::internal(error),

@@ -10,6 +10,7 @@ pub mod conformance;
 mod key;
 mod model;
 mod plan;
+pub mod postgres;
 mod schema;
 mod sql;
 pub mod sqlite;
@@ -37,6 +38,9 @@ pub enum StoreError {
     /// The engine is shutting down, or its threads are gone.
     #[error("the store is closed")]
     Closed,
+    /// The database cannot be reached, or is too busy: later it may be well. A write may have been made all the same.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
     /// The data was written by a newer program.
     #[error(
         "the data is of schema version {found}, this program knows versions up to {known}: use a newer cosell"

@@ -1,0 +1,56 @@
+//! What `$apply` makes of an owner's referrals: the evaluator's own answer, over a bounded number of documents.
+
+use std::sync::Arc;
+
+use odata::{DateTimeOffset, Evaluator, TypedApply, TypedTransformation};
+use serde_json::Value as Json;
+
+use super::pool::Pool;
+use super::query::{self, QueryLimits};
+use crate::sql::leading;
+use crate::{Aggregation, Counting, Query, StoreError};
+
+/// The results of an aggregation, all of one moment.
+pub(super) async fn aggregate(
+    pool: &Arc<Pool>,
+    limits: QueryLimits,
+    aggregation: &Aggregation,
+) -> Result<Vec<Json>, StoreError> {
+    let (filter, search, steps) = leading(&aggregation.apply);
+    if searches(steps) {
+        let message = "search after other transformations is not supported";
+        return Err(StoreError::NotSupported(message.to_owned()));
+    }
+    let query = Query {
+        scope: aggregation.scope.clone(),
+        filter,
+        search,
+        order: Vec::new(),
+        after: None,
+        skip: 0,
+        limit: usize::MAX,
+        count: Counting::No,
+    };
+    let documents = query::documents(pool, limits, &query).await?;
+    let Aggregation { scope, apply, filter, order, skip, limit } = aggregation;
+    let now = DateTimeOffset { ticks: scope.now.ticks(), offset: 0 };
+    let outer = Evaluator { schema: crate::schema(), now };
+    // What leads has been applied.
+    let apply = &TypedApply { steps: steps.to_vec(), ..apply.clone() };
+    let mut made = outer.apply(apply, documents, &|_, _| true);
+    let evaluator = Evaluator { schema: &apply.schema, now };
+    made.retain(|item| filter.as_ref().is_none_or(|filter| evaluator.matches(filter, item)));
+    made.sort_by(|one, other| evaluator.order(order, one, other));
+    let skip = usize::try_from(*skip).unwrap_or(usize::MAX);
+    Ok(made.into_iter().skip(skip).take(*limit).collect())
+}
+
+/// Whether a step asks for words, which documents at this place do not have any more.
+fn searches(steps: &[TypedTransformation]) -> bool {
+    steps.iter().any(|step| match step {
+        TypedTransformation::Search(_) => true,
+        TypedTransformation::GroupBy { apply, .. } => searches(apply),
+        TypedTransformation::Concat(parts) => parts.iter().any(|part| searches(part)),
+        _ => false,
+    })
+}

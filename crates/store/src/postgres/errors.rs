@@ -1,0 +1,97 @@
+//! What PostgreSQL reports, and what it means for who asked.
+
+use std::error::Error as _;
+
+use tokio_postgres::Error;
+use tokio_postgres::error::SqlState;
+
+use crate::StoreError;
+
+/// Why a statement was not done.
+#[derive(Debug, Clone)]
+pub(super) enum Trouble {
+    /// Others were in the way: the whole transaction may be tried again.
+    Contended(String),
+    /// The connection or the server is gone, or takes no writes.
+    Absent(String),
+    /// It took longer than it may.
+    TooLong,
+    /// An earlier statement of the transaction failed.
+    Aborted,
+    /// The schema is not there.
+    NoSuchTable(String),
+    /// Anything else.
+    Other(String),
+}
+
+impl Trouble {
+    pub(super) fn of(error: &Error) -> Trouble {
+        let Some(state) = error.code() else {
+            // Without a state the server has not answered: the connection broke, or the driver could not read it.
+            return match error.is_closed()
+                || error.source().is_some_and(|source| source.is::<std::io::Error>())
+            {
+                true => Trouble::Absent(said(error)),
+                false => Trouble::Other(said(error)),
+            };
+        };
+        match *state {
+            SqlState::T_R_SERIALIZATION_FAILURE
+            | SqlState::T_R_DEADLOCK_DETECTED
+            | SqlState::LOCK_NOT_AVAILABLE
+            | SqlState::UNIQUE_VIOLATION => Trouble::Contended(said(error)),
+            SqlState::QUERY_CANCELED => Trouble::TooLong,
+            SqlState::IN_FAILED_SQL_TRANSACTION => Trouble::Aborted,
+            SqlState::UNDEFINED_TABLE => Trouble::NoSuchTable(said(error)),
+            SqlState::READ_ONLY_SQL_TRANSACTION
+            | SqlState::TOO_MANY_CONNECTIONS
+            | SqlState::ADMIN_SHUTDOWN
+            | SqlState::CRASH_SHUTDOWN
+            | SqlState::CANNOT_CONNECT_NOW
+            | SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => Trouble::Absent(said(error)),
+            ref state if state.code().starts_with("08") || state.code().starts_with("53") => {
+                Trouble::Absent(said(error))
+            }
+            _ => Trouble::Other(said(error)),
+        }
+    }
+
+    /// The worse of two of one transaction: the one that tells why.
+    pub(super) fn is_cause(&self) -> bool {
+        !matches!(self, Trouble::Aborted)
+    }
+}
+
+impl From<Trouble> for StoreError {
+    fn from(trouble: Trouble) -> StoreError {
+        match trouble {
+            Trouble::Contended(what) => StoreError::Unavailable(format!("others were in the way: {what}")),
+            Trouble::Absent(what) => StoreError::Unavailable(what),
+            Trouble::TooLong => StoreError::Unavailable("the database took too long".to_owned()),
+            Trouble::Aborted => StoreError::Engine("the transaction was given up".to_owned()),
+            Trouble::NoSuchTable(what) | Trouble::Other(what) => StoreError::Engine(what),
+        }
+    }
+}
+
+/// Why there is no connection. Whatever it is, it may be put right without this process.
+pub(super) fn cannot_connect(error: &Error) -> StoreError {
+    StoreError::Unavailable(said(error))
+}
+
+/// The error with its causes.
+pub(super) fn said(error: &Error) -> String {
+    if let Some(database) = error.as_db_error() {
+        return format!("{} ({})", database.message(), database.code().code());
+    }
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let words = inner.to_string();
+        if !said.contains(&words) {
+            said = format!("{said}: {words}");
+        }
+        cause = inner.source();
+    }
+    said
+}

@@ -1,0 +1,217 @@
+//! Changes held against what the database holds, one after the other, in memory: what is written of them in the end.
+//!
+//! All of it is under the rows of `log_head` of every organization concerned, so nobody changes it meanwhile.
+
+use std::collections::{BTreeSet, HashMap};
+
+use referral::{EngagementId, OrganizationId, ReferralId, ReferralStatus};
+
+use crate::class::Class;
+use crate::{
+    AllOrNone, Change, Entry, Guard, Outcome, Position, RememberedAnswer, Replayable, StoredReferral, Write,
+};
+
+/// What there is of a referral, as far as a write must know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) owner: OrganizationId,
+    pub(super) engagement: EngagementId,
+    pub(super) version: u64,
+    pub(super) class: Class,
+    pub(super) offer_lead: bool,
+    pub(super) created: i64,
+    pub(super) country: Option<String>,
+    pub(super) team: Vec<String>,
+}
+
+impl Known {
+    fn of(referral: &StoredReferral) -> Known {
+        let columns = &referral.columns;
+        Known {
+            owner: referral.owner.clone(),
+            engagement: referral.engagement_id,
+            version: referral.version,
+            class: Class::of(columns),
+            offer_lead: columns.offer_lead,
+            created: columns.created.ticks(),
+            country: columns.country.clone(),
+            team: columns.team.clone(),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        Class::bits("status")
+            .is_some_and(|(shift, mask)| self.class.0 >> shift & mask != ReferralStatus::Closed as u16)
+    }
+}
+
+/// What a group of changes must know before it is decided.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    /// Whose log is written or whose referrals are looked at: sorted, so that all lock them in one order.
+    pub(super) organizations: BTreeSet<Vec<u8>>,
+    pub(super) referrals: Vec<ReferralId>,
+    pub(super) answers: Vec<(OrganizationId, [u8; 32])>,
+    pub(super) guarded: Vec<(EngagementId, OrganizationId)>,
+}
+
+impl Wanted {
+    pub(super) fn of<'c>(changes: impl IntoIterator<Item = &'c Change>) -> Wanted {
+        let mut wanted = Wanted::default();
+        for change in changes {
+            if let Some(write) = &change.write {
+                wanted.organizations.insert(write.referral.owner.as_bytes().to_vec());
+                wanted.referrals.push(write.referral.id);
+            }
+            if let Some(replayable) = &change.answer {
+                wanted.organizations.insert(replayable.key.organization.as_bytes().to_vec());
+                wanted.answers.push((replayable.key.organization.clone(), replayable.key.digest));
+            }
+            for guard in &change.guards {
+                let (engagement, owner, _) = parts(guard);
+                wanted.organizations.insert(owner.as_bytes().to_vec());
+                wanted.guarded.push((engagement, owner.clone()));
+            }
+        }
+        wanted
+    }
+}
+
+/// What the database holds, and then what it will hold.
+#[derive(Debug, Clone, Default)]
+pub(super) struct State {
+    pub(super) positions: HashMap<OrganizationId, Position>,
+    pub(super) referrals: HashMap<ReferralId, Known>,
+    pub(super) answers: HashMap<(OrganizationId, [u8; 32]), RememberedAnswer>,
+    /// How many open referrals an owner has in an engagement that a guard asks about.
+    pub(super) open: HashMap<(EngagementId, OrganizationId), i64>,
+    pub(super) written: Written,
+}
+
+/// What is to be written.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Written {
+    pub(super) referrals: HashMap<ReferralId, Newest>,
+    pub(super) news: Vec<News>,
+    pub(super) answers: Vec<Replayable>,
+}
+
+/// What a referral is after a group.
+#[derive(Debug, Clone)]
+pub(super) struct Newest {
+    pub(super) referral: StoredReferral,
+    pub(super) words: String,
+    /// What there was of it before.
+    pub(super) before: Option<Known>,
+}
+
+/// An entry of the log with its place.
+#[derive(Debug, Clone)]
+pub(super) struct News {
+    pub(super) owner: OrganizationId,
+    pub(super) position: Position,
+    pub(super) referral: ReferralId,
+    pub(super) engagement: EngagementId,
+    pub(super) version: u64,
+    pub(super) entry: Entry,
+}
+
+impl Written {
+    pub(super) fn is_empty(&self) -> bool {
+        self.referrals.is_empty() && self.news.is_empty() && self.answers.is_empty()
+    }
+}
+
+impl State {
+    /// Decides one change, and takes it in.
+    pub(super) fn apply(&mut self, change: &Change) -> Outcome {
+        if let Some(replayable) = &change.answer {
+            let key = (replayable.key.organization.clone(), replayable.key.digest);
+            if let Some(answer) = self.answers.get(&key) {
+                return Outcome::AlreadyAnswered(answer.clone());
+            }
+        }
+        if change.write.as_ref().is_some_and(|write| self.is_overtaken(write)) {
+            return Outcome::Overtaken;
+        }
+        if !change.guards.iter().all(|guard| self.holds(guard)) {
+            return Outcome::GuardFailed;
+        }
+        let position = change.write.as_ref().map(|write| self.write(write));
+        if let Some(replayable) = &change.answer {
+            let key = (replayable.key.organization.clone(), replayable.key.digest);
+            self.answers.insert(key, replayable.answer.clone());
+            self.written.answers.push(replayable.clone());
+        }
+        Outcome::Committed(position)
+    }
+
+    /// Decides several changes that go together.
+    pub(super) fn apply_all(&mut self, changes: &[Change]) -> AllOrNone {
+        let before = self.clone();
+        let mut positions = Vec::with_capacity(changes.len());
+        for (at, change) in changes.iter().enumerate() {
+            match self.apply(change) {
+                Outcome::Committed(position) => positions.push(position),
+                because => {
+                    *self = before;
+                    return AllOrNone::None { at, because };
+                }
+            }
+        }
+        AllOrNone::All(positions)
+    }
+
+    fn is_overtaken(&self, write: &Write) -> bool {
+        match (self.referrals.get(&write.referral.id), write.decided_on) {
+            (None, None) => false,
+            (Some(known), Some(seen)) => known.version != seen || known.owner != write.referral.owner,
+            (None, Some(_)) | (Some(_), None) => true,
+        }
+    }
+
+    fn holds(&self, guard: &Guard) -> bool {
+        let (engagement, owner, wanted) = parts(guard);
+        let open = self.open.get(&(engagement, owner.clone())).copied().unwrap_or(0);
+        (open > 0) == wanted
+    }
+
+    fn write(&mut self, write: &Write) -> Position {
+        let referral = &write.referral;
+        let now = Known::of(referral);
+        let before = self.referrals.insert(referral.id, now.clone());
+        for (known, change) in [(before.as_ref(), -1), (Some(&now), 1)] {
+            if let Some(known) = known.filter(|known| known.is_open())
+                && let Some(open) = self.open.get_mut(&(known.engagement, known.owner.clone()))
+            {
+                *open += change;
+            }
+        }
+        self.written
+            .referrals
+            .entry(referral.id)
+            .and_modify(|newest| {
+                newest.referral = referral.clone();
+                newest.words.clone_from(&write.search);
+            })
+            .or_insert_with(|| Newest { referral: referral.clone(), words: write.search.clone(), before });
+        let position = self.positions.entry(referral.owner.clone()).or_default();
+        *position += 1;
+        self.written.news.push(News {
+            owner: referral.owner.clone(),
+            position: *position,
+            referral: referral.id,
+            engagement: referral.engagement_id,
+            version: referral.version,
+            entry: write.entry.clone(),
+        });
+        *position
+    }
+}
+
+fn parts(guard: &Guard) -> (EngagementId, &OrganizationId, bool) {
+    match guard {
+        Guard::NoOpenReferral { engagement, owner } => (*engagement, owner, false),
+        Guard::SomeOpenReferral { engagement, owner } => (*engagement, owner, true),
+    }
+}

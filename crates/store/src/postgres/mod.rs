@@ -1,0 +1,326 @@
+//! PostgreSQL, for when one machine is not enough: several nodes share one database.
+//!
+//! Nothing is cached here and every read asks the primary, so a read never shows less than what any node has
+//! acknowledged. Every statement is sent with the types of its parameters, so nothing is prepared, and the engine works
+//! through a pooler that lends connections for a transaction. The schema is in `migrations/postgres`; `owner` leads
+//! every key.
+
+mod aggregate;
+mod batch;
+mod errors;
+mod group;
+mod people;
+mod pool;
+mod query;
+mod referrals;
+mod rows;
+mod schema;
+mod tls;
+mod ways;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use referral::{EngagementId, OrganizationId, ReferralId, Timestamp};
+use rustls::ClientConfig;
+use tokio::sync::oneshot;
+use tokio_postgres::Config;
+use tokio_postgres::config::{Host, SslMode};
+
+use self::pool::Pool;
+pub use self::query::QueryLimits;
+use self::tls::Tls;
+use self::writer::{Request, Writer};
+use crate::{
+    Aggregation, AllOrNone, AnswerKey, Assignment, Change, Counting, Found, ListQuery, LogEntry,
+    Organization, Outcome, Place, Plan, Position, Query, RememberedAnswer, Scope, Store, StoreError,
+    StoredReferral,
+};
+
+/// How long a connection of the database may be silent before it is asked whether it is still there.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// What may be chosen about the engine.
+#[derive(Clone)]
+pub struct PostgresOptions {
+    /// How many connections this node has at most; at least 2.
+    pub connections: u32,
+    /// How long a call waits for a free connection, and for a new one.
+    pub wait: Duration,
+    /// How long one statement may take.
+    pub statement_timeout: Duration,
+    /// How many transactions of this node write at the same time, each for other organizations; at least 1, and fewer
+    /// than there are connections.
+    pub lanes: usize,
+    /// How many changes share one commit at most; at least 1.
+    pub group_limit: usize,
+    /// What one list may cost.
+    pub limits: QueryLimits,
+    /// How the server's certificate is checked; `None` for a connection without TLS.
+    pub tls: Option<Arc<ClientConfig>>,
+}
+
+impl Default for PostgresOptions {
+    fn default() -> PostgresOptions {
+        PostgresOptions {
+            connections: 16,
+            wait: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(10),
+            lanes: 4,
+            group_limit: 256,
+            limits: QueryLimits::default(),
+            tls: None,
+        }
+    }
+}
+
+/// Whether an address leads to this machine alone: to sockets in the file system and loopback.
+///
+/// # Errors
+/// `Engine` for an address that cannot be read.
+pub fn is_local(address: &str) -> Result<bool, StoreError> {
+    let config = read(address)?;
+    let is_loopback = |name: &str| {
+        name == "localhost" || name.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+    };
+    let named = config.get_hosts().iter().all(|host| match host {
+        Host::Tcp(name) => is_loopback(name),
+        #[cfg(unix)]
+        Host::Unix(_) => true,
+    });
+    Ok(named && config.get_hostaddrs().iter().all(std::net::IpAddr::is_loopback))
+}
+
+fn read(address: &str) -> Result<Config, StoreError> {
+    address
+        .parse()
+        .map_err(|error| StoreError::Engine(format!("the address of the database: {}", errors::said(&error))))
+}
+
+/// The engine.
+pub struct PostgresStore {
+    pool: Arc<Pool>,
+    writer: Writer,
+    limits: QueryLimits,
+}
+
+impl PostgresStore {
+    /// Opens the store of a database, which is migrated if it is older. The address is a URL or a list of
+    /// `key=value`, as libpq reads them.
+    ///
+    /// # Errors
+    /// `Engine` for an address that cannot be read, for what the database reports, and for one that acknowledges what it
+    /// may lose; `Unavailable` when it cannot be reached; `TooNew` when a newer program wrote it (nothing is touched
+    /// then).
+    pub async fn open(address: &str, options: PostgresOptions) -> Result<PostgresStore, StoreError> {
+        let mut config = read(address)?;
+        if config.get_application_name().is_none() {
+            config.application_name("cosell");
+        }
+        config.keepalives_idle(KEEPALIVE);
+        config.ssl_mode(if options.tls.is_some() { SslMode::Require } else { SslMode::Disable });
+        let PostgresOptions { connections, wait, statement_timeout, lanes, group_limit, limits, tls } =
+            options;
+        let pool = Pool::new(config, tls.map(Tls), connections.max(2), wait, statement_timeout);
+        check_durability(&pool).await?;
+        schema::migrate(&pool, schema::MIGRATIONS).await?;
+        let writer = Writer::start(&pool, lanes.max(1), group_limit.max(1));
+        Ok(PostgresStore { pool, writer, limits })
+    }
+}
+
+/// Refuses a database that acknowledges commits it has not written; says when it would not survive a power cut.
+async fn check_durability(pool: &Arc<Pool>) -> Result<(), StoreError> {
+    let found = pool
+        .rows(
+            "SELECT current_setting('synchronous_commit'),
+                    coalesce(current_setting('fsync', true), 'on'),
+                    coalesce(current_setting('full_page_writes', true), 'on')",
+            &[],
+        )
+        .await?;
+    let Some(row) = found.first() else { return Ok(()) };
+    let (commit, fsync, pages): (String, String, String) =
+        (rows::get(row, 0)?, rows::get(row, 1)?, rows::get(row, 2)?);
+    if commit == "off" {
+        let message = "the database has synchronous_commit = off: it would lose acknowledged writes";
+        return Err(StoreError::Engine(message.to_owned()));
+    }
+    for (setting, value) in [("fsync", fsync), ("full_page_writes", pages)] {
+        if value == "off" {
+            tracing::warn!("the database has {setting} = off: a power cut may destroy it");
+        }
+    }
+    Ok(())
+}
+
+/// A list as a query.
+fn query_of(list: &ListQuery, count: Counting) -> Query {
+    let place = |(created, id): (Timestamp, ReferralId)| Place {
+        keys: vec![crate::Key::Integer(created.ticks())],
+        id,
+    };
+    Query {
+        scope: Scope {
+            owner: list.owner.clone(),
+            team: list.team.clone(),
+            offer_leads: list.offer_leads,
+            now: Timestamp::from_ticks(0),
+        },
+        filter: None,
+        search: None,
+        order: Vec::new(),
+        after: list.after.map(place),
+        skip: 0,
+        limit: list.limit,
+        count,
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn referral(
+        &self,
+        owner: &OrganizationId,
+        id: ReferralId,
+    ) -> Result<Option<Arc<StoredReferral>>, StoreError> {
+        referrals::of_owner(&self.pool, owner, id).await
+    }
+
+    async fn find_referral(&self, id: ReferralId) -> Result<Option<Arc<StoredReferral>>, StoreError> {
+        referrals::find(&self.pool, id).await
+    }
+
+    async fn engagement(
+        &self,
+        id: EngagementId,
+        party: &OrganizationId,
+    ) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
+        referrals::engagement(&self.pool, id, party).await
+    }
+
+    async fn has_open_referral(&self, id: EngagementId, owner: &OrganizationId) -> Result<bool, StoreError> {
+        referrals::has_open(&self.pool, id, owner).await
+    }
+
+    async fn list(&self, list: &ListQuery) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
+        let found = query::find(&self.pool, self.limits, &query_of(list, Counting::No)).await?;
+        Ok(found.referrals.into_iter().map(|(referral, _)| referral).collect())
+    }
+
+    async fn count(&self, list: &ListQuery) -> Result<u64, StoreError> {
+        let query = Query { limit: 0, ..query_of(list, Counting::Exact) };
+        Ok(query::find(&self.pool, self.limits, &query).await?.count.unwrap_or(0))
+    }
+
+    async fn query(&self, query: &Query) -> Result<Found, StoreError> {
+        query::find(&self.pool, self.limits, query).await
+    }
+
+    async fn aggregate(&self, aggregation: &Aggregation) -> Result<Vec<serde_json::Value>, StoreError> {
+        aggregate::aggregate(&self.pool, self.limits, aggregation).await
+    }
+
+    async fn plan(&self, query: &Query) -> Result<Plan, StoreError> {
+        query::plan(query)
+    }
+
+    async fn engagement_members(
+        &self,
+        id: EngagementId,
+        after: Option<(Timestamp, ReferralId)>,
+        limit: usize,
+    ) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
+        referrals::engagement_members(&self.pool, id, after, limit).await
+    }
+
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
+        referrals::due(&self.pool, now, limit).await
+    }
+
+    async fn next_expiry(&self) -> Result<Option<Timestamp>, StoreError> {
+        referrals::next_expiry(&self.pool).await
+    }
+
+    async fn answer(
+        &self,
+        key: &AnswerKey,
+        since: Timestamp,
+    ) -> Result<Option<RememberedAnswer>, StoreError> {
+        referrals::answer(&self.pool, key, since).await
+    }
+
+    async fn commit(&self, change: Change) -> Result<Outcome, StoreError> {
+        let (reply, outcome) = oneshot::channel();
+        let organization = organization_of(&change).cloned();
+        self.writer.send(organization.as_ref(), Request::One(Box::new(change), reply)).await?;
+        outcome.await.map_err(|_| StoreError::Closed)?
+    }
+
+    async fn commit_all(&self, changes: Vec<Change>) -> Result<AllOrNone, StoreError> {
+        let (reply, outcome) = oneshot::channel();
+        let organization = changes.iter().find_map(organization_of).cloned();
+        self.writer.send(organization.as_ref(), Request::All(changes, reply)).await?;
+        outcome.await.map_err(|_| StoreError::Closed)?
+    }
+
+    async fn forget_answers(&self, before: Timestamp) -> Result<u64, StoreError> {
+        referrals::forget_answers(&self.pool, before).await
+    }
+
+    async fn log(
+        &self,
+        organization: &OrganizationId,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<LogEntry>, StoreError> {
+        referrals::log(&self.pool, organization, after, limit).await
+    }
+
+    async fn organizations(&self) -> Result<Vec<Organization>, StoreError> {
+        people::organizations(&self.pool).await
+    }
+
+    async fn save_organization(&self, organization: &Organization) -> Result<(), StoreError> {
+        people::save_organization(&self.pool, organization).await
+    }
+
+    async fn assignments(&self) -> Result<Vec<Assignment>, StoreError> {
+        people::assignments(&self.pool).await
+    }
+
+    async fn save_assignment(&self, assignment: &Assignment) -> Result<(), StoreError> {
+        people::save_assignment(&self.pool, assignment).await
+    }
+
+    async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        people::setting(&self.pool, name).await
+    }
+
+    async fn save_setting(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        people::save_setting(&self.pool, name, value).await
+    }
+
+    fn health(&self) -> Result<(), StoreError> {
+        self.pool.health()
+    }
+
+    async fn close(&self) {
+        self.writer.close().await;
+        self.pool.close().await;
+    }
+}
+
+/// Whose log or memory a change writes to.
+fn organization_of(change: &Change) -> Option<&OrganizationId> {
+    match (&change.write, &change.answer) {
+        (Some(write), _) => Some(&write.referral.owner),
+        (None, Some(replayable)) => Some(&replayable.key.organization),
+        (None, None) => None,
+    }
+}

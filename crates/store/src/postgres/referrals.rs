@@ -1,0 +1,198 @@
+//! Reads of single referrals, of engagements, of the log and of remembered answers: one statement each.
+
+use std::sync::Arc;
+
+use referral::{EngagementId, OrganizationId, ReferralId, Timestamp};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::pool::{Param, Pool};
+use super::rows::{self, STORED};
+use crate::{AnswerKey, LogEntry, Position, RememberedAnswer, StoreError, StoredReferral};
+
+/// How many answers one call forgets at most.
+const FORGET_AT_MOST: i64 = 1000;
+
+type Referrals = Result<Vec<Arc<StoredReferral>>, StoreError>;
+
+fn whole(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn shared(row: &Row) -> Result<Arc<StoredReferral>, StoreError> {
+    rows::stored(row).map(Arc::new)
+}
+
+async fn stored(pool: &Arc<Pool>, rest: &str, params: &[Param<'_>]) -> Referrals {
+    let found = pool.rows(&format!("SELECT {STORED} {rest}"), params).await?;
+    found.iter().map(shared).collect()
+}
+
+pub(super) async fn of_owner(
+    pool: &Arc<Pool>,
+    owner: &OrganizationId,
+    id: ReferralId,
+) -> Result<Option<Arc<StoredReferral>>, StoreError> {
+    let (owner, id) = (owner.as_bytes(), &id.as_bytes()[..]);
+    let rest = "FROM referral
+         WHERE owner = $1
+           AND id = $2";
+    Ok(stored(pool, rest, &[(&owner, Type::BYTEA), (&id, Type::BYTEA)]).await?.pop())
+}
+
+pub(super) async fn find(
+    pool: &Arc<Pool>,
+    id: ReferralId,
+) -> Result<Option<Arc<StoredReferral>>, StoreError> {
+    let id = &id.as_bytes()[..];
+    let rest = "FROM referral_directory
+         JOIN referral
+           ON referral.owner = referral_directory.owner
+           AND referral.id = referral_directory.id
+         WHERE referral_directory.id = $1";
+    Ok(stored(pool, rest, &[(&id, Type::BYTEA)]).await?.pop())
+}
+
+pub(super) async fn engagement(pool: &Arc<Pool>, id: EngagementId, party: &OrganizationId) -> Referrals {
+    let (id, party) = (&id.as_bytes()[..], party.as_bytes());
+    let rest = "FROM referral_directory
+         JOIN referral
+           ON referral.owner = referral_directory.owner
+           AND referral.id = referral_directory.id
+         WHERE referral_directory.engagement = $1
+           AND (referral.owner = $2 OR referral.sender = $2)
+         ORDER BY referral.created, referral.id";
+    stored(pool, rest, &[(&id, Type::BYTEA), (&party, Type::BYTEA)]).await
+}
+
+pub(super) async fn engagement_members(
+    pool: &Arc<Pool>,
+    id: EngagementId,
+    after: Option<(Timestamp, ReferralId)>,
+    limit: usize,
+) -> Referrals {
+    let id = &id.as_bytes()[..];
+    let created = after.map_or(i64::MIN, |(created, _)| created.ticks());
+    let after = after.map_or(Vec::new(), |(_, id)| id.as_bytes().to_vec());
+    let rest = "FROM referral_directory
+         JOIN referral
+           ON referral.owner = referral_directory.owner
+           AND referral.id = referral_directory.id
+         WHERE referral_directory.engagement = $1
+           AND (referral_directory.created, referral_directory.id) > ($2, $3)
+         ORDER BY referral_directory.created, referral_directory.id
+         LIMIT $4";
+    let params: [Param<'_>; 4] =
+        [(&id, Type::BYTEA), (&created, Type::INT8), (&after, Type::BYTEA), (&whole(limit), Type::INT8)];
+    stored(pool, rest, &params).await
+}
+
+pub(super) async fn has_open(
+    pool: &Arc<Pool>,
+    id: EngagementId,
+    owner: &OrganizationId,
+) -> Result<bool, StoreError> {
+    let (id, owner) = (&id.as_bytes()[..], owner.as_bytes());
+    // Status 3 is `Closed`.
+    let found = pool
+        .rows(
+            "SELECT 1
+             FROM referral_directory
+             JOIN referral
+               ON referral.owner = referral_directory.owner
+               AND referral.id = referral_directory.id
+             WHERE referral_directory.engagement = $1
+               AND referral_directory.owner = $2
+               AND referral.status <> 3
+             LIMIT 1",
+            &[(&id, Type::BYTEA), (&owner, Type::BYTEA)],
+        )
+        .await?;
+    Ok(!found.is_empty())
+}
+
+pub(super) async fn due(pool: &Arc<Pool>, now: Timestamp, limit: usize) -> Referrals {
+    // Status 1 is `New`; written out, so that the partial index serves.
+    let rest = "FROM referral
+         WHERE status = 1
+           AND expires IS NOT NULL
+           AND expires <= $1
+         ORDER BY expires, id
+         LIMIT $2";
+    stored(pool, rest, &[(&now.ticks(), Type::INT8), (&whole(limit), Type::INT8)]).await
+}
+
+pub(super) async fn next_expiry(pool: &Arc<Pool>) -> Result<Option<Timestamp>, StoreError> {
+    let found = pool
+        .rows(
+            "SELECT expires
+             FROM referral
+             WHERE status = 1
+               AND expires IS NOT NULL
+             ORDER BY expires, id
+             LIMIT 1",
+            &[],
+        )
+        .await?;
+    found.first().map(|row| rows::instant(row, 0)).transpose()
+}
+
+pub(super) async fn answer(
+    pool: &Arc<Pool>,
+    key: &AnswerKey,
+    since: Timestamp,
+) -> Result<Option<RememberedAnswer>, StoreError> {
+    let (organization, digest) = (key.organization.as_bytes(), &key.digest[..]);
+    let found = pool
+        .rows(
+            "SELECT request_digest, status, content
+             FROM answer
+             WHERE organization = $1
+               AND digest = $2
+               AND remembered_at >= $3",
+            &[(&organization, Type::BYTEA), (&digest, Type::BYTEA), (&since.ticks(), Type::INT8)],
+        )
+        .await?;
+    found.first().map(|row| rows::answer(row, 0)).transpose()
+}
+
+pub(super) async fn forget_answers(pool: &Arc<Pool>, before: Timestamp) -> Result<u64, StoreError> {
+    let found = pool
+        .rows(
+            "DELETE FROM answer
+             WHERE (organization, digest) IN (
+               SELECT organization, digest
+               FROM answer
+               WHERE remembered_at < $1
+               ORDER BY remembered_at, organization, digest
+               LIMIT $2
+             )
+             RETURNING 1",
+            &[(&before.ticks(), Type::INT8), (&FORGET_AT_MOST, Type::INT8)],
+        )
+        .await?;
+    Ok(found.len() as u64)
+}
+
+pub(super) async fn log(
+    pool: &Arc<Pool>,
+    organization: &OrganizationId,
+    after: Position,
+    limit: usize,
+) -> Result<Vec<LogEntry>, StoreError> {
+    let organization = organization.as_bytes();
+    let after = i64::try_from(after).unwrap_or(i64::MAX);
+    let found = pool
+        .rows(
+            "SELECT position, organization, referral, engagement, version,
+                    action, at, actor_organization, actor_user, changes
+             FROM change_log
+             WHERE organization = $1
+               AND position > $2
+             ORDER BY position
+             LIMIT $3",
+            &[(&organization, Type::BYTEA), (&after, Type::INT8), (&whole(limit), Type::INT8)],
+        )
+        .await?;
+    found.iter().map(rows::log_entry).collect()
+}

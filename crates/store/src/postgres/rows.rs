@@ -1,0 +1,183 @@
+//! The border between rows and the model: what each column holds, and how it is read back.
+//!
+//! The numbers are those of SQLite's columns, whose tests pin them.
+
+use bytes::Bytes;
+use referral::{
+    ETag, EngagementId, OrganizationId, ReferralDirection, ReferralId, ReferralQualification, ReferralStatus,
+    ReferralSubstatus, ReferralType, Timestamp,
+};
+use tokio_postgres::Row;
+use tokio_postgres::types::FromSql;
+
+use crate::class::Class;
+use crate::{Action, Actor, Columns, Entry, LogEntry, RememberedAnswer, Role, StoreError, StoredReferral};
+
+/// What [`stored`] reads, in its order.
+pub(super) const STORED: &str = "referral.owner, referral.id, referral.engagement, referral.version, referral.etag, \
+     referral.class, referral.country, referral.created, referral.updated, referral.expires, referral.accepted, \
+     referral.sender, referral.offer_lead, referral.shared_with_microsoft, referral.team, referral.document";
+
+type Read<T> = Result<T, StoreError>;
+
+/// A column holds what this program never writes.
+fn unreadable(column: usize, what: &str) -> StoreError {
+    StoreError::Engine(format!("column {column} is not {what}"))
+}
+
+/// Reads a column as PostgreSQL has it.
+pub(super) fn get<'r, T: FromSql<'r>>(row: &'r Row, column: usize) -> Read<T> {
+    row.try_get(column).map_err(|error| StoreError::Engine(error.to_string()))
+}
+
+/// Reads a number that is never negative.
+pub(super) fn count(row: &Row, column: usize) -> Read<u64> {
+    u64::try_from(get::<i64>(row, column)?).map_err(|_| unreadable(column, "a count"))
+}
+
+fn sixteen(row: &Row, column: usize) -> Read<[u8; 16]> {
+    get::<&[u8]>(row, column)?.try_into().map_err(|_| unreadable(column, "sixteen bytes"))
+}
+
+/// Reads a text that is kept as bytes.
+pub(super) fn text(row: &Row, column: usize) -> Read<Option<String>> {
+    let Some(bytes) = get::<Option<&[u8]>>(row, column)? else { return Ok(None) };
+    let text = std::str::from_utf8(bytes).map_err(|_| unreadable(column, "text"))?;
+    Ok(Some(text.to_owned()))
+}
+
+/// Reads an organization's bytes.
+pub(super) fn organization(row: &Row, column: usize) -> Read<OrganizationId> {
+    OrganizationId::from_bytes(get(row, column)?).ok_or_else(|| unreadable(column, "an organization id"))
+}
+
+fn some_organization(row: &Row, column: usize) -> Read<Option<OrganizationId>> {
+    match get::<Option<&[u8]>>(row, column)? {
+        None => Ok(None),
+        Some(bytes) => OrganizationId::from_bytes(bytes)
+            .map(Some)
+            .ok_or_else(|| unreadable(column, "an organization id")),
+    }
+}
+
+/// Reads a referral's bytes.
+pub(super) fn referral_id(row: &Row, column: usize) -> Read<ReferralId> {
+    sixteen(row, column).map(ReferralId::from_bytes)
+}
+
+/// Reads an engagement's bytes.
+pub(super) fn engagement_id(row: &Row, column: usize) -> Read<EngagementId> {
+    sixteen(row, column).map(EngagementId::from_bytes)
+}
+
+/// Reads an instant.
+pub(super) fn instant(row: &Row, column: usize) -> Read<Timestamp> {
+    get(row, column).map(Timestamp::from_ticks)
+}
+
+fn some_instant(row: &Row, column: usize) -> Read<Option<Timestamp>> {
+    Ok(get::<Option<i64>>(row, column)?.map(Timestamp::from_ticks))
+}
+
+/// Reads a class.
+pub(super) fn class(row: &Row, column: usize) -> Read<Class> {
+    u16::try_from(get::<i16>(row, column)?).map(Class).map_err(|_| unreadable(column, "a class"))
+}
+
+fn listed<T: Copy>(row: &Row, column: usize, all: &[T]) -> Read<T> {
+    let place = usize::try_from(get::<i16>(row, column)?).ok();
+    place.and_then(|place| all.get(place)).copied().ok_or_else(|| unreadable(column, "in the list"))
+}
+
+/// A member of a class.
+fn member<T: Copy>(class: Class, name: &str, all: &[T]) -> Option<T> {
+    let (shift, mask) = Class::bits(name)?;
+    all.get(usize::from(class.0 >> shift & mask)).copied()
+}
+
+/// Reads the columns of [`STORED`].
+pub(super) fn stored(row: &Row) -> Read<StoredReferral> {
+    let class = class(row, 5)?;
+    let no_class = || unreadable(5, "a class");
+    Ok(StoredReferral {
+        owner: organization(row, 0)?,
+        id: referral_id(row, 1)?,
+        engagement_id: engagement_id(row, 2)?,
+        version: count(row, 3)?,
+        etag: ETag::from_bytes(sixteen(row, 4)?),
+        columns: Columns {
+            status: member(class, "status", ReferralStatus::ALL).ok_or_else(no_class)?,
+            substatus: member(class, "substatus", ReferralSubstatus::ALL).ok_or_else(no_class)?,
+            direction: member(class, "direction", ReferralDirection::ALL).ok_or_else(no_class)?,
+            qualification: member(class, "qualification", ReferralQualification::ALL).ok_or_else(no_class)?,
+            referral_type: member(class, "type", ReferralType::ALL).ok_or_else(no_class)?,
+            country: text(row, 6)?,
+            created: instant(row, 7)?,
+            updated: instant(row, 8)?,
+            expires: some_instant(row, 9)?,
+            accepted: some_instant(row, 10)?,
+            sender: some_organization(row, 11)?,
+            offer_lead: get(row, 12)?,
+            shared_with_microsoft: get(row, 13)?,
+            team: team(row, 14)?,
+        },
+        document: Bytes::copy_from_slice(get(row, 15)?),
+    })
+}
+
+/// Reads the words that are selected after [`STORED`].
+pub(super) fn words(row: &Row) -> Read<&str> {
+    Ok(get::<Option<&str>>(row, 16)?.unwrap_or_default())
+}
+
+/// A team for its column; `None` for nobody.
+pub(super) fn packed(team: &[String]) -> Option<Vec<u8>> {
+    (!team.is_empty()).then(|| serde_json::Value::from(team).to_string().into_bytes())
+}
+
+/// Reads a packed team.
+pub(super) fn team(row: &Row, column: usize) -> Read<Vec<String>> {
+    let Some(bytes) = get::<Option<&[u8]>>(row, column)? else { return Ok(Vec::new()) };
+    serde_json::from_slice(bytes).map_err(|_| unreadable(column, "a team"))
+}
+
+/// Reads `position, organization, referral, engagement, version, action, at, actor_organization, actor_user,
+/// changes`.
+pub(super) fn log_entry(row: &Row) -> Read<LogEntry> {
+    let actor = some_organization(row, 7)?.zip(text(row, 8)?);
+    Ok(LogEntry {
+        position: count(row, 0)?,
+        organization: organization(row, 1)?,
+        referral_id: referral_id(row, 2)?,
+        engagement_id: engagement_id(row, 3)?,
+        version: count(row, 4)?,
+        entry: Entry {
+            action: listed(row, 5, &Action::ALL)?,
+            at: instant(row, 6)?,
+            actor: actor.map(|(organization, user)| Actor { organization, user }),
+            changes: Bytes::copy_from_slice(get(row, 9)?),
+        },
+    })
+}
+
+/// Reads a SHA-256.
+pub(super) fn digest(row: &Row, column: usize) -> Read<[u8; 32]> {
+    get::<&[u8]>(row, column)?.try_into().map_err(|_| unreadable(column, "thirty-two bytes"))
+}
+
+/// Reads `request_digest, status, content` from this column on.
+pub(super) fn answer(row: &Row, column: usize) -> Read<RememberedAnswer> {
+    Ok(RememberedAnswer {
+        request_digest: digest(row, column)?,
+        status: u16::try_from(get::<i32>(row, column + 1)?)
+            .map_err(|_| unreadable(column + 1, "an HTTP status"))?,
+        content: Bytes::copy_from_slice(get(row, column + 2)?),
+    })
+}
+
+const ROLES: [Role; 2] = [Role::ReferralAdmin, Role::ReferralUser];
+
+/// Reads a role.
+pub(super) fn role(row: &Row, column: usize) -> Read<Role> {
+    listed(row, column, &ROLES)
+}

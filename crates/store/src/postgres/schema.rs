@@ -1,0 +1,120 @@
+//! The schema and its migrations: dated files, each applied once, all that are missing in one transaction.
+//!
+//! The one row of `schema_version` counts the migrations a database has seen. Who migrates holds it, so many nodes may
+//! start at once; who finds it at the newest version changes nothing, and needs no right to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_postgres::types::Type;
+
+use super::errors::Trouble;
+use super::pool::{Lease, Pool};
+use super::rows;
+use crate::StoreError;
+
+/// One step of the schema; never edited after a release.
+pub(super) struct Migration {
+    /// The file's name, for messages.
+    pub(super) name: &'static str,
+    /// Its statements.
+    pub(super) sql: &'static str,
+}
+
+/// Every step, in order: the version of a database is how many of them it has seen.
+pub(super) const MIGRATIONS: &[Migration] = &[Migration {
+    name: "2026-11-21_first.sql",
+    sql: include_str!("../../migrations/postgres/2026-11-21_first.sql"),
+}];
+
+/// How often two nodes may get into each other's way over a table that neither has.
+const TRIES: usize = 10;
+/// How long to wait before the next try.
+const PAUSE: Duration = Duration::from_millis(50);
+
+const VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_version (
+       one integer NOT NULL PRIMARY KEY,
+       version integer NOT NULL
+     );
+     INSERT INTO schema_version (one, version)
+     VALUES (1, 0)
+     ON CONFLICT (one) DO NOTHING";
+
+/// Brings the database to the newest version this program knows.
+///
+/// # Errors
+/// `TooNew` when a newer program was here; `Engine` names the migration that failed, and nothing of it stays.
+pub(super) async fn migrate(pool: &Arc<Pool>, migrations: &[Migration]) -> Result<(), StoreError> {
+    let mut tries = 0;
+    loop {
+        let mut lease = pool.lend().await?;
+        tries += 1;
+        match version(&lease, "").await {
+            Ok(Some(found)) if found >= migrations.len() as u32 => return check(found, migrations),
+            Ok(_) | Err(Trouble::NoSuchTable(_)) => {}
+            Err(trouble) => return Err(trouble.into()),
+        }
+        lease.is_torn();
+        let made = async {
+            lease.within(lease.client().batch_execute(VERSION_TABLE)).await.map_err(Failed::trouble)?;
+            take_steps(&lease, migrations).await
+        };
+        match made.await {
+            Ok(()) => {
+                lease.is_whole_again();
+                return Ok(());
+            }
+            Err(Failed { trouble: Trouble::Contended(_), .. }) if tries < TRIES => {
+                drop(lease);
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(Failed { name: Some(name), trouble }) => {
+                return Err(StoreError::Engine(format!("migration {name}: {}", StoreError::from(trouble))));
+            }
+            Err(Failed { name: None, trouble }) => return Err(trouble.into()),
+        }
+    }
+}
+
+/// What went wrong, and in which migration.
+struct Failed {
+    name: Option<&'static str>,
+    trouble: Trouble,
+}
+
+impl Failed {
+    fn trouble(trouble: Trouble) -> Failed {
+        Failed { name: None, trouble }
+    }
+}
+
+async fn take_steps(lease: &Lease, migrations: &[Migration]) -> Result<(), Failed> {
+    let client = lease.client();
+    // A step may take its time over much data: no limit here.
+    client.batch_execute("BEGIN").await.map_err(|error| Failed::trouble(Trouble::of(&error)))?;
+    let seen = version(lease, " FOR UPDATE").await.map_err(Failed::trouble)?.unwrap_or(0);
+    for (place, migration) in migrations.iter().enumerate().skip(seen as usize) {
+        let failed = |error| Failed { name: Some(migration.name), trouble: Trouble::of(&error) };
+        client.batch_execute(migration.sql).await.map_err(failed)?;
+        let becomes = place as i32 + 1;
+        client
+            .execute_typed("UPDATE schema_version SET version = $1 WHERE one = 1", &[(&becomes, Type::INT4)])
+            .await
+            .map_err(failed)?;
+    }
+    client.batch_execute("COMMIT").await.map_err(|error| Failed::trouble(Trouble::of(&error)))
+}
+
+/// The version the database says it is of.
+async fn version(lease: &Lease, lock: &str) -> Result<Option<u32>, Trouble> {
+    let sql = format!("SELECT version FROM schema_version WHERE one = 1{lock}");
+    let row = lease.within(lease.client().query_typed_opt(&sql, &[])).await?;
+    let Some(row) = row else { return Ok(None) };
+    let version: i32 = rows::get(&row, 0).map_err(|error| Trouble::Other(error.to_string()))?;
+    Ok(Some(u32::try_from(version).unwrap_or(0)))
+}
+
+fn check(found: u32, migrations: &[Migration]) -> Result<(), StoreError> {
+    let known = migrations.len() as u32;
+    if found > known { Err(StoreError::TooNew { found, known }) } else { Ok(()) }
+}

@@ -1,0 +1,376 @@
+//! Writing: changes that wait at the same time share one transaction.
+//!
+//! A lane takes all changes that wait for it, locks the logs of the organizations concerned, reads what they must be held
+//! against, decides them one after the other in memory, and writes what follows with one statement for each table: two
+//! round trips and one commit for all of them. An organization's changes always come to the same lane, so that a node
+//! never waits for itself; other nodes wait at the locks.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use flume::{Receiver, Sender};
+use futures_util::future::join_all;
+use referral::OrganizationId;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_postgres::types::{ToSql, Type};
+
+use super::batch;
+use super::errors::Trouble;
+use super::group::{Known, State, Wanted};
+use super::pool::{Lease, Pool};
+use super::rows;
+use crate::{AllOrNone, Change, Outcome, StoreError};
+
+/// Changes that wait for one lane before their callers must wait to hand theirs over.
+const WAITING: usize = 1024;
+/// How often a group is tried that others are in the way of.
+const TRIES: u32 = 8;
+/// How long to wait before the second try; twice that before the third, and so on.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// What one caller wants written.
+pub(super) enum Request {
+    One(Box<Change>, oneshot::Sender<Result<Outcome, StoreError>>),
+    All(Vec<Change>, oneshot::Sender<Result<AllOrNone, StoreError>>),
+}
+
+impl Request {
+    fn changes(&self) -> &[Change] {
+        match self {
+            Request::One(change, _) => std::slice::from_ref(change),
+            Request::All(changes, _) => changes,
+        }
+    }
+
+    fn refuse(self, error: StoreError) {
+        // Nobody may wait any more: then nobody is told.
+        match self {
+            Request::One(_, reply) => drop(reply.send(Err(error))),
+            Request::All(_, reply) => drop(reply.send(Err(error))),
+        }
+    }
+}
+
+/// How a request ended.
+enum Decided {
+    One(Outcome),
+    All(AllOrNone),
+}
+
+/// The lanes, and the way to them.
+pub(super) struct Writer {
+    /// `None` once closed.
+    lanes: Mutex<Option<Vec<Sender<Request>>>>,
+    running: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Writer {
+    pub(super) fn start(pool: &Arc<Pool>, lanes: usize, group_limit: usize) -> Writer {
+        let mut doors = Vec::with_capacity(lanes);
+        let mut running = Vec::with_capacity(lanes);
+        for _ in 0..lanes {
+            let (door, requests) = flume::bounded(WAITING);
+            let lane = Lane { pool: Arc::clone(pool), group_limit, known: HashSet::new() };
+            doors.push(door);
+            running.push(tokio::spawn(lane.run(requests)));
+        }
+        Writer { lanes: Mutex::new(Some(doors)), running: tokio::sync::Mutex::new(running) }
+    }
+
+    /// Hands over what is written for an organization.
+    pub(super) async fn send(
+        &self,
+        organization: Option<&OrganizationId>,
+        request: Request,
+    ) -> Result<(), StoreError> {
+        let number = organization.map_or(0, lane_number);
+        let door = match &*self.lanes.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(doors) => doors.get(number % doors.len().max(1)).cloned(),
+            None => None,
+        };
+        let door = door.ok_or(StoreError::Closed)?;
+        door.send_async(request).await.map_err(|_| StoreError::Closed)
+    }
+
+    /// Takes no more, and waits until what was accepted is done.
+    pub(super) async fn close(&self) {
+        drop(self.lanes.lock().unwrap_or_else(PoisonError::into_inner).take());
+        for lane in self.running.lock().await.drain(..) {
+            // A panic there has been reported by its task already.
+            let _ = lane.await;
+        }
+    }
+}
+
+/// The same for every process: bytes of an id are as good as random.
+fn lane_number(organization: &OrganizationId) -> usize {
+    organization.as_bytes().iter().fold(0, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte)))
+}
+
+struct Lane {
+    pool: Arc<Pool>,
+    group_limit: usize,
+    /// Organizations that have a row of `log_head`.
+    known: HashSet<Vec<u8>>,
+}
+
+/// Why a group was not written.
+enum Failed {
+    /// Nothing of it was written.
+    Before(Trouble),
+    /// Whether it was written is not known.
+    Unknown(String),
+    Store(StoreError),
+}
+
+impl From<Trouble> for Failed {
+    fn from(trouble: Trouble) -> Failed {
+        Failed::Before(trouble)
+    }
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Failed {
+        Failed::Store(error)
+    }
+}
+
+impl Lane {
+    async fn run(mut self, requests: Receiver<Request>) {
+        while let Ok(first) = requests.recv_async().await {
+            let mut group = vec![first];
+            group.extend(requests.try_iter().take(self.group_limit.saturating_sub(1)));
+            self.write(group).await;
+        }
+    }
+
+    /// Writes a group and answers everybody in it. A statement that fails for another reason than others in the way is
+    /// one change's: then each is tried alone.
+    async fn write(&mut self, group: Vec<Request>) {
+        match self.try_often(&group).await {
+            Ok(decided) => answer(group, decided),
+            Err(Failed::Before(Trouble::Other(_))) if group.len() > 1 => {
+                for request in group {
+                    let alone = vec![request];
+                    match self.try_often(&alone).await {
+                        Ok(decided) => answer(alone, decided),
+                        Err(failed) => refuse(alone, failed),
+                    }
+                }
+            }
+            Err(failed) => refuse(group, failed),
+        }
+    }
+
+    async fn try_often(&mut self, group: &[Request]) -> Result<Vec<Decided>, Failed> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.try_once(group).await {
+                Err(Failed::Before(Trouble::Contended(_) | Trouble::Absent(_))) if tries < TRIES => {
+                    tokio::time::sleep(PAUSE * (1 << tries)).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn try_once(&mut self, group: &[Request]) -> Result<Vec<Decided>, Failed> {
+        let wanted = Wanted::of(group.iter().flat_map(Request::changes));
+        let mut lease = self.pool.lend().await?;
+        self.make_heads(&lease, &wanted).await?;
+        lease.is_torn();
+        let mut state = self.begin(&lease, &wanted).await?;
+        let decided = group.iter().map(|request| match request {
+            Request::One(change, _) => Decided::One(state.apply(change)),
+            Request::All(changes, _) => Decided::All(state.apply_all(changes)),
+        });
+        let decided = decided.collect();
+        if state.written.is_empty() {
+            lease.within(lease.client().batch_execute("COMMIT")).await?;
+        } else {
+            finish(&lease, &state).await?;
+        }
+        lease.is_whole_again();
+        Ok(decided)
+    }
+
+    /// Adds the rows of `log_head` that are missing: there for all time.
+    async fn make_heads(&mut self, lease: &Lease, wanted: &Wanted) -> Result<(), Trouble> {
+        let unknown: Vec<Vec<u8>> =
+            wanted.organizations.iter().filter(|id| !self.known.contains(*id)).cloned().collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let sql = "INSERT INTO log_head (organization, position)
+             SELECT organization, 0
+             FROM unnest($1) AS new (organization)
+             ON CONFLICT (organization) DO NOTHING";
+        let params: [(&(dyn ToSql + Sync), Type); 1] = [(&unknown, Type::BYTEA_ARRAY)];
+        lease.within(lease.client().execute_typed(sql, &params)).await?;
+        self.known.extend(unknown);
+        Ok(())
+    }
+
+    /// Locks, then reads: all sent at once, done one after the other. Every statement sees what was committed before it
+    /// began, so the reads see all that was committed before the locks were had.
+    async fn begin(&self, lease: &Lease, wanted: &Wanted) -> Result<State, Failed> {
+        let client = lease.client();
+        let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {}", self.pool.limits());
+        let organizations: Vec<&[u8]> = wanted.organizations.iter().map(Vec::as_slice).collect();
+        let lock: [(&(dyn ToSql + Sync), Type); 1] = [(&organizations, Type::BYTEA_ARRAY)];
+        let ids: Vec<&[u8]> = wanted.referrals.iter().map(|id| &id.as_bytes()[..]).collect();
+        let find: [(&(dyn ToSql + Sync), Type); 1] = [(&ids, Type::BYTEA_ARRAY)];
+        let (askers, digests): (Vec<&[u8]>, Vec<&[u8]>) =
+            wanted.answers.iter().map(|(asker, digest)| (asker.as_bytes(), &digest[..])).unzip();
+        let remember: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&askers, Type::BYTEA_ARRAY), (&digests, Type::BYTEA_ARRAY)];
+        let mut guarded = wanted.guarded.clone();
+        guarded.sort_by(|one, other| {
+            (one.0.as_bytes(), one.1.as_bytes()).cmp(&(other.0.as_bytes(), other.1.as_bytes()))
+        });
+        guarded.dedup();
+        let (engagements, owners): (Vec<&[u8]>, Vec<&[u8]>) =
+            guarded.iter().map(|(engagement, owner)| (&engagement.as_bytes()[..], owner.as_bytes())).unzip();
+        let guard: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&engagements, Type::BYTEA_ARRAY), (&owners, Type::BYTEA_ARRAY)];
+        let none_if = |empty: bool, sql: &'static str| (!empty).then_some(sql);
+        let asked = async {
+            tokio::try_join!(
+                biased;
+                client.batch_execute(&begin),
+                client.query_typed(LOCK, &lock),
+                some(client, none_if(ids.is_empty(), FIND), &find),
+                some(client, none_if(askers.is_empty(), REMEMBER), &remember),
+                some(client, none_if(guarded.is_empty(), GUARD), &guard),
+            )
+        };
+        let ((), heads, found, answers, open) = lease.within(asked).await?;
+
+        let mut state = State::default();
+        for row in &heads {
+            state.positions.insert(rows::organization(row, 0)?, rows::count(row, 1)?);
+        }
+        for row in &found {
+            let known = Known {
+                owner: rows::organization(row, 1)?,
+                engagement: rows::engagement_id(row, 2)?,
+                version: rows::count(row, 3)?,
+                class: rows::class(row, 4)?,
+                offer_lead: rows::get(row, 5)?,
+                created: rows::get(row, 6)?,
+                country: rows::text(row, 7)?,
+                team: rows::team(row, 8)?,
+            };
+            state.referrals.insert(rows::referral_id(row, 0)?, known);
+        }
+        for row in &answers {
+            let digest = rows::digest(row, 1)?;
+            state.answers.insert((rows::organization(row, 0)?, digest), rows::answer(row, 2)?);
+        }
+        state.open.extend(guarded.into_iter().map(|pair| (pair, 0)));
+        for row in &open {
+            let pair = (rows::engagement_id(row, 0)?, rows::organization(row, 1)?);
+            state.open.insert(pair, rows::get(row, 2)?);
+        }
+        Ok(state)
+    }
+}
+
+/// The locks are taken in the order of the ids, whoever takes them.
+const LOCK: &str = "SELECT organization, position
+     FROM log_head
+     WHERE organization = ANY ($1)
+     ORDER BY organization
+     FOR UPDATE";
+
+const FIND: &str = "SELECT referral.id, referral.owner, referral.engagement, version, class, offer_lead,
+            referral.created, country, team
+     FROM referral_directory
+     JOIN referral
+       ON referral.owner = referral_directory.owner
+       AND referral.id = referral_directory.id
+     WHERE referral_directory.id = ANY ($1)";
+
+const REMEMBER: &str = "SELECT answer.organization, answer.digest, request_digest, status, content
+     FROM unnest($1, $2) AS asked (organization, digest)
+     JOIN answer
+       ON answer.organization = asked.organization
+       AND answer.digest = asked.digest";
+
+/// Status 3 is `Closed`.
+const GUARD: &str = "SELECT guarded.engagement, guarded.owner, count(*)
+     FROM unnest($1, $2) AS guarded (engagement, owner)
+     JOIN referral_directory
+       ON referral_directory.engagement = guarded.engagement
+       AND referral_directory.owner = guarded.owner
+     JOIN referral
+       ON referral.owner = referral_directory.owner
+       AND referral.id = referral_directory.id
+       AND referral.status <> 3
+     GROUP BY guarded.engagement, guarded.owner";
+
+/// The rows of a statement that may not be needed.
+async fn some(
+    client: &tokio_postgres::Client,
+    sql: Option<&str>,
+    params: &[(&(dyn ToSql + Sync), Type)],
+) -> Result<Vec<tokio_postgres::Row>, tokio_postgres::Error> {
+    match sql {
+        Some(sql) => client.query_typed(sql, params).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Writes and commits, all sent at once: after a statement that fails the server does none of the others, and the commit
+/// is none.
+async fn finish(lease: &Lease, state: &State) -> Result<(), Failed> {
+    let statements = batch::statements(state);
+    let params: Vec<_> = statements.iter().map(batch::Statement::params).collect();
+    let client = lease.client();
+    let writes = statements.iter().zip(&params).map(|(statement, params)| async move {
+        client.execute_typed(statement.sql, params).await.map_err(|error| Trouble::of(&error))
+    });
+    let done = async {
+        let writes = join_all(writes);
+        let commit = async { client.batch_execute("COMMIT").await.map_err(|error| Trouble::of(&error)) };
+        let (writes, commit) = tokio::join!(biased; writes, commit);
+        let writes = writes.into_iter().map(|write| write.map(drop));
+        Ok(writes.chain([commit]).filter_map(Result::err).collect::<Vec<Trouble>>())
+    };
+    let troubles = match lease.within(done).await {
+        Ok(troubles) => troubles,
+        Err(trouble) => return Err(Failed::Unknown(StoreError::from(trouble).to_string())),
+    };
+    match troubles.into_iter().find(Trouble::is_cause) {
+        None => Ok(()),
+        Some(Trouble::Absent(what)) => Err(Failed::Unknown(what)),
+        Some(trouble) => Err(Failed::Before(trouble)),
+    }
+}
+
+fn answer(group: Vec<Request>, decided: Vec<Decided>) {
+    for (request, decided) in group.into_iter().zip(decided) {
+        match (request, decided) {
+            (Request::One(_, reply), Decided::One(outcome)) => drop(reply.send(Ok(outcome))),
+            (Request::All(_, reply), Decided::All(outcome)) => drop(reply.send(Ok(outcome))),
+            (request, _) => request.refuse(StoreError::Engine("an answer to another question".to_owned())),
+        }
+    }
+}
+
+fn refuse(group: Vec<Request>, failed: Failed) {
+    let error = match failed {
+        Failed::Before(trouble) => trouble.into(),
+        Failed::Unknown(what) => {
+            tracing::warn!("the connection was lost during a commit: {what}");
+            StoreError::Unavailable(format!("whether the change was made is not known: {what}"))
+        }
+        Failed::Store(error) => error,
+    };
+    for request in group {
+        request.refuse(error.clone());
+    }
+}
