@@ -3,7 +3,10 @@
 //! A document is kept without anything that depends on the server's public address: no `@odata.context`, and
 //! `"links":null` where the links belong. Answering puts both in, without parsing. Source: spec 5.6.
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::memmem::FinderRev;
+use uuid::Uuid;
 
 use crate::check::brief;
 use crate::diff::Part;
@@ -35,6 +38,10 @@ pub struct PublicBase {
     entities: String,
     /// The member that begins the answer for one referral.
     entity_member: String,
+    /// The links of a referral, up to its engagement's id.
+    related_link: String,
+    /// From there up to its own.
+    self_link: String,
 }
 
 impl PublicBase {
@@ -44,7 +51,12 @@ impl PublicBase {
         let url = url.trim_end_matches('/').to_owned();
         let collection = if misspelt { "engagments" } else { "engagements" };
         let entities = format!("{url}/v1.0/{collection}/referrals/$metadata#Referrals");
-        let mut base = PublicBase { url, entities, entity_member: String::new() };
+        let escaped = serde_json::Value::String(url.clone()).to_string();
+        let referrals = format!("{}/v1.0/engagements/referrals", escaped.trim_matches('"'));
+        let related_link =
+            format!(",\"links\":{{\"relatedReferrals\":{{\"uri\":\"{referrals}?$filter=engagementId eq '");
+        let self_link = format!("'\",\"method\":\"GET\"}},\"self\":{{\"uri\":\"{referrals}/");
+        let mut base = PublicBase { url, entities, entity_member: String::new(), related_link, self_link };
         let context = serde_json::Value::String(base.entity_context(""));
         base.entity_member = format!("{{\"@odata.context\":{context},");
         base
@@ -76,14 +88,12 @@ impl PublicBase {
     }
 
     fn write_links(&self, id: ReferralId, engagement: EngagementId, out: &mut Vec<u8>) {
-        let url = serde_json::Value::String(self.url.clone()).to_string();
-        let url = &url[1..url.len() - 1];
-        let links = format!(
-            ",\"links\":{{\"relatedReferrals\":{{\"uri\":\"{url}/v1.0/engagements/referrals?$filter=engagementId eq \
-             '{engagement}'\",\"method\":\"GET\"}},\"self\":{{\"uri\":\"{url}/v1.0/engagements/referrals/{id}\",\
-             \"method\":\"GET\"}}}}"
-        );
-        out.extend_from_slice(links.as_bytes());
+        let mut guid = Uuid::encode_buffer();
+        out.extend_from_slice(self.related_link.as_bytes());
+        out.extend_from_slice(engagement.as_uuid().as_hyphenated().encode_lower(&mut guid).as_bytes());
+        out.extend_from_slice(self.self_link.as_bytes());
+        out.extend_from_slice(id.as_uuid().as_hyphenated().encode_lower(&mut guid).as_bytes());
+        out.extend_from_slice(b"\",\"method\":\"GET\"}}");
     }
 
     /// A document as the answer for one referral, with `@odata.context`.
@@ -101,7 +111,8 @@ impl PublicBase {
     }
 
     fn write_members(&self, document: &[u8], id: ReferralId, engagement: EngagementId, out: &mut Vec<u8>) {
-        match memmem::rfind(document, LINKS_PLACE) {
+        static PLACE: LazyLock<FinderRev<'static>> = LazyLock::new(|| FinderRev::new(LINKS_PLACE));
+        match PLACE.rfind(document) {
             Some(at) => {
                 out.extend_from_slice(&document[..at]);
                 self.write_links(id, engagement, out);

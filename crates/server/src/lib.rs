@@ -35,6 +35,8 @@ pub use throttle::Rate;
 
 /// The largest request body, in bytes (spec 8.5).
 const BODY_LIMIT: usize = 1024 * 1024;
+/// Questions remembered at once, each of a few kilobytes.
+const REMEMBERED_QUESTIONS: usize = 256;
 /// Verified tokens remembered at once.
 const REMEMBERED_TOKENS: usize = 10_000;
 
@@ -125,6 +127,8 @@ pub(crate) struct Parts {
     arriving: Semaphore,
     throttle: Option<throttle::Throttle>,
     tokens_of_pages: continuation::Tokens,
+    /// Questions by the text of their query strings.
+    questions: quick_cache::sync::Cache<String, Arc<exchange::Question>>,
     metrics: metrics::Metrics,
     draining: AtomicBool,
 }
@@ -156,6 +160,7 @@ impl App {
             arriving: Semaphore::new(options.concurrency),
             throttle: options.rate.map(throttle::Throttle::new),
             tokens_of_pages: continuation::Tokens::new(&options.link_key),
+            questions: quick_cache::sync::Cache::new(REMEMBERED_QUESTIONS),
             metrics: metrics::Metrics::default(),
             draining: AtomicBool::new(false),
             options,

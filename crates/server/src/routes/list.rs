@@ -1,5 +1,7 @@
 //! `GET /v1.0/engagements/referrals`: pages of referrals, counts, aggregations. Source: spec 11.1 to 11.3.
 
+use std::sync::Arc;
+
 use exchange::{Caller, Continuation, Question, RELATED_REFERRALS, Temperament};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -13,6 +15,13 @@ use crate::face::Face;
 use crate::headers::{name, value};
 use crate::negotiation::{Metadata, preferred_page_size};
 use crate::shape::Shape;
+
+/// The longest query string whose question is remembered, in bytes.
+const LONGEST_REMEMBERED: usize = 1024;
+
+/// About what an item's links and a next link take, in bytes.
+const ITEM: usize = 384;
+const NEXT_LINK: usize = 1024;
 
 /// What a list is of.
 #[derive(Debug, Clone, Copy)]
@@ -39,27 +48,37 @@ impl Shared {
         if self.options.extended { Temperament::Extended } else { Temperament::Strict }
     }
 
-    /// The question of a query string.
-    pub(super) fn question(&self, query: &str) -> Result<Question, Face> {
-        Ok(Question::read(query, self.temperament())?)
+    /// The question of a query string: clients that poll send the same one again and again.
+    pub(super) fn question(&self, query: &str) -> Result<Arc<Question>, Face> {
+        if let Some(known) = self.questions.get(query) {
+            return Ok(known);
+        }
+        let question = Arc::new(Question::read(query, self.temperament())?);
+        if query.len() <= LONGEST_REMEMBERED {
+            self.questions.insert(query.to_owned(), Arc::clone(&question));
+        }
+        Ok(question)
     }
 
     /// The question of a query string to a collection that `$filter` segments of the path have narrowed. Source:
     /// OData 4.01 URL Conventions, section 4.12.
-    pub(super) fn narrowed(&self, predicates: &[String], query: &str) -> Result<Question, Face> {
+    pub(super) fn narrowed(&self, predicates: &[String], query: &str) -> Result<Arc<Question>, Face> {
         let mut options = self.question_options(query)?;
+        // Side by side, however many there are: one inside the other, they would be as deep as the path is long.
+        let mut terms: Vec<Expr> = options.filter.take().into_iter().collect();
         for text in predicates {
             let predicate = Expr::parse(text, &Limits::default())
                 .map_err(|fault| Face::unsupported_query("$filter", format!("$filter, {fault}.")))?;
-            options.filter = Some(match options.filter.take() {
-                Some(known) => Expr::new(ExprKind::And(vec![predicate, known])),
-                None => predicate,
-            });
+            terms.push(predicate);
         }
+        options.filter = match terms.len() {
+            0 | 1 => terms.pop(),
+            _ => Some(Expr::new(ExprKind::And(terms))),
+        };
         if !options.given.contains(&SystemOption::Filter) {
             options.given.push(SystemOption::Filter);
         }
-        Ok(Question::of(options, self.temperament())?)
+        Ok(Arc::new(Question::of(options, self.temperament())?))
     }
 
     /// `GET` on the collection, or on a navigation.
@@ -67,14 +86,14 @@ impl Shared {
         &self,
         caller: &Caller,
         headers: &HeaderMap,
-        mut question: Question,
+        mut question: Arc<Question>,
         subject: Subject,
     ) -> Result<Answer, Face> {
         let _permit = self.permit()?;
         let metadata = Metadata::asked(headers, question.asked().format.as_deref())?;
         let preferred = preferred_page_size(headers);
         if let Some(size) = preferred {
-            question = question.with_page_size(size);
+            question = Arc::new(Question::clone(&question).with_page_size(size));
         }
         let from = self.continuation(caller, &question, subject)?;
         let mut answer = if question.options().apply.is_some() {
@@ -89,6 +108,8 @@ impl Shared {
             };
             let shape = Shape::new(&self.base, &question, metadata, self.exchange.now());
             let mut out = self.envelope_begin(&question, metadata, page.count);
+            let bytes: usize = page.items.iter().map(|item| item.shown.document.len() + ITEM).sum();
+            out.reserve(bytes + NEXT_LINK);
             for (at, item) in page.items.iter().enumerate() {
                 if at > 0 {
                     out.push(b',');

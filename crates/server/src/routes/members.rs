@@ -93,7 +93,7 @@ impl Shared {
                 let subject = Subject::Related(id, shown.engagement_id);
                 match end {
                     End::Itself => self.list(caller, headers, self.question(query)?, subject).await,
-                    End::Count => self.count(caller, &self.question(query)?, subject).await,
+                    End::Count => self.count(caller, &*self.question(query)?, subject).await,
                     End::Reference => self.references(caller, id, &shown, query).await,
                     End::Value => Err(Face::no_such_path()),
                 }

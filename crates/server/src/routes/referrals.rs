@@ -80,13 +80,13 @@ impl Shared {
         let caller = self.known_caller(request.headers(), &trace).await?;
         let query = request.uri().query().unwrap_or_default();
         match below {
-            Below::Count => self.count(&caller, &self.question(query)?, Subject::Referrals).await,
+            Below::Count => self.count(&caller, &*self.question(query)?, Subject::Referrals).await,
             Below::Filter { predicates, count: false } => {
                 let question = self.narrowed(predicates, query)?;
                 self.list(&caller, request.headers(), question, Subject::Referrals).await
             }
             Below::Filter { predicates, count: true } => {
-                self.count(&caller, &self.narrowed(predicates, query)?, Subject::Referrals).await
+                self.count(&caller, &*self.narrowed(predicates, query)?, Subject::Referrals).await
             }
             Below::Entity => {
                 let options = self.question_options(query)?;
