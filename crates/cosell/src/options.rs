@@ -122,8 +122,8 @@ pub struct ServeOptions {
     /// The data directory (SQLite)
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// A PostgreSQL database; not in this version
-    #[arg(long, value_name = "URL")]
+    /// A PostgreSQL database instead, which several servers may share
+    #[arg(long, value_name = "URL", conflicts_with = "data")]
     pub database: Option<String>,
     /// Where to listen; port 0 picks a free one
     #[arg(long, value_name = "IP:PORT")]
@@ -197,9 +197,15 @@ pub struct LogOptions {
 /// `cosell init`
 #[derive(Debug, Args)]
 pub struct InitOptions {
+    /// The settings in TOML, for where the data are
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// The data directory
     #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
+    pub data: Option<PathBuf>,
+    /// A PostgreSQL database instead
+    #[arg(long, value_name = "URL", conflicts_with = "data")]
+    pub database: Option<String>,
     /// The organization's name, as referrals show it
     #[arg(long, value_name = "NAME")]
     pub organization: String,

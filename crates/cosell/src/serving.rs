@@ -10,7 +10,6 @@ use identity::TokenVerifier;
 use net::{Listener, ServeOptions};
 use server::{App, ServerOptions};
 use store::Store;
-use store::sqlite::SqliteStore;
 use tokio::runtime::Runtime;
 
 use crate::chance::RandomIds;
@@ -29,7 +28,7 @@ pub struct Parts {
     /// Bound, not yet served.
     pub listener: Listener,
     /// Opened, and filled with what it needs to begin.
-    pub store: Arc<SqliteStore>,
+    pub store: Arc<dyn Store>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Who may do what.
@@ -123,7 +122,7 @@ pub async fn serve(parts: Parts, greeting: &str) -> Result<(), Failure> {
     let (mut signals, private_folder) = (parts.signals, parts.private_folder);
     let url = url_of(&listener, listening.tls.is_some())?;
     let exchange =
-        Exchange::open(Arc::clone(&store) as Arc<dyn Store>, clock, Arc::new(RandomIds), policy).await?;
+        Exchange::open(Arc::clone(&store), clock, Arc::new(RandomIds), policy).await?;
     let exchange = Arc::new(exchange);
     let server = ServerOptions { link_key: link_key(store.as_ref()).await?, ..server };
     let app = App::new(Arc::clone(&exchange), verifier, issuer, Arc::new(RandomIds), server);

@@ -141,8 +141,8 @@ fn unknown_and_wrong_settings_are_named() {
     for (text, words) in [
         ("[listener]\nadress = '127.0.0.1:0'", "adress"),
         (
-            "[store]\ndatabase = 'postgres://127.0.0.1/cosell'\n[[issuer]]\nurl = 'https://a.example'",
-            "not in this version",
+            "[store]\ndatabase = 'postgres://127.0.0.1/cosell'\ndirectory = 'x'\n[[issuer]]\nurl = 'https://a.example'",
+            "one of the two",
         ),
         (
             "[[issuer]]\nurl = 'https://a.example'\nkey_set_file = '/nowhere/keys.json'\n[store]\ndirectory = 'x'",

@@ -14,6 +14,6 @@ pub use address::AddressPolicy;
 pub use client::{ClientError, ClientOptions, Document, FetchError, HttpClient};
 pub use connection::AmbiguousLength;
 pub use serve::{Peer, ServeEnd, ServeOptions, bind, serve};
-pub use tls::{TlsError, TlsFiles, TlsServer};
+pub use tls::{TlsError, TlsFiles, TlsServer, database_client};
 /// A listening socket, as [`bind`] makes it.
 pub use tokio::net::TcpListener as Listener;

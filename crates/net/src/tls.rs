@@ -122,6 +122,17 @@ pub(crate) fn client_config(extra_authorities: Option<&Path>) -> Result<ClientCo
     Ok(config)
 }
 
+/// TLS to a database: its certificate must be by an authority that the machine trusts, or by one of a PEM file. Blocks on
+/// small file reads.
+///
+/// # Errors
+/// When the file is missing or holds no certificate.
+pub fn database_client(extra_authorities: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
+    let mut config = client_config(extra_authorities)?;
+    config.alpn_protocols = vec![b"postgresql".to_vec()];
+    Ok(Arc::new(config))
+}
+
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }

@@ -2,11 +2,11 @@
 
 use exchange::{Clock, Ids};
 use referral::OrganizationId;
-use store::sqlite::SqliteOptions;
 use store::{Assignment, Organization, Role, Store};
 
 use crate::chance::RandomIds;
 use crate::clock::SystemClock;
+use crate::config::Config;
 use crate::failure::Failure;
 use crate::options::InitOptions;
 use crate::{serving, terminal};
@@ -19,21 +19,34 @@ use crate::{serving, terminal};
 pub fn run(options: InitOptions) -> Result<(), Failure> {
     let organization = organization(&options)?;
     serving::run(async {
-        let store = super::open_store(&options.data, SqliteOptions::default()).await?;
+        let store = super::open(config(&options)?.store.place()?).await?;
         let outcome = make(&options, &organization, store.as_ref()).await;
         store.close().await;
         outcome
     })?;
     terminal::say(&format!(
         "organization {} ({}) made; Referral Admin: {}\n\
-         next: cosell serve --data {} --config FILE, with the [[issuer]] {} in FILE",
+         next: cosell serve {} --config FILE, with the [[issuer]] {} in FILE",
         organization.name,
         organization.id,
         options.admin.join(", "),
-        options.data.display(),
+        match &options.data {
+            Some(directory) => format!("--data {}", directory.display()),
+            None => "--database URL".to_owned(),
+        },
         organization.issuer
     ));
     Ok(())
+}
+
+/// The settings, of which only the place of the data matters.
+fn config(options: &InitOptions) -> Result<Config, Failure> {
+    let mut config = Config::load(options.config.as_deref(), super::environment())?;
+    if options.data.is_some() || options.database.is_some() {
+        config.store.directory.clone_from(&options.data);
+        config.store.database.clone_from(&options.database);
+    }
+    Ok(config)
 }
 
 fn organization(options: &InitOptions) -> Result<Organization, Failure> {

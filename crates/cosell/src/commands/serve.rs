@@ -6,7 +6,7 @@ use std::sync::Arc;
 use exchange::Clock;
 use identity::{IssuerSettings, TokenVerifier};
 use server::ServerOptions;
-use store::{Organization, Store};
+use store::Organization;
 
 use crate::chance;
 use crate::clock::SystemClock;
@@ -36,17 +36,14 @@ pub fn run(options: Box<ServeOptions>) -> Result<(), Failure> {
 
 /// File, environment, command line: the last one wins.
 fn settings(options: &ServeOptions) -> Result<Config, Failure> {
-    let environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let mut config = Config::load(options.config.as_deref(), environment)?;
+    let mut config = Config::load(options.config.as_deref(), super::environment())?;
     config.listener.address = options.listen.unwrap_or(config.listener.address);
     if options.public_url.is_some() {
         config.listener.public_url.clone_from(&options.public_url);
     }
-    if options.data.is_some() {
+    // One place on the command line is instead of any in the file.
+    if options.data.is_some() || options.database.is_some() {
         config.store.directory.clone_from(&options.data);
-    }
-    if options.database.is_some() {
         config.store.database.clone_from(&options.database);
     }
     config.switches.lay_over(&options.switches);
@@ -56,7 +53,7 @@ fn settings(options: &ServeOptions) -> Result<Config, Failure> {
 
 async fn serve(config: Config) -> Result<(), Failure> {
     let signals = Signals::listen().map_err(Failure::failed)?;
-    let directory = config.store.directory()?;
+    let place = config.store.place()?;
     if config.issuer.is_empty() {
         return Err(Failure::usage(
             "no issuer is configured, so nobody could sign in: add an [[issuer]] (see cosell serve --print-config)",
@@ -64,7 +61,6 @@ async fn serve(config: Config) -> Result<(), Failure> {
     }
     config.limits.check()?;
     let listening = config.listener.serve_options(config.tls.as_ref())?;
-    let store_options = config.store.sqlite_options()?;
     let base = config.listener.public_url.as_deref().map(public_url).transpose()?;
     let listener = serving::bind(config.listener.address).await?;
     let local = serving::url_of(&listener, listening.tls.is_some())?;
@@ -74,7 +70,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let base = base.unwrap_or(local);
     let issuers = issuers(&config, &base)?;
 
-    let store = super::open_store(directory, store_options).await?;
+    let store = super::open(place).await?;
     check_organizations(&config, &store.organizations().await?)?;
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);

@@ -19,7 +19,7 @@ pub use issuer::Issuer;
 pub use limits::Limits;
 pub use listener::{Listener, Tls, public_url};
 pub use log::Log;
-pub use storage::Storage;
+pub use storage::{Place, Storage};
 pub use switches::{Switches, Temperament};
 
 /// The manual and the defaults in one.

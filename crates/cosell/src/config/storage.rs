@@ -1,8 +1,10 @@
 //! `[store]`: where the data lie.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
+use store::postgres::PostgresOptions;
 use store::sqlite::SqliteOptions;
 
 use crate::failure::Failure;
@@ -16,26 +18,80 @@ const MOST_READERS: usize = 256;
 pub struct Storage {
     /// The data directory.
     pub directory: Option<PathBuf>,
-    /// A PostgreSQL database: known, and not in this version.
+    /// The address of a PostgreSQL database, instead.
     pub database: Option<String>,
+    database_tls: Option<DatabaseTls>,
+    database_authorities_file: Option<PathBuf>,
+    connections: u32,
+    statement_timeout_seconds: u64,
     cache_bytes: u64,
     reader_threads: usize,
     group_limit: usize,
 }
 
+/// Whether the connections to the database are under TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum DatabaseTls {
+    /// No.
+    Off,
+    /// Yes, and the certificate must be good and for the host's name.
+    Verify,
+}
+
+/// Where the data are, and what the engine is told.
+#[derive(Clone)]
+pub enum Place {
+    /// A directory of SQLite's.
+    Directory(PathBuf, SqliteOptions),
+    /// The address of a PostgreSQL database.
+    Database(String, Box<PostgresOptions>),
+}
+
 impl Storage {
-    /// The data directory.
+    /// Where the data are.
     ///
     /// # Errors
-    /// `Usage` without one, and with a database.
-    pub fn directory(&self) -> Result<&PathBuf, Failure> {
-        if self.database.is_some() {
-            return Err(Failure::usage(
-                "a PostgreSQL database is not in this version: use --data DIR (SQLite)",
-            ));
+    /// `Usage` for no place or two, and for values that cannot be.
+    pub fn place(&self) -> Result<Place, Failure> {
+        match (&self.directory, &self.database) {
+            (Some(directory), None) => Ok(Place::Directory(directory.clone(), self.sqlite_options()?)),
+            (None, Some(database)) => {
+                Ok(Place::Database(database.clone(), Box::new(self.postgres_options(database)?)))
+            }
+            (Some(_), Some(_)) => {
+                Err(Failure::usage("the data are in a directory or in a database: give one of the two"))
+            }
+            (None, None) => Err(Failure::usage(
+                "where are the data? Give --data DIR or --database URL, or store.directory in the configuration",
+            )),
         }
-        self.directory.as_ref().ok_or_else(|| {
-            Failure::usage("where are the data? Give --data DIR, or store.directory in the configuration")
+    }
+
+    fn postgres_options(&self, database: &str) -> Result<PostgresOptions, Failure> {
+        if self.connections < 2 {
+            return Err(Failure::usage("store.connections must be at least 2"));
+        }
+        if self.statement_timeout_seconds == 0 {
+            return Err(Failure::usage("store.statement_timeout_seconds must be at least 1"));
+        }
+        let is_local = store::postgres::is_local(database).map_err(Failure::usage)?;
+        let default = if is_local { DatabaseTls::Off } else { DatabaseTls::Verify };
+        let tls = match self.database_tls.unwrap_or(default) {
+            DatabaseTls::Off => None,
+            DatabaseTls::Verify => {
+                let authorities = self.database_authorities_file.as_deref();
+                Some(net::database_client(authorities).map_err(Failure::usage)?)
+            }
+        };
+        let defaults = PostgresOptions::default();
+        Ok(PostgresOptions {
+            connections: self.connections,
+            statement_timeout: Duration::from_secs(self.statement_timeout_seconds),
+            lanes: defaults.lanes.min(self.connections as usize - 1),
+            group_limit: self.group_limit.max(1),
+            tls,
+            ..defaults
         })
     }
 
@@ -43,7 +99,7 @@ impl Storage {
     ///
     /// # Errors
     /// `Usage` where there must be at least one.
-    pub fn sqlite_options(&self) -> Result<SqliteOptions, Failure> {
+    fn sqlite_options(&self) -> Result<SqliteOptions, Failure> {
         if self.reader_threads > MOST_READERS {
             return Err(Failure::usage(format!("store.reader_threads must be at most {MOST_READERS}")));
         }
