@@ -316,11 +316,15 @@ impl<'q> Conditions<'q> {
         let ordered = |by: Instant, cost: u64| if by == natural.by { cost } else { u64::MAX };
         let look = |needed: bool| if needed { ROW } else { 1 };
         let mut ways = vec![(
-            ordered(Instant::Created, until(total) * look(classes.is_some() || self.country.is_some())),
+            ordered(
+                Instant::Created,
+                until(total).saturating_mul(look(classes.is_some() || self.country.is_some())),
+            ),
             Way::Created,
         )];
         if let Some(classes) = classes {
-            let walk = until(of_classes) * look(self.country.is_some()) + 2 * classes.len() as u64;
+            let walk = until(of_classes).saturating_mul(look(self.country.is_some()));
+            let walk = walk.saturating_add(2 * classes.len() as u64);
             let cost = ordered(Instant::Created, walk).min(of_classes * ROW);
             ways.push((cost, Way::Classes(classes.to_vec())));
         }
@@ -328,7 +332,7 @@ impl<'q> Conditions<'q> {
             let cost = ordered(Instant::Created, until(in_country)).min(in_country * ROW);
             ways.push((cost, Way::Country));
         }
-        let walk = until(total) * look(self.country.is_some());
+        let walk = until(total).saturating_mul(look(self.country.is_some()));
         let narrow = figures.updated.filter(|count| *count < figures.probed(self, wanted));
         let cost = ordered(Instant::Updated, walk)
             .min(narrow.map_or(u64::MAX, |count| count * look(!self.rest.is_empty())));

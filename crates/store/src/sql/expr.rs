@@ -134,6 +134,11 @@ impl Writer<'_> {
                 self.call(*function, arguments, *ignore_case, typed.ty.as_ref())?
             }
             TypedKind::Cast { operand, to } => self.cast(operand, to)?,
+            TypedKind::Found { of, search } => {
+                let json = self.json(*of);
+                let words = self.parameter(Bound::Text(search.to_string()));
+                Sql::boolean(self.dialect.found(&json, &words), false)
+            }
             TypedKind::IsOf { operand, ty } => {
                 let text = if operand.ty.as_ref() == Some(ty) {
                     format!("({} IS NOT NULL)", self.expr(operand)?.text)
@@ -462,7 +467,7 @@ pub(super) fn present(text: String) -> Sql {
 }
 
 /// Terms joined so that no term is deeper than it must be.
-pub(super) fn balanced(terms: &[String], operator: &str) -> String {
+pub(crate) fn balanced(terms: &[String], operator: &str) -> String {
     match terms {
         [] => "TRUE".to_owned(),
         [only] => only.clone(),

@@ -25,6 +25,7 @@ use referral::Timestamp;
 pub(crate) use self::apply::{Applied, Start, leading};
 pub(crate) use self::dialect::Dialect;
 pub(crate) use self::encoding::{Bound, Encoding};
+pub(crate) use self::expr::balanced;
 pub(crate) use self::items::Column;
 use self::items::Items;
 #[cfg(test)]

@@ -19,7 +19,7 @@ use super::search;
 use super::streams::{Spot, Streams, of_classes};
 use crate::class::Class;
 use crate::plan::{Conditions, Figures, Instant, Natural, Range, Way, evaluator};
-use crate::sql::{Bound, Dialect, Encoding, SortKey, Statement, Writer};
+use crate::sql::{Bound, Dialect, Encoding, SortKey, Statement, Writer, balanced};
 use crate::{Counting, Found, Key, Place, Plan, Query, StoreError, StoredReferral};
 
 /// How many statements a connection keeps: a merge of streams has one for each.
@@ -325,9 +325,12 @@ impl<'q> Asked<'q> {
             writer.push(" AND country = ");
             writer.bind(Bound::Text(country.to_owned()));
         }
+        // As many as the filter has: joined as a tree, for SQLite bounds how deep a condition is.
+        let before = writer.take();
+        let mut terms = Vec::new();
         for emails in conditions.teams.iter().skip(usize::from(met.first_team)) {
             writer.push(
-                " AND EXISTS (
+                "EXISTS (
                    SELECT 1
                    FROM team_member AS member
                    WHERE member.owner = referral.owner
@@ -338,6 +341,15 @@ impl<'q> Asked<'q> {
             );
             bind_all(writer, emails.iter().map(|email| Bound::Text(email.clone())));
             writer.push("))");
+            terms.push(writer.take());
+        }
+        for term in &conditions.rest {
+            writer.predicate(term)?;
+            terms.push(writer.take());
+        }
+        writer.push(&before);
+        if !terms.is_empty() {
+            writer.push(&format!(" AND {}", balanced(&terms, " AND ")));
         }
         if let Some(ids) = &conditions.ids {
             writer.push(" AND referral.id IN (");
@@ -358,10 +370,6 @@ impl<'q> Asked<'q> {
             });
             writer.bind(Bound::Text(search::expression(&self.query.scope.owner, search)));
             writer.push(")");
-        }
-        for term in &conditions.rest {
-            writer.push(" AND ");
-            writer.predicate(term)?;
         }
         Ok(())
     }

@@ -140,7 +140,7 @@ impl Streams {
         skip: &mut u64,
     ) -> rusqlite::Result<Vec<Vec<CachedStatement<'c>>>> {
         let offset = match (self.arms.len(), self.statements.len()) {
-            (1, 1) => std::mem::take(skip),
+            (1, 1) => std::mem::take(skip).min(i64::MAX as u64), // SQLite takes no more
             _ => 0,
         };
         let one = |number: usize, arm: &[Bound], span: &Span| {

@@ -83,6 +83,34 @@ async fn a_page_of_incoming_pending_reads_no_more_than_it_shows() {
 }
 
 #[tokio::test]
+async fn a_skip_beyond_all_numbers_finds_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path(), QueryLimits::default());
+    filled(&store, 200).await;
+    for filter in ["", "substatus eq 'Pending'", "customerProfile/address/country eq 'US'", "id ne null"] {
+        for order in ["", "updatedDateTime desc", "status"] {
+            for skip in [i64::MAX as u64, i64::MAX as u64 + 1, u64::MAX] {
+                let found = store.query(&Query { skip, ..asked(filter, order) }).await.unwrap();
+                assert!(found.referrals.is_empty(), "{filter} {order} {skip}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_filter_of_very_many_terms_is_answered() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path(), QueryLimits::default());
+    filled(&store, 20).await;
+    for term in ["name ne 'x'", "contains(name,'deal')"] {
+        let filter = vec![term; 1100].join(" and ");
+        for order in ["", "status"] {
+            assert_eq!(store.query(&asked(&filter, order)).await.unwrap().count, Some(20));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_query_beyond_its_budget_is_broken_off_and_says_what_would_help() {
     let directory = tempfile::tempdir().unwrap();
     let limits = QueryLimits { documents: 500, cheap: 2, ..QueryLimits::default() };
