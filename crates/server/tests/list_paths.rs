@@ -47,6 +47,8 @@ async fn a_filter_may_be_a_segment_of_the_path() {
     let link = first.body["@odata.nextLink"].as_str().unwrap().strip_prefix(BASE).unwrap();
     let second = world.call("GET", link).as_user(CONTOSO_ADMIN).await.expect(200);
     assert_eq!((ids(&first), ids(&second)), (vec![all[2].as_str()], vec![all[0].as_str()]));
+    let long = format!("/engagements/referrals{}", "/$filter(name%20ne%20'Two')".repeat(1000));
+    assert_eq!(ids(&get(&world, &long).await.expect(200)), [&all[2], &all[0]]);
     for bad in ["$filter(nam%20eq%201)", "$filter()"] {
         let answer = get(&world, &format!("/engagements/referrals/{bad}")).await;
         answer.refused(400, "invalidRequest", "$filter", bad_filter(bad));
