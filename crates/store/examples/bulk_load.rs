@@ -1,4 +1,4 @@
-//! How fast a bulk load is: `cargo run --release -p store --example bulk_load -- DIRECTORY COUNT`.
+//! How fast a bulk load is: `cargo run --release -p store --example bulk_load -- DIRECTORY COUNT [unsearchable]`.
 
 use std::time::Instant;
 
@@ -71,13 +71,13 @@ fn words(number: u64) -> String {
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let (Some(directory), Some(count)) = (arguments.next(), arguments.next()) else {
-        println!("usage: bulk_load DIRECTORY COUNT");
+        println!("usage: bulk_load DIRECTORY COUNT [unsearchable]");
         return;
     };
     let count: u64 = count.parse().expect("COUNT is a number");
+    let options = SqliteOptions { search: arguments.next().is_none(), ..SqliteOptions::default() };
     let begin = Instant::now();
-    let store =
-        SqliteStore::open(directory.as_ref(), SqliteOptions::default()).expect("the directory is free");
+    let store = SqliteStore::open(directory.as_ref(), options).expect("the directory is free");
     println!("open: {:?}", begin.elapsed());
 
     let document = Bytes::from(vec![b'x'; DOCUMENT_BYTES]);

@@ -23,7 +23,6 @@ use super::query::ListReader;
 use super::readers::Parker;
 use super::referrals::{self, Tallies};
 use super::schema;
-use super::search;
 use super::writer::{Command, Writer, checkpoint};
 use super::{SqliteStore, engine_error};
 use crate::{Position, StoreError, Write};
@@ -32,9 +31,6 @@ use crate::{Position, StoreError, Write};
 const PER_TRANSACTION: u64 = 10_000;
 /// Page cache while a new file is built, in KiB: the indexes that must be kept up to date stay in memory.
 const BUILDING_CACHE_KIB: u32 = 128 * 1024;
-
-/// Words that are gathered before they are sorted into the search index, in bytes: fewer and larger runs to merge.
-const BUILDING_WORDS: u32 = 64 * 1024 * 1024;
 
 /// What has no referral in it, in the order it is copied.
 const OTHER_TABLES: [&str; 5] = ["answer", "organization", "organization_location", "assignment", "setting"];
@@ -238,14 +234,12 @@ fn fill(
     for (name, _) in &indexes {
         connection.execute_batch(&format!("DROP INDEX main.{name}"))?;
     }
-    search::gather(connection, BUILDING_WORDS)?;
     for batch in batches {
         for write in &batch {
             loading.take(connection, write)?;
         }
         progress(loading.report.seen());
     }
-    search::gather(connection, search::GATHERED)?;
     loading.tallies.write(connection)?;
     for (_, sql) in &indexes {
         connection.execute_batch(sql)?;

@@ -68,8 +68,8 @@ pub struct SqliteOptions {
     pub list_readers: usize,
     /// What one list may cost.
     pub limits: QueryLimits,
-    /// Whether words are indexed for `$search`: about a fifth more on disk. What was written without stays unfound, and
-    /// `$search` is refused for it.
+    /// Whether words are indexed for `$search`: about a twentieth more on disk, and as much more work for a bulk load
+    /// as all the rest. Where some were written without, `$search` is refused.
     pub search: bool,
     /// How many changes share one commit at most; at least 1.
     pub group_limit: usize,
