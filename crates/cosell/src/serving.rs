@@ -99,18 +99,15 @@ pub fn url_of(listener: &Listener, tls: bool) -> Result<String, Failure> {
 /// Where the key of next links is kept.
 const LINK_KEY_SETTING: &str = "link-key";
 
-/// The key that next links are sealed with: made once, and kept, so that links live over a restart.
+/// The key that next links are sealed with: made once, and kept, so that links live over a restart and
+/// at every server of one database.
 async fn link_key(store: &dyn Store) -> Result<[u8; 32], Failure> {
-    let kept = store.setting(LINK_KEY_SETTING).await?;
-    if let Some(key) = kept.and_then(|kept| kept.try_into().ok()) {
-        return Ok(key);
-    }
     let mut key = [0; 32];
     for half in key.chunks_exact_mut(16) {
         half.copy_from_slice(&server::Random::bytes(&RandomIds));
     }
-    store.save_setting(LINK_KEY_SETTING, &key).await?;
-    Ok(key)
+    let kept = store.keep_setting(LINK_KEY_SETTING, &key).await?;
+    kept.try_into().map_err(|_| Failure::failed("the kept key of next links is not one"))
 }
 
 /// Serves until a signal comes. `greeting` follows the ready line.
@@ -121,8 +118,7 @@ pub async fn serve(parts: Parts, greeting: &str) -> Result<(), Failure> {
     let Parts { listener, store, clock, policy, verifier, issuer, server, listening, mut jobs, .. } = parts;
     let (mut signals, private_folder) = (parts.signals, parts.private_folder);
     let url = url_of(&listener, listening.tls.is_some())?;
-    let exchange =
-        Exchange::open(Arc::clone(&store), clock, Arc::new(RandomIds), policy).await?;
+    let exchange = Exchange::open(Arc::clone(&store), clock, Arc::new(RandomIds), policy).await?;
     let exchange = Arc::new(exchange);
     let server = ServerOptions { link_key: link_key(store.as_ref()).await?, ..server };
     let app = App::new(Arc::clone(&exchange), verifier, issuer, Arc::new(RandomIds), server);

@@ -259,6 +259,10 @@ impl Store for Staged {
         self.below.save_setting(name, value).await
     }
 
+    async fn keep_setting(&self, name: &str, value: &[u8]) -> Result<Vec<u8>, StoreError> {
+        self.below.keep_setting(name, value).await
+    }
+
     fn health(&self) -> Result<(), StoreError> {
         self.below.health()
     }

@@ -172,6 +172,16 @@ pub trait Store: Send + Sync + 'static {
     /// Keeps a value under a name, durably.
     async fn save_setting(&self, name: &str, value: &[u8]) -> Result<(), StoreError>;
 
+    /// Keeps a value under a name that has none; the value that is kept then. Where several processes share the data,
+    /// all get the same one.
+    async fn keep_setting(&self, name: &str, value: &[u8]) -> Result<Vec<u8>, StoreError> {
+        if let Some(kept) = self.setting(name).await? {
+            return Ok(kept);
+        }
+        self.save_setting(name, value).await?;
+        Ok(value.to_owned())
+    }
+
     /// Whether writes are accepted: the error that stopped them otherwise. Costs no I/O.
     fn health(&self) -> Result<(), StoreError>;
 

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::any::Any;
 use std::cmp::Reverse;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::Value as Json;
+use store::postgres::{PostgresOptions, PostgresStore};
 use store::sqlite::{SqliteOptions, SqliteStore};
 use store::{
     Action, Aggregation, Change, Columns, Counting, Entry, Key, Outcome, Place, Query, Scope, Store,
@@ -18,6 +20,8 @@ use store::{
 };
 use tokio::runtime::Runtime;
 
+#[path = "support/postgres.rs"]
+mod database;
 #[path = "support/random.rs"]
 mod random;
 
@@ -29,16 +33,28 @@ const REFERRALS: u8 = 40;
 /// A store with random referrals, and what it was given.
 struct Filled {
     runtime: Runtime,
-    store: SqliteStore,
+    store: Box<dyn Store>,
     referrals: Vec<StoredReferral>,
-    _directory: tempfile::TempDir,
+    /// Where the data are.
+    _place: Box<dyn Any>,
 }
 
 impl Filled {
-    fn new() -> Filled {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    fn on_sqlite() -> Filled {
         let directory = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(directory.path(), SqliteOptions::default()).unwrap();
+        Filled::new(runtime(), Box::new(store), Box::new(directory))
+    }
+
+    fn on_postgres() -> Filled {
+        let (runtime, database) = (runtime(), database::Database::new());
+        let address = database.address();
+        let opened = PostgresStore::open(&address, PostgresOptions::default());
+        let store = runtime.block_on(opened).unwrap();
+        Filled::new(runtime, Box::new(store), Box::new(database))
+    }
+
+    fn new(runtime: Runtime, store: Box<dyn Store>, place: Box<dyn Any>) -> Filled {
         // The same bytes in every run: it is the queries that are random here.
         let bytes: Vec<u8> = std::iter::successors(Some(1u32), |last| {
             Some(last.wrapping_mul(1_664_525).wrapping_add(1_013_904_223))
@@ -59,7 +75,7 @@ impl Filled {
             let change = Change { write: Some(write), guards: Vec::new(), answer: None };
             assert!(matches!(runtime.block_on(store.commit(change)).unwrap(), Outcome::Committed(Some(_))));
         }
-        Filled { runtime, store, referrals, _directory: directory }
+        Filled { runtime, store, referrals, _place: place }
     }
 
     /// What a query finds, page by page.
@@ -117,6 +133,10 @@ impl Filled {
     }
 }
 
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
 fn evaluator(now: referral::Timestamp) -> Evaluator<'static> {
     Evaluator { schema: store::schema(), now: DateTimeOffset { ticks: now.ticks(), offset: 0 } }
 }
@@ -137,7 +157,15 @@ fn bind(options: &[(&str, &str)]) -> Option<TypedOptions> {
 
 #[test]
 fn every_list_has_the_rows_the_order_and_the_count_the_evaluator_gives_it() {
-    let filled = Filled::new();
+    lists(&Filled::on_sqlite());
+}
+
+#[test]
+fn every_list_on_postgresql_has_the_rows_the_order_and_the_count_the_evaluator_gives_it() {
+    lists(&Filled::on_postgres());
+}
+
+fn lists(filled: &Filled) {
     let team = prop_oneof![
         3 => Just(None),
         1 => Just(Some(vec!["ann@contoso.example".to_owned()])),
@@ -182,7 +210,15 @@ fn every_list_has_the_rows_the_order_and_the_count_the_evaluator_gives_it() {
 
 #[test]
 fn every_aggregation_makes_what_the_evaluator_makes() {
-    let filled = Filled::new();
+    aggregations(&Filled::on_sqlite());
+}
+
+#[test]
+fn every_aggregation_on_postgresql_makes_what_the_evaluator_makes() {
+    aggregations(&Filled::on_postgres());
+}
+
+fn aggregations(filled: &Filled) {
     let scope = scope(None);
     let documents = || filled.documents(&scope).into_iter().map(|(_, document)| document).collect();
     TestRunner::default()

@@ -306,6 +306,10 @@ impl Store for PostgresStore {
         people::save_setting(&self.pool, name, value).await
     }
 
+    async fn keep_setting(&self, name: &str, value: &[u8]) -> Result<Vec<u8>, StoreError> {
+        people::keep_setting(&self.pool, name, value).await
+    }
+
     fn health(&self) -> Result<(), StoreError> {
         self.pool.health()
     }

@@ -142,3 +142,19 @@ pub(super) async fn save_setting(pool: &Arc<Pool>, name: &str, value: &[u8]) -> 
     .await
     .map(drop)
 }
+
+/// Keeps a value under a name that has none; the value that is kept then.
+pub(super) async fn keep_setting(pool: &Arc<Pool>, name: &str, value: &[u8]) -> Result<Vec<u8>, StoreError> {
+    let found = pool
+        .rows(
+            "INSERT INTO setting (name, value)
+             VALUES ($1, $2)
+             ON CONFLICT (name) DO UPDATE
+             SET value = setting.value
+             RETURNING value",
+            &[(&name, Type::TEXT), (&value, Type::BYTEA)],
+        )
+        .await?;
+    let kept = found.first().ok_or_else(|| StoreError::Engine(format!("setting {name} was not kept")))?;
+    rows::get(kept, 0)
+}

@@ -1,6 +1,10 @@
 //! What only this engine promises; the rest is the conformance suite.
 
+mod nodes;
+mod schema;
+mod statements;
 mod suite;
+mod tls;
 
 #[path = "../../tests/support/postgres.rs"]
 mod database;

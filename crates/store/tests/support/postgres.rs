@@ -25,6 +25,8 @@ const RUN: &str = r#"
   done
 "#;
 
+const SOCKET: &str = ".s.PGSQL.5432";
+
 /// A database of a test's own. Dropping it removes it.
 pub struct Database {
     folder: PathBuf,
@@ -52,6 +54,18 @@ impl Database {
         let name = format!("test_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::SeqCst));
         assert!(run(&folder, &format!("CREATE DATABASE {name}")), "no database could be made");
         Database { folder, name, _user: user }
+    }
+
+    /// Its name.
+    #[allow(dead_code, reason = "some tests make addresses of their own")]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The server's socket.
+    #[allow(dead_code, reason = "some tests make addresses of their own")]
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join(SOCKET)
     }
 
     /// What to connect to.
@@ -83,7 +97,7 @@ fn start(folder: &Path) {
 }
 
 fn answers(folder: &Path) -> bool {
-    folder.join(".s.PGSQL.5432").exists() && run(folder, "SELECT")
+    folder.join(SOCKET).exists() && run(folder, "SELECT")
 }
 
 fn run(folder: &Path, sql: &str) -> bool {

@@ -1,0 +1,51 @@
+//! Migrations.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::pool::Pool;
+use super::super::schema::{Migration, migrate};
+use super::database::Database;
+use crate::StoreError;
+
+const FIRST: Migration = Migration { name: "first", sql: "CREATE TABLE a (x integer)" };
+const SECOND: Migration = Migration { name: "second", sql: "ALTER TABLE a ADD COLUMN y integer" };
+const BROKEN: Migration =
+    Migration { name: "broken", sql: "CREATE TABLE b (x integer); CREATE TABLE b (x integer)" };
+
+fn pool(database: &Database) -> Arc<Pool> {
+    let patience = Duration::from_secs(10);
+    Pool::new(database.address().parse().unwrap(), None, 2, patience, patience)
+}
+
+#[tokio::test]
+async fn an_older_database_takes_the_steps_it_has_not_seen() {
+    let database = Database::new();
+    let pool = pool(&database);
+    migrate(&pool, &[FIRST]).await.unwrap();
+    pool.rows("INSERT INTO a (x) VALUES (7)", &[]).await.unwrap();
+    migrate(&pool, &[FIRST, SECOND]).await.unwrap();
+    migrate(&pool, &[FIRST, SECOND]).await.unwrap();
+    let rows = pool.rows("SELECT x, y FROM a", &[]).await.unwrap();
+    assert_eq!((rows[0].get::<_, i32>(0), rows[0].get::<_, Option<i32>>(1)), (7, None));
+}
+
+#[tokio::test]
+async fn a_failed_step_leaves_the_version_before_it() {
+    let database = Database::new();
+    let pool = pool(&database);
+    migrate(&pool, &[FIRST]).await.unwrap();
+    let error = migrate(&pool, &[FIRST, BROKEN]).await.unwrap_err().to_string();
+    assert!(error.contains("migration broken"), "{error}");
+    migrate(&pool, &[FIRST]).await.unwrap();
+    assert!(pool.rows("SELECT x FROM b", &[]).await.is_err());
+}
+
+#[tokio::test]
+async fn a_newer_database_is_refused() {
+    let database = Database::new();
+    let pool = pool(&database);
+    migrate(&pool, &[FIRST, SECOND]).await.unwrap();
+    let error = migrate(&pool, &[FIRST]).await.unwrap_err();
+    assert!(matches!(error, StoreError::TooNew { found: 2, known: 1 }), "{error}");
+}
