@@ -35,6 +35,7 @@ mod typed;
 mod typed_options;
 mod value;
 mod walk;
+pub mod words;
 
 pub use ast::{
     Argument, Arithmetic, Comparison, Compute, ExpandItem, Expr, ExprKind, ItemSegment, ItemSegmentKind,

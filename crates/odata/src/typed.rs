@@ -1,7 +1,7 @@
 //! The bound tree: paths resolved, types known, literals coerced. What SQL is written from and what the evaluator
 //! runs. Plain enums, to be matched without a wildcard.
 
-use crate::ast::{Arithmetic, Comparison, Position};
+use crate::ast::{Arithmetic, Comparison, Position, Search};
 use crate::function::Function;
 use crate::query::SystemOption;
 use crate::schema::{Property, Type};
@@ -101,6 +101,13 @@ pub enum TypedKind {
         /// The type asked for.
         ty: Type,
     },
+    /// Whether words are in the texts of a member of a collection; never null.
+    Found {
+        /// The member.
+        of: Base,
+        /// The words.
+        search: Search,
+    },
     /// The value of the first condition that is true, else null.
     Case(Vec<(Typed, Typed)>),
     /// How many members.
@@ -135,7 +142,7 @@ pub struct Predicate {
 pub struct Collection {
     /// The property.
     pub path: TypedPath,
-    /// `$filter` segments: a member belongs to it when each is true.
+    /// `$filter` segments and the options of `$count`: a member belongs to it when each is true.
     pub filters: Vec<Predicate>,
     /// The type of a member.
     pub element: Type,
@@ -223,7 +230,7 @@ impl Typed {
     /// The expressions directly below, those inside collections included.
     pub fn children(&self) -> Vec<&Typed> {
         match &self.kind {
-            TypedKind::Value(_) | TypedKind::Path(_) => Vec::new(),
+            TypedKind::Value(_) | TypedKind::Path(_) | TypedKind::Found { .. } => Vec::new(),
             TypedKind::Not(operand)
             | TypedKind::Negate(operand)
             | TypedKind::Cast { operand, .. }

@@ -187,6 +187,11 @@ fn dates_and_times_keep_their_ticks_and_offsets() {
 fn collections_are_asked_member_by_member() {
     check(
         &[
+            ("people/$count($search=ANN)", "1"),
+            ("people/$count($search=ann OR bob)", "2"),
+            ("people/$count($search=NOT berlin)", "2"),
+            ("people/$count($search=\"example org\";$filter=age gt 18)", "1"),
+            ("tags/$count($search=x)", "1"),
             ("people/any()", "true"),
             ("people/any(p:p/age eq 30)", "true"),
             ("people/all(p:p/age eq 30)", "false"),

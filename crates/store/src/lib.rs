@@ -14,7 +14,6 @@ pub mod postgres;
 mod schema;
 mod sql;
 pub mod sqlite;
-mod words;
 
 use std::sync::Arc;
 
@@ -26,8 +25,8 @@ pub use model::{
     Guard, Key, ListQuery, LogEntry, Organization, Outcome, Place, Plan, Position, Query, RememberedAnswer,
     Replayable, Role, Scope, StoredReferral, Version, Write,
 };
+pub use odata::words::{index_text, matches};
 pub use schema::{NAMESPACE, RELATED_REFERRALS, schema};
-pub use words::{index_text, matches};
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -149,7 +149,7 @@ fn expression(typed: &Typed) -> Result<(), QuestionError> {
             return Err(not_offered(typed, &format!("the function {}", function.name())));
         }
         TypedKind::All { .. } => return Err(not_offered(typed, "'all'")),
-        TypedKind::Count(_) => return Err(not_offered(typed, "'$count'")),
+        TypedKind::Count(_) | TypedKind::Found { .. } => return Err(not_offered(typed, "'$count'")),
         TypedKind::Has { .. } => return Err(not_offered(typed, "'has'")),
         TypedKind::Negate(_) | TypedKind::Arithmetic { .. } => return Err(not_offered(typed, "arithmetic")),
         TypedKind::Member { .. } => return Err(not_offered(typed, "'in' with a list of the referral")),

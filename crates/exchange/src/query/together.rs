@@ -38,9 +38,6 @@ impl Exchange {
         options: &TypedOptions,
         window: Window<'_>,
     ) -> Result<Matches, ReadError> {
-        if options.search.is_some() {
-            return Err(StoreError::NotSupported("$search within an engagement".to_owned()).into());
-        }
         let now = DateTimeOffset { ticks: self.now().ticks(), offset: 0 };
         let evaluator = Evaluator { schema: schema(), now };
         let newest = newest_first();
@@ -58,8 +55,10 @@ impl Exchange {
             }
             for stored in &chunk {
                 let Some(sight) = self.sight_of(caller, stored, &ours) else { continue };
-                let document = as_seen(stored, sight)?;
-                if options.filter.as_ref().is_none_or(|filter| evaluator.matches(filter, &document)) {
+                let (document, words) = as_seen(stored, sight)?;
+                let found = options.filter.as_ref().is_none_or(|filter| evaluator.matches(filter, &document))
+                    && options.search.as_ref().is_none_or(|search| store::matches(search, &words));
+                if found {
                     let key =
                         |key: &TypedOrder| Key::of(&evaluator.value(&key.expr, &document), key.ignore_case);
                     places.push(Place { keys: order.iter().map(key).collect(), id: stored.id });
@@ -118,15 +117,17 @@ impl Exchange {
     }
 }
 
-/// The document as seen from a side.
-fn as_seen(stored: &StoredReferral, sight: Sight) -> Result<Json, ReadError> {
+/// The document as seen from a side, and the words that `$search` looks in.
+fn as_seen(stored: &StoredReferral, sight: Sight) -> Result<(Json, String), ReadError> {
     let referral =
         Referral::from_document(&stored.document).map_err(|error| ReadError::Damaged(stored.id, error))?;
     let referral = match sight {
         Sight::Own => referral,
         Sight::Others(view) => referral.seen_by(view),
     };
-    Ok(serde_json::to_value(&referral).map_err(|error| StoreError::Engine(error.to_string()))?)
+    let words = store::index_text(referral.search_texts());
+    let document = serde_json::to_value(&referral).map_err(|error| StoreError::Engine(error.to_string()))?;
+    Ok((document, words))
 }
 
 /// The order of two places; ties by id.

@@ -1,7 +1,7 @@
 //! Paths: properties, variables, aliases, `$count`, lambdas.
 
 use super::{Binder, Bound, Variable, fault, type_fault, unsupported};
-use crate::ast::{Lambda, Path, Position, Root, Segment, SegmentKind};
+use crate::ast::{Lambda, Path, Position, Root, Search, Segment, SegmentKind};
 use crate::near::hint;
 use crate::primitive::Primitive;
 use crate::schema::{Property, Type};
@@ -56,13 +56,13 @@ impl Binder<'_> {
                     return Err(type_fault(rest[index + 1].at, "nothing follows $count, any or all"));
                 }
                 SegmentKind::Count { filter, search } => {
-                    if search.is_some() {
-                        return Err(unsupported(segment.at, "$search in $count"));
-                    }
                     let element = element(&walk, segment.at, "$count")?;
                     if let Some(filter) = filter {
                         let predicate = self.predicate(String::new(), element, filter)?;
                         walk.filters.push(predicate);
+                    }
+                    if let Some(search) = search {
+                        walk.filters.push(self.found(segment.at, search));
                     }
                     let kind = TypedKind::Count(Box::new(collection(walk, segment.at, "$count")?));
                     return Ok(Typed::new(at, Primitive::Int64, kind));
@@ -86,6 +86,14 @@ impl Binder<'_> {
             return Err(type_fault(at, "a filtered collection is counted, or asked with any or all"));
         }
         Ok(Typed::new(at, walk.ty, TypedKind::Path(walk.path)))
+    }
+
+    /// What a searched member must have.
+    fn found(&mut self, at: Position, search: &Search) -> Predicate {
+        let variable = self.next_variable;
+        self.next_variable += 1;
+        let kind = TypedKind::Found { of: Base::Variable(variable), search: search.clone() };
+        Predicate { variable, expr: Box::new(Typed::new(at, Primitive::Boolean, kind)) }
     }
 
     /// A collection-valued path, on its own: what stands behind `in`.

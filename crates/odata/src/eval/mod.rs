@@ -24,6 +24,7 @@ use crate::schema::{Schema, Type};
 use crate::typed::{Base, Collection, Predicate, Typed, TypedKind, TypedPath};
 use crate::typed_options::TypedOrder;
 use crate::value::Value;
+use crate::words;
 
 /// Runs bound expressions over documents.
 #[derive(Clone, Copy, Debug)]
@@ -117,6 +118,10 @@ impl<'a> Evaluator<'a> {
             TypedKind::IsOf { operand, ty } => {
                 let there = !self.eval(operand, scope).is_null();
                 Value::Boolean(there && operand.ty.as_ref() == Some(ty))
+            }
+            TypedKind::Found { of, search } => {
+                let member = resolve(&TypedPath { base: *of, steps: Vec::new() }, scope);
+                Value::Boolean(words::is_in(search, member))
             }
             TypedKind::Case(branches) => {
                 let branch = branches.iter().find(|(condition, _)| self.eval(condition, scope).is_true());

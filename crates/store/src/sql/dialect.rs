@@ -123,6 +123,12 @@ impl Dialect {
     }
 
     /// A text without case, as `odata::fold` makes it.
+    pub(super) fn found(self, json: &str, words: &str) -> String {
+        match self {
+            Dialect::Sqlite => format!("odata_found({json}, {words})"),
+        }
+    }
+
     pub(super) fn fold(self, text: &str) -> String {
         match self {
             Dialect::Sqlite => format!("fold({text})"),

@@ -95,6 +95,7 @@ impl Writer<'_> {
             constant &= !matches!(
                 part.kind,
                 TypedKind::Path(_)
+                    | TypedKind::Found { .. }
                     | TypedKind::Member { .. }
                     | TypedKind::Count(_)
                     | TypedKind::Any { .. }

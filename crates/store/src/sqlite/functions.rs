@@ -5,13 +5,14 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use odata::{
-    Arithmetic, Date, DateTimeOffset, Duration, Evaluator, Function, Guid, Pattern, Primitive, Sum,
-    TimeOfDay, Type, Value, fold,
+    Arithmetic, Date, DateTimeOffset, Duration, Evaluator, Function, Guid, Limits, Pattern, Primitive,
+    Search, Sum, TimeOfDay, Type, Value, fold,
 };
 use rusqlite::functions::{Aggregate, Context, FunctionFlags};
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Result, types};
 use rust_decimal::Decimal;
+use serde_json::Value as Json;
 
 use super::engine_error;
 use crate::sql::{Bound, Encoding};
@@ -35,6 +36,17 @@ fn register_all(connection: &Connection) -> Result<()> {
             Value::String(text) => Some(fold(&text)),
             _ => None,
         })
+    })?;
+    scalar(connection, "odata_found", 2, |context| {
+        let (ValueRef::Text(json), ValueRef::Text(words)) = (context.get_raw(0), context.get_raw(1)) else {
+            return Ok(false);
+        };
+        let search =
+            std::str::from_utf8(words).ok().and_then(|text| Search::parse(text, &Limits::default()).ok());
+        // An element that is no object comes as its text alone.
+        let element = serde_json::from_slice(json)
+            .unwrap_or_else(|_| Json::String(String::from_utf8_lossy(json).into_owned()));
+        Ok(search.is_some_and(|search| odata::words::is_in(&search, &element)))
     })?;
     scalar(connection, "decimal_real", 1, |context| {
         Ok(value_of(context.get_raw(0), &Primitive::Decimal.into()).to_double())

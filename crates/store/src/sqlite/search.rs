@@ -5,7 +5,7 @@ use odata::{Search, SearchKind};
 use referral::OrganizationId;
 use rusqlite::{Connection, params};
 
-use crate::words::{BETWEEN, words};
+use odata::words::{BETWEEN, words};
 
 /// What stands before the words of an owner; on its own it is a word of all its referrals. Ten digits tell owners apart
 /// well enough: should two have the same, each walks the other's entries, and is shown its own rows all the same.

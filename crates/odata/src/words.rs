@@ -3,10 +3,13 @@
 //! A word is a run of letters and digits, without case and without the marks that Latin letters carry. Words match
 //! whole; a phrase is words in a row within one text.
 
-use odata::{Search, SearchKind, fold};
+use serde_json::Value as Json;
+
+use crate::ast::{Search, SearchKind};
+use crate::value::fold;
 
 /// Stands between the words of two texts, so that no phrase crosses. No word: it is neither letter nor digit.
-pub(crate) const BETWEEN: &str = "§";
+pub const BETWEEN: &str = "§";
 
 /// Longest word in characters; the rest is cut, here and in what is searched for.
 const WORD: usize = 64;
@@ -49,8 +52,23 @@ pub fn matches(search: &Search, index_text: &str) -> bool {
     }
 }
 
+/// Whether what is searched for is in the texts of a document, at any depth; names of members are no texts.
+pub fn is_in(search: &Search, document: &Json) -> bool {
+    fn collect<'j>(json: &'j Json, texts: &mut Vec<&'j str>) {
+        match json {
+            Json::String(text) => texts.push(text),
+            Json::Array(items) => items.iter().for_each(|item| collect(item, texts)),
+            Json::Object(members) => members.values().for_each(|member| collect(member, texts)),
+            Json::Null | Json::Bool(_) | Json::Number(_) => {}
+        }
+    }
+    let mut texts = Vec::new();
+    collect(document, &mut texts);
+    matches(search, &index_text(texts))
+}
+
 /// The words of a text in order.
-pub(crate) fn words(text: &str) -> impl Iterator<Item = String> {
+pub fn words(text: &str) -> impl Iterator<Item = String> {
     let plain: String = fold(text).chars().flat_map(plain).collect();
     let words: Vec<String> = plain
         .split(|letter: char| !letter.is_alphanumeric())
@@ -92,7 +110,7 @@ fn plain(letter: char) -> impl Iterator<Item = char> {
 }
 
 /// Tells two index texts apart: FNV-1a, 64 bits. A collision leaves a text unfound, which one in 2^64 is worth.
-pub(crate) fn digest(index_text: &str) -> i64 {
+pub fn digest(index_text: &str) -> i64 {
     let hash = index_text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
@@ -102,7 +120,7 @@ pub(crate) fn digest(index_text: &str) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use odata::Limits;
+    use crate::limits::Limits;
 
     #[test]
     fn words_are_without_case_and_marks() {
