@@ -84,9 +84,10 @@ CREATE TABLE team_member (
   email bytea NOT NULL,
   offer_lead boolean NOT NULL,
   created bigint NOT NULL,
-  id bytea NOT NULL,
-  PRIMARY KEY (owner, email, offer_lead, created, id)
+  id bytea NOT NULL
 );
+
+CREATE UNIQUE INDEX team_member_newest_first ON team_member (owner, email, offer_lead, created DESC, id);
 
 -- The newest position of each organization's log. Who writes for an organization holds this row until the end of the
 -- transaction, so positions have no gaps and appear in their order.

@@ -274,22 +274,25 @@ impl Ways<'_> {
         let select = self.select();
         let table = match split {
             Split::Team(email, before) => {
+                // The order's columns are those of the table whose index has the order.
+                let select = select
+                    .replace("referral.id,", "member.id,")
+                    .replace("referral.created,", "member.created,");
                 let members = format!(
                     "SELECT {select} FROM team_member AS member
                      JOIN referral
                        ON referral.owner = member.owner
                        AND referral.id = member.id
-                       AND referral.created = member.created
                      WHERE member.owner = "
                 );
                 sql.bytes(&members, owner);
                 sql.push(&format!(" AND member.offer_lead = {lead}"));
                 sql.bytes(" AND member.email = ", email.as_bytes());
                 if !before.is_empty() {
-                    // Who is on the team twice is shown once.
+                    // Who is on the team twice is shown once. A count, so that it is asked of one row after the other.
                     sql.push(
-                        " AND NOT EXISTS (
-                           SELECT 1
+                        " AND 0 = (
+                           SELECT count(*)
                            FROM team_member AS same
                            WHERE same.owner = member.owner
                              AND same.offer_lead = member.offer_lead
