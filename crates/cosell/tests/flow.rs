@@ -231,7 +231,7 @@ fn the_five_minutes_of_the_readme_happen_as_it_says() {
     let sandbox = Sandbox::start(&[]);
     let page = std::fs::read_to_string(root().join("README.md")).unwrap();
     let blocks = blocks(&page, "\n## Five minutes with curl\n");
-    let [token, token_call, read, change, close, refused] = blocks.as_slice() else {
+    let [token, token_call, read, change, close, list, refused] = blocks.as_slice() else {
         panic!("the README has other steps than this test: {blocks:#?}");
     };
     let with_token = |command: &str| shell(&sandbox, &format!("{token}\n{command}"));
@@ -260,6 +260,14 @@ fn the_five_minutes_of_the_readme_happen_as_it_says() {
     assert_eq!((&closed["status"], &closed["substatus"]), (&json!("Closed"), &json!("Won")));
     assert_ne!(closed["eTag"], json!("\"2500ec5a-0000-0000-0000-5bf4967d0000\""));
     assert!(head.contains("\r\ndeprecation: ") && head.contains("\r\nlink: "), "{head}");
+
+    let listed = with_token(list);
+    let (list, schema) = listed.split_once("<?xml").unwrap_or_else(|| panic!("no schema: {listed}"));
+    let list: Value = serde_json::from_str(list.trim()).unwrap();
+    assert_eq!(list["value"].as_array().unwrap().len() as u64, list["@odata.count"].as_u64().unwrap());
+    let members: Vec<&String> = list["value"][0].as_object().unwrap().keys().collect();
+    assert_eq!(members, ["id", "name", "expirationDateTime"]);
+    assert!(schema.contains("expirationDateTime"), "{schema}");
 
     // The same PUT again; the README prints the answer with its messages left out.
     let (status, _, mut refusal) = printed(&with_token(close));
