@@ -39,7 +39,10 @@ impl Trouble {
             SqlState::T_R_SERIALIZATION_FAILURE
             | SqlState::T_R_DEADLOCK_DETECTED
             | SqlState::LOCK_NOT_AVAILABLE
-            | SqlState::UNIQUE_VIOLATION => Trouble::Contended(said(error)),
+            | SqlState::UNIQUE_VIOLATION
+            // Of two that make the same table, though only if it is missing, one is told that it is there.
+            | SqlState::DUPLICATE_TABLE
+            | SqlState::DUPLICATE_OBJECT => Trouble::Contended(said(error)),
             SqlState::QUERY_CANCELED => Trouble::TooLong,
             SqlState::IN_FAILED_SQL_TRANSACTION => Trouble::Aborted,
             SqlState::UNDEFINED_TABLE => Trouble::NoSuchTable(said(error)),

@@ -64,7 +64,7 @@ pub(super) async fn migrate(pool: &Arc<Pool>, migrations: &[Migration]) -> Resul
                 lease.is_whole_again();
                 return Ok(());
             }
-            Err(Failed { trouble: Trouble::Contended(_), .. }) if tries < TRIES => {
+            Err(Failed { trouble: Trouble::Contended(_), name: None }) if tries < TRIES => {
                 drop(lease);
                 tokio::time::sleep(PAUSE).await;
             }

@@ -140,6 +140,8 @@ impl From<StoreError> for Failed {
 impl Lane {
     async fn run(mut self, requests: Receiver<Request>) {
         while let Ok(first) = requests.recv_async().await {
+            // Those who were just answered may want more: they come before the next group, not after it.
+            tokio::task::yield_now().await;
             let mut group = vec![first];
             group.extend(requests.try_iter().take(self.group_limit.saturating_sub(1)));
             self.write(group).await;
