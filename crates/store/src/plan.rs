@@ -13,6 +13,10 @@ use crate::{Key, Place, Query};
 /// How much dearer a row is than the index entry that leads to it, about: it lies on a page of its own.
 const ROW: u64 = 16;
 
+/// So many conditions on the team are asked of the index of e-mails: an engine plans each as a query of its own. What
+/// more there are the document tells.
+const MOST_TEAMS: usize = 16;
+
 /// Instants from `low` to `high`, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Range {
@@ -191,8 +195,12 @@ impl<'q> Conditions<'q> {
             return true;
         }
         if let Some(emails) = team_emails(term) {
-            self.teams.push(emails);
-            return true;
+            let known = self.teams.contains(&emails);
+            if !known && self.teams.len() < MOST_TEAMS {
+                self.teams.push(emails);
+                return true;
+            }
+            return known;
         }
         if let TypedKind::In { left, list, .. } = &term.kind
             && left.as_item_path().is_some_and(|path| path.wire() == "id")

@@ -271,8 +271,16 @@ impl Pipeline<'_, '_> {
             selected.push("referral.row AS row".to_owned());
         }
         let columns: Vec<&Column> = rows.items.columns.iter().chain(&further).collect();
-        selected.extend(columns.iter().enumerate().map(|(at, column)| format!("{} AS c{at}", column.text)));
-        selected.extend(rows.order.iter().enumerate().map(|(at, term)| format!("{} AS o{at}", term.text)));
+        let carried = |text: &str, encoding: Encoding| match encoding {
+            Encoding::Text => self.writer.dialect.carried(text),
+            _ => text.to_owned(),
+        };
+        for (at, column) in columns.iter().enumerate() {
+            selected.push(format!("{} AS c{at}", carried(&column.text, Encoding::of(column.ty.as_ref()))));
+        }
+        for (at, term) in rows.order.iter().enumerate() {
+            selected.push(format!("{} AS o{at}", carried(&term.text, term.encoding)));
+        }
         selected.extend(rows.part.iter().map(|(part, _)| format!("{part} AS part")));
         selected.extend(rows.count.iter().map(|count| format!("{count} AS n")));
         if selected.is_empty() {

@@ -122,13 +122,21 @@ impl Dialect {
         }
     }
 
-    /// A text without case, as `odata::fold` makes it.
+    /// Whether words are in JSON, as `odata::words` finds them.
     pub(super) fn found(self, json: &str, words: &str) -> String {
         match self {
             Dialect::Sqlite => format!("odata_found({json}, {words})"),
         }
     }
 
+    /// A text that is put into a table of `$apply`, counted.
+    pub(super) fn carried(self, text: &str) -> String {
+        match self {
+            Dialect::Sqlite => format!("carried({text})"),
+        }
+    }
+
+    /// A text without case, as `odata::fold` makes it.
     pub(super) fn fold(self, text: &str) -> String {
         match self {
             Dialect::Sqlite => format!("fold({text})"),

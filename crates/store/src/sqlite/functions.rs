@@ -15,29 +15,58 @@ use rust_decimal::Decimal;
 use serde_json::Value as Json;
 
 use super::engine_error;
+use super::meter::Meter;
 use crate::sql::{Bound, Encoding};
 use crate::{Key, StoreError};
 
-/// Registers everything on a connection.
-pub(super) fn register(connection: &Connection) -> std::result::Result<(), StoreError> {
-    register_all(connection).map_err(engine_error)
+/// Where functions are registered, and what counts their calls.
+struct Registry<'c> {
+    connection: &'c Connection,
+    meter: Option<Arc<Meter>>,
 }
 
-fn register_all(connection: &Connection) -> Result<()> {
-    connection.create_collation("decimal", compare_decimals)?;
-    scalar(connection, "document_text", 1, |context| {
+/// Registers everything on a connection.
+pub(super) fn register(connection: &Connection) -> std::result::Result<(), StoreError> {
+    register_all(&Registry { connection, meter: None }).map_err(engine_error)
+}
+
+/// Registers everything anew, with its work counted.
+pub(super) fn register_metered(
+    connection: &Connection,
+    meter: &Arc<Meter>,
+) -> std::result::Result<(), StoreError> {
+    register_all(&Registry { connection, meter: Some(Arc::clone(meter)) }).map_err(engine_error)
+}
+
+fn register_all(registry: &Registry<'_>) -> Result<()> {
+    let meter = registry.meter.clone();
+    registry.connection.create_collation("decimal", move |left, right| {
+        if let Some(meter) = &meter {
+            let _ = meter.calls(1); // the next step is the last, then
+        }
+        compare_decimals(left, right)
+    })?;
+    let meter = registry.meter.clone();
+    registry.connection.create_scalar_function("carried", 1, flags(), move |context| {
+        let value = context.get_raw(0);
+        if let (Some(meter), ValueRef::Text(text)) = (&meter, value) {
+            meter.text(text.len())?;
+        }
+        Ok(types::Value::try_from(value)?)
+    })?;
+    scalar(registry, "document_text", 1, |context| {
         Ok(match context.get_raw(0) {
             ValueRef::Blob(bytes) => String::from_utf8(bytes.to_vec()).ok(),
             _ => None,
         })
     })?;
-    scalar(connection, "fold", 1, |context| {
+    scalar(registry, "fold", 1, |context| {
         Ok(match natural(context.get_raw(0)) {
             Value::String(text) => Some(fold(&text)),
             _ => None,
         })
     })?;
-    scalar(connection, "odata_found", 2, |context| {
+    scalar(registry, "odata_found", 2, |context| {
         let (ValueRef::Text(json), ValueRef::Text(words)) = (context.get_raw(0), context.get_raw(1)) else {
             return Ok(false);
         };
@@ -48,37 +77,47 @@ fn register_all(connection: &Connection) -> Result<()> {
             .unwrap_or_else(|_| Json::String(String::from_utf8_lossy(json).into_owned()));
         Ok(search.is_some_and(|search| odata::words::is_in(&search, &element)))
     })?;
-    scalar(connection, "decimal_real", 1, |context| {
+    scalar(registry, "decimal_real", 1, |context| {
         Ok(value_of(context.get_raw(0), &Primitive::Decimal.into()).to_double())
     })?;
-    value(connection, "odata_negate", 2, |context| {
+    value(registry, "odata_negate", 2, |context| {
         Ok(evaluator().negate(&value_of(context.get_raw(1), &*type_at(context, 0)?)))
     })?;
-    value(connection, "odata_cast", 3, |context| {
+    value(registry, "odata_cast", 3, |context| {
         let (from, to) = (type_at(context, 0)?, type_at(context, 1)?);
         Ok(evaluator().cast(value_of(context.get_raw(2), &from), &to))
     })?;
     for op in Arithmetic::ALL {
-        value(connection, &format!("odata_{}", op.name()), 4, move |context| {
+        value(registry, &format!("odata_{}", op.name()), 4, move |context| {
             let left = value_of(context.get_raw(2), &*type_at(context, 0)?);
             let right = value_of(context.get_raw(3), &*type_at(context, 1)?);
             Ok(evaluator().arithmetic(op, &left, &right))
         })?;
     }
     for &function in Function::ALL {
-        register_function(connection, function)?;
+        register_function(registry, function)?;
     }
-    connection.create_aggregate_function("odata_sum", 2, flags(), Total(Sum::sum))?;
-    connection.create_aggregate_function("odata_average", 2, flags(), Total(Sum::average))
+    registry.connection.create_aggregate_function("odata_sum", 2, flags(), Total(Sum::sum))?;
+    registry.connection.create_aggregate_function("odata_average", 2, flags(), Total(Sum::average))
 }
 
-fn register_function(connection: &Connection, function: Function) -> Result<()> {
+fn register_function(registry: &Registry<'_>, function: Function) -> Result<()> {
     use Function as F;
     let name = format!("odata_{}", function.name().to_lowercase());
     match function {
-        F::MatchesPattern => scalar(connection, &name, 2, matches_pattern),
-        F::Concat
-        | F::Contains
+        F::MatchesPattern => scalar(registry, &name, 2, matches_pattern),
+        F::Concat => {
+            let meter = registry.meter.clone();
+            value(registry, &name, -1, move |context| {
+                let arguments: Vec<Value> =
+                    (0..context.len()).map(|place| natural(context.get_raw(place))).collect();
+                if let Some(meter) = &meter {
+                    meter.text((0..context.len()).map(|place| length(context.get_raw(place))).sum())?;
+                }
+                Ok(evaluator().call(function, &arguments))
+            })
+        }
+        F::Contains
         | F::EndsWith
         | F::IndexOf
         | F::Length
@@ -86,7 +125,7 @@ fn register_function(connection: &Connection, function: Function) -> Result<()> 
         | F::Substring
         | F::ToLower
         | F::ToUpper
-        | F::Trim => value(connection, &name, -1, move |context| {
+        | F::Trim => value(registry, &name, -1, move |context| {
             let arguments: Vec<Value> =
                 (0..context.len()).map(|place| natural(context.get_raw(place))).collect();
             Ok(evaluator().call(function, &arguments))
@@ -104,7 +143,7 @@ fn register_function(connection: &Connection, function: Function) -> Result<()> 
         | F::Time
         | F::Round
         | F::Floor
-        | F::Ceiling => value(connection, &name, 2, move |context| {
+        | F::Ceiling => value(registry, &name, 2, move |context| {
             Ok(evaluator().call(function, &[value_of(context.get_raw(1), &*type_at(context, 0)?)]))
         }),
         // Written as constants, or not at all.
@@ -125,12 +164,26 @@ fn evaluator() -> Evaluator<'static> {
 }
 
 fn scalar<T: rusqlite::functions::SqlFnOutput>(
-    connection: &Connection,
+    registry: &Registry<'_>,
     name: &str,
     arguments: i32,
     function: impl Fn(&Context<'_>) -> Result<T> + Send + 'static,
 ) -> Result<()> {
-    connection.create_scalar_function(name, arguments, flags(), function)
+    let meter = registry.meter.clone();
+    registry.connection.create_scalar_function(name, arguments, flags(), move |context| {
+        if let Some(meter) = &meter {
+            meter.call((0..context.len()).map(|place| length(context.get_raw(place))).sum())?;
+        }
+        function(context)
+    })
+}
+
+/// The bytes of a text; nothing of a number.
+fn length(value: ValueRef<'_>) -> usize {
+    match value {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.len(),
+        ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => 0,
+    }
 }
 
 fn flags() -> FunctionFlags {
@@ -156,12 +209,12 @@ impl Aggregate<(Type, Sum), types::Value> for Total {
 }
 
 fn value(
-    connection: &Connection,
+    registry: &Registry<'_>,
     name: &str,
     arguments: i32,
     function: impl Fn(&Context<'_>) -> Result<Value> + Send + 'static,
 ) -> Result<()> {
-    scalar(connection, name, arguments, move |context| Ok(column_of(function(context)?)))
+    scalar(registry, name, arguments, move |context| Ok(column_of(function(context)?)))
 }
 
 /// The type whose name is this argument, always a literal: looked up once for a statement.

@@ -17,6 +17,7 @@ mod lists;
 mod meter;
 mod people;
 mod query;
+mod queue;
 mod readers;
 mod referrals;
 mod rows;
@@ -316,12 +317,14 @@ impl Store for SqliteStore {
 
     async fn query(&self, query: &Query) -> Result<Found, StoreError> {
         let (query, limits, cache) = (query.clone(), self.limits, Arc::clone(&self.cache));
-        self.lists.ask(move |reader| reader.find(&cache, limits, &query)).await
+        let owner = query.scope.owner.clone();
+        self.lists.ask(Some(&owner), move |reader| reader.find(&cache, limits, &query)).await
     }
 
     async fn aggregate(&self, aggregation: &Aggregation) -> Result<Vec<serde_json::Value>, StoreError> {
         let (aggregation, limits) = (aggregation.clone(), self.limits);
-        self.lists.ask(move |reader| reader.aggregate(limits, &aggregation)).await
+        let owner = aggregation.scope.owner.clone();
+        self.lists.ask(Some(&owner), move |reader| reader.aggregate(limits, &aggregation)).await
     }
 
     async fn plan(&self, query: &Query) -> Result<Plan, StoreError> {

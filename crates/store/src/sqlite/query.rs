@@ -13,7 +13,7 @@ use super::cache::Cache;
 use super::files::Files;
 use super::functions;
 use super::meter::{Meter, QueryLimits};
-use super::readers::Reader;
+use super::readers::{Caller, Reader};
 use super::rows::{self, stored_columns};
 use super::search;
 use super::streams::{Spot, Streams, of_classes};
@@ -94,6 +94,10 @@ impl Reader for ListReader {
         let meter = Meter::attach(&mut connection)?;
         Ok(ListReader::of(connection, meter))
     }
+
+    fn begin(&self, caller: &Caller) {
+        self.meter.works_for(caller);
+    }
 }
 
 impl ListReader {
@@ -159,7 +163,11 @@ impl<'c> Snapshot<'c> {
 impl Drop for Snapshot<'_> {
     fn drop(&mut self) {
         let ended = self.0.prepare_cached("ROLLBACK").and_then(|mut statement| statement.execute([]));
-        if let Err(error) = ended {
+        // A kept statement may be broken off as a query is; a new one is not.
+        if ended.is_ok() || self.0.is_autocommit() {
+            return;
+        }
+        if let Err(error) = self.0.execute_batch("ROLLBACK") {
             tracing::warn!(%error, "A read could not be ended: {error}");
         }
     }
@@ -716,7 +724,10 @@ impl Reading<'_> {
                 for (place, value) in (1..).zip(&look.values) {
                     self.judge(statement.raw_bind_parameter(place, value))?;
                 }
+                // Lists of values are built anew for each row.
+                let values = look.values.len() as u64;
                 streams.visit(self.connection, self.meter, 0, |spot| {
+                    self.judge(self.meter.calls(values))?;
                     self.judge(statement.raw_bind_parameter(1, spot.row))?;
                     let passes = self.judge(statement.raw_query().next().map(|row| row.is_some()))?;
                     if passes && skip == 0 {

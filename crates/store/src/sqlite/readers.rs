@@ -3,21 +3,49 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
 
 use flume::{Receiver, Sender};
+use referral::OrganizationId;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::door::Door;
 use super::engine_error;
 use super::files::Files;
+use super::queue::{Holder, Queue, Worker};
 use crate::StoreError;
+
+/// How many reads of an owner, and of all that say no owner, may wait; more make their callers wait.
+const WAITING: usize = 4096;
 
 /// A connection of a thread, with what belongs to it.
 pub(super) trait Reader: Sized {
     /// Opens one.
     fn open(files: &Files) -> Result<Self, StoreError>;
+
+    /// Told for whom the next read is.
+    fn begin(&self, _: &Caller) {}
+}
+
+/// Who waits for an answer, as far as a thread can know.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Caller(Arc<AtomicBool>);
+
+impl Caller {
+    /// Whether nobody waits any more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Tells that a caller is gone when it is.
+struct Waiting(Caller);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.0.store(true, Relaxed);
+    }
 }
 
 impl Reader for Connection {
@@ -27,7 +55,7 @@ impl Reader for Connection {
 }
 
 enum Job<R> {
-    Read(Box<dyn FnOnce(&R) + Send>),
+    Read(Caller, Box<dyn FnOnce(&R) + Send>),
     /// Lets go of the files until told, for a bulk load that exchanges them.
     Park(Arc<Parking>),
 }
@@ -38,15 +66,17 @@ struct Parking {
     go_on: Receiver<()>,
 }
 
-/// The door to the readers.
+/// The readers; they end when it is dropped.
 pub(super) struct Readers<R> {
-    jobs: Door<Job<R>>,
+    jobs: Arc<Jobs<R>>,
     threads: usize,
 }
 
+type Jobs<R> = Queue<Option<OrganizationId>, Job<R>>;
+
 /// A way to the readers that keeps them alive.
 pub(super) struct Parker<R> {
-    jobs: Sender<Job<R>>,
+    jobs: Holder<Option<OrganizationId>, Job<R>>,
     threads: usize,
 }
 
@@ -58,10 +88,10 @@ impl<R: Reader + Send + 'static> Readers<R> {
         threads: usize,
     ) -> Result<(Readers<R>, Vec<JoinHandle<()>>), StoreError> {
         let threads = threads.max(1);
-        let (door, jobs) = Door::new();
+        let readers = Readers { jobs: Queue::new(WAITING), threads };
         let mut handles = Vec::with_capacity(threads);
         for number in 0..threads {
-            let (files, jobs) = (files.clone(), jobs.clone());
+            let (files, jobs) = (files.clone(), readers.jobs.worker());
             let reader = R::open(&files)?;
             let handle = std::thread::Builder::new()
                 .name(format!("{name}-{number}"))
@@ -69,31 +99,39 @@ impl<R: Reader + Send + 'static> Readers<R> {
                 .map_err(|error| StoreError::Engine(format!("cannot start a reader: {error}")))?;
             handles.push(handle);
         }
-        Ok((Readers { jobs: door, threads }, handles))
+        Ok((readers, handles))
     }
 
-    /// Runs a read on some reader. A caller who has gone costs nothing more.
+    /// Runs a read on some reader, and those of several owners by turns. A caller who has gone costs nothing more.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
+        owner: Option<&OrganizationId>,
         read: impl FnOnce(&R) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let job = Job::Read(Box::new(move |reader| {
+        let waiting = Waiting(Caller::default());
+        let read = Box::new(move |reader: &R| {
             if !reply.is_closed() {
                 let _ = reply.send(read(reader));
             }
-        }));
-        self.jobs.send(job).await?;
+        });
+        self.jobs.push(owner.cloned(), Job::Read(waiting.0.clone(), read)).await?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
     /// For a bulk load; the readers do not end while it lives.
     pub(super) fn parker(&self) -> Result<Parker<R>, StoreError> {
-        Ok(Parker { jobs: self.jobs.open()?, threads: self.threads })
+        Ok(Parker { jobs: self.jobs.hold()?, threads: self.threads })
     }
 
     /// Lets the readers end after what was asked before.
     pub(super) fn shut(&self) {
+        self.jobs.shut();
+    }
+}
+
+impl<R> Drop for Readers<R> {
+    fn drop(&mut self) {
         self.jobs.shut();
     }
 }
@@ -104,7 +142,7 @@ impl Readers<Connection> {
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.ask(move |connection| read(connection).map_err(engine_error)).await
+        self.ask(None, move |connection| read(connection).map_err(engine_error)).await
     }
 }
 
@@ -115,7 +153,7 @@ impl<R> Parker<R> {
         let (resume, go_on) = flume::bounded(0);
         let parking = Arc::new(Parking { parked, go_on });
         for _ in 0..self.threads {
-            self.jobs.send(Job::Park(Arc::clone(&parking))).map_err(|_| StoreError::Closed)?;
+            self.jobs.push_urgent(Job::Park(Arc::clone(&parking)));
         }
         drop(parking);
         for _ in 0..self.threads {
@@ -125,12 +163,15 @@ impl<R> Parker<R> {
     }
 }
 
-fn serve<R: Reader>(files: &Files, reader: R, jobs: &Receiver<Job<R>>) {
+fn serve<R: Reader>(files: &Files, reader: R, jobs: &Worker<Option<OrganizationId>, Job<R>>) {
     let mut reader = reader;
-    while let Ok(job) = jobs.recv() {
+    while let Some(job) = jobs.take() {
         match job {
             // A panic drops the reply, which tells the caller; the thread serves on.
-            Job::Read(read) => drop(catch_unwind(AssertUnwindSafe(|| read(&reader)))),
+            Job::Read(caller, read) => {
+                reader.begin(&caller);
+                drop(catch_unwind(AssertUnwindSafe(|| read(&reader))));
+            }
             Job::Park(parking) => {
                 drop(reader);
                 let _ = parking.parked.send(());

@@ -76,7 +76,7 @@ proptest! {
         }
         let Ok(options) = bind(&text.replace('+', "%2B")) else { return Ok(()) };
         match results(&reader(&referrals), &options) {
-            Ok(found) => { eprintln!("OK {text} {}", found.len());
+            Ok(found) => {
                 let expected = expected(&referrals, &options);
                 let all = found.iter().zip(&expected).all(|(found, expected)| same(found, expected));
                 prop_assert!(
@@ -84,13 +84,47 @@ proptest! {
                     "{}\n{}\n{}", text, Json::from(found), Json::from(expected),
                 );
             }
-            Err(StoreError::NotSupported(why)) => { eprintln!("NOT {text} {why}");
+            Err(StoreError::NotSupported(why)) => {
                 let known = ["offset", "concat", "search", "inside groupby"];
                 prop_assert!(known.iter().any(|known| why.contains(known)), "{}: {}", text, why);
             }
             Err(other) => return Err(TestCaseError::fail(format!("{text}: {other}"))),
         }
     }
+}
+
+/// Texts that grow by steps, and those that are carried through many, are bounded together, whatever the rows.
+#[test]
+fn texts_that_grow_from_step_to_step_are_bounded() {
+    let reader = reader(&random::referrals(&mut Choices::new(&[]), 6));
+    let mut doubled = "compute(concat(name,'0123456789abcdef') as x0)".to_owned();
+    for step in 1..=12 {
+        doubled.push_str(&format!("/compute(concat(x{0},x{0}) as x{step})", step - 1));
+    }
+    let of = |steps: &str| bind(&format!("$apply={steps}").replace('+', "%2B")).unwrap();
+    let options = of(&format!("{doubled}/aggregate(x12 with max as m)"));
+    let apply = options.apply.unwrap();
+    let ask = |apply, texts| {
+        let aggregation = Aggregation {
+            scope: scope(random::owner()),
+            apply,
+            filter: None,
+            order: Vec::new(),
+            skip: 0,
+            limit: 10,
+        };
+        reader.aggregate(QueryLimits { texts, ..QueryLimits::default() }, &aggregation)
+    };
+    let refused = ask(apply.clone(), 1 << 20).unwrap_err();
+    assert!(matches!(refused, StoreError::TooCostly(_)), "{refused}");
+    assert_eq!(ask(apply, QueryLimits::default().texts).unwrap().len(), 1);
+    // One text longer than any may be.
+    for step in 13..=20 {
+        doubled.push_str(&format!("/compute(concat(x{0},x{0}) as x{step})", step - 1));
+    }
+    let longer = of(&format!("{doubled}/aggregate(x20 with max as m)"));
+    let refused = ask(longer.apply.unwrap(), u64::MAX).unwrap_err();
+    assert!(matches!(refused, StoreError::TooCostly(_)), "{refused}");
 }
 
 /// Five referrals: statuses, countries and amounts told apart; the last is another organization's, the one before an

@@ -54,7 +54,7 @@ async fn filled(store: &SqliteStore, count: u64) {
 async fn cost(store: &SqliteStore, query: &Query) -> (u64, u64) {
     let query = query.clone();
     let limits = store.limits;
-    store.lists.ask(move |reader| reader.cost(limits, &query)).await.unwrap()
+    store.lists.ask(None, move |reader| reader.cost(limits, &query)).await.unwrap()
 }
 
 #[tokio::test]
@@ -132,6 +132,64 @@ async fn a_query_beyond_its_budget_is_broken_off_and_says_what_would_help() {
     assert_eq!(store.query(&asked("", "")).await.unwrap().count, Some(2_000));
 }
 
+/// A row is held against each value of a list, and that is counted too.
+#[tokio::test]
+async fn values_that_rows_are_held_against_count() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path(), QueryLimits { steps: 10_000_000, ..QueryLimits::default() });
+    filled(&store, 2_000).await;
+    let values = |count: usize| (0..count).map(|n| format!("'none {n}'")).collect::<Vec<_>>().join(",");
+    let query = |count| Query { count: Counting::No, ..asked(&format!("name in ({})", values(count)), "") };
+    assert_eq!(store.query(&query(50)).await.unwrap().referrals.len(), 0);
+    let refused = store.query(&query(900)).await.unwrap_err();
+    assert!(matches!(refused, StoreError::TooCostly(_)), "{refused}");
+}
+
+#[tokio::test]
+async fn very_many_terms_about_the_team_are_answered() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path(), QueryLimits::default());
+    filled(&store, 20).await;
+    let same = vec!["team/any(t:t/email eq 'a@x.example')"; 200].join(" and ");
+    let plan = store.plan(&asked(&same, "status")).await.unwrap();
+    assert!(!plan.statements.concat().contains("EXISTS"), "{plan:?}");
+    let others: Vec<_> = (0..200).map(|n| format!("team/any(t:t/email eq 'a{n}@x.example')")).collect();
+    let query = asked(&others.join(" and "), "");
+    let plan = store.plan(&query).await.unwrap();
+    assert_eq!(plan.statements.concat().matches("team_member AS member").count(), 2 * 15, "{plan:?}");
+    assert_eq!(store.query(&query).await.unwrap().count, Some(0));
+}
+
+/// Nobody waits for what nobody reads: the reader is free again.
+#[tokio::test]
+async fn a_query_whose_caller_has_gone_is_broken_off() {
+    let directory = tempfile::tempdir().unwrap();
+    let limits = QueryLimits { steps: u64::MAX, ..QueryLimits::default() };
+    let options = SqliteOptions { limits, list_readers: 1, ..SqliteOptions::default() };
+    let store = std::sync::Arc::new(SqliteStore::open(directory.path(), options).unwrap());
+    let (begun, begins) = tokio::sync::oneshot::channel();
+    let (ended, end) = tokio::sync::oneshot::channel();
+    let caller = tokio::spawn({
+        let store = store.clone();
+        async move {
+            let endless = move |reader: &super::super::query::ListReader| {
+                reader.meter.start(limits);
+                begun.send(()).unwrap();
+                let numbers =
+                    "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+                let outcome = reader.connection.query_row(numbers, [], |row| row.get::<_, i64>(0));
+                ended.send(outcome.is_err()).unwrap();
+                Ok(())
+            };
+            store.lists.ask(None, endless).await
+        }
+    });
+    begins.await.unwrap();
+    caller.abort();
+    assert!(end.await.unwrap());
+    assert_eq!(store.query(&asked("", "")).await.unwrap().count, Some(0));
+}
+
 /// A list that takes long stands in nobody's way who reads a single referral.
 #[tokio::test]
 async fn single_referrals_are_read_beside_lists() {
@@ -148,7 +206,7 @@ async fn single_referrals_are_read_beside_lists() {
                     wait.lock().unwrap().recv().unwrap();
                     Ok(())
                 };
-                store.lists.ask(waiting).await.unwrap();
+                store.lists.ask(None, waiting).await.unwrap();
             })
         })
         .collect();
