@@ -98,11 +98,11 @@ impl Preference {
     }
 
     /// Reads the value of a `Prefer` header as RFC 7240 wants it: what is unknown or malformed is left out, and of
-    /// two of a kind the first counts.
+    /// two of a kind the first counts. Unknown parameters of a known one are left out too.
     pub fn read_all(value: &str) -> Vec<Preference> {
         let mut found: Vec<Preference> = Vec::new();
         for piece in pieces(value) {
-            if let Ok(preference) = Preference::parse(piece.trim()) {
+            if let Some(preference) = Preference::read(piece) {
                 let known =
                     found.iter().any(|f| std::mem::discriminant(f) == std::mem::discriminant(&preference));
                 if !known && found.len() < 32 {
@@ -111,6 +111,18 @@ impl Preference {
             }
         }
         found
+    }
+
+    /// One preference with whatever parameters: as it stands, else without those behind its second or first `;`.
+    fn read(piece: &str) -> Option<Preference> {
+        let mut quoted = false;
+        let ends = piece.match_indices([';', '"']).filter_map(|(at, found)| {
+            quoted ^= found == "\"";
+            (found == ";" && !quoted).then_some(at)
+        });
+        let ends: Vec<usize> = ends.take(2).collect();
+        let ends = std::iter::once(piece.len()).chain(ends.into_iter().rev());
+        ends.filter_map(|end| piece.get(..end)).find_map(|part| Preference::parse(part.trim()).ok())
     }
 }
 
@@ -337,6 +349,23 @@ mod tests {
         let expected = vec![Preference::MaxPageSize(5), Preference::Return(Return::Minimal)];
         assert_eq!(Preference::read_all(value), expected);
         assert_eq!(Preference::read_all("maxpagesize=0, ,,=\""), vec![]);
+    }
+
+    #[test]
+    fn unknown_parameters_of_a_preference_are_left_out() {
+        let callback = Preference::Callback("http://x.example/".to_owned());
+        for (value, expected) in [
+            ("odata.maxpagesize=2; x=1", vec![Preference::MaxPageSize(2)]),
+            (
+                r#"maxpagesize=2 ;x="a;,b"; y; z=3, wait=1"#,
+                vec![Preference::MaxPageSize(2), Preference::Wait(1)],
+            ),
+            ("return=minimal;", vec![Preference::Return(Return::Minimal)]),
+            (r#"callback; url="http://x.example/"; x=1"#, vec![callback]),
+            ("maxpagesize; x=2", vec![]),
+        ] {
+            assert_eq!(Preference::read_all(value), expected, "{value}");
+        }
     }
 
     #[test]
