@@ -27,7 +27,7 @@ pub use directory::Directory;
 pub use error::{CreateError, EditError, ReadError};
 pub use group::Group;
 pub use once::{Once, Remember, Written};
-pub use query::page::{Continuation, Item, Page, Results};
+pub use query::page::{Continuation, Item, Page, Results, within, work};
 pub use query::{PAGE, Question, QuestionError, QuestionErrorKind, Temperament};
 pub use store::{Key, NAMESPACE, Place, Plan, RELATED_REFERRALS, RememberedAnswer, StoreError, schema};
 pub use stored::{search_words, to_store};

@@ -263,7 +263,8 @@ fn a_tree_at_the_limits_is_bound_and_evaluated_on_a_small_stack() {
         for text in [chain(levels), lambda(levels), case(levels)] {
             let typed =
                 Binder::new(&schema, "Item", &settings).filter(&expr(&text)).expect("within the limits");
-            let evaluator = Evaluator { schema: &schema, now: DateTimeOffset { ticks: 0, offset: 0 } };
+            let evaluator =
+                Evaluator { schema: &schema, now: DateTimeOffset { ticks: 0, offset: 0 }, work: None };
             evaluator.matches(&typed, &model::item());
             assert!(typed.height() > levels);
         }

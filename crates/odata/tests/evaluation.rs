@@ -14,7 +14,7 @@ fn answers(text: &str, item: &Json) -> Value {
     let (schema, settings) = (schema(), BindSettings::default());
     let typed =
         Binder::new(&schema, "Item", &settings).bind(&expr(text)).unwrap_or_else(|e| panic!("{text}: {e}"));
-    Evaluator { schema: &schema, now: now() }.value(&typed, item)
+    Evaluator { schema: &schema, now: now(), work: None }.value(&typed, item)
 }
 
 /// Rows of an expression and `true`, `false`, `null`, or the text of its value.
@@ -218,7 +218,7 @@ fn collections_are_asked_member_by_member() {
 #[test]
 fn null_comes_first_and_last_when_descending() {
     let (schema, settings) = (schema(), BindSettings::default());
-    let evaluator = Evaluator { schema: &schema, now: now() };
+    let evaluator = Evaluator { schema: &schema, now: now(), work: None };
     let rows = [
         json!({"name": "b", "count": 1}),
         json!({"name": null, "count": 2}),
@@ -284,8 +284,60 @@ fn a_pipeline_filters_groups_aggregates_and_ranks() {
         let bound = Binder::new(&schema, "Item", &settings)
             .options(&options)
             .unwrap_or_else(|e| panic!("{apply}: {e}"));
-        let evaluator = Evaluator { schema: &schema, now: now() };
+        let evaluator = Evaluator { schema: &schema, now: now(), work: None };
         let made = evaluator.apply(&bound.apply.expect("given"), rows.clone(), &|_, _| true);
         assert_eq!(serde_json::to_string(&made).expect("JSON"), expected, "{apply}");
     }
+}
+
+#[test]
+fn a_budget_ends_lambdas_within_lambdas() {
+    let people: Vec<Json> = (0..60).map(|n| json!({"email": format!("{n}@example.org")})).collect();
+    let item = json!({"people": people, "name": "x"});
+    let (schema, settings) = (schema(), BindSettings::default());
+    let text =
+        "people/any(a:people/any(b:people/any(c:people/any(d:people/any(e:contains(a/email,'zzz'))))))";
+    let typed = Binder::new(&schema, "Item", &settings).bind(&expr(text)).unwrap();
+    let value = |typed: &Typed, work: &Work| {
+        Evaluator { schema: &schema, now: now(), work: Some(work) }.value(typed, &item)
+    };
+    let work = Work::of(100_000);
+    value(&typed, &work);
+    assert!(work.is_exhausted());
+
+    let work = Work::of(100_000);
+    let cheap =
+        Binder::new(&schema, "Item", &settings).bind(&expr("people/any(p:p/email eq '59@example.org')"));
+    assert_eq!(value(&cheap.unwrap(), &work), Value::Boolean(true));
+    assert!(!work.is_exhausted());
+}
+
+#[test]
+fn long_texts_and_patterns_use_up_a_budget_as_their_work_does() {
+    let item = json!({"name": "x".repeat(100_000)});
+    let (schema, settings) = (schema(), BindSettings::default());
+    let exhausts = |text: &str, nodes: u64| {
+        let typed = Binder::new(&schema, "Item", &settings).bind(&expr(text)).unwrap();
+        let work = Work::of(nodes);
+        Evaluator { schema: &schema, now: now(), work: Some(&work) }.value(&typed, &item);
+        work.is_exhausted()
+    };
+    assert!(exhausts("contains(name,'y')", 5_000));
+    assert!(!exhausts("contains(name,'y')", 10_000));
+    assert!(exhausts("matchesPattern(name,'(a|b|c|d)+y')", 50_000));
+    assert!(!exhausts("price eq 1", 10));
+}
+
+#[test]
+fn of_an_enumeration_without_flags_has_asks_for_the_one_member() {
+    // Numbers of members share bits: none of them is part of another.
+    let states = ["Draft", "Open", "Sold"];
+    for state in states {
+        for asked in states {
+            let answer = answers(&format!("state has '{asked}'"), &json!({"state": state}));
+            assert_eq!(answer, Value::Boolean(state == asked), "{state} has {asked}");
+        }
+    }
+    assert_eq!(answers("state has 'Open'", &json!({"state": null})), Value::Null);
+    assert_eq!(answers("not (state has 'Open')", &json!({})), Value::Null);
 }

@@ -11,7 +11,8 @@ fn shown(text: &str) -> Json {
     let options = query(text);
     let bound = Binder::new(&schema, "Item", &settings).options(&options);
     let bound = bound.unwrap_or_else(|error| panic!("{text}: {error}"));
-    Evaluator { schema: &schema, now: DateTimeOffset { ticks: 0, offset: 0 } }.project(&bound, &item())
+    Evaluator { schema: &schema, now: DateTimeOffset { ticks: 0, offset: 0 }, work: None }
+        .project(&bound, &item())
 }
 
 #[test]

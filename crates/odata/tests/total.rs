@@ -127,7 +127,8 @@ fn evaluate(text: &str) -> Option<Vec<Value>> {
     let expr = Expr::parse(text, &Limits::default()).unwrap_or_else(|error| panic!("{text}: {error}"));
     let (schema, settings) = (schema(), BindSettings::default());
     let typed = Binder::new(&schema, "Item", &settings).bind(&expr).ok()?;
-    let evaluator = Evaluator { schema: &schema, now: DateTimeOffset { ticks: i64::MAX / 2, offset: 60 } };
+    let evaluator =
+        Evaluator { schema: &schema, now: DateTimeOffset { ticks: i64::MAX / 2, offset: 60 }, work: None };
     Some(documents().iter().map(|document| evaluator.value(&typed, document)).collect())
 }
 

@@ -80,6 +80,14 @@ impl Face {
         self
     }
 
+    /// Names the option that the refusal is about.
+    pub(crate) fn about(mut self, option: &'static str) -> Face {
+        if let Some(inner) = &mut self.inner {
+            inner.message = option.into();
+        }
+        self.target(option)
+    }
+
     fn inner(mut self, code: &'static str, message: impl Into<Cow<'static, str>>) -> Face {
         self.inner = Some(Inner { code, message: message.into() });
         self

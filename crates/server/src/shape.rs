@@ -4,7 +4,9 @@
 //! What is wanted whole, or by its top-level members, is copied from the stored bytes; only the rest is parsed.
 
 use exchange::{Item, NAMESPACE, Page, Question, RELATED_REFERRALS, schema};
-use odata::{DateTimeOffset, Evaluator, Expanded, Primitive, QueryOptions, Type, TypedOptions, TypedSelect};
+use odata::{
+    DateTimeOffset, Evaluator, Expanded, Primitive, QueryOptions, Type, TypedOptions, TypedSelect, Work,
+};
 use referral::{PublicBase, Referral};
 use serde_json::{Map, Value as Json};
 
@@ -15,7 +17,7 @@ pub(crate) struct Shape<'a> {
     base: &'a PublicBase,
     asked: &'a QueryOptions,
     options: &'a TypedOptions,
-    evaluator: Evaluator<'static>,
+    evaluator: Evaluator<'a>,
     metadata: Metadata,
     /// The members to copy; `None`: all.
     members: Option<Vec<&'a str>>,
@@ -24,21 +26,29 @@ pub(crate) struct Shape<'a> {
 }
 
 impl<'a> Shape<'a> {
+    /// `work` is for the whole answer; when it is used up, what was written means nothing.
     pub(crate) fn new(
         base: &'a PublicBase,
         question: &'a Question,
         metadata: Metadata,
         now: referral::Timestamp,
+        work: &'a Work,
     ) -> Shape<'a> {
         let now = DateTimeOffset { ticks: now.ticks(), offset: 0 };
-        Shape::of(base, question.asked(), question.options(), Evaluator { schema: schema(), now }, metadata)
+        Shape::of(
+            base,
+            question.asked(),
+            question.options(),
+            Evaluator { schema: schema(), now, work: Some(work) },
+            metadata,
+        )
     }
 
     fn of(
         base: &'a PublicBase,
         asked: &'a QueryOptions,
         options: &'a TypedOptions,
-        evaluator: Evaluator<'static>,
+        evaluator: Evaluator<'a>,
         metadata: Metadata,
     ) -> Shape<'a> {
         let members = options.select.as_deref().map(top_level);

@@ -269,3 +269,19 @@ async fn the_last_instant_of_all_has_nothing_due_for_ever() {
     assert_eq!(settled.unwrap(), 1);
     assert_eq!(text_at(&world.contoso().sees(&sent.id).await.body, "/substatus"), "Expired");
 }
+
+#[tokio::test]
+async fn a_due_referral_that_cannot_be_read_stops_no_list_of_others() {
+    let world = World::new().await;
+    let broken = lead(&world).await;
+    let other = lead(&world).await;
+    let northwinds = world.northwind().creates(full()).await;
+    world.plant(&broken.id, |stored| stored.document = "{".into()).await;
+    world.clock.set(text_at(&broken.body, "/expirationDateTime"));
+    for _ in 0..2 {
+        let list = world.northwind().lists("").await.expect(200);
+        assert_eq!(text_at(&list.body, "/value/0/id"), northwinds.id);
+    }
+    let closed = world.contoso().sees(&other.id).await.body;
+    assert_eq!(closed["status"], "Closed", "what can be closed is");
+}

@@ -141,8 +141,11 @@ mod tests {
 
     #[test]
     fn numbers_alone_say_what_the_evaluator_says() {
-        let evaluator =
-            Evaluator { schema: crate::schema(), now: odata::DateTimeOffset { ticks: 0, offset: 0 } };
+        let evaluator = Evaluator {
+            schema: crate::schema(),
+            now: odata::DateTimeOffset { ticks: 0, offset: 0 },
+            work: None,
+        };
         let settings = odata::BindSettings::default();
         for (text, told) in [
             ("status eq 'New'", true),

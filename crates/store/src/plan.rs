@@ -481,5 +481,5 @@ fn team_emails(term: &Typed) -> Option<Vec<String>> {
 /// What `now()` is in a query's expressions.
 pub(crate) fn evaluator(query: &Query) -> Evaluator<'static> {
     let now = DateTimeOffset { ticks: query.scope.now.ticks(), offset: 0 };
-    Evaluator { schema: crate::schema(), now }
+    Evaluator { schema: crate::schema(), now, work: None }
 }

@@ -138,7 +138,7 @@ fn runtime() -> Runtime {
 }
 
 fn evaluator(now: referral::Timestamp) -> Evaluator<'static> {
-    Evaluator { schema: store::schema(), now: DateTimeOffset { ticks: now.ticks(), offset: 0 } }
+    Evaluator { schema: store::schema(), now: DateTimeOffset { ticks: now.ticks(), offset: 0 }, work: None }
 }
 
 fn scope(team: Option<Vec<String>>) -> Scope {

@@ -103,6 +103,20 @@ impl Question {
         Ok(Question { asked, bound, page_size, engagement })
     }
 
+    /// The option that a refusal of the store is about, where there is but one that gives it work.
+    pub fn only_option(&self) -> Option<&'static str> {
+        use SystemOption::{Apply, Expand, Filter, OrderBy, Search};
+        let mut working = self
+            .asked
+            .given
+            .iter()
+            .filter(|option| matches!(option, Apply | Expand | Filter | OrderBy | Search));
+        match (working.next(), working.next()) {
+            (Some(only), None) => Some(only.name()),
+            _ => None,
+        }
+    }
+
     /// The options as sent.
     pub fn asked(&self) -> &QueryOptions {
         &self.asked
@@ -209,10 +223,20 @@ fn page_size(options: &QueryOptions) -> Result<usize, QuestionError> {
     })
 }
 
-/// The options with `email eq …` written out (REF-238).
+/// The options with `email eq …` written out (REF-238), those of expansions too.
 fn with_email_alias(options: &QueryOptions) -> QueryOptions {
     let mut options = options.clone();
     options.filter = options.filter.map(email_of_team);
+    for expand in options.expand.iter_mut().flatten() {
+        if let Some(nested) = &mut expand.options {
+            **nested = with_email_alias(nested);
+        }
+    }
+    // An alias that a selection may use can be about members of a list.
+    if !options.select.iter().flatten().any(|item| item.options.is_some()) {
+        let aliases = std::mem::take(&mut options.aliases);
+        options.aliases = aliases.into_iter().map(|(name, value)| (name, email_of_team(value))).collect();
+    }
     options
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use odata::{Expanded, TypedExpand, TypedOptions};
+use odata::{Expanded, TypedExpand, TypedOptions, Work};
 use referral::EngagementId;
 use serde_json::Value as Json;
 use store::{Aggregation, Counting, Place, Query, Scope, StoreError, StoredReferral};
@@ -15,6 +15,27 @@ use crate::{Exchange, Shown};
 
 /// The most results that the expansions of one answer may bring together.
 const EXPANDED: usize = 10_000;
+
+/// How much one answer may evaluate outside the store, in nodes of expressions: a node is about 50 to 100 ns, so that
+/// an answer holds one of the runtime's threads for about 200 ms at most, in turns.
+const WORK: u64 = 2_000_000;
+
+/// A fresh budget for one answer.
+pub fn work() -> Work {
+    Work::of(WORK)
+}
+
+/// Whether the budget has lasted.
+///
+/// # Errors
+/// [`StoreError::TooCostly`] where it has not.
+pub fn within(work: &Work) -> Result<(), StoreError> {
+    if !work.is_exhausted() {
+        return Ok(());
+    }
+    let what = "the expressions would be evaluated too often; ask for smaller pages, or with fewer lambdas in lambdas";
+    Err(StoreError::TooCostly(what.to_owned()))
+}
 
 /// Where a page begins, and how many may still come: what a next link stands for.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,9 +116,9 @@ impl Exchange {
         };
         let skip = if after.is_some() { 0 } else { options.skip.unwrap_or(0) };
         let window = Window { after, skip, limit: question.page_size(), count };
-        self.settle().await?;
-        let mut page = self.paged(caller, question.engagement(), options, window, left).await?;
-        let mut budget = EXPANDED;
+        self.settle_for_list().await?;
+        let mut budget = Budget::new();
+        let mut page = self.paged(caller, question.engagement(), options, window, left, &budget.work).await?;
         self.expand(caller, &options.expand, &mut page, &mut budget).await?;
         Ok(page)
     }
@@ -107,9 +128,10 @@ impl Exchange {
     /// # Errors
     /// [`ReadError`]
     pub async fn count(&self, caller: &Caller, question: &Question) -> Result<u64, ReadError> {
-        self.settle().await?;
+        self.settle_for_list().await?;
         let window = Window { after: None, skip: 0, limit: 0, count: Counting::Exact };
-        let matches = self.matches(caller, question.engagement(), question.options(), window).await?;
+        let options = question.options();
+        let matches = self.matches(caller, question.engagement(), options, window, &work()).await?;
         Ok(matches.count.unwrap_or_default())
     }
 
@@ -155,7 +177,7 @@ impl Exchange {
     ) -> Result<Item, ReadError> {
         let items = vec![Item { shown, related: Vec::new() }];
         let mut page = Page { items, count: None, next: None };
-        self.expand(caller, expand, &mut page, &mut { EXPANDED }).await?;
+        self.expand(caller, expand, &mut page, &mut Budget::new()).await?;
         page.items.pop().ok_or(ReadError::NotFound)
     }
 
@@ -180,7 +202,7 @@ impl Exchange {
         };
         let left = options.top.unwrap_or(u64::MAX).saturating_sub(done);
         let limit = question.page_size().min(usize::try_from(left).unwrap_or(usize::MAX));
-        self.settle().await?;
+        self.settle_for_list().await?;
         let aggregation = Aggregation {
             scope: self.scope(caller),
             apply: apply.clone(),
@@ -215,6 +237,17 @@ impl Exchange {
         Ok(self.store.plan(&query(scope, options, &window)).await?)
     }
 
+    /// Closes what is due. A document that cannot be read is a matter for who runs the server: lists of others go on.
+    async fn settle_for_list(&self) -> Result<(), ReadError> {
+        match self.settle().await {
+            Err(ReadError::Damaged(id, error)) => {
+                tracing::error!(referral.id = %id, "Referral {id} is due and cannot be closed: {error}");
+                Ok(())
+            }
+            outcome => outcome.map(|_| ()),
+        }
+    }
+
     /// Cuts a page out of the matches; `left` is what `$top` still allows.
     async fn paged(
         &self,
@@ -223,12 +256,13 @@ impl Exchange {
         options: &TypedOptions,
         window: Window<'_>,
         left: Option<u64>,
+        work: &Work,
     ) -> Result<Page, ReadError> {
         let limit = window.limit.min(usize::try_from(left.unwrap_or(u64::MAX)).unwrap_or(usize::MAX));
         // One more tells whether another page follows.
         let wanted = if limit == 0 { 0 } else { limit + 1 };
         let mut matches =
-            self.matches(caller, engagement, options, Window { limit: wanted, ..window }).await?;
+            self.matches(caller, engagement, options, Window { limit: wanted, ..window }, work).await?;
         let more = matches.found.len() > limit;
         matches.found.truncate(limit);
         let left = left.map(|left| left - limit as u64);
@@ -246,9 +280,10 @@ impl Exchange {
         engagement: Option<EngagementId>,
         options: &TypedOptions,
         window: Window<'_>,
+        work: &Work,
     ) -> Result<Matches, ReadError> {
         if let Some(engagement) = engagement {
-            return self.together(caller, engagement, options, window).await;
+            return self.together(caller, engagement, options, window, work).await;
         }
         let found = self.store.query(&query(self.scope(caller), options, &window)).await?;
         let shown = |(referral, place): (Arc<StoredReferral>, Place)| (whole(&referral), place);
@@ -270,15 +305,15 @@ impl Exchange {
         caller: &Caller,
         expand: &[TypedExpand],
         page: &mut Page,
-        budget: &mut usize,
+        budget: &mut Budget,
     ) -> Result<(), ReadError> {
         if expand.is_empty() {
             return Ok(());
         }
         for item in &mut page.items {
             for one in expand {
-                let mut related = self.expansion(caller, item.shown.engagement_id, one).await?;
-                *budget = budget.checked_sub(related.items.len()).ok_or_else(too_much)?;
+                let mut related = self.expansion(caller, item.shown.engagement_id, one, &budget.work).await?;
+                budget.results = budget.results.checked_sub(related.items.len()).ok_or_else(too_much)?;
                 Box::pin(self.expand(caller, &one.options.expand, &mut related, budget)).await?;
                 item.related.push(related);
             }
@@ -291,6 +326,7 @@ impl Exchange {
         caller: &Caller,
         engagement: EngagementId,
         expand: &TypedExpand,
+        work: &Work,
     ) -> Result<Page, ReadError> {
         let options = &expand.options;
         if !matches!(options.levels, None | Some(odata::Levels::Of(1) | odata::Levels::Max)) {
@@ -303,7 +339,20 @@ impl Exchange {
             limit: if expand.what == Expanded::Count { 0 } else { super::PAGE },
             count: if counted { Counting::Exact } else { Counting::No },
         };
-        self.paged(caller, Some(engagement), options, window, options.top).await
+        self.paged(caller, Some(engagement), options, window, options.top, work).await
+    }
+}
+
+/// What one answer may still bring together, its expansions included.
+struct Budget {
+    /// Results of expansions.
+    results: usize,
+    work: Work,
+}
+
+impl Budget {
+    fn new() -> Budget {
+        Budget { results: EXPANDED, work: work() }
     }
 }
 

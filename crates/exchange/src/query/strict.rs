@@ -93,7 +93,7 @@ pub(super) fn options(options: &QueryOptions, temperament: Temperament) -> Resul
 /// Refuses what is well-formed and known, and still not offered.
 pub(super) fn allow(options: &TypedOptions) -> Result<(), QuestionError> {
     if let Some(filter) = &options.filter {
-        expression(filter)?;
+        expression(filter, false)?;
     }
     for key in &options.orderby {
         let offered = key.expr.as_item_path().is_some_and(|path| ORDERS.contains(&path.wire().as_str()));
@@ -133,8 +133,8 @@ fn not_offered(typed: &Typed, what: &str) -> QuestionError {
     refused(SystemOption::Filter.name(), typed.at.0, &format!("{what} is not offered"))
 }
 
-/// One expression of a filter and all below it.
-fn expression(typed: &Typed) -> Result<(), QuestionError> {
+/// One expression of a filter and all below it, `inside` a lambda or not.
+fn expression(typed: &Typed, inside: bool) -> Result<(), QuestionError> {
     match &typed.kind {
         TypedKind::Value(_)
         | TypedKind::Not(_)
@@ -144,6 +144,7 @@ fn expression(typed: &Typed) -> Result<(), QuestionError> {
         | TypedKind::In { .. } => {}
         TypedKind::Path(path) => field(typed, path)?,
         TypedKind::Call { function, .. } if FUNCTIONS.contains(function) => {}
+        TypedKind::Any { .. } if inside => return Err(not_offered(typed, "'any' within 'any'")),
         TypedKind::Any { collection, .. } => list(typed, collection)?,
         TypedKind::Call { function, .. } => {
             return Err(not_offered(typed, &format!("the function {}", function.name())));
@@ -156,9 +157,11 @@ fn expression(typed: &Typed) -> Result<(), QuestionError> {
         TypedKind::Cast { .. } | TypedKind::IsOf { .. } => {
             return Err(not_offered(typed, "a question about types"));
         }
-        TypedKind::Case(_) => return Err(not_offered(typed, "'case'")),
+        // `has` of what is no flags type is bound as one.
+        TypedKind::Case(_) => return Err(not_offered(typed, "'case' or 'has'")),
     }
-    typed.children().into_iter().try_for_each(expression)
+    let inside = inside || matches!(typed.kind, TypedKind::Any { .. });
+    typed.children().into_iter().try_for_each(|child| expression(child, inside))
 }
 
 fn field(typed: &Typed, path: &TypedPath) -> Result<(), QuestionError> {

@@ -6,12 +6,12 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use odata::{DateTimeOffset, Evaluator, TypedOptions, TypedOrder};
+use odata::{DateTimeOffset, Evaluator, TypedOptions, TypedOrder, Work};
 use referral::{EngagementId, Referral, View};
 use serde_json::Value as Json;
 use store::{Counting, Key, Place, StoreError, StoredReferral, schema};
 
-use super::page::{Matches, Window};
+use super::page::{Matches, Window, within};
 use crate::caller::Caller;
 use crate::error::ReadError;
 use crate::sight::{redacted, side, whole};
@@ -21,6 +21,9 @@ use crate::{Exchange, Shown};
 const MEMBERS: usize = 10_000;
 /// So many are read at a time.
 const CHUNK: usize = 100;
+
+/// After so many documents other requests have their turn.
+const TURN: usize = 10;
 
 /// How the caller sees a referral of the engagement.
 #[derive(Clone, Copy)]
@@ -37,9 +40,10 @@ impl Exchange {
         engagement: EngagementId,
         options: &TypedOptions,
         window: Window<'_>,
+        work: &Work,
     ) -> Result<Matches, ReadError> {
         let now = DateTimeOffset { ticks: self.now().ticks(), offset: 0 };
-        let evaluator = Evaluator { schema: schema(), now };
+        let evaluator = Evaluator { schema: schema(), now, work: Some(work) };
         let newest = newest_first();
         let order = if options.orderby.is_empty() { &newest } else { &options.orderby };
         let ours = self.store.engagement(engagement, &caller.organization).await?;
@@ -53,8 +57,12 @@ impl Exchange {
                 let message = format!("the engagement has more than {MEMBERS} referrals");
                 return Err(StoreError::TooCostly(message).into());
             }
-            for stored in &chunk {
+            for (at, stored) in chunk.iter().enumerate() {
+                if at % TURN == 0 {
+                    tokio::task::yield_now().await;
+                }
                 let Some(sight) = self.sight_of(caller, stored, &ours) else { continue };
+                work.take_bytes(stored.document.len());
                 let (document, words) = as_seen(stored, sight)?;
                 let found = options.filter.as_ref().is_none_or(|filter| evaluator.matches(filter, &document))
                     && options.search.as_ref().is_none_or(|search| store::matches(search, &words));
@@ -63,6 +71,7 @@ impl Exchange {
                         |key: &TypedOrder| Key::of(&evaluator.value(&key.expr, &document), key.ignore_case);
                     places.push(Place { keys: order.iter().map(key).collect(), id: stored.id });
                 }
+                within(work)?;
             }
             match chunk.last() {
                 Some(last) if chunk.len() == CHUNK => read_to = Some((last.columns.created, last.id)),
@@ -75,9 +84,12 @@ impl Exchange {
             window.after.is_none_or(|after| compare(order, place, after) == Ordering::Greater)
         };
         let skip = usize::try_from(window.skip).unwrap_or(usize::MAX);
-        let wanted: Vec<Place> = places.into_iter().filter(after).skip(skip).take(window.limit).collect();
-        let mut found = Vec::with_capacity(wanted.len());
-        for place in wanted {
+        let mut found = Vec::new();
+        for place in places.into_iter().filter(after).skip(skip) {
+            if found.len() == window.limit {
+                break;
+            }
+            // One that has gone meanwhile makes room for the next: a page is short only where the list ends.
             if let Some(shown) = self.shown_together(caller, &place, &ours).await? {
                 found.push((shown, place));
             }

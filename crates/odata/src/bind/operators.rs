@@ -200,6 +200,13 @@ impl<'a> Binder<'a> {
         if left.ty.is_some() && right.ty.is_some() && left.ty != right.ty {
             return Err(type_fault(right.at, "'has' needs a value of the same enumeration"));
         }
+        let flags = |ty: &Type| match ty {
+            Type::Enum(name) => self.schema.find_enum(name).is_some_and(|enumeration| enumeration.flags),
+            _ => false,
+        };
+        if left.ty.is_some() && right.ty.is_some() && !left.ty.as_ref().is_some_and(flags) {
+            return Ok(only_member(at, left, right));
+        }
         let kind = TypedKind::Has { left: Box::new(left), right: Box::new(right) };
         Ok(Typed::new(at, Primitive::Boolean, kind))
     }
@@ -238,6 +245,24 @@ impl<'a> Binder<'a> {
         let kind = TypedKind::Arithmetic { op, left: Box::new(left), right: Box::new(right) };
         Ok(Typed::new(at, ty, kind))
     }
+}
+
+/// `left has right` where a value is one member: the numbers of two members may share bits, which say nothing. It is
+/// `eq`, but for null, which `has` does not know. Source: URL Conventions 5.1.1.1.9.
+fn only_member(at: Position, left: Typed, right: Typed) -> Typed {
+    let compare = |op, left: Typed, right: Typed| {
+        let kind =
+            TypedKind::Compare { op, left: Box::new(left), right: Box::new(right), ignore_case: false };
+        Typed::new(at, Primitive::Boolean, kind)
+    };
+    let sides = [&left, &right].into_iter().filter(|side| !matches!(side.kind, TypedKind::Value(_)));
+    let known: Vec<Typed> = sides.map(|side| compare(Comparison::Ne, side.clone(), null(at))).collect();
+    let equal = compare(Comparison::Eq, left, right);
+    if known.is_empty() {
+        return equal;
+    }
+    let known = Typed::new(at, Primitive::Boolean, TypedKind::And(known));
+    Typed::new(at, Primitive::Boolean, TypedKind::Case(vec![(known, equal)]))
 }
 
 /// Types whose values may also stand in quotes.

@@ -20,7 +20,7 @@ impl Evaluator<'_> {
         items: Vec<Json>,
         search: &dyn Fn(&crate::ast::Search, &Json) -> bool,
     ) -> Vec<Json> {
-        let inner = Evaluator { schema: &apply.schema, now: self.now };
+        let inner = Evaluator { schema: &apply.schema, now: self.now, work: self.work };
         inner.pipeline(&apply.steps, items, search)
     }
 
@@ -56,7 +56,7 @@ impl Evaluator<'_> {
                     }
                 }
             }
-            TypedTransformation::OrderBy(keys) => items.sort_by(|left, right| self.order(keys, left, right)),
+            TypedTransformation::OrderBy(keys) => items = self.sorted(keys, items),
             TypedTransformation::Skip(number) => {
                 items.drain(..usize::try_from(*number).unwrap_or(usize::MAX).min(items.len()));
             }
@@ -74,7 +74,7 @@ impl Evaluator<'_> {
     }
 
     fn rank(&self, kind: Ranked, amount: &Value, by: &TypedOrder, items: &mut Vec<Json>) {
-        items.sort_by(|left, right| self.order(std::slice::from_ref(by), left, right));
+        *items = self.sorted(std::slice::from_ref(by), std::mem::take(items));
         if matches!(kind, Ranked::TopCount | Ranked::BottomCount) {
             let count = amount.to_decimal().and_then(|amount| usize::try_from(amount.trunc()).ok());
             return items.truncate(count.unwrap_or(0));

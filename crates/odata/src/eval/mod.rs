@@ -8,16 +8,20 @@ mod apply;
 mod functions;
 mod parts;
 mod project;
+mod work;
 
 pub use functions::Pattern;
 pub use parts::Sum;
+pub use work::Work;
 
+use std::borrow::Borrow;
 use std::cmp::Ordering;
 
 use rust_decimal::Decimal;
 use serde_json::Value as Json;
 
 use crate::ast::{Arithmetic, Comparison};
+use crate::function::Function;
 use crate::literal::{EnumMember, Literal};
 use crate::primitive::{DateTimeOffset, Duration, Primitive};
 use crate::schema::{Schema, Type};
@@ -33,6 +37,8 @@ pub struct Evaluator<'a> {
     pub schema: &'a Schema,
     /// What `now()` is.
     pub now: DateTimeOffset,
+    /// How much may still be done; `None`: whatever it takes. Callers that give one ask it afterwards.
+    pub work: Option<&'a Work>,
 }
 
 /// The item, and the members that predicates speak of.
@@ -41,6 +47,11 @@ struct Scope<'a> {
     item: &'a Json,
     variables: Vec<(u32, &'a Json)>,
 }
+
+/// What a search in a member costs, in nodes: it looks through all texts that the member holds.
+const SEARCH: usize = 200;
+/// What it costs to make a pattern ready, in nodes.
+const PATTERN: usize = 1000;
 
 const NOTHING: &Json = &Json::Null;
 
@@ -67,11 +78,46 @@ impl<'a> Evaluator<'a> {
         Ordering::Equal
     }
 
+    /// Documents in the order of the keys, which are made once: an order that the budget runs out of stays one.
+    fn sorted<J: Borrow<Json>>(&self, keys: &[TypedOrder], items: Vec<J>) -> Vec<J> {
+        if keys.is_empty() {
+            return items;
+        }
+        let key = |item: &J| keys.iter().map(|key| self.value(&key.expr, item.borrow())).collect();
+        let mut keyed: Vec<(Vec<Value>, J)> = items.into_iter().map(|item| (key(&item), item)).collect();
+        keyed.sort_by(|(left, _), (right, _)| {
+            let pairs = keys.iter().zip(left.iter().zip(right));
+            let orders = pairs.map(|(key, (left, right))| {
+                let order = left.sort(right, key.ignore_case);
+                if key.descending { order.reverse() } else { order }
+            });
+            orders.fold(Ordering::Equal, Ordering::then)
+        });
+        keyed.into_iter().map(|(_, item)| item).collect()
+    }
+
+    /// Takes from the budget; `false` when nothing is left of it.
+    fn spend(&self, nodes: usize) -> bool {
+        self.work.is_none_or(|work| work.take(nodes))
+    }
+
+    /// A value that was read or made, paid for by its length.
+    fn paid(&self, value: Value) -> Value {
+        match self.work {
+            Some(work) if !work.take_bytes(work::bytes(&value)) => Value::Null,
+            _ => value,
+        }
+    }
+
     fn eval<'j>(&self, typed: &Typed, scope: &mut Scope<'j>) -> Value {
+        if !self.spend(1) {
+            return Value::Null;
+        }
         match &typed.kind {
-            TypedKind::Value(value) => value.clone(),
+            TypedKind::Value(value) => self.paid(value.clone()),
             TypedKind::Path(path) => {
-                typed.ty.as_ref().map_or(Value::Null, |ty| self.read(resolve(path, scope), ty))
+                let value = typed.ty.as_ref().map_or(Value::Null, |ty| self.read(resolve(path, scope), ty));
+                self.paid(value)
             }
             TypedKind::Not(operand) => match self.eval(operand, scope) {
                 Value::Boolean(value) => Value::Boolean(!value),
@@ -112,6 +158,9 @@ impl<'a> Evaluator<'a> {
             TypedKind::Call { function, arguments, ignore_case } => {
                 let arguments: Vec<Value> =
                     arguments.iter().map(|argument| self.eval(argument, scope)).collect();
+                if !self.spend(price(*function, &arguments)) {
+                    return Value::Null;
+                }
                 functions::call(*function, &arguments, *ignore_case, self.now).unwrap_or(Value::Null)
             }
             TypedKind::Cast { operand, to } => self.cast(self.eval(operand, scope), to),
@@ -120,6 +169,9 @@ impl<'a> Evaluator<'a> {
                 Value::Boolean(there && operand.ty.as_ref() == Some(ty))
             }
             TypedKind::Found { of, search } => {
+                if !self.spend(SEARCH) {
+                    return Value::Null;
+                }
                 let member = resolve(&TypedPath { base: *of, steps: Vec::new() }, scope);
                 Value::Boolean(words::is_in(search, member))
             }
@@ -159,6 +211,9 @@ impl<'a> Evaluator<'a> {
 
     fn members<'j>(&self, collection: &Collection, scope: &mut Scope<'j>) -> Vec<&'j Json> {
         let Json::Array(members) = resolve(&collection.path, scope) else { return Vec::new() };
+        if !self.spend(members.len()) {
+            return Vec::new();
+        }
         let mut kept: Vec<&'j Json> = members.iter().collect();
         for filter in &collection.filters {
             kept.retain(|member| self.asks(filter, member, scope));
@@ -230,6 +285,19 @@ impl<'a> Evaluator<'a> {
             }
             _ => Value::Null,
         }
+    }
+}
+
+/// What a function costs beside its arguments, in nodes.
+fn price(function: Function, arguments: &[Value]) -> usize {
+    let lengths = arguments.iter().map(work::bytes);
+    match function {
+        // A match takes as long as text and pattern multiplied.
+        Function::MatchesPattern => {
+            let steps = lengths.fold(1, |product: usize, length| product.saturating_mul(length));
+            (steps / 16).saturating_add(PATTERN)
+        }
+        _ => lengths.sum::<usize>() / 32,
     }
 }
 

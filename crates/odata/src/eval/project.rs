@@ -94,12 +94,12 @@ impl Evaluator<'_> {
 
     /// The members of a collection that nested options leave, each as they show it, and how many the filter left.
     fn narrowed(&self, options: &TypedOptions, items: &[Json]) -> (Vec<Json>, usize) {
-        let mut kept: Vec<&Json> = items
+        let kept: Vec<&Json> = items
             .iter()
             .filter(|item| options.filter.as_ref().is_none_or(|filter| self.matches(filter, item)))
             .collect();
         let count = kept.len();
-        kept.sort_by(|left, right| self.order(&options.orderby, left, right));
+        let kept = self.sorted(&options.orderby, kept);
         let bound = |number: Option<u64>| number.map(|number| usize::try_from(number).unwrap_or(usize::MAX));
         let skip = bound(options.skip).unwrap_or(0);
         let top = bound(options.top).unwrap_or(usize::MAX);

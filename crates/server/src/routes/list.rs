@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use exchange::{Caller, Continuation, Question, RELATED_REFERRALS, Temperament};
+use exchange::{Caller, Continuation, PAGE, Question, RELATED_REFERRALS, Temperament};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use odata::{Expr, ExprKind, Limits, QueryOptions, SystemOption, TypedOptions};
@@ -18,6 +18,9 @@ use crate::shape::Shape;
 
 /// The longest query string whose question is remembered, in bytes.
 const LONGEST_REMEMBERED: usize = 1024;
+
+/// After so many items other requests have their turn.
+const TURN: usize = 10;
 
 /// About what an item's links and a next link take, in bytes.
 const ITEM: usize = 384;
@@ -95,18 +98,21 @@ impl Shared {
         if let Some(size) = preferred {
             question = Arc::new(Question::clone(&question).with_page_size(size));
         }
+        let blamed = |face: Face| naming_option(&question, face);
         let from = self.continuation(caller, &question, subject)?;
         let mut answer = if question.options().apply.is_some() {
-            self.aggregation(caller, &question, from.as_ref(), metadata, subject).await?
+            self.aggregation(caller, &question, from.as_ref(), metadata, subject).await.map_err(blamed)?
         } else {
             let uncounted = self.options.extended && preferred.is_some();
             let page = match subject {
-                Subject::Referrals => self.exchange.page(caller, &question, from.as_ref(), uncounted).await?,
+                Subject::Referrals => self.exchange.page(caller, &question, from.as_ref(), uncounted).await,
                 Subject::Related(_, engagement) => {
-                    self.exchange.related(caller, engagement, &question, from.as_ref()).await?
+                    self.exchange.related(caller, engagement, &question, from.as_ref()).await
                 }
             };
-            let shape = Shape::new(&self.base, &question, metadata, self.exchange.now());
+            let page = page.map_err(|error| blamed(error.into()))?;
+            let work = exchange::work();
+            let shape = Shape::new(&self.base, &question, metadata, self.exchange.now(), &work);
             let mut out = self.envelope_begin(&question, metadata, page.count);
             let bytes: usize = page.items.iter().map(|item| item.shown.document.len() + ITEM).sum();
             out.reserve(bytes + NEXT_LINK);
@@ -114,12 +120,16 @@ impl Shared {
                 if at > 0 {
                     out.push(b',');
                 }
+                if at % TURN == TURN - 1 {
+                    tokio::task::yield_now().await;
+                }
                 shape.item(item, &mut out);
+                exchange::within(&work)?;
             }
             self.envelope_end(caller, &question, page.next.as_ref(), subject, out)
         };
         if let Some(size) = preferred {
-            let applied = value(&format!("odata.maxpagesize={size}"));
+            let applied = value(&format!("odata.maxpagesize={}", size.min(PAGE as u64)));
             answer.headers_mut().insert(name::PREFERENCE_APPLIED, applied);
         }
         Ok(answer)
@@ -132,13 +142,20 @@ impl Shared {
         question: &Question,
         subject: Subject,
     ) -> Result<Answer, Face> {
+        if question.options().apply.is_some() {
+            return Err(Face::unsupported_query(
+                "$apply",
+                "$count counts referrals: it does not take $apply.",
+            ));
+        }
         let _permit = self.permit()?;
         let count = match subject {
-            Subject::Referrals => self.exchange.count(caller, question).await?,
+            Subject::Referrals => self.exchange.count(caller, question).await,
             Subject::Related(_, engagement) => {
-                self.exchange.count_related(caller, engagement, question).await?
+                self.exchange.count_related(caller, engagement, question).await
             }
         };
+        let count = count.map_err(|error| naming_option(question, error.into()))?;
         Ok(plain(count.to_string()))
     }
 
@@ -212,6 +229,14 @@ impl Shared {
         }
         out.push(b'}');
         odata(StatusCode::OK, out)
+    }
+}
+
+/// A refusal that is about the query as a whole, with the option that it can only be about.
+pub(super) fn naming_option(question: &Question, face: Face) -> Face {
+    match question.only_option() {
+        Some(option) if face.target.as_deref() == Some("query") => face.about(option),
+        _ => face,
     }
 }
 

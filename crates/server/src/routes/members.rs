@@ -7,7 +7,7 @@ use odata::{ItemSegment, ItemSegmentKind, Position, QueryOptions, SelectItem, Sy
 use referral::{Referral, ReferralId};
 use serde_json::{Map, Value as Json};
 
-use super::list::{Subject, plain, projection};
+use super::list::{Subject, naming_option, plain, projection};
 use crate::Shared;
 use crate::answer::{Answer, Reply, empty, mark_odata, odata};
 use crate::face::Face;
@@ -51,8 +51,11 @@ impl Shared {
             return Ok(self.referral_answer(Reply::Whole, &shown));
         }
         let etag = shown.etag;
-        let item = self.exchange.expanded(caller, shown, &question.options().expand).await?;
-        let mut tree = Shape::new(&self.base, &question, metadata, self.exchange.now()).tree(&item);
+        let item = self.exchange.expanded(caller, shown, &question.options().expand).await;
+        let item = item.map_err(|error| naming_option(&question, error.into()))?;
+        let work = exchange::work();
+        let mut tree = Shape::new(&self.base, &question, metadata, self.exchange.now(), &work).tree(&item);
+        exchange::within(&work)?;
         if metadata != Metadata::None {
             tree = with_context(self.base.entity_context(&projection(&question)), tree);
         }
@@ -164,8 +167,10 @@ impl Shared {
         self.base.item(&shown.document, shown.id, shown.engagement_id, &mut document);
         let document: Json = serde_json::from_slice(&document).unwrap_or_default();
         let now = odata::DateTimeOffset { ticks: self.exchange.now().ticks(), offset: 0 };
-        let evaluator = odata::Evaluator { schema: schema(), now };
+        let work = exchange::work();
+        let evaluator = odata::Evaluator { schema: schema(), now, work: Some(&work) };
         let projected = evaluator.project(question.options(), &document);
+        exchange::within(&work)?;
         let (parent, name) = (parent_of(&projected, segments), segments.last().copied().unwrap_or_default());
         let value = parent.and_then(|parent| parent.get(name)).unwrap_or(&Json::Null);
         let count = parent.and_then(|parent| parent.get(format!("{name}@odata.count")));

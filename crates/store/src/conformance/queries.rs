@@ -345,6 +345,7 @@ fn expected(kept: &[StoredReferral], query: &Query) -> Vec<referral::ReferralId>
     let evaluator = Evaluator {
         schema: crate::schema(),
         now: DateTimeOffset { ticks: query.scope.now.ticks(), offset: 0 },
+        work: None,
     };
     let scope = &query.scope;
     let on_team = |referral: &StoredReferral| match &scope.team {

@@ -34,11 +34,11 @@ pub(super) async fn aggregate(
     let documents = query::documents(pool, limits, &query).await?;
     let Aggregation { scope, apply, filter, order, skip, limit } = aggregation;
     let now = DateTimeOffset { ticks: scope.now.ticks(), offset: 0 };
-    let outer = Evaluator { schema: crate::schema(), now };
+    let outer = Evaluator { schema: crate::schema(), now, work: None };
     // What leads has been applied.
     let apply = &TypedApply { steps: steps.to_vec(), ..apply.clone() };
     let mut made = outer.apply(apply, documents, &|_, _| true);
-    let evaluator = Evaluator { schema: &apply.schema, now };
+    let evaluator = Evaluator { schema: &apply.schema, now, work: None };
     made.retain(|item| filter.as_ref().is_none_or(|filter| evaluator.matches(filter, item)));
     made.sort_by(|one, other| evaluator.order(order, one, other));
     let skip = usize::try_from(*skip).unwrap_or(usize::MAX);

@@ -84,7 +84,7 @@ impl<'a> Writer<'a> {
         let now = DateTimeOffset { ticks: now.ticks(), offset: 0 };
         Writer {
             dialect,
-            evaluator: Evaluator { schema, now },
+            evaluator: Evaluator { schema, now, work: None },
             items: Items::referrals(),
             text: String::new(),
             values: Vec::new(),

@@ -160,7 +160,7 @@ fn register_function(registry: &Registry<'_>, function: Function) -> Result<()> 
 
 /// The evaluator as functions need it: `now()` is written as a constant.
 fn evaluator() -> Evaluator<'static> {
-    Evaluator { schema: crate::schema(), now: DateTimeOffset { ticks: 0, offset: 0 } }
+    Evaluator { schema: crate::schema(), now: DateTimeOffset { ticks: 0, offset: 0 }, work: None }
 }
 
 fn scalar<T: rusqlite::functions::SqlFnOutput>(

@@ -50,9 +50,9 @@ fn expected(referrals: &[StoredReferral], options: &TypedOptions) -> Vec<Json> {
     let documents = newest_first.iter().map(|referral| serde_json::from_slice(&referral.document).unwrap());
     let now = odata::DateTimeOffset { ticks: now().ticks(), offset: 0 };
     let apply = options.apply.as_ref().unwrap();
-    let evaluator = Evaluator { schema: crate::schema(), now };
+    let evaluator = Evaluator { schema: crate::schema(), now, work: None };
     let mut made = evaluator.apply(apply, documents.collect(), &|_, _| true);
-    let evaluator = Evaluator { schema: &apply.schema, now };
+    let evaluator = Evaluator { schema: &apply.schema, now, work: None };
     made.retain(|item| options.filter.as_ref().is_none_or(|filter| evaluator.matches(filter, item)));
     made.sort_by(|left, right| evaluator.order(&options.orderby, left, right));
     let skip = options.skip.unwrap_or(0) as usize;

@@ -20,7 +20,7 @@ pub(super) fn now() -> Timestamp {
 
 fn evaluator() -> Evaluator<'static> {
     let now = odata::DateTimeOffset { ticks: now().ticks(), offset: 0 };
-    Evaluator { schema: crate::schema(), now }
+    Evaluator { schema: crate::schema(), now, work: None }
 }
 
 pub(super) fn database(referrals: &[StoredReferral]) -> Connection {
