@@ -16,8 +16,8 @@ use crate::{Exchange, Shown};
 /// The most results that the expansions of one answer may bring together.
 const EXPANDED: usize = 10_000;
 
-/// How much one answer may evaluate outside the store, in nodes of expressions: a node is about 50 to 100 ns, so that
-/// an answer holds one of the runtime's threads for about 200 ms at most, in turns.
+/// How much one answer may evaluate outside the store, in nodes of expressions: a node is about 25 ns, of
+/// patterns up to 80 ns, so that an answer holds one of the runtime's threads for 50 to 200 ms at most, in turns.
 const WORK: u64 = 2_000_000;
 
 /// A fresh budget for one answer.

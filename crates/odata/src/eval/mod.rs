@@ -295,7 +295,9 @@ fn price(function: Function, arguments: &[Value]) -> usize {
         // A match takes as long as text and pattern multiplied.
         Function::MatchesPattern => {
             let steps = lengths.fold(1, |product: usize, length| product.saturating_mul(length));
-            (steps / 16).saturating_add(PATTERN)
+            // A repetition that is counted is written out before it is matched.
+            let counted = matches!(arguments.get(1), Some(Value::String(pattern)) if pattern.contains('{'));
+            (steps / 16).saturating_add(if counted { 4 * PATTERN } else { PATTERN })
         }
         _ => lengths.sum::<usize>() / 32,
     }
