@@ -1,4 +1,4 @@
-//! Texts as words, for `$search`: what is stored of a text, and whether it matches. Engines find what [`matches`] finds.
+//! Texts as words, for `$search`: what is stored of a text, and whether it matches. Engines find what [`matches()`] finds.
 //!
 //! A word is a run of letters and digits, without case and without the marks that Latin letters carry. Words match
 //! whole; a phrase is words in a row within one text.

@@ -8,6 +8,8 @@ pub(crate) mod page;
 mod strict;
 mod together;
 
+use std::sync::OnceLock;
+
 use odata::{
     BindErrorKind, BindSettings, Binder, Comparison, ErrorKind, Expr, ExprKind, Lambda, Limits, Path,
     Position, QueryOptions, Root, Segment, SegmentKind, Settings, SystemOption, TypedOptions, Value,
@@ -37,6 +39,9 @@ pub struct Question {
     bound: TypedOptions,
     page_size: usize,
     engagement: Option<EngagementId>,
+    /// [`Question::fingerprint`] and the options of [`Question::continued`], once they were asked for.
+    bound_to: OnceLock<String>,
+    rest: OnceLock<String>,
 }
 
 /// Why a question is not answered.
@@ -100,7 +105,8 @@ impl Question {
                 _ => None,
             }
         });
-        Ok(Question { asked, bound, page_size, engagement })
+        let (bound_to, rest) = Default::default();
+        Ok(Question { asked, bound, page_size, engagement, bound_to, rest })
     }
 
     /// The option that a refusal of the store is about, where there is but one that gives it work.
@@ -145,21 +151,22 @@ impl Question {
     }
 
     /// What a continuation is bound to: every option but `$skiptoken`, in canonical form and order.
-    pub fn fingerprint(&self) -> String {
-        let mut options = self.without_token();
-        options.custom.retain(|(name, _)| name.eq_ignore_ascii_case(PAGE_SIZE));
-        let text = options.to_query();
-        let mut pieces: Vec<&str> = text.split('&').collect();
-        pieces.sort_unstable();
-        pieces.join("&")
+    pub fn fingerprint(&self) -> &str {
+        self.bound_to.get_or_init(|| {
+            let mut options = self.without_token();
+            options.custom.retain(|(name, _)| name.eq_ignore_ascii_case(PAGE_SIZE));
+            let text = options.to_query();
+            let mut pieces: Vec<&str> = text.split('&').collect();
+            pieces.sort_unstable();
+            pieces.join("&")
+        })
     }
 
-    /// The query string of a request that goes on with this question.
+    /// The query string of a request that goes on with this question; the token needs no encoding.
     pub fn continued(&self, token: &str) -> String {
-        let mut options = self.without_token();
-        options.skiptoken = Some(token.to_owned());
-        options.given.push(SystemOption::SkipToken);
-        options.to_query()
+        let rest = self.rest.get_or_init(|| self.without_token().to_query());
+        let and = if rest.is_empty() { "" } else { "&" };
+        format!("{rest}{and}$skiptoken={token}")
     }
 
     fn without_token(&self) -> QueryOptions {
