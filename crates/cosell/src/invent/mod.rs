@@ -2,6 +2,7 @@
 //! a domain that is reserved for examples.
 
 mod chance;
+mod prose;
 mod words;
 
 use referral::{
@@ -96,6 +97,8 @@ pub struct Sketch<'a> {
     pub engagement: Option<EngagementId>,
     /// Who of the owner's people is on the team; without any, an invented person.
     pub team: &'a [&'a str],
+    /// Whether the notes go on in text that means nothing and compresses like prose, for what is measured with them.
+    pub at_length: bool,
 }
 
 /// The times of a referral's life.
@@ -347,7 +350,7 @@ impl Sketch<'_> {
             ];
         }
         ReferralDetails {
-            notes: Some(words::notes(company, place.city, solution, chance)),
+            notes: Some(self.notes(company, place, solution, chance)),
             deal_value: value.to_string().parse().ok(),
             currency: Some(place.currency.to_owned()),
             closing_date_time: Some(self.created.midnight_plus_days(chance.between(90, 240))),
@@ -356,6 +359,17 @@ impl Sketch<'_> {
             incentive_level: None,
             requirements,
         }
+    }
+
+    fn notes(&self, company: &str, place: &Place, solution: &Solution, chance: &mut Chance) -> String {
+        let mut notes = words::notes(company, place.city, solution, chance);
+        if self.at_length {
+            let mut chance = Chance::of(self.number, 3);
+            let words = chance.between(15, 45);
+            notes.push(' ');
+            notes.push_str(&prose::text(words, &mut chance));
+        }
+        notes
     }
 
     fn members(&self, place: &Place, chance: &mut Chance) -> Vec<Member> {
@@ -448,6 +462,7 @@ mod tests {
             created,
             engagement: None,
             team: &[],
+            at_length: false,
         };
         sketch.draw().0
     }

@@ -108,6 +108,7 @@ fn alone(number: u64, owner: &Party, kind: Kind, standing: Standing, team: &[&st
         created: created(number),
         engagement: None,
         team,
+        at_length: false,
     })
 }
 
@@ -170,6 +171,7 @@ impl Shared<'_> {
             created: begun,
             engagement: Some(engagement),
             team: self.team,
+            at_length: false,
         };
         let mut all = vec![planted(&own)];
         let customer = all[0].referral.customer_profile.clone();
@@ -184,6 +186,7 @@ impl Shared<'_> {
                 created: begun.plus_seconds(600 * (place as i64 + 1)),
                 engagement: Some(engagement),
                 team: self.team,
+                at_length: false,
             });
             // The same deal, as spec 8.3 hands it on.
             sent.referral.customer_profile = customer.clone();

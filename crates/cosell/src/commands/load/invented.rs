@@ -89,6 +89,7 @@ fn invent(number: u64, owners: &[Owner]) -> referral::Referral {
         created: created(number),
         engagement: None,
         team,
+        at_length: true,
     };
     sketch.draw().0
 }

@@ -1,0 +1,68 @@
+//! Text that compresses like prose, which what a few sentences are picked for does not: words as often as a language
+//! has them, in sentences that mean nothing. How it was held against real prose: docs/performance.md, "Disk".
+
+use std::sync::LazyLock;
+
+use super::chance::Chance;
+
+/// English words, about in the order of how often such notes have them.
+static VOCABULARY: LazyLock<Vec<&str>> =
+    LazyLock::new(|| include_str!("vocabulary.txt").split_whitespace().collect());
+
+/// For each word the weights of all up to it. A word is about as frequent as its place is small (Zipf's law, with
+/// Mandelbrot's shift).
+static WEIGHTS: LazyLock<Vec<u64>> = LazyLock::new(|| {
+    let weight = |place: usize| 10_000_000_000 / (27 + 10 * place as u64);
+    (0..VOCABULARY.len())
+        .scan(0, |sum, place| {
+            *sum += weight(place);
+            Some(*sum)
+        })
+        .collect()
+});
+
+fn word(chance: &mut Chance) -> &'static str {
+    let all = WEIGHTS.last().copied().unwrap_or(1);
+    let drawn = chance.below(all as usize) as u64;
+    VOCABULARY.get(WEIGHTS.partition_point(|sum| *sum <= drawn)).copied().unwrap_or_default()
+}
+
+/// So many words in sentences.
+pub fn text(words: i64, chance: &mut Chance) -> String {
+    let mut text = String::with_capacity(words as usize * 7);
+    let mut left = 0;
+    for place in 0..words {
+        if left == 0 {
+            text.push_str(if place == 0 { "" } else { ". " });
+            left = chance.between(5, 18);
+            let word = word(chance);
+            let (first, rest) = word.split_at(word.chars().next().map_or(0, char::len_utf8));
+            text.push_str(&first.to_uppercase());
+            text.push_str(rest);
+        } else {
+            text.push_str(if chance.one_in(16) { ", " } else { " " });
+            text.push_str(word(chance));
+        }
+        left -= 1;
+    }
+    text.push('.');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn words_are_of_many_and_the_frequent_ones_come_often() {
+        let text = text(20_000, &mut Chance::of(1, 3)).to_lowercase();
+        let words: Vec<&str> = text.split(' ').map(|word| word.trim_end_matches([',', '.'])).collect();
+        assert_eq!(words.len(), 20_000);
+        let different: HashSet<&str> = words.iter().copied().collect();
+        assert!(different.len() > 1000, "{}", different.len());
+        let articles = words.iter().filter(|word| **word == "the").count();
+        assert!((600..1500).contains(&articles), "{articles}");
+    }
+}
