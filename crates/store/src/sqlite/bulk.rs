@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use super::cache::Cache;
 use super::changes;
+use super::direct::Direct;
 use super::files::Files;
 use super::health::StopOnPanic;
 use super::query::ListReader;
@@ -37,6 +38,7 @@ const OTHER_TABLES: [&str; 5] = ["answer", "organization", "organization_locatio
 
 /// All who read, to be sent away while the files are exchanged.
 struct Parkers {
+    direct: Arc<Direct>,
     referrals: Parker<Connection>,
     lists: Parker<ListReader>,
 }
@@ -74,7 +76,8 @@ impl SqliteStore {
         progress: impl Fn(u64) + Send + 'static,
     ) -> Result<BulkReport, StoreError> {
         self.health.check()?;
-        let parkers = Parkers { referrals: self.readers.parker()?, lists: self.lists.parker()? };
+        let (referrals, lists) = (self.readers.parker()?, self.lists.parker()?);
+        let parkers = Parkers { direct: Arc::clone(&self.direct), referrals, lists };
         let (reply, report) = oneshot::channel();
         let work = move |writer: &mut Writer| {
             let reply = reply;
@@ -266,7 +269,7 @@ fn secondary_indexes(connection: &Connection) -> rusqlite::Result<Vec<(String, S
 
 /// Puts the new file in the old one's place, with nobody at either.
 fn exchange(writer: &mut Writer, parkers: &Parkers) -> Result<(), StoreError> {
-    let parked = (parkers.referrals.park()?, parkers.lists.park()?);
+    let parked = (parkers.direct.close(), parkers.referrals.park()?, parkers.lists.park()?);
     let connection = writer.connection.take().ok_or(StoreError::Closed)?;
     let exchanged = close_for_good(connection, &writer.files).and_then(|()| {
         std::fs::rename(writer.files.loading(), writer.files.database())

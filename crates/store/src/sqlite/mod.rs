@@ -1,12 +1,13 @@
 //! The default engine: SQLite, compiled in, in one directory that one process holds.
 //!
-//! One thread writes (`writer.rs`), a few read (`readers.rs`), a cache (`cache.rs`) serves hot referrals without any
-//! thread. The schema is in `migrations/sqlite`.
+//! One thread writes (`writer.rs`), a few read (`readers.rs`), single referrals are read where they are asked for
+//! (`direct.rs`), and a cache (`cache.rs`) serves the hot ones. The schema is in `migrations/sqlite`.
 
 mod aggregate;
 mod bulk;
 mod cache;
 mod changes;
+mod direct;
 mod door;
 #[cfg(any(test, feature = "faults"))]
 pub mod faults;
@@ -42,6 +43,7 @@ use tokio::sync::oneshot;
 
 pub use self::bulk::BulkReport;
 use self::cache::Cache;
+use self::direct::Direct;
 use self::door::Door;
 use self::files::Files;
 use self::health::Health;
@@ -99,6 +101,7 @@ impl Default for SqliteOptions {
 pub struct SqliteStore {
     cache: Arc<Cache>,
     health: Arc<Health>,
+    direct: Arc<Direct>,
     readers: Readers<Connection>,
     lists: Readers<ListReader>,
     limits: QueryLimits,
@@ -135,6 +138,7 @@ impl SqliteStore {
         let cache = Arc::new(Cache::new(options.cache_bytes));
         let health = Arc::new(Health::default());
         let (readers, mut reading) = Readers::start(&files, "store-read", options.readers)?;
+        let direct = Direct::new(&files, options.readers);
         let (lists, listing) = Readers::start(&files, "store-list", options.list_readers)?;
         reading.extend(listing);
         let (writer, commands) = Door::new();
@@ -154,26 +158,16 @@ impl SqliteStore {
             .map_err(|error| StoreError::Engine(format!("cannot start the writer: {error}")))?;
         let threads = Threads { readers: reading, readers_live, writer: writing };
         let threads = Mutex::new(Some(threads));
-        Ok(SqliteStore { cache, health, readers, lists, limits: options.limits, writer, threads })
+        Ok(SqliteStore { cache, health, direct, readers, lists, limits: options.limits, writer, threads })
     }
 
-    /// The referral from the cache, or from a reader, which leaves it in the cache.
+    /// The referral from the database, or from the cache that somebody else has just put it into.
     async fn find(&self, id: ReferralId) -> Result<Option<Arc<StoredReferral>>, StoreError> {
+        if let Some(found) = self.direct.read(|connection| read(connection, &self.cache, id)) {
+            return found.map_err(engine_error);
+        }
         let cache = Arc::clone(&self.cache);
-        self.readers
-            .read(move |connection| {
-                // Many may have missed at once; the first of them has brought it.
-                if let Some(referral) = cache.get(&id) {
-                    return Ok(Some(referral));
-                }
-                let ticket = cache.begin_read(&id);
-                let found = by_id(connection, id)?.map(Arc::new);
-                if let Some(referral) = &found {
-                    cache.offer(&ticket, referral);
-                }
-                Ok(found)
-            })
-            .await
+        self.readers.read(move |connection| read(connection, &cache, id)).await
     }
 
     /// Hands a small write to the writer and waits until it is durable; how many rows it touched.
@@ -200,6 +194,7 @@ impl SqliteStore {
     /// Takes no more work; the threads to wait for, unless somebody else waits for them.
     fn shut(&self) -> Option<Threads> {
         self.writer.shut();
+        self.direct.shut();
         self.readers.shut();
         self.lists.shut();
         self.threads.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -231,6 +226,23 @@ impl Drop for SqliteStore {
             threads.wait();
         }
     }
+}
+
+/// A referral by its id, which is left in the cache. Many may have missed it there at once: the first brings it.
+fn read(
+    connection: &Connection,
+    cache: &Cache,
+    id: ReferralId,
+) -> rusqlite::Result<Option<Arc<StoredReferral>>> {
+    if let Some(referral) = cache.get(&id) {
+        return Ok(Some(referral));
+    }
+    let ticket = cache.begin_read(&id);
+    let found = by_id(connection, id)?.map(Arc::new);
+    if let Some(referral) = &found {
+        cache.offer(&ticket, referral);
+    }
+    Ok(found)
 }
 
 fn by_id(connection: &Connection, id: ReferralId) -> rusqlite::Result<Option<StoredReferral>> {

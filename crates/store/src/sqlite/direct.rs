@@ -1,0 +1,153 @@
+//! Reads of single referrals where they are asked for, without a thread between: while the disk answers from memory,
+//! going to another thread and back costs as much as the read.
+//!
+//! The asker lends itself to one of a few connections, if one is free. A read that took long had to wait for the disk:
+//! the next ones go to the readers' threads, so that what runs beside the asker waits for few of them.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode};
+
+use super::files::Files;
+use crate::StoreError;
+
+/// A read that takes longer has waited for the disk.
+const LONG: Duration = Duration::from_millis(1);
+/// So many reads after such a one go to the threads.
+const HELD_BACK: u32 = 256;
+
+/// The connections; one that is `None` is opened when it is needed.
+pub(super) struct Direct {
+    files: Files,
+    connections: Box<[Mutex<Option<Connection>>]>,
+    held_back: AtomicU32,
+    shut: AtomicBool,
+}
+
+/// Keeps the connections closed until it is dropped.
+pub(super) struct Closed<'a> {
+    _all: Vec<MutexGuard<'a, Option<Connection>>>,
+}
+
+impl Direct {
+    /// So many connections, none of them open yet.
+    pub(super) fn new(files: &Files, connections: usize) -> Arc<Direct> {
+        Arc::new(Direct {
+            files: files.clone(),
+            connections: (0..connections.max(1)).map(|_| Mutex::default()).collect(),
+            held_back: AtomicU32::new(0),
+            shut: AtomicBool::new(false),
+        })
+    }
+
+    /// What a read finds; `None` where it should rather be asked of a thread. Blocks as long as the disk does.
+    pub(super) fn read<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Option<rusqlite::Result<T>> {
+        if self.is_held_back() {
+            return None;
+        }
+        let mut free = self.connections.iter().find_map(|connection| connection.try_lock().ok())?;
+        // Seen under the lock, which `shut` takes after it has said so.
+        if self.shut.load(Ordering::SeqCst) {
+            return None;
+        }
+        if free.is_none() {
+            *free = self.open().ok();
+        }
+        let begun = Instant::now();
+        let found = read(free.as_ref()?);
+        if begun.elapsed() > LONG {
+            self.held_back.store(HELD_BACK, Ordering::Relaxed);
+        }
+        match found {
+            // A thread may wait for what holds the database.
+            Err(error) if is_busy(&error) => None,
+            found => Some(found),
+        }
+    }
+
+    fn is_held_back(&self) -> bool {
+        let less = |held: u32| held.checked_sub(1);
+        self.held_back.load(Ordering::Relaxed) > 0
+            && self.held_back.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    }
+
+    fn open(&self) -> Result<Connection, StoreError> {
+        let connection = self.files.connect_reader()?;
+        connection.busy_timeout(Duration::ZERO).map_err(super::engine_error)?;
+        Ok(connection)
+    }
+
+    /// Closes every connection, and lets none be opened while the answer lives. Waits for the reads that run.
+    pub(super) fn close(&self) -> Closed<'_> {
+        let mut all: Vec<_> = self
+            .connections
+            .iter()
+            .map(|connection| connection.lock().unwrap_or_else(PoisonError::into_inner))
+            .collect();
+        for connection in &mut all {
+            **connection = None;
+        }
+        Closed { _all: all }
+    }
+
+    /// Closes every connection for good.
+    pub(super) fn shut(&self) {
+        self.shut.store(true, Ordering::SeqCst);
+        drop(self.close());
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store_in(directory: &std::path::Path) -> Arc<Direct> {
+        let files = Files::new(directory, None, Duration::ZERO);
+        let connection = files.connect(&files.database()).unwrap();
+        files.make_writer(&connection).unwrap();
+        connection.execute_batch("CREATE TABLE t (n INTEGER); INSERT INTO t VALUES (7)").unwrap();
+        Direct::new(&files, 2)
+    }
+
+    fn number(direct: &Direct) -> Option<i64> {
+        direct
+            .read(|connection| connection.query_row("SELECT n FROM t", [], |row| row.get(0)))
+            .map(Result::unwrap)
+    }
+
+    #[test]
+    fn a_read_is_made_on_a_free_connection_and_on_none_while_all_are_taken_or_closed() {
+        let directory = tempfile::tempdir().unwrap();
+        let direct = store_in(directory.path());
+        assert_eq!(number(&direct), Some(7));
+        let inside =
+            direct.read(|_| Ok(direct.read(|_| Ok(direct.read(|_| Ok(())).is_some())))).unwrap().unwrap();
+        assert!(!inside.unwrap().unwrap(), "the third finds none");
+        let closed = direct.close();
+        assert_eq!(number(&direct), None);
+        drop(closed);
+        assert_eq!(number(&direct), Some(7));
+        direct.shut();
+        assert_eq!(number(&direct), None);
+    }
+
+    #[test]
+    fn after_a_slow_read_the_threads_are_asked_for_a_while() {
+        let directory = tempfile::tempdir().unwrap();
+        let direct = store_in(directory.path());
+        assert!(direct.read(|_| Ok(std::thread::sleep(2 * LONG))).is_some());
+        for _ in 0..HELD_BACK {
+            assert_eq!(number(&direct), None);
+        }
+        assert_eq!(number(&direct), Some(7));
+    }
+}
