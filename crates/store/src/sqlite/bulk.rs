@@ -7,7 +7,7 @@
 //! transactions, each durable when it ends.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::sync::Arc;
 
@@ -289,15 +289,25 @@ fn exchange(writer: &mut Writer, parkers: &Parkers) -> Result<(), StoreError> {
     outcome.map_err(|error| writer.health.stop_for(&format!("the end of a bulk load: {error}")))
 }
 
-/// Closes the old database so that no log of it remains: SQLite would apply it to the new one.
+/// Closes the old database so that no log of it remains, not after a loss of power either: SQLite would apply it to the
+/// new one.
 fn close_for_good(connection: Connection, files: &Files) -> Result<(), StoreError> {
     checkpoint(&connection, "TRUNCATE").map_err(engine_error)?;
     connection.close().map_err(|(_, error)| engine_error(error))?;
-    match std::fs::metadata(files.log()) {
-        Ok(log) if log.len() > 0 => {
+    let log = match OpenOptions::new().write(true).open(files.log()) {
+        Ok(log) => log,
+        // Its removal must be on the disk before the renaming can be.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return files.sync_directory().map_err(|error| failed("make room for", &error));
+        }
+        Err(error) => return Err(failed("make room for", &error)),
+    };
+    match log.metadata() {
+        Ok(about) if about.len() > 0 => {
             Err(StoreError::Engine("the old database's log is still in use".to_owned()))
         }
-        _ => Ok(()),
+        // SQLite could not remove it, which it does not tell: so its emptiness must be.
+        about => about.and_then(|_| log.sync_all()).map_err(|error| failed("make room for", &error)),
     }
 }
 
