@@ -15,7 +15,7 @@ const KEPT: usize = 4;
 /// A request as it is sent, and as it can be sent again.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// POST, PUT or PATCH.
+    /// POST, PUT, PATCH or GET.
     pub method: &'static str,
     /// Where.
     pub path: String,
@@ -58,6 +58,7 @@ impl Call {
             return Ok(Attempt { mark: self.mark.clone(), outcome: Outcome::Unknown });
         };
         let outcome = match answer.status {
+            200 if self.request.method == "GET" => self.shown(answer)?,
             200 | 201 | 204 => Outcome::Acknowledged {
                 referral: self
                     .referral_of(answer)
@@ -65,15 +66,39 @@ impl Call {
                 etag: answer.header("ETag").ok_or_else(|| format!("{}: no ETag", self.mark))?.to_owned(),
             },
             412 if self.request.headers.iter().any(|(name, _)| *name == "If-Match") => Outcome::Refused(412),
-            503 => Outcome::Refused(503),
+            503 => {
+                self.hold_refusal(answer)?;
+                Outcome::Unknown
+            }
             status => return Err(format!("{}: {status}: {}", self.mark, answer.text())),
         };
         Ok(Attempt { mark: self.mark.clone(), outcome })
     }
 
-    /// Whether it was answered with success.
+    /// Whether a write was answered with success.
     pub fn is_acknowledged(&self) -> bool {
-        self.answer.as_ref().is_some_and(|answer| answer.status < 300)
+        self.request.method != "GET" && self.answer.as_ref().is_some_and(|answer| answer.status < 300)
+    }
+
+    /// Whether it may have had its effect or not: no answer came, or that the server does not know either.
+    pub fn is_unknown(&self) -> bool {
+        self.answer.as_ref().is_none_or(|answer| answer.status == 503)
+    }
+
+    /// Whoever is refused for the moment is told so in words, and when to come again.
+    fn hold_refusal(&self, answer: &Answer) -> Result<(), String> {
+        let error = &answer.json()["error"];
+        let is_readable = error["message"].as_str().is_some_and(|message| !message.is_empty());
+        if error["code"] != "serviceNotAvailable" || !is_readable || answer.header("Retry-After").is_none() {
+            return Err(format!("{}: a refusal that says too little: {}", self.mark, answer.text()));
+        }
+        Ok(())
+    }
+
+    fn shown(&self, answer: &Answer) -> Result<Outcome, String> {
+        let referral = self.referral_of(answer).ok_or_else(|| format!("{}: names no referral", self.mark))?;
+        let etag = answer.header("ETag").ok_or_else(|| format!("{}: no ETag", self.mark))?.to_owned();
+        Ok(Outcome::Shown { referral, etag })
     }
 
     fn referral_of(&self, answer: &Answer) -> Option<String> {
@@ -101,13 +126,13 @@ impl Client {
         Client { name, chance, count: 0, own: Vec::new(), shared: None }
     }
 
-    /// Writes until the connection breaks.
+    /// Writes, and reads a little, until the connection breaks or the server takes no more writes.
     pub fn write(&mut self, mut connection: Connection, token: &str) -> Vec<Call> {
         let mut calls = Vec::new();
         loop {
             let (mark, request) = self.choose();
             let answer = request.send(&mut connection, token).ok();
-            let is_over = answer.is_none();
+            let is_over = answer.as_ref().is_none_or(|answer| answer.status == 503);
             if let Some(answer) = &answer {
                 self.learn(&request, answer);
             }
@@ -125,6 +150,7 @@ impl Client {
         let mut request = match (self.chance.below(100), &self.shared) {
             (0..25, _) => post(&mark),
             (25..40, Some(shared)) => patch(shared, &mark),
+            (95.., Some(shared)) => get(shared),
             _ if own == 0 => post(&mark),
             (40..70, _) => {
                 let (id, etag) = self.pick(own);
@@ -144,7 +170,7 @@ impl Client {
         if request.method == "PATCH" && self.chance.percent(50) {
             request.headers.push(("Prefer", "return=representation".to_owned()));
         }
-        if self.chance.percent(50) {
+        if request.method != "GET" && self.chance.percent(50) {
             request.headers.push(("request-id", self.chance.guid()));
         }
         (mark, request)
@@ -181,12 +207,17 @@ pub fn post(mark: &str) -> Request {
     Request { method: "POST", path: PATH.to_owned(), headers: Vec::new(), body: body.to_string() }
 }
 
+fn get(id: &str) -> Request {
+    Request { method: "GET", path: format!("{PATH}/{id}"), headers: Vec::new(), body: String::new() }
+}
+
 fn put(id: &str, mark: &str) -> Request {
     let body = json!({ "id": id, "externalReferenceId": mark });
     Request { method: "PUT", path: format!("{PATH}/{id}"), headers: Vec::new(), body: body.to_string() }
 }
 
-fn patch(id: &str, mark: &str) -> Request {
+/// A change of a referral; its mark is its external reference.
+pub fn patch(id: &str, mark: &str) -> Request {
     let body = json!([{ "op": "replace", "path": "/externalReferenceId", "value": mark }]);
     Request { method: "PATCH", path: format!("{PATH}/{id}"), headers: Vec::new(), body: body.to_string() }
 }

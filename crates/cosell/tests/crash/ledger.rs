@@ -9,7 +9,7 @@ pub type Mark = String;
 /// What became of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// The process was killed first: it may have had its effect, once.
+    /// The process was killed first, or did not know: it may have had its effect, once.
     Unknown,
     /// It was acknowledged: its effect is on disk.
     Acknowledged {
@@ -20,6 +20,13 @@ pub enum Outcome {
     },
     /// It was refused: it has no effect.
     Refused(u16),
+    /// It was a read, and its answer showed this version: that is on disk, whoever wrote it.
+    Shown {
+        /// The referral.
+        referral: String,
+        /// The tag that the answer showed.
+        etag: String,
+    },
 }
 
 /// One request and its outcome.
@@ -148,6 +155,12 @@ impl Ledger {
             (Outcome::Refused(status), Some(place)) => {
                 wrong.push(format!("{mark} was refused with {status}, and yet had an effect: {place:?}"));
             }
+            (Outcome::Shown { referral, etag }, _) => {
+                let version = self.versions.get(referral).map(|(version, _)| *version);
+                if version < version_of(etag) {
+                    wrong.push(format!("{etag} of {referral} was shown, and is lost: it is at {version:?}"));
+                }
+            }
             (Outcome::Acknowledged { referral, etag }, None) => {
                 wrong.push(format!("{mark} was acknowledged with {etag} of {referral}, and is lost"));
             }
@@ -273,6 +286,18 @@ mod tests {
             },
             "of B, and is lost",
         );
+    }
+
+    #[test]
+    fn a_version_that_was_shown_to_a_reader_and_is_lost_is_reported() {
+        let shown = |version| {
+            let outcome = Outcome::Shown { referral: "A".into(), etag: tag(version) };
+            Attempt { mark: "r1".into(), outcome }
+        };
+        let mut history = history();
+        history.attempts.push(shown(3));
+        assert_eq!(history.judged(), Vec::<String>::new());
+        reports(|history| history.attempts.push(shown(4)), "was shown, and is lost");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The process is killed again and again under write load: what it acknowledged is there, once, with its entry in the
-//! change log, and its answer can be had again.
+//! change log, and its answer can be had again. In [`power`] the machine goes with it, and takes along what was not
+//! synced; in [`loading`] that happens to a bulk load.
 //!
 //! `COSELL_TEST_KILLS` says how often (50); `COSELL_TEST_SEED` repeats a run.
 
@@ -7,12 +8,16 @@
 
 mod clients;
 mod ledger;
+#[cfg(target_os = "linux")]
+mod loading;
+#[cfg(target_os = "linux")]
+mod power;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
@@ -25,7 +30,7 @@ use support::{Connection, Sandbox, cosell};
 use tempfile::TempDir;
 
 use crate::clients::{Call, Client, PATH, Request, post};
-use crate::ledger::{Attempt, Ledger, Line, State};
+use crate::ledger::{Attempt, Ledger, Line, Outcome, State};
 
 /// How often the process is killed, unless the environment says otherwise.
 const KILLS: u64 = 50;
@@ -88,8 +93,14 @@ struct Life {
     repeatable: Vec<(usize, Call)>,
 }
 
+fn command_on(directory: &Path) -> Command {
+    let mut command = cosell(&["sandbox", "--listen", "127.0.0.1:0", "--data"]);
+    command.arg(directory).args(OPTIONS);
+    command
+}
+
 fn start(directory: &Path) -> Sandbox {
-    Sandbox::start_with_data(directory, &OPTIONS)
+    Sandbox::start_command(command_on(directory))
 }
 
 fn organization_of(client: usize) -> usize {
@@ -126,19 +137,17 @@ impl Life {
         self.repeat(&sandbox, chance, tally);
         self.find_own(&sandbox);
         let moment = Duration::from_micros(chance.below(LONGEST_LOAD.as_micros() as u64));
-        let calls = self.load_and_kill(&mut sandbox, moment);
-        self.repeatable = calls.iter().filter(|(_, call)| call.request.is_repeatable()).cloned().collect();
-        tally.unanswered += calls.iter().filter(|(_, call)| call.answer.is_none()).count();
-        tally.acknowledged += calls.iter().filter(|(_, call)| call.is_acknowledged()).count();
-        self.calls.extend(calls.into_iter().map(|(_, call)| call));
-        let done = self.look_at_the_disk();
-        tally.unanswered_but_done += done;
+        self.load(&mut sandbox, tally, |sandbox| {
+            std::thread::sleep(moment); // the random point
+            sandbox.kill();
+        });
+        self.look_at_the_disk(tally);
     }
 
     /// A process that is killed before anybody has heard of it.
     fn kill_a_start(&self, chance: &mut Chance) {
-        let mut command = cosell(&["sandbox", "--listen", "127.0.0.1:0", "--data"]);
-        command.arg(self.directory.path()).args(OPTIONS).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut command = command_on(self.directory.path());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         std::thread::sleep(Duration::from_micros(chance.below(40_000))); // the random point
         child.kill().unwrap();
@@ -149,7 +158,7 @@ impl Life {
     fn repeat(&mut self, sandbox: &Sandbox, chance: &mut Chance, tally: &mut Tally) {
         let mut connection = sandbox.connect();
         let (unknown, mut known): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.repeatable).into_iter().partition(|(_, call)| call.answer.is_none());
+            std::mem::take(&mut self.repeatable).into_iter().partition(|(_, call)| call.is_unknown());
         while known.len() > REPEATED {
             known.swap_remove(chance.below(known.len() as u64) as usize);
         }
@@ -190,11 +199,12 @@ impl Life {
         }
     }
 
-    fn load_and_kill(&mut self, sandbox: &mut Sandbox, moment: Duration) -> Vec<(usize, Call)> {
+    /// All clients write at once, until whatever `end` does ends them.
+    fn load(&mut self, sandbox: &mut Sandbox, tally: &mut Tally, end: impl FnOnce(&mut Sandbox)) {
         let begin = Arc::new(Barrier::new(CLIENTS + 1));
         let tokens = &self.tokens;
         let connections: Vec<Connection> = (0..CLIENTS).map(|_| sandbox.connect()).collect();
-        std::thread::scope(|scope| {
+        let calls: Vec<(usize, Call)> = std::thread::scope(|scope| {
             let mut writing = Vec::new();
             for ((number, client), connection) in self.clients.iter_mut().enumerate().zip(connections) {
                 let begin = Arc::clone(&begin);
@@ -204,28 +214,37 @@ impl Life {
                 }));
             }
             begin.wait();
-            std::thread::sleep(moment); // the random point
-            sandbox.kill();
+            end(sandbox);
             let calls = writing.into_iter().enumerate();
             calls
                 .flat_map(|(number, client)| {
                     client.join().unwrap().into_iter().map(move |call| (number, call))
                 })
                 .collect()
-        })
+        });
+        self.repeatable = calls.iter().filter(|(_, call)| call.request.is_repeatable()).cloned().collect();
+        tally.unanswered += calls.iter().filter(|(_, call)| call.is_unknown()).count();
+        tally.acknowledged += calls.iter().filter(|(_, call)| call.is_acknowledged()).count();
+        self.calls.extend(calls.into_iter().map(|(_, call)| call));
     }
 
-    /// Judges what is new on the disk; how many of the unanswered requests are there.
-    fn look_at_the_disk(&mut self) -> usize {
-        let (lines, states) = self.read(&self.ledger);
+    /// Judges what is new on the disk.
+    fn look_at_the_disk(&mut self, tally: &mut Tally) {
         let attempts = self.take_attempts();
-        let wrong = self.ledger.judge(&attempts, &lines, &states);
+        let (wrong, lines) = self.judge(&attempts);
         self.complain(&wrong);
-        let unknown = |line: &&Line| {
-            let mut same = attempts.iter().filter(|attempt| attempt.mark == line.mark);
-            same.any(|attempt| attempt.outcome == ledger::Outcome::Unknown)
-        };
-        lines.iter().filter(unknown).count()
+        let unknown: BTreeSet<&str> = attempts
+            .iter()
+            .filter(|attempt| attempt.outcome == Outcome::Unknown)
+            .map(|attempt| attempt.mark.as_str())
+            .collect();
+        tally.unanswered_but_done += lines.iter().filter(|line| unknown.contains(line.mark.as_str())).count();
+    }
+
+    /// What is wrong on the disk, and what is new in the log.
+    fn judge(&mut self, attempts: &[Attempt]) -> (Vec<String>, Vec<Line>) {
+        let (lines, states) = self.read(&self.ledger);
+        (self.ledger.judge(attempts, &lines, &states), lines)
     }
 
     /// The whole log from its first entry on, once more: nothing that was there is gone.

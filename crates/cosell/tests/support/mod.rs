@@ -13,6 +13,7 @@ pub mod bad_disk;
 pub mod chance;
 mod http;
 pub mod issuer;
+pub mod journal;
 pub mod kept;
 
 use std::ffi::OsStr;
@@ -22,7 +23,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use http::{Answer, Connection, is_no_answer};
 
@@ -118,7 +119,12 @@ impl Sandbox {
     }
 
     /// Any command of the binary that serves; it must print the ready line. Panics with the log otherwise.
-    pub fn start_command(mut command: Command) -> Sandbox {
+    pub fn start_command(command: Command) -> Sandbox {
+        Sandbox::start_or_end(command).unwrap_or_else(|log| panic!("no ready line; the log:\n{log}"))
+    }
+
+    /// The same; the log if it ended before it was ready.
+    pub fn start_or_end(mut command: Command) -> Result<Sandbox, String> {
         let temporary = tempfile::tempdir().expect("a folder can be made");
         if !command.get_envs().any(|(name, _)| name == "TMPDIR") {
             command.env("TMPDIR", temporary.path());
@@ -137,13 +143,15 @@ impl Sandbox {
         let (url, ended) = (String::new(), Mutex::new(ended));
         let mut sandbox = Sandbox { child, url, stdout, stderr, ended, _temporary: temporary };
         match ready.recv_timeout(PATIENCE) {
-            Ok(line) if line.starts_with(READY) => sandbox.url = line[READY.len()..].trim_end().to_owned(),
+            Ok(line) if line.starts_with(READY) => {
+                sandbox.url = line[READY.len()..].trim_end().to_owned();
+                Ok(sandbox)
+            }
             other => {
                 sandbox.kill();
-                panic!("no ready line but {other:?}; the log:\n{}", sandbox.log());
+                Err(format!("{other:?} on standard output\n{}", sandbox.log()))
             }
         }
-        sandbox
     }
 
     /// The base address, as the ready line has it.
@@ -232,6 +240,20 @@ impl Sandbox {
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
         assert!(sent.expect("kill is there").success(), "the process is gone already");
+    }
+
+    /// Whether the process ends by itself within that time.
+    pub fn ends_within(&mut self, time: Duration) -> bool {
+        let begun = Instant::now();
+        loop {
+            if self.child.try_wait().expect("the process can be waited for").is_some() {
+                return true;
+            }
+            if begun.elapsed() >= time {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Waits for the process to end by itself; its exit code, -1 when a signal ended it.
