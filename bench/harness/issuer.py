@@ -6,10 +6,7 @@ import urllib.request
 from .machine import Failed
 from .servers import ADMINISTRATOR
 
-CONFIGURATION = """[store]
-cache_bytes = {cache_bytes}
-
-[limits]
+CONFIGURATION = """[limits]
 requests_per_second = 0
 
 [[issuer]]
@@ -29,11 +26,11 @@ class Issuer:
         self.directory.mkdir(exist_ok=True)
         self.listen = f"127.0.0.1:{port}"
 
-    def configure(self, file, cache_bytes):
+    def configure(self, file):
         """Writes a configuration that trusts this issuer."""
         keys = self.directory / "keys.json"
         keys.write_bytes(self.running(lambda: urllib.request.urlopen(f"{self.url}/common/discovery/v2.0/keys").read()))
-        file.write_text(CONFIGURATION.format(cache_bytes=cache_bytes, url=self.url, keys=keys))
+        file.write_text(CONFIGURATION.format(url=self.url, keys=keys))
 
     def token(self):
         command = [self.work.cosell, "token", "--user", ADMINISTRATOR, "--server", self.url]

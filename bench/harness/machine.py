@@ -25,8 +25,9 @@ def tree(pid):
     return found
 
 
-def processor_seconds(pid):
-    """User and system time that a process and its descendants have used."""
+def processor_seconds(pid, ended=False):
+    """User and system time that a process and its descendants have used; `ended`: those that are gone too, which the
+    process has waited for."""
     ticks = 0
     for process in tree(pid):
         try:
@@ -34,6 +35,8 @@ def processor_seconds(pid):
         except OSError:
             continue
         ticks += int(fields[11]) + int(fields[12])
+        if ended and process == pid:
+            ticks += int(fields[13]) + int(fields[14])
     return ticks / TICKS
 
 
@@ -57,14 +60,17 @@ def busy_seconds():
     return (sum(fields) - idle - waiting) / TICKS
 
 
-def wait_for_quiet(limit=6.0):
-    """Waits until all programs together use less than 0.15 of a processor, for `limit` seconds at most."""
-    end = time.monotonic() + limit
+def wait_for_quiet():
+    """Waits until all programs together use less than 0.15 of a processor, for so many seconds at most."""
+    end = time.monotonic() + wait_for_quiet.limit
     while time.monotonic() < end:
         before = busy_seconds()
         time.sleep(0.4)
         if (busy_seconds() - before) / 0.4 < 0.15:
             return
+
+
+wait_for_quiet.limit = 6.0
 
 
 def into_page_cache(directory):

@@ -5,11 +5,12 @@ import subprocess
 from pathlib import Path
 
 from .lists import LISTS
-from .machine import output
+from .machine import Failed, output
+from .recording import Sandbox, record_answers, record_writes
+from .servers import OWNER, SMALLEST
 
 BENCH = Path(__file__).resolve().parent.parent
 ROOT = BENCH.parent
-OWNER = "7d23e5ca-19dc-4eaa-aac8-5e6b559f0d1d"
 NODE_NEEDED = 22
 
 
@@ -17,8 +18,14 @@ class Missing(Exception):
     """Something a peer needs is not on this machine."""
 
 
-def run(*command, cwd=None, env=None):
-    subprocess.run([str(word) for word in command], cwd=cwd, env={**os.environ, **(env or {})}, check=True)
+# Larger tables are not copied before each run, and not recorded.
+MOST_COPIED = 100_000
+LARGE_BYTES_PER_ROW = 6000  # 60 GB for 10,000,000 rows
+
+
+def run(*command, cwd=None, env=None, stdin=None):
+    words = [str(word) for word in command]
+    subprocess.run(words, cwd=cwd, env={**os.environ, **(env or {})}, stdin=stdin, check=True)
 
 
 class Work:
@@ -38,11 +45,11 @@ class Work:
     def data(self, rows):
         return self.path / "data" / str(rows)
 
-    def first_id(self, rows):
-        with open(self.data(rows) / "dataset" / "ids.txt") as ids:
+    def first_id(self, rows, file=None):
+        with open(file or self.data(rows) / "dataset" / "ids.txt") as ids:
             return ids.readline().strip()
 
-    def prepare(self, sizes, peers, suites):
+    def prepare(self, sizes, peers, suites, large):
         run("cargo", "build", "--release", "--locked", "--target-dir", self.path / "target", cwd=BENCH)
         if not self.cosell_is_given:
             run("cargo", "build", "--release", "--locked", "-p", "cosell", cwd=ROOT)
@@ -52,19 +59,30 @@ class Work:
                 self.attempt(peer, installs[peer])
             else:
                 self.missing[peer] = "not asked for"
-        for rows in sizes:
-            self.make(rows, "dataset", self.make_dataset)
-            if set(suites) & set(LISTS):
-                self.make(rows, "lists", self.make_lists, newer_than=BENCH / "src" / "lists.rs")
-            if set(suites) - set(LISTS):
-                self.make(rows, "table", self.make_table)
-            self.make(rows, "sandbox", self.make_sandbox, newer_than=self.cosell)
-            if "read" in suites:
-                self.make(rows, "serve", self.make_serve, newer_than=self.cosell)
-            for peer, make, loader in (("cap", self.make_cap, "load.js"), ("fastapi", self.make_fastapi, "app.py")):
-                if peer not in self.missing:
-                    newer_than = BENCH / "peers" / peer / loader
-                    self.attempt(peer, lambda: self.make(rows, peer, make, newer_than))
+        for rows in sorted({SMALLEST, *sizes}):
+            self.make_all(rows, suites if rows in sizes else [])
+        if "large" in suites:
+            self.make(large, "large", self.make_large, self.cosell)
+
+    def make_all(self, rows, suites):
+        """What the suites need of a table; of the smallest one always what the limits answer."""
+        source = BENCH / "src"
+        small = rows <= MOST_COPIED
+        self.make(rows, "dataset", self.make_dataset, source / "dataset.rs", source / "prose.rs",
+                  source / "bin" / "dataset.rs")
+        dataset = self.data(rows) / "dataset"
+        if set(suites) & set(LISTS):
+            self.make(rows, "lists", self.make_lists, dataset, source / "lists.rs")
+        self.make(rows, "sandbox", self.make_sandbox, dataset, self.cosell)
+        if rows == SMALLEST or small and "read" in suites:
+            self.make(rows, "answers", self.make_answers, dataset, self.cosell, source / "table.rs")
+        if rows == SMALLEST:
+            self.make(rows, "writes", self.make_writes, dataset, self.cosell)
+        if small and {"read", "write"} & set(suites):
+            self.make(rows, "serve", self.make_serve, dataset, self.cosell)
+        for peer, make, loader in (("cap", self.make_cap, "load.js"), ("fastapi", self.make_fastapi, "app.py")):
+            if peer not in self.missing and set(suites) & {"read", "write", "start", "disk", *LISTS}:
+                self.attempt(peer, lambda: self.make(rows, peer, make, dataset, BENCH / "peers" / peer / loader))
 
     def attempt(self, peer, step):
         """A peer that cannot be had is left out, and the table says so."""
@@ -74,11 +92,11 @@ class Work:
             self.missing[peer] = str(error)
             print(f"bench: {peer} is left out: {error}", flush=True)
 
-    def make(self, rows, name, make, newer_than=None):
-        """Makes one data directory; half a one never stays under its name."""
+    def make(self, rows, name, make, *sources):
+        """Makes one data directory, anew where a source is younger; half a one never stays under its name."""
         done = self.data(rows) / name
         if done.exists():
-            if newer_than is None or done.stat().st_mtime > newer_than.stat().st_mtime:
+            if all(done.stat().st_mtime > source.stat().st_mtime for source in sources):
                 return
             shutil.rmtree(done)
         print(f"bench: making {name} with {rows} rows", flush=True)
@@ -94,9 +112,6 @@ class Work:
     def make_dataset(self, rows, directory):
         run(self.programs / "dataset", "--rows", rows, "--out", directory)
 
-    def make_table(self, rows, directory):
-        run(self.programs / "ceiling", "--what", "fill", "--table", directory / "table.db", "--rows", rows)
-
     def make_lists(self, rows, directory):
         run(self.programs / "ceiling", "--what", "fill-lists", "--table", directory / "lists.db", "--rows", rows)
 
@@ -107,6 +122,27 @@ class Work:
         run(self.cosell, "init", "--data", directory, "--organization", "Contoso Company", "--id", OWNER,
             "--issuer", "bench", "--tenant", OWNER, "--admin", "admin@contoso.example")
         self.make_sandbox(rows, directory)
+
+    def make_answers(self, rows, directory):
+        with Sandbox(self, self.data(rows) / "sandbox", directory / "sandbox") as sandbox:
+            record_answers(self, sandbox, rows, directory / "table.db")
+        shutil.rmtree(directory / "sandbox")
+
+    def make_writes(self, rows, directory):
+        record_writes(self, rows, directory)
+
+    def make_large(self, rows, directory):
+        """The rows go straight into the program; of the ids a million is kept."""
+        needed, free = rows * LARGE_BYTES_PER_ROW, shutil.disk_usage(self.path).free
+        if free < needed:
+            raise Failed(f"{rows:,} rows need {needed / 1e9:,.0f} GB of free disk, and there are {free / 1e9:,.0f}")
+        sample = min(rows, 1_000_000)
+        run(self.programs / "dataset", "--rows", rows, "--sample", sample, "--out", directory)
+        made = subprocess.Popen([self.programs / "dataset", "--rows", str(rows), "--out", "-"], stdout=subprocess.PIPE)
+        run(self.cosell, "load", "-", "--data", directory, "--organization", OWNER, stdin=made.stdout)
+        made.stdout.close()
+        if made.wait():
+            raise Failed("the dataset broke off")
 
     def make_cap(self, rows, directory):
         env = {"cds_requires_db_credentials_url": str(directory / "referrals.db"), "NODE_ENV": "production"}

@@ -14,16 +14,24 @@ from .machine import Failed, anonymous_mb, into_page_cache, wait_for_quiet
 BY_ID = "/v1.0/engagements/referrals/{id}"
 LIST = "/v1.0/engagements/referrals"
 ADMINISTRATOR = "admin@contoso.example"
+OWNER = "7d23e5ca-19dc-4eaa-aac8-5e6b559f0d1d"
 OBJECT_PATCH = '{"statusReason":"r{n}"}'
-JSON_PATCH = '[{"op":"replace","path":"/statusReason","value":"r{n}"}]'
+JSON_PATCH = '[{"op":"replace","path":"/details/dealValue","value":{n}}]'
 START_LIMIT = 60
 # The sandbox keeps the default of `[store] cache_bytes`, logs no requests and has no rate limiter.
 COSELL = "Cosell, cache 16 MiB"
 # Search and aggregation are of the extended temperament; all its lists are measured in it.
 EXTENDED = "Cosell, extended"
+# The same as the sandbox but for the cache, in which 100,000 rows fit, or for the size of a group.
+HOLDING = "Cosell, cache 512 MiB"
+GROUP_ONE = "Cosell, groups of one"
 # As an operator runs it, with a line for every request, but without the rate limiter.
-SERVE = "Cosell serve, cache 512 MiB"
-SERVE_CACHE_BYTES = 512 * 1024 * 1024
+LOGGED = "Cosell, cache 512 MiB, with a log of requests"
+HOLDING_BYTES = 512 * 1024 * 1024
+BARE, WITH_SQLITE, WITH_ROWS = "bare hyper", "hyper and SQLite", "hyper and the same rows"
+LISTS_SERVED = "hyper and SQLite, lists"
+CAP, FASTAPI = "SAP CAP", "FastAPI"
+SMALLEST = 1000  # rows of the table on which writes are measured
 
 
 @dataclass
@@ -32,7 +40,8 @@ class Target:
 
     name: str
     command: list
-    data: str = ""  # which data directory; "" needs none
+    data: str = ""  # which data directory
+    rows: int = 0  # of that directory, where it is the same for tables of all sizes
     env: dict = field(default_factory=dict)
     cwd: str = None
     get: str = BY_ID
@@ -40,6 +49,7 @@ class Target:
     links: bool = True  # its pages name the next one
     patch: str = ""
     put: bool = False
+    named: bool = False  # takes a `request-id`, and remembers the answer under it
     token: object = None  # given the running server, answers a bearer token
     loader_threads: int = 1
 
@@ -49,31 +59,41 @@ def targets(work, issuer):
     cosell = str(work.cosell)
     peers = work.path / "peers"
     capitals = BY_ID.replace("referrals", "Referrals")
+    answers = str(work.data(SMALLEST) / "answers" / "table.db")
+
+    def sandbox(name, *options, **more):
+        command = [cosell, "sandbox", *options, "--data", "{data}", "--listen", "127.0.0.1:{port}"]
+        return Target(name, command, data="sandbox", loader_threads=2, named=True,
+                      token=lambda server: sandbox_token(cosell, server.port), **more)
+
+    def serve(name, *options, **more):
+        command = [cosell, "serve", "--strict", "--config", str(work.configuration), *options, "--data", "{data}",
+                   "--listen", "127.0.0.1:{port}"]
+        return Target(name, command, data="serve", loader_threads=2, named=True, token=lambda _: issuer.token(), **more)
+
+    holding = {"COSELL_STORE_CACHE_BYTES": str(HOLDING_BYTES)}
     every = [
-        Target("bare hyper", [limits, "--port", "{port}", "--serve", "static"], loader_threads=2),
-        Target("hyper and SQLite", [limits, "--port", "{port}", "--serve", "table", "--table", "{data}/table.db"],
-               data="table", loader_threads=2),
-        Target("hyper and SQLite, lists", [limits, "--port", "{port}", "--serve", "lists", "--table",
-                                           "{data}/lists.db"],
+        Target(BARE, [limits, "--port", "{port}", "--serve", "typical", "--table", "{data}/table.db"], data="answers",
+               rows=SMALLEST, loader_threads=2),
+        Target(WITH_SQLITE, [limits, "--port", "{port}", "--serve", "table", "--table", "{data}/table.db"],
+               data="answers", loader_threads=2),
+        Target(LISTS_SERVED, [limits, "--port", "{port}", "--serve", "lists", "--table", "{data}/lists.db"],
                data="lists", get=LIST + "?first", list=lambda one: f"{LIST}?{lists.limit(one)}", links=False,
                loader_threads=2),
-        Target("hyper and group commit", [limits, "--port", "{port}", "--serve", "group", "--table", "{data}/table.db"],
-               data="table", put=True),
-        Target(COSELL, [cosell, "sandbox", "--data", "{data}", "--listen", "127.0.0.1:{port}"],
-               data="sandbox", put=True, patch=JSON_PATCH, loader_threads=2,
-               token=lambda server: sandbox_token(cosell, server.port)),
-        Target(EXTENDED, [cosell, "sandbox", "--extended", "--data", "{data}", "--listen", "127.0.0.1:{port}"],
-               data="sandbox", list=lists.odata(LIST, page_size="pagesize=50"), loader_threads=2,
-               token=lambda server: sandbox_token(cosell, server.port)),
-        Target(SERVE, [cosell, "serve", "--config", str(work.configuration), "--data", "{data}", "--listen",
-                       "127.0.0.1:{port}"],
-               data="serve", loader_threads=2, token=lambda _: issuer.token()),
-        Target("SAP CAP", [work.node, "node_modules/.bin/cds-serve", "all"], data="cap", cwd=str(peers / "cap"),
+        Target(WITH_ROWS, [limits, "--port", "{port}", "--serve", "rows", "--table", answers, "--first",
+                           "{data}/first.db", "--second", "{data}/second.db"],
+               data="writes", rows=SMALLEST, put=True, loader_threads=2),
+        sandbox(COSELL, put=True, patch=JSON_PATCH),
+        sandbox(EXTENDED, "--extended", list=lists.odata(LIST, page_size="pagesize=50")),
+        serve(HOLDING, "--log-requests", "off", env=holding),
+        serve(LOGGED, "--log-requests", "on", env=holding),
+        serve(GROUP_ONE, "--log-requests", "off", env={"COSELL_STORE_GROUP_LIMIT": "1"}, put=True),
+        Target(CAP, [work.node, "node_modules/.bin/cds-serve", "all"], data="cap", cwd=str(peers / "cap"),
                env={"PORT": "{port}", "NODE_ENV": "production",
                     "cds_requires_db_credentials_url": "{data}/referrals.db"},
                get=capitals, list=lists.odata(LIST.replace("referrals", "Referrals")), patch=OBJECT_PATCH),
-        Target("FastAPI", ["venv/bin/uvicorn", "app:app", "--port", "{port}", "--workers", "2", "--no-access-log",
-                           "--log-level", "warning"], data="fastapi", cwd=str(peers / "fastapi"),
+        Target(FASTAPI, ["venv/bin/uvicorn", "app:app", "--port", "{port}", "--workers", "2", "--no-access-log",
+                         "--log-level", "warning"], data="fastapi", cwd=str(peers / "fastapi"),
                env={"REFERRALS_DB": "{data}/referrals.db"}, list=lists.parameters(LIST), put=True,
                patch=OBJECT_PATCH),
     ]
@@ -94,11 +114,11 @@ def free_port():
 class Server:
     """A running server on its own copy of the data; `with` stops it."""
 
-    def __init__(self, work, target, rows, port, data=None):
+    def __init__(self, work, target, rows, port, data=None, ids=None):
         self.target, self.port = target, port
         self.data = data or copy_of_data(work, target, rows)
         self.log = open(work.path / "servers.log", "ab")
-        self.path = target.get.replace("{id}", work.first_id(rows))
+        self.path = target.get.replace("{id}", work.first_id(rows, ids))
         self.began = time.monotonic()
         self.process = subprocess.Popen(
             [self.fill(word) for word in target.command], cwd=target.cwd, stdin=subprocess.DEVNULL, stdout=self.log,
@@ -158,17 +178,24 @@ def copy_of_data(work, target, rows):
     """Each run begins from the same state, which is on the disk before it begins."""
     scratch = work.path / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)
-    if target.data:
-        shutil.copytree(work.data(rows) / target.data, scratch)
-    else:
-        scratch.mkdir()
+    shutil.copytree(work.data(target.rows or rows) / target.data, scratch)
     os.sync()
     return str(scratch)
 
 
+def kept_copy(work, target, rows):
+    """For writes to tables that are too large to copy in each round: one copy for all of them, in the page cache."""
+    kept = work.path / "kept" / f"{target.data}-{rows}"
+    if not kept.exists():
+        shutil.copytree(work.data(rows) / target.data, kept)
+        os.sync()
+    into_page_cache(kept)
+    return str(kept)
+
+
 def data_itself(work, target, rows):
     """For reads of tables that are too large to copy each time: the data, in the page cache."""
-    data = work.data(rows) / target.data
+    data = work.data(target.rows or rows) / target.data
     into_page_cache(data)
     return str(data)
 
@@ -194,9 +221,9 @@ class MemoryWatch:
         self.thread.join()
 
 
-def started(work, target, rows, port, data=None):
+def started(work, target, rows, port, data=None, ids=None):
     """A server that answers, with a token in hand, on a quiet machine."""
-    server = Server(work, target, rows, port, data)
+    server = Server(work, target, rows, port, data, ids)
     try:
         server.wait()
         server.authorize()

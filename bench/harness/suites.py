@@ -3,17 +3,17 @@ round, so a drift of the machine hits all of them."""
 import json
 import os
 import resource
+import shutil
 import subprocess
 import time
 
-from . import lists
+from . import disk, large, lists, weight
 from .machine import Failed, anonymous_mb, busy_seconds, into_page_cache, processor_seconds, wait_for_quiet
-from .servers import COSELL, EXTENDED, SERVE, MemoryWatch, Server, copy_of_data, data_itself, started
+from .plan import CEILING, CEILING_ALONE, CONNECTIONS, DISK, IN_PROCESS, MANY, OWN, PGBENCH, asked_in, names
+from .postgres import Postgres
+from .prepare import MOST_COPIED
+from .servers import COSELL, GROUP_ONE, SMALLEST, MemoryWatch, Server, copy_of_data, data_itself, kept_copy, started
 
-CEILING = "group commit, in process"
-DISK = "fsync"
-IN_PROCESS = "SQLite, in process"
-CONNECTIONS = 64
 # A list that takes longer than this is asked for over few connections, and for longer.
 SLOW_SECONDS = 0.1
 LONGEST_SECONDS = 60
@@ -22,9 +22,9 @@ LONGEST_SECONDS = 60
 class Runner:
     """Runs suites and keeps every raw result."""
 
-    def __init__(self, work, targets, settings, sink):
-        self.work, self.targets, self.settings, self.sink = work, targets, settings, sink
-        self.results, self.failures = [], {}
+    def __init__(self, work, targets, issuer, settings, sink):
+        self.work, self.targets, self.issuer, self.settings, self.sink = work, targets, issuer, settings, sink
+        self.results, self.failures, self.postgres = [], {}, None
 
     def keep(self, suite, rows, turn, name, what, measured):
         result = {"suite": suite, "rows": rows, "round": turn, "name": name, "what": what, **measured}
@@ -33,34 +33,43 @@ class Runner:
         self.sink.flush()
 
     def suite(self, suite, rows):
-        single = {"read": self.read, "write": self.write, "start": self.start}
+        single = {"read": self.read, "write": self.write, "start": self.start, "postgres": self.on_postgres,
+                  "disk": self.disk, "large": self.large, "weight": self.weight}
         measure = single.get(suite) or (lambda rows, name: self.lists(suite, rows, name))
-        names = self.names(suite)
-        for turn in range(self.settings.rounds):
-            shift = turn % len(names)
-            for name in names[shift:] + names[:shift]:
-                print(f"bench: {suite}, {rows} rows, round {turn + 1} of {self.settings.rounds}: {name}", flush=True)
+        wanted = [name for name in names(suite, rows, self.settings.quick) if name in self.targets or name in OWN]
+        wanted = [name for name in wanted
+                  if not self.settings.only or any(part in name for part in self.settings.only)]
+        # What does not vary from round to round is found once.
+        rounds = 1 if suite in ("disk", "weight") else self.settings.rounds
+        for turn in range(rounds if wanted else 0):
+            shift = turn % len(wanted)
+            for name in wanted[shift:] + wanted[:shift]:
+                print(f"bench: {suite}, {rows} rows, round {turn + 1} of {rounds}: {name}", flush=True)
                 try:
                     for what, measured in measure(rows, name):
                         self.keep(suite, rows, turn, name, what, measured)
-                except (Failed, subprocess.CalledProcessError) as error:
+                except (Failed, OSError, subprocess.CalledProcessError) as error:
                     self.failures[f"{name} ({suite}, {rows} rows)"] = str(error)
                     print(f"bench: {error}", flush=True)
+        self.close()
 
-    def names(self, suite):
-        wanted = {
-            "read": ["bare hyper", "hyper and SQLite", COSELL, SERVE, "SAP CAP", "FastAPI"],
-            "write": [CEILING, DISK, "hyper and group commit", COSELL, "SAP CAP", "FastAPI"],
-            "start": ["hyper and SQLite", COSELL, "SAP CAP", "FastAPI"],
-        }.get(suite, [IN_PROCESS, "hyper and SQLite, lists", EXTENDED, "SAP CAP", "FastAPI"])
-        return [name for name in wanted if name in self.targets or name in (CEILING, DISK, IN_PROCESS)]
+    def close(self):
+        """Ends what a suite keeps over its rounds."""
+        if self.postgres:
+            self.postgres.stop()
+            self.postgres = None
+        shutil.rmtree(self.work.path / "kept", ignore_errors=True)
+
+    def place(self, target, rows):
+        """Where a server finds data that it only reads: larger tables are not copied."""
+        return data_itself(self.work, target, rows) if rows > MOST_COPIED else None
 
     def read(self, rows, name):
         target = self.targets[name]
-        with started(self.work, target, rows, self.settings.port) as server:
+        with started(self.work, target, rows, self.settings.port, self.place(target, rows)) as server:
             ids = self.work.data(rows) / "dataset" / "ids.txt"
             # Larger tables take longer to fill a cache from.
-            warm_up = self.settings.warm_up * (6 if rows > 10_000 else 1)
+            warm_up = self.settings.warm_up * (6 if rows > 10_000 and target.data != "answers" else 1)
             yield "GET", self.load(server, "--path", target.get, "--ids", ids, "--threads", target.loader_threads,
                                    warm_up=warm_up)
 
@@ -74,6 +83,8 @@ class Runner:
         data = data_itself(self.work, target, rows)
         with started(self.work, target, rows, self.settings.port, data) as server:
             for one in asked:
+                if one.what not in asked_in(suite, rows, name, self.settings.quick):
+                    continue
                 # A reader for each: some servers close a connection that was idle during a load.
                 path, seconds = lists.Reader(server).prepared(one, target.list(one))
                 wait_for_quiet()
@@ -96,43 +107,92 @@ class Runner:
             wait_for_quiet()
             what = ["--what", "list", "--table", directory / "lists.db", "--list", lists.limit(one)]
             measured = self.in_process(*what)
-            yield one.what, {**measured, "place": one.place, "per_processor_second": measured["per_second"],
-                             "connections": CONNECTIONS, "statuses": {}, "errors": 0,
-                             "foreign_processors": max(0.0, measured["busy_processors"] - 1)}
+            yield one.what, {**measured, "place": one.place, "connections": CONNECTIONS}
 
     def write(self, rows, name):
-        if name in (CEILING, DISK):
+        if name in (CEILING, CEILING_ALONE, DISK):
             yield "ceiling", self.ceiling(name)
             return
         target = self.targets[name]
-        dataset = self.work.data(rows) / "dataset"
-        with started(self.work, target, rows, self.settings.port) as server:
-            wanted = ["--path", target.get, "--ids", dataset / "open.ids"]
-            if target.put:
-                yield "PUT", self.load(server, *wanted, "--method", "PUT", "--bodies", dataset / "open.jsonl")
+        dataset = self.work.data(target.rows or rows) / "dataset"
+        kept = kept_copy(self.work, target, rows) if rows > MOST_COPIED else None
+        with started(self.work, target, rows, self.settings.port, kept) as server:
+            wanted = ["--path", target.get, "--ids", dataset / "open.ids", "--threads", target.loader_threads]
+            named = ["--named", "yes"] if target.named else []
+            put = [*wanted, "--method", "PUT", "--bodies", dataset / "open.jsonl"]
+            for what, options, more in self.writes_of(target, rows, put, named, wanted):
                 wait_for_quiet()
-            if target.patch:
-                yield "PATCH", self.load(server, *wanted, "--method", "PATCH", "--body", target.patch)
+                yield what, self.load(server, *options, **more)
+
+    def writes_of(self, target, rows, put, named, wanted):
+        """The loads of a server: what, the loader's options, connections."""
+        if target.put:
+            yield "PUT", [*put, *named], {}
+        if target.patch:
+            yield "PATCH", [*wanted, "--method", "PATCH", "--body", target.patch, *named], {}
+        if rows > SMALLEST or not target.put:
+            return
+        if target.name != GROUP_ONE and target.loader_threads > 1:
+            yield "PUT, 256 clients", [*put, *named], {"connections": MANY}
+        if target.name == COSELL:
+            yield "PUT, one client", [*put, *named], {"connections": 1}
+            if not self.settings.quick:
+                yield "PUT without a request-id", put, {}
+                yield "PUT of a text that is searched", [*put, *named, "--change", "externalReferenceId"], {}
 
     def ceiling(self, name):
         scratch = self.work.path / "scratch"
-        scratch.mkdir(exist_ok=True)
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        if name == DISK:
+            what = ["--what", "fsync", "--directory", scratch]
+        else:
+            recorded = self.work.data(SMALLEST) / "writes"
+            shutil.copyfile(recorded / "first.db", scratch / "rows.db")
+            what = ["--what", "rows", "--group", "64" if name == CEILING else "1", "--table", scratch / "rows.db",
+                    "--second", recorded / "second.db"]
+        os.sync()
         wait_for_quiet()
-        what = ["--what", "fsync"] if name == DISK else ["--what", "group", "--group", "64", "--rows", "1000"]
-        return self.in_process(*what, "--directory", scratch)
+        return self.in_process(*what)
 
     def in_process(self, *what):
         command = [self.work.programs / "ceiling", *what, "--seconds", str(self.settings.seconds)]
-        before, began = busy_seconds(), time.monotonic()
-        measured = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        before, own, began = busy_seconds(), children_seconds(), time.monotonic()
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise Failed(f"ceiling: {done.stderr.strip()}")
+        measured = json.loads(done.stdout)
         del measured["what"]
-        measured["busy_processors"] = (busy_seconds() - before) / (time.monotonic() - began)
-        return measured
+        own, wall = children_seconds() - own, time.monotonic() - began
+        said = [line.removeprefix("ceiling: ") for line in done.stderr.splitlines() if line.startswith("ceiling: ")]
+        return {**measured, "statuses": {}, "errors": 0, "said": said, "server_processors": own / wall,
+                "foreign_processors": max(0.0, (busy_seconds() - before - own) / wall)}
+
+    def on_postgres(self, _, name):
+        if not self.postgres:
+            self.postgres = Postgres(self.work, self.settings)
+        self.postgres.settle()
+        wait_for_quiet()
+        if name == PGBENCH:
+            yield "update", self.postgres.pgbench()
+            return
+        with self.postgres.cosell(self.issuer) as server:
+            yield "PUT", self.load(server, *self.postgres.put(), also=self.postgres.pid)
+
+    def disk(self, rows, name):
+        yield "bytes", disk.measured(self.work, self.targets[name], rows)
+
+    def large(self, rows, name):
+        for what, measured in large.measured(self, self.targets[name], rows):
+            yield what, measured
+
+    def weight(self, _, name):
+        yield "program", weight.measured(self.work.cosell)
 
     def start(self, rows, name):
         """Several starts on the same data; one before them is not counted: it makes what only a first start makes."""
         target = self.targets[name]
-        data = copy_of_data(self.work, target, rows)
+        data = self.place(target, rows) or copy_of_data(self.work, target, rows)
         with Server(self.work, target, rows, self.settings.port, data) as server:
             server.wait()
             token = server.authorize()
@@ -145,21 +205,23 @@ class Runner:
                 measured["idle_mb"] = anonymous_mb(server.process.pid)
             yield "start", measured
 
-    def load(self, server, *options, warm_up=None, connections=CONNECTIONS, seconds=None):
+    def load(self, server, *options, warm_up=None, connections=CONNECTIONS, seconds=None, also=None):
+        """A load on a server; `also` is a second process that works for it."""
         command = [self.work.programs / "loader", "--address", f"127.0.0.1:{server.port}", "--connections", connections,
                    "--seconds", seconds or self.settings.seconds, "--warm-up", warm_up or self.settings.warm_up,
                    *options]
         if server.token:
             command += ["--token", server.token]
         pid = server.process.pid
-        own, busy, began = processor_seconds(pid), busy_seconds(), time.monotonic()
+        used = lambda: processor_seconds(pid) + (processor_seconds(also, ended=True) if also else 0)
+        own, busy, began = used(), busy_seconds(), time.monotonic()
         loader = children_seconds()
         with MemoryWatch(pid) as memory:
             done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
         wall = time.monotonic() - began
         if done.returncode:
             raise Failed(f"{server.target.name}: {done.stderr.strip()}")
-        own, loader = processor_seconds(pid) - own, children_seconds() - loader
+        own, loader = used() - own, children_seconds() - loader
         counted = json.loads(done.stdout)
         return {
             **counted,

@@ -1,10 +1,9 @@
-//! The SQLite table of the limits: what a durable store of referrals needs at the very least. One row for each
-//! referral with the columns a list filters on, three indexes, WAL. No change log, no owner, no remembered answers.
+//! The table of the limits: answers of Cosell by their ids, as bodies with their tags, and the headers they came with.
+//! Whoever answers from it sends what Cosell sends.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::Outcome;
-use crate::dataset::{Random, Referral};
 
 /// Opens the table, or makes it. `synchronous` is SQLite's: `FULL` is durable, `OFF` is for filling.
 ///
@@ -14,15 +13,12 @@ pub fn open(path: &str, synchronous: &str) -> Outcome<Connection> {
     let connection = Connection::open(path)?;
     configure(&connection, synchronous)?;
     connection.execute_batch(
-        "CREATE TABLE IF NOT EXISTS referral (
+        "CREATE TABLE IF NOT EXISTS answer (
              id TEXT PRIMARY KEY,
              etag TEXT NOT NULL,
-             created TEXT NOT NULL,
-             status TEXT NOT NULL,
-             direction TEXT NOT NULL,
-             engagement TEXT NOT NULL,
-             document TEXT NOT NULL
-         )",
+             body BLOB NOT NULL
+         );
+         CREATE TABLE IF NOT EXISTS header (name TEXT NOT NULL, value TEXT NOT NULL);",
     )?;
     Ok(connection)
 }
@@ -42,69 +38,52 @@ pub fn configure(connection: &Connection, synchronous: &str) -> Outcome<()> {
     Ok(())
 }
 
-/// Fills a new table with the first `rows` referrals, adds the indexes, and leaves one file without a WAL behind.
+/// Adds an answer.
 ///
 /// # Errors
 /// SQLite's.
-pub fn fill(connection: &Connection, rows: u64) -> Outcome<()> {
-    for start in (0..rows).step_by(10_000) {
-        connection.execute_batch("BEGIN")?;
-        for number in start..(start + 10_000).min(rows) {
-            let referral = Referral::numbered(number);
-            upsert(connection, &referral, &referral.etag)?;
-        }
-        connection.execute_batch("COMMIT")?;
-    }
-    connection.execute_batch(
-        "CREATE INDEX referral_list ON referral (status, direction, created DESC, id);
-         CREATE INDEX referral_created ON referral (created DESC, id);
-         CREATE INDEX referral_engagement ON referral (engagement);
-         ANALYZE;
-         PRAGMA wal_checkpoint(TRUNCATE);",
-    )?;
-    Ok(())
-}
-
-/// Writes one row, new or not.
-///
-/// # Errors
-/// SQLite's.
-pub fn upsert(connection: &Connection, referral: &Referral, etag: &str) -> Outcome<()> {
+pub fn add(connection: &Connection, id: &str, etag: &str, body: &[u8]) -> Outcome<()> {
     connection
-        .prepare_cached(
-            "INSERT INTO referral (id, etag, created, status, direction, engagement, document)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-             ON CONFLICT (id) DO UPDATE
-             SET etag = excluded.etag, created = excluded.created, status = excluded.status,
-                 direction = excluded.direction, engagement = excluded.engagement, document = excluded.document",
-        )?
-        .execute(params![
-            referral.id,
-            etag,
-            referral.created,
-            referral.status,
-            referral.direction,
-            referral.engagement_id,
-            referral.json
-        ])?;
+        .prepare_cached("INSERT INTO answer (id, etag, body) VALUES (?1, ?2, ?3)")?
+        .execute(params![id, etag, body])?;
     Ok(())
 }
 
-/// One transaction that rewrites `group` random rows of `pool` under new tags: what a group commit costs.
+/// Keeps the headers that all answers have.
 ///
 /// # Errors
 /// SQLite's.
-pub fn write_group(
-    connection: &Connection,
-    pool: &[Referral],
-    group: u64,
-    random: &mut Random,
-) -> Outcome<()> {
-    connection.execute_batch("BEGIN IMMEDIATE")?;
-    for _ in 0..group {
-        let referral = &pool[random.below(pool.len() as u64) as usize];
-        upsert(connection, referral, &format!("\"{}\"", random.uuid()))?;
+pub fn set_headers(connection: &Connection, headers: &[(String, String)]) -> Outcome<()> {
+    for (name, value) in headers {
+        connection.execute("INSERT INTO header (name, value) VALUES (?1, ?2)", [name, value])?;
     }
-    connection.execute_batch("COMMIT")?;
     Ok(())
+}
+
+/// The headers that all answers have.
+///
+/// # Errors
+/// SQLite's.
+pub fn headers(connection: &Connection) -> Outcome<Vec<(String, String)>> {
+    let mut statement = connection.prepare("SELECT name, value FROM header ORDER BY rowid")?;
+    let headers = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(headers.collect::<Result<_, _>>()?)
+}
+
+/// The answer whose body is nearest to the mean length: its tag and body.
+///
+/// # Errors
+/// SQLite's; an empty table.
+pub fn typical(connection: &Connection) -> Outcome<(String, Vec<u8>)> {
+    let found = connection
+        .query_row(
+            "SELECT etag, body
+             FROM answer, (SELECT avg(length(body)) AS mean FROM answer)
+             ORDER BY abs(length(body) - mean), id
+             LIMIT 1",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .optional()?;
+    found.ok_or_else(|| "the table has no answers".into())
 }

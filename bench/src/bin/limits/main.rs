@@ -1,10 +1,11 @@
 //! Servers that do as little as possible: the limits a real one is held against.
 //!
-//! - `limits --serve static`: bare hyper; each GET is answered with one document held in memory
-//! - `limits --serve table --table FILE`: GET `/…/{id}` by one prepared select
+//! - `limits --serve typical --table FILE`: bare hyper; each GET is answered with the recorded answer of typical length,
+//!   from memory
+//! - `limits --serve table --table FILE`: GET `/…/{id}`, the recorded answer by one prepared select
+//! - `limits --serve rows --table FILE --first COPY --second FILE --group 64`: bare hyper, and PUT: one writer thread
+//!   writes the rows of Cosell (`rows.rs`), one durable commit for all that wait; no body and no tag is looked at
 //! - `limits --serve lists --table FILE`: GET `/…?first`, a list; its forms: `lists::Asked`
-//! - `limits --serve group --table FILE --group 64`: PUT `/…/{id}` under `If-Match`, one writer thread, one durable
-//!   commit for all that wait
 //!
 //! `--port` is the port on 127.0.0.1. Each of the `--threads` (2) is a runtime of its own with its own listening
 //! socket and its own connection to SQLite; nothing is shared between them but the writer. No token is looked at.
@@ -15,45 +16,54 @@ mod writer;
 use std::rc::Rc;
 use std::sync::mpsc;
 
-use bytes::Bytes;
 use cosell_bench::arguments::Arguments;
-use cosell_bench::dataset::Referral;
 use cosell_bench::lists::Lists;
+use cosell_bench::rows::Rows;
 use cosell_bench::{Outcome, table};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
-use answer::Limit;
+use answer::{Answer, Limit, headers};
 
 fn main() -> Outcome<()> {
     let mut arguments = Arguments::of_program()?;
     let serve = arguments.require("serve")?;
-    let path = arguments.take("table");
+    let path = arguments.require("table")?;
+    let first = arguments.take("first");
+    let second = arguments.take("second");
     let port: u16 = arguments.number("port", 8090)?;
     let threads: usize = arguments.number("threads", 2)?;
     let group: usize = arguments.number("group", 64)?;
     arguments.finish()?;
 
-    let path = || path.as_deref().ok_or("--table is missing");
-    let writer = match serve.as_str() {
-        "group" => {
+    let writer = match (first, second) {
+        (Some(first), Some(second)) => {
             let (sender, receiver) = mpsc::channel();
-            let connection = table::open(path()?, "FULL")?;
-            std::thread::spawn(move || writer::run(&connection, &receiver, group));
+            let rows = Rows::open(&first, &second)?;
+            std::thread::spawn(move || writer::run(rows, &receiver, group));
             Some(sender)
         }
-        "static" | "table" | "lists" => None,
-        other => return Err(format!("--serve {other} is not known").into()),
+        _ => None,
     };
     let mut running = Vec::new();
     for _ in 0..threads {
-        let limit = match &serve[..] {
-            "static" => Limit::Fixed(Bytes::from(Referral::numbered(7).json)),
-            "lists" => Limit::Lists(Lists::open(path()?)?),
-            _ => Limit::Table { connection: table::open(path()?, "FULL")?, writer: writer.clone() },
+        let (serve, path, writer) = (serve.clone(), path.clone(), writer.clone());
+        // Made in the thread: what it shares with nobody needs no locks.
+        let limit = move || -> Outcome<Limit> {
+            Ok(match serve.as_str() {
+                "lists" => Limit::Lists(Lists::open(&path)?),
+                "typical" | "rows" => {
+                    Limit::Typical { answer: Answer::typical(&table::open(&path, "FULL")?)?, writer }
+                }
+                "table" => {
+                    let connection = table::open(&path, "FULL")?;
+                    Limit::Table { headers: headers(&connection)?, connection }
+                }
+                other => return Err(format!("--serve {other} is not known").into()),
+            })
         };
-        running.push(std::thread::spawn(move || serve_on(port, limit)));
+        running.push(std::thread::spawn(move || serve_on(port, limit()?)));
     }
     for thread in running {
         thread.join().map_err(|_| "a thread panicked")??;

@@ -1,4 +1,5 @@
-//! Load over HTTP/1.1, kept alive, in a closed loop: each connection sends its next request when it has its answer.
+//! Load over HTTP/1.1, kept alive, in a closed loop: each connection sends its next request when it has its answer. Or
+//! at a fixed rate, whatever the answers take.
 //!
 //! ```text
 //! loader --address 127.0.0.1:8080 --path '/v1.0/engagements/referrals/{id}' --ids ids.txt
@@ -8,13 +9,16 @@
 //!
 //! - `--connections 64`, `--threads 1`, `--seconds 4`, `--warm-up 1` (seconds that are not counted)
 //! - `--token TOKEN`: sent as `Authorization: Bearer`
+//! - `--rate 2000`: so many requests a second, evenly spaced over all connections; a time counts from when a request was
+//!   due. The timer works in steps of a millisecond, so that of times below it the server's own histogram tells more
+//! - `--change dealValue`: which member of a body of `--bodies` is new in each write; digits stay as many
+//! - `--named yes`: a write has a `request-id` of its own, under which the server remembers its answer
 //! - `{id}` in a path is a random id of the file, `{n}` in a body a number not used before
 //! - a write names in `If-Match` the tag it saw last of this id; each connection has its own share of the ids, so a
 //!   412 is a fault of the server and no race
 //!
 //! Prints one JSON object: what was counted, and `completed` with the warm-up, for a division by processor time.
 
-mod connection;
 mod worker;
 
 use std::sync::Arc;
@@ -40,6 +44,9 @@ fn main() -> Outcome<()> {
         ids: lines(arguments.take("ids"))?,
         bodies: lines(arguments.take("bodies"))?,
         body: arguments.take("body"),
+        change: arguments.take("change").unwrap_or_else(|| "dealValue".to_owned()),
+        named: arguments.take("named").is_some_and(|answer| answer == "yes"),
+        rate: arguments.number("rate", 0.0)?,
         connections,
         start: Instant::now(),
         warm_up: Duration::from_secs_f64(warm_up),

@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cosell_bench::Outcome;
 use cosell_bench::dataset::Random;
+use cosell_bench::http::{Answer, Connection};
 use cosell_bench::timing::Times;
-
-use crate::connection::{Answer, Connection};
 
 /// How long an answer is waited for when the time is up. Some peers search a million rows for half a minute.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -23,6 +22,12 @@ pub struct Job {
     pub ids: Vec<String>,
     pub bodies: Vec<String>,
     pub body: Option<String>,
+    /// The member of a body of `bodies` that is new in each write.
+    pub change: String,
+    /// Whether a write names itself.
+    pub named: bool,
+    /// Requests a second of all connections together; 0: as fast as the answers come.
+    pub rate: f64,
     pub connections: usize,
     pub start: Instant,
     /// Since `start`: when counting begins.
@@ -85,23 +90,31 @@ struct Worker {
     job: Arc<Job>,
     number: usize,
     random: Random,
+    /// Of requests; unlike those of other runs on the same data.
+    names: Random,
     connection: Option<Connection>,
     /// The last tag seen, by the place of the id.
     tags: HashMap<usize, String>,
     sent: u64,
+    /// Requests that were due.
+    turns: u64,
     tally: Tally,
 }
 
 impl Worker {
     fn new(job: Arc<Job>, number: usize) -> Worker {
         let random = Random::seeded(0xc0_ffee ^ ((number as u64) << 20));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let names = Random::seeded(now.as_nanos() as u64 ^ ((number as u64) << 48));
         Worker {
             job,
             number,
             random,
+            names,
             connection: None,
             tags: HashMap::new(),
             sent: 0,
+            turns: 0,
             tally: Tally::default(),
         }
     }
@@ -111,17 +124,33 @@ impl Worker {
     }
 
     async fn run(mut self) -> Tally {
-        while self.job.start.elapsed() < self.job.end {
-            if let Err(error) = self.step().await {
+        loop {
+            let due = self.due();
+            if due >= self.job.end {
+                return self.tally;
+            }
+            if let Some(wait) = due.checked_sub(self.job.start.elapsed()) {
+                tokio::time::sleep(wait).await;
+            }
+            self.turns += 1;
+            if let Err(error) = self.step(due).await {
                 self.tally.failed(&error);
                 self.connection = None;
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
-        self.tally
     }
 
-    async fn step(&mut self) -> std::io::Result<()> {
+    /// When the next request is to be sent, since the start. In a closed loop: now.
+    fn due(&self) -> Duration {
+        if self.job.rate <= 0.0 {
+            return self.job.start.elapsed();
+        }
+        let place = self.turns * self.job.connections as u64 + self.number as u64;
+        Duration::from_secs_f64(place as f64 / self.job.rate)
+    }
+
+    async fn step(&mut self, due: Duration) -> std::io::Result<()> {
         let place = self.choose();
         let id = self.job.ids.get(place).map_or("", String::as_str);
         let path = self.job.path.replace("{id}", id);
@@ -131,14 +160,15 @@ impl Worker {
             self.tags.insert(place, seen);
         }
         let request = if self.writes() {
-            let tag = self.tags.get(&place).map(String::as_str);
+            let tag = self.tags.get(&place).cloned();
             let body = self.body(place);
-            self.request(&self.job.method, &path, tag, Some(&body))
+            let job = self.job.clone();
+            self.request(&job.method, &path, tag.as_deref(), Some(&body))
         } else {
             self.request("GET", &path, None, None)
         };
         self.sent += 1;
-        let began = self.job.start.elapsed();
+        let began = if self.job.rate > 0.0 { due } else { self.job.start.elapsed() };
         let answer = self.call(&request).await?;
         let ended = self.job.start.elapsed();
         if ended >= self.job.warm_up && ended < self.job.end {
@@ -184,16 +214,10 @@ impl Worker {
         if let Some(body) = &self.job.body {
             return body.replace("{n}", &fresh.to_string());
         }
-        const MARK: &str = "\"externalReferenceId\":\"EXT-";
-        let document = &self.job.bodies[place];
-        let at = document.find(MARK).map_or(document.len(), |found| found + MARK.len());
-        match document.get(at + 10..) {
-            Some(rest) => format!("{}{:010}{rest}", &document[..at], fresh % 10_000_000_000),
-            None => document.clone(),
-        }
+        with_new_value(&self.job.bodies[place], &self.job.change, fresh)
     }
 
-    fn request(&self, method: &str, path: &str, tag: Option<&str>, body: Option<&str>) -> Vec<u8> {
+    fn request(&mut self, method: &str, path: &str, tag: Option<&str>, body: Option<&str>) -> Vec<u8> {
         let mut text = String::with_capacity(2048 + body.map_or(0, str::len));
         // Writing to a string cannot fail.
         let _ = write!(
@@ -207,6 +231,9 @@ impl Worker {
         if let Some(tag) = tag {
             let _ = write!(text, "if-match: {tag}\r\n");
         }
+        if self.job.named && body.is_some() {
+            let _ = write!(text, "request-id: {}\r\n", self.names.uuid());
+        }
         match body {
             Some(body) => {
                 let length = body.len();
@@ -216,5 +243,23 @@ impl Worker {
             None => text.push_str("\r\n"),
         }
         text.into_bytes()
+    }
+}
+
+/// The document with another value of a member, of the same length where it is a text that ends in ten digits (`EXT-…`)
+/// or a number of six digits.
+fn with_new_value(document: &str, member: &str, fresh: u64) -> String {
+    let mark = format!("\"{member}\":");
+    let Some(at) = document.find(&mark).map(|found| found + mark.len()) else { return document.to_owned() };
+    let (before, value) = document.split_at(at);
+    match value.strip_prefix('"') {
+        Some(text) => {
+            let end = text.find('"').unwrap_or(text.len());
+            format!("{before}\"EXT-{:010}{}", fresh % 10_000_000_000, &text[end..])
+        }
+        None => {
+            let end = value.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(value.len());
+            format!("{before}{}{}", 100_000 + fresh % 900_000, &value[end..])
+        }
     }
 }

@@ -7,14 +7,20 @@ use tokio::net::TcpStream;
 
 const ROOM: usize = 64 * 1024;
 
+/// A connection to one server.
 pub struct Connection {
     stream: TcpStream,
+    /// The last answer.
     buffer: Vec<u8>,
+    /// Where its body begins.
+    body: usize,
 }
 
 /// What the loader wants to know of an answer.
 pub struct Answer {
+    /// Of three digits; 0 if there is none.
     pub status: u16,
+    /// As the header has it, with its quotes.
     pub etag: Option<String>,
     /// Bytes of the body.
     pub length: usize,
@@ -29,18 +35,36 @@ enum Framing {
 }
 
 impl Connection {
+    /// Connects to `host:port`.
+    ///
+    /// # Errors
+    /// The operating system's.
     pub async fn open(address: &str) -> Result<Connection> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Connection { stream, buffer: Vec::with_capacity(ROOM) })
+        Ok(Connection { stream, buffer: Vec::with_capacity(ROOM), body: 0 })
+    }
+
+    /// The lines of the last answer's head, the status line first.
+    pub fn head(&self) -> impl Iterator<Item = &str> {
+        std::str::from_utf8(&self.buffer[..self.body]).unwrap_or_default().trim_end().split("\r\n")
+    }
+
+    /// The body of the last answer, which must not have been chunked.
+    pub fn body(&self) -> &[u8] {
+        &self.buffer[self.body..]
     }
 
     /// Sends the whole request and reads the whole answer.
+    ///
+    /// # Errors
+    /// The operating system's; an answer that breaks off or is no HTTP.
     pub async fn call(&mut self, request: &[u8]) -> Result<Answer> {
         self.stream.write_all(request).await?;
         self.buffer.clear();
-        let body = self.head().await?;
-        let (mut answer, framing) = read_head(&self.buffer[..body])?;
+        let body = self.read_head().await?;
+        self.body = body;
+        let (mut answer, framing) = parse_head(&self.buffer[..body])?;
         answer.length = match framing {
             Framing::Length(length) => {
                 self.fill(body + length).await?;
@@ -67,7 +91,7 @@ impl Connection {
     }
 
     /// Reads the head. Answers where the body begins.
-    async fn head(&mut self) -> Result<usize> {
+    async fn read_head(&mut self) -> Result<usize> {
         let mut from = 0;
         loop {
             self.more().await?;
@@ -102,7 +126,7 @@ impl Connection {
     }
 }
 
-fn read_head(head: &[u8]) -> Result<(Answer, Framing)> {
+fn parse_head(head: &[u8]) -> Result<(Answer, Framing)> {
     let text =
         std::str::from_utf8(head).map_err(|_| Error::new(ErrorKind::InvalidData, "the head is no text"))?;
     let status = text.get(9..12).and_then(|digits| digits.parse().ok()).unwrap_or(0);
