@@ -1,6 +1,7 @@
 //! Tokens that have been verified, remembered by hash until they expire: asked on every request.
 
 use std::hash::{BuildHasher, Hasher};
+use std::ops::Range;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -17,12 +18,13 @@ pub struct TokenMemory<T> {
 
 struct Remembered<T> {
     value: Arc<T>,
-    expires: i64,
+    /// In Unix seconds.
+    good: Range<i64>,
 }
 
 impl<T> Clone for Remembered<T> {
     fn clone(&self) -> Self {
-        Self { value: Arc::clone(&self.value), expires: self.expires }
+        Self { value: Arc::clone(&self.value), good: self.good.clone() }
     }
 }
 
@@ -33,20 +35,21 @@ impl<T> TokenMemory<T> {
         Self { cache: Cache::with(capacity, weight, UnitWeighter, FirstEight, DefaultLifecycle::default()) }
     }
 
-    /// Who this token stands for, if it was verified and has not expired at `now` (Unix seconds).
+    /// Who this token stands for, if it was verified and that still counts at `now` (Unix seconds).
     pub fn get(&self, token: &str, now: i64) -> Option<Arc<T>> {
         let hash = hash(token);
         let found = self.cache.get(&hash)?;
-        if now < found.expires {
+        if found.good.contains(&now) {
             return Some(found.value);
         }
         self.cache.remove(&hash);
         None
     }
 
-    /// Remembers a verified token until `expires` (its `exp`, Unix seconds).
-    pub fn insert(&self, token: &str, value: Arc<T>, expires: i64) {
-        self.cache.insert(hash(token), Remembered { value, expires });
+    /// Remembers a verified token for a time: from now until it expires at the latest, in Unix seconds. It has a
+    /// beginning so that a clock set back makes nothing remembered for longer.
+    pub fn insert(&self, token: &str, value: Arc<T>, good: Range<i64>) {
+        self.cache.insert(hash(token), Remembered { value, good });
     }
 
     /// Forgets all: roles or organizations were changed.
@@ -114,7 +117,7 @@ mod tests {
     #[test]
     fn a_token_is_remembered_up_to_its_last_second() {
         let memory = TokenMemory::new(10);
-        memory.insert("a.b.c", Arc::new(7), 100);
+        memory.insert("a.b.c", Arc::new(7), 50..100);
         assert_eq!(memory.get("a.b.c", 99).as_deref(), Some(&7));
         assert_eq!(memory.get("a.b.d", 99), None);
         assert_eq!(memory.get("a.b.c", 100), None);
@@ -122,14 +125,23 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_set_back_makes_nothing_remembered_for_longer() {
+        let memory = TokenMemory::new(10);
+        memory.insert("a.b.c", Arc::new(7), 50..100);
+        assert_eq!(memory.get("a.b.c", 50).as_deref(), Some(&7));
+        assert_eq!(memory.get("a.b.c", 49), None);
+        assert!(memory.is_empty(), "it is to be verified again");
+    }
+
+    #[test]
     fn the_memory_never_holds_more_than_its_capacity() {
         let memory = TokenMemory::new(50);
         for n in 0..1000 {
-            memory.insert(&format!("token {n}"), Arc::new(n), 100);
+            memory.insert(&format!("token {n}"), Arc::new(n), 50..100);
             assert!(memory.len() <= 50, "{} after {n}", memory.len());
         }
         let held =
-            (0..1000).filter(|n| memory.get(&format!("token {n}"), 0).is_some_and(|v| *v == *n)).count();
+            (0..1000).filter(|n| memory.get(&format!("token {n}"), 60).is_some_and(|v| *v == *n)).count();
         assert!((25..=50).contains(&held), "{held} of 50 places are used");
         memory.clear();
         assert_eq!(memory.len(), 0);

@@ -49,7 +49,7 @@ impl Shared {
         let verified = self.verifier.verify(token, seconds).await?;
         let expires = verified.expires.min(seconds.saturating_add(REMEMBERED_SECONDS));
         let caller = Arc::new(self.exchange.admit(&self.person(verified))?);
-        self.tokens.insert(token, caller.clone(), expires);
+        self.tokens.insert(token, caller.clone(), seconds..expires);
         Ok(caller)
     }
 
