@@ -14,6 +14,7 @@ pub mod postgres;
 mod schema;
 mod sql;
 pub mod sqlite;
+mod transfer;
 
 use std::sync::Arc;
 
@@ -27,6 +28,10 @@ pub use model::{
 };
 pub use odata::words::{index_text, matches};
 pub use schema::{NAMESPACE, RELATED_REFERRALS, schema};
+pub use transfer::{
+    Batches, BulkReport, Digest, Export, Mark, Record, SchemaVersion, Sum, Table, Transfer, UNFINISHED_COPY,
+    digest_of_all,
+};
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]

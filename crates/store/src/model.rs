@@ -205,6 +205,9 @@ pub struct Plan {
     pub count: String,
     /// The statements, as the engine gets them, values left out.
     pub statements: Vec<String>,
+    /// What the database's own planner makes of the page with what is stored now, line by line; empty where the engine
+    /// has none or the owner has nothing.
+    pub planner: Vec<String>,
 }
 
 /// Everything one write leaves behind. All of it is committed, or none.

@@ -7,8 +7,8 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::group::{Known, Newest, State, Written};
 use super::rows;
-use crate::StoredReferral;
 use crate::class::Class;
+use crate::{Position, StoredReferral};
 
 /// A statement and the columns of the rows it writes.
 pub(super) struct Statement {
@@ -33,6 +33,18 @@ fn statement(sql: &'static str) -> Statement {
 /// Every statement that a decided group takes, in their order.
 pub(super) fn statements(state: &State) -> Vec<Statement> {
     let written = &state.written;
+    let mut all = rows_of(written);
+    let changes = counted(written);
+    all.extend(tallies(changes.into_iter()));
+    if !written.news.is_empty() {
+        all.push(heads(&state.positions));
+    }
+    all
+}
+
+/// The statements for everything that is a row of its own: all but kept counts and the heads of logs, which many groups
+/// of one transaction write once in the end.
+pub(super) fn rows_of(written: &Written) -> Vec<Statement> {
     let mut new = Vec::new();
     let mut changed = Vec::new();
     for Newest { referral, before, .. } in written.referrals.values() {
@@ -59,10 +71,8 @@ pub(super) fn statements(state: &State) -> Vec<Statement> {
         all.push(words(written));
     }
     all.extend(teams(written));
-    all.extend(tallies(written));
     if !written.news.is_empty() {
         all.push(news(written));
-        all.push(heads(state));
     }
     if !written.answers.is_empty() {
         all.push(answers(written));
@@ -241,9 +251,10 @@ fn teams(written: &Written) -> Vec<Statement> {
 }
 
 /// What is counted of a referral: its owner, whether it is an offer lead, its class and its country.
-type Counted<'a> = (&'a OrganizationId, bool, Class, Option<&'a str>);
+pub(super) type Counted<'a> = (&'a OrganizationId, bool, Class, Option<&'a str>);
 
-fn tallies(written: &Written) -> Vec<Statement> {
+/// By how much the kept counts change.
+pub(super) fn counted(written: &Written) -> HashMap<Counted<'_>, i64> {
     let mut changes: HashMap<Counted<'_>, i64> = HashMap::new();
     let mut count = |owner, lead, class, country: Option<_>, change| {
         *changes.entry((owner, lead, class, None)).or_default() += change;
@@ -258,7 +269,12 @@ fn tallies(written: &Written) -> Vec<Statement> {
         }
         count(owner, columns.offer_lead, Class::of(columns), columns.country.as_deref(), 1);
     }
-    let changed = changes.into_iter().filter(|(_, change)| *change != 0);
+    changes
+}
+
+/// Changes the kept counts.
+pub(super) fn tallies<'a>(changes: impl Iterator<Item = (Counted<'a>, i64)>) -> Vec<Statement> {
+    let changed = changes.filter(|(_, change)| *change != 0);
     let (anywhere, somewhere): (Vec<_>, Vec<_>) =
         changed.partition(|((_, _, _, country), _)| country.is_none());
     let mut all = Vec::new();
@@ -324,15 +340,16 @@ fn news(written: &Written) -> Statement {
     insert
 }
 
-fn heads(state: &State) -> Statement {
+/// Moves the heads of logs.
+pub(super) fn heads(positions: &HashMap<OrganizationId, Position>) -> Statement {
     let mut update = statement(
         "UPDATE log_head
          SET position = new.position
          FROM unnest($1, $2) AS new (organization, position)
          WHERE log_head.organization = new.organization",
     );
-    update.column(Type::BYTEA_ARRAY, state.positions.keys().map(bytes));
-    update.column(Type::INT8_ARRAY, state.positions.values().map(|position| whole(*position)));
+    update.column(Type::BYTEA_ARRAY, positions.keys().map(bytes));
+    update.column(Type::INT8_ARRAY, positions.values().map(|position| whole(*position)));
     update
 }
 

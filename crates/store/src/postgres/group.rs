@@ -176,7 +176,8 @@ impl State {
         (open > 0) == wanted
     }
 
-    fn write(&mut self, write: &Write) -> Position {
+    /// Takes a write in, whatever it was decided on.
+    pub(super) fn write(&mut self, write: &Write) -> Position {
         let referral = &write.referral;
         let now = Known::of(referral);
         let before = self.referrals.insert(referral.id, now.clone());

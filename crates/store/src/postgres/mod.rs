@@ -7,6 +7,7 @@
 
 mod aggregate;
 mod batch;
+mod bulk;
 mod errors;
 mod group;
 mod people;
@@ -16,6 +17,7 @@ mod referrals;
 mod rows;
 mod schema;
 mod tls;
+mod transfer;
 mod ways;
 mod writer;
 
@@ -38,8 +40,8 @@ use self::tls::Tls;
 use self::writer::{Request, Writer};
 use crate::{
     Aggregation, AllOrNone, AnswerKey, Assignment, Change, Counting, Found, ListQuery, LogEntry,
-    Organization, Outcome, Place, Plan, Position, Query, RememberedAnswer, Scope, Store, StoreError,
-    StoredReferral,
+    Organization, Outcome, Place, Plan, Position, Query, RememberedAnswer, SchemaVersion, Scope, Store,
+    StoreError, StoredReferral,
 };
 
 /// How long a connection of the database may be silent before it is asked whether it is still there.
@@ -118,20 +120,35 @@ impl PostgresStore {
     /// may lose; `Unavailable` when it cannot be reached; `TooNew` when a newer program wrote it (nothing is touched
     /// then).
     pub async fn open(address: &str, options: PostgresOptions) -> Result<PostgresStore, StoreError> {
-        let mut config = read(address)?;
-        if config.get_application_name().is_none() {
-            config.application_name("cosell");
-        }
-        config.keepalives_idle(KEEPALIVE);
-        config.ssl_mode(if options.tls.is_some() { SslMode::Require } else { SslMode::Disable });
-        let PostgresOptions { connections, wait, statement_timeout, lanes, group_limit, limits, tls } =
-            options;
-        let pool = Pool::new(config, tls.map(Tls), connections.max(2), wait, statement_timeout);
+        let PostgresOptions { lanes, group_limit, limits, .. } = options;
+        let pool = pool_of(address, options)?;
         check_durability(&pool).await?;
         schema::migrate(&pool, schema::MIGRATIONS).await?;
         let writer = Writer::start(&pool, lanes.max(1), group_limit.max(1));
         Ok(PostgresStore { pool, writer, limits })
     }
+}
+
+/// Of what version the data of a database are, which is not touched; 0 where there are none.
+///
+/// # Errors
+/// As of opening.
+pub async fn schema_version(address: &str, options: PostgresOptions) -> Result<SchemaVersion, StoreError> {
+    let pool = pool_of(address, options)?;
+    let found = schema::found(&pool).await;
+    pool.close().await;
+    Ok(SchemaVersion { found: found?, known: schema::MIGRATIONS.len() as u32 })
+}
+
+fn pool_of(address: &str, options: PostgresOptions) -> Result<Arc<Pool>, StoreError> {
+    let mut config = read(address)?;
+    if config.get_application_name().is_none() {
+        config.application_name("cosell");
+    }
+    config.keepalives_idle(KEEPALIVE);
+    config.ssl_mode(if options.tls.is_some() { SslMode::Require } else { SslMode::Disable });
+    let PostgresOptions { connections, wait, statement_timeout, tls, .. } = options;
+    Ok(Pool::new(config, tls.map(Tls), connections.max(2), wait, statement_timeout))
 }
 
 /// Refuses a database that acknowledges commits it has not written; says when it would not survive a power cut.
@@ -227,7 +244,8 @@ impl Store for PostgresStore {
     }
 
     async fn plan(&self, query: &Query) -> Result<Plan, StoreError> {
-        query::plan(query)
+        let plan = query::plan(query)?;
+        Ok(Plan { planner: query::planner(&self.pool, query).await?, ..plan })
     }
 
     async fn engagement_members(

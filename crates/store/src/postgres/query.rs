@@ -580,7 +580,26 @@ pub(super) fn plan(query: &Query) -> Result<Plan, StoreError> {
         Some(_) => "kept for each class, and summed up".to_owned(),
         None => format!("all that match are counted; {}", said(&asked.set_way())),
     };
-    Ok(Plan { steps, by_index, count, statements })
+    Ok(Plan { steps, by_index, count, statements, planner: Vec::new() })
+}
+
+/// What the database's planner makes of the page with what the owner has now; nothing where that is nothing.
+pub(super) async fn planner(pool: &Arc<Pool>, query: &Query) -> Result<Vec<String>, StoreError> {
+    let (reading, asked) = ask(pool, query).await?;
+    let way = asked.page_way();
+    if way == Way::Nothing || asked.figures.classes.is_empty() {
+        reading.end().await?;
+        return Ok(Vec::new());
+    }
+    let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
+    let mut sql = match asked.in_order(&way) {
+        Some(natural) => asked.ways().page(&way, natural, asked.after(), limit, 0),
+        None => asked.ways().set(&way, asked.ways().select()),
+    };
+    sql.text.insert_str(0, "EXPLAIN ");
+    let lines = reading.rows(&sql).await?.iter().map(|row| rows::get(row, 0)).collect::<Result<_, _>>()?;
+    reading.end().await?;
+    Ok(lines)
 }
 
 /// A way in words.

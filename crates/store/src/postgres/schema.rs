@@ -76,6 +76,16 @@ pub(super) async fn migrate(pool: &Arc<Pool>, migrations: &[Migration]) -> Resul
     }
 }
 
+/// The version the database says it is of; 0 for an empty one. Reads only.
+pub(super) async fn found(pool: &Arc<Pool>) -> Result<u32, StoreError> {
+    let lease = pool.lend().await?;
+    match version(&lease, "").await {
+        Ok(found) => Ok(found.unwrap_or(0)),
+        Err(Trouble::NoSuchTable(_)) => Ok(0),
+        Err(trouble) => Err(trouble.into()),
+    }
+}
+
 /// What went wrong, and in which migration.
 struct Failed {
     name: Option<&'static str>,

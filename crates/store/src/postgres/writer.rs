@@ -282,7 +282,7 @@ impl Lane {
 }
 
 /// The locks are taken in the order of the ids, whoever takes them.
-const LOCK: &str = "SELECT organization, position
+pub(super) const LOCK: &str = "SELECT organization, position
      FROM log_head
      WHERE organization = ANY ($1)
      ORDER BY organization

@@ -26,7 +26,7 @@ use super::referrals::{self, Tallies};
 use super::schema;
 use super::writer::{Command, Writer, checkpoint};
 use super::{SqliteStore, engine_error};
-use crate::{Position, StoreError, Write};
+use crate::{BulkReport, Position, StoreError, Write};
 
 /// Referrals of one transaction when the store is added to.
 const PER_TRANSACTION: u64 = 10_000;
@@ -41,21 +41,6 @@ struct Parkers {
     direct: Arc<Direct>,
     referrals: Parker<Connection>,
     lists: Parker<ListReader>,
-}
-
-/// What a bulk load did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct BulkReport {
-    /// Referrals that are new in the store.
-    pub loaded: u64,
-    /// Referrals whose id was in the store already, or came twice: the first one stays.
-    pub skipped_existing: u64,
-}
-
-impl BulkReport {
-    fn seen(&self) -> u64 {
-        self.loaded + self.skipped_existing
-    }
 }
 
 impl SqliteStore {
@@ -195,7 +180,7 @@ fn add(
 }
 
 /// Commits, and has the cache know of it, which holds none of these referrals and is asked how old it is.
-fn commit(connection: &Connection, cache: &Cache) -> rusqlite::Result<()> {
+pub(super) fn commit(connection: &Connection, cache: &Cache) -> rusqlite::Result<()> {
     cache.begin_writes(std::iter::empty());
     let committed = connection.execute_batch("COMMIT");
     cache.end_writes(std::iter::empty(), std::iter::empty());

@@ -2,12 +2,12 @@
 //!
 //! All checks come before the first write, so a change that is refused has written nothing.
 
-use referral::{EngagementId, OrganizationId};
+use referral::{EngagementId, OrganizationId, ReferralId};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::referrals::{self, Before};
 use super::rows;
-use crate::{AllOrNone, Change, Entry, Guard, Outcome, Position, Replayable, StoredReferral, Write};
+use crate::{AllOrNone, Change, Entry, Guard, Outcome, Position, Replayable, StoredReferral, Version, Write};
 
 /// Decides and applies one change; `searchable`: its words go into the search index.
 pub(super) fn apply(connection: &Connection, change: &Change, searchable: bool) -> rusqlite::Result<Outcome> {
@@ -95,7 +95,7 @@ fn remembered(
         .optional()
 }
 
-fn remember(connection: &Connection, replayable: &Replayable) -> rusqlite::Result<()> {
+pub(super) fn remember(connection: &Connection, replayable: &Replayable) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO answer (organization, digest, remembered_at, status, request_digest, content)
@@ -165,6 +165,30 @@ pub(super) fn append_at(
     entry: &Entry,
     position: Position,
 ) -> rusqlite::Result<()> {
+    let subject = Subject {
+        organization: &referral.owner,
+        referral: referral.id,
+        engagement: referral.engagement_id,
+        version: referral.version,
+    };
+    append_of(connection, &subject, entry, position)
+}
+
+/// What an entry of the log is about.
+pub(super) struct Subject<'a> {
+    pub(super) organization: &'a OrganizationId,
+    pub(super) referral: ReferralId,
+    pub(super) engagement: EngagementId,
+    pub(super) version: Version,
+}
+
+/// Appends news of a version that need not be the newest.
+pub(super) fn append_of(
+    connection: &Connection,
+    subject: &Subject<'_>,
+    entry: &Entry,
+    position: Position,
+) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO change_log (
@@ -174,11 +198,11 @@ pub(super) fn append_at(
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute(params![
-            referral.owner.as_bytes(),
+            subject.organization.as_bytes(),
             position,
-            referral.id.as_bytes(),
-            referral.engagement_id.as_bytes(),
-            referral.version,
+            subject.referral.as_bytes(),
+            subject.engagement.as_bytes(),
+            subject.version,
             entry.action as i64,
             entry.at.ticks(),
             entry.actor.as_ref().map(|actor| actor.organization.as_bytes()),

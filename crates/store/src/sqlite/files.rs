@@ -45,6 +45,11 @@ impl Files {
         self.directory.join("cosell.db.loading")
     }
 
+    /// Where a restore makes what will become the database.
+    pub(super) fn restoring(&self) -> PathBuf {
+        self.directory.join("cosell.db.restoring")
+    }
+
     /// Makes the directory if it is missing, for its owner alone, and takes it for this process.
     ///
     /// # Errors
@@ -121,6 +126,14 @@ impl Files {
         Ok(connection)
     }
 
+    /// A connection of a process that has not taken the directory: it changes nothing. It may write all the same, so
+    /// that the last to close leaves no log behind, whoever that is.
+    pub(super) fn connect_beside(&self) -> Result<Connection, StoreError> {
+        let connection = self.open(&self.database(), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.execute_batch("PRAGMA query_only = ON").map_err(engine_error)?;
+        Ok(connection)
+    }
+
     fn open(&self, path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
         let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = match &self.vfs {
@@ -144,7 +157,7 @@ impl Files {
 }
 
 /// Opens a file, and makes it if it is missing, for its owner alone: the directory may be older, and open to others.
-fn own_file(path: &Path) -> io::Result<File> {
+pub(super) fn own_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true);
     #[cfg(unix)]
@@ -165,12 +178,12 @@ fn make_directory(directory: &Path) -> io::Result<()> {
 }
 
 #[cfg(unix)]
-fn sync_directory(directory: &Path) -> io::Result<()> {
+pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
 /// Elsewhere a directory cannot be opened as a file, and its names are durable with the files.
 #[cfg(not(unix))]
-fn sync_directory(_: &Path) -> io::Result<()> {
+pub(super) fn sync_directory(_: &Path) -> io::Result<()> {
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! (`direct.rs`), and a cache (`cache.rs`) serves the hot ones. The schema is in `migrations/sqlite`.
 
 mod aggregate;
+mod backup;
 mod bulk;
 mod cache;
 mod changes;
@@ -25,6 +26,7 @@ mod rows;
 mod schema;
 mod search;
 mod streams;
+mod transfer;
 mod writer;
 
 #[cfg(test)]
@@ -41,7 +43,7 @@ use referral::{EngagementId, OrganizationId, ReferralId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::oneshot;
 
-pub use self::bulk::BulkReport;
+pub use self::backup::{BackupReport, Progress, Stage, back_up, restore};
 use self::cache::Cache;
 use self::direct::Direct;
 use self::door::Door;
@@ -52,9 +54,10 @@ use self::query::ListReader;
 use self::readers::Readers;
 use self::rows::stored_columns;
 use self::writer::{Command, Task, Writer};
+pub use crate::BulkReport;
 use crate::{
     Aggregation, AllOrNone, AnswerKey, Assignment, Change, Found, ListQuery, LogEntry, Organization, Outcome,
-    Plan, Position, Query, RememberedAnswer, Store, StoreError, StoredReferral,
+    Plan, Position, Query, RememberedAnswer, SchemaVersion, Store, StoreError, StoredReferral,
 };
 
 /// How many answers one call forgets at most.
@@ -99,6 +102,7 @@ impl Default for SqliteOptions {
 
 /// The engine. Dropping it closes it, and waits for the threads.
 pub struct SqliteStore {
+    files: Files,
     cache: Arc<Cache>,
     health: Arc<Health>,
     direct: Arc<Direct>,
@@ -145,7 +149,7 @@ impl SqliteStore {
         let (readers_live, readers_gone) = flume::bounded(0);
         let belongings = Writer::new(
             connection,
-            files,
+            files.clone(),
             Arc::clone(&cache),
             Arc::clone(&health),
             options.group_limit,
@@ -158,7 +162,31 @@ impl SqliteStore {
             .map_err(|error| StoreError::Engine(format!("cannot start the writer: {error}")))?;
         let threads = Threads { readers: reading, readers_live, writer: writing };
         let threads = Mutex::new(Some(threads));
-        Ok(SqliteStore { cache, health, direct, readers, lists, limits: options.limits, writer, threads })
+        Ok(SqliteStore {
+            files,
+            cache,
+            health,
+            direct,
+            readers,
+            lists,
+            limits: options.limits,
+            writer,
+            threads,
+        })
+    }
+
+    /// Of what version the data of a directory are, without touching them or anything else there; 0 where there are
+    /// none. Blocks.
+    ///
+    /// # Errors
+    /// `Engine` for what the file system or SQLite report.
+    pub fn schema_version(directory: &Path) -> Result<SchemaVersion, StoreError> {
+        let files = Files::new(directory, None, SqliteOptions::default().busy);
+        let known = schema::MIGRATIONS.len() as u32;
+        if !files.database().is_file() {
+            return Ok(SchemaVersion { found: 0, known });
+        }
+        Ok(SchemaVersion { found: schema::version(&files.connect_beside()?)?, known })
     }
 
     /// The referral from the database, or from the cache that somebody else has just put it into.

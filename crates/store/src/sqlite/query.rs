@@ -475,7 +475,7 @@ impl<'q> Asked<'q> {
                 format!("all that match are counted; {}", said(&self.set_way(), &self.conditions))
             }
         };
-        Ok(Plan { steps, by_index, count, statements })
+        Ok(Plan { steps, by_index, count, statements, planner: Vec::new() })
     }
 
     /// What rows are held against, in words.

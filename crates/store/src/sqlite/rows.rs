@@ -33,7 +33,8 @@ fn sixteen(row: &Row<'_>, column: usize) -> rusqlite::Result<[u8; 16]> {
     bytes.try_into().map_err(|_| unreadable(column, "sixteen bytes"))
 }
 
-fn digest(row: &Row<'_>, column: usize) -> rusqlite::Result<[u8; 32]> {
+/// Reads a SHA-256.
+pub(super) fn digest(row: &Row<'_>, column: usize) -> rusqlite::Result<[u8; 32]> {
     let bytes = row.get_ref(column)?.as_blob()?;
     bytes.try_into().map_err(|_| unreadable(column, "thirty-two bytes"))
 }

@@ -22,7 +22,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[Migration {
 }];
 
 /// The version the database says it is of; 0 for an empty one.
-fn version(connection: &Connection) -> Result<u32, StoreError> {
+pub(super) fn version(connection: &Connection) -> Result<u32, StoreError> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(engine_error)
 }
 
@@ -30,6 +30,18 @@ fn version(connection: &Connection) -> Result<u32, StoreError> {
 pub(super) fn check(connection: &Connection, migrations: &[Migration]) -> Result<(), StoreError> {
     let (found, known) = (version(connection)?, migrations.len() as u32);
     if found > known { Err(StoreError::TooNew { found, known }) } else { Ok(()) }
+}
+
+/// Refuses every database but one of this program's own version. Reads only.
+pub(super) fn check_current(connection: &Connection) -> Result<(), StoreError> {
+    check(connection, MIGRATIONS)?;
+    let (found, known) = (version(connection)?, MIGRATIONS.len() as u32);
+    match found == known {
+        true => Ok(()),
+        false => Err(StoreError::Engine(format!(
+            "the data are of schema version {found}, this program's is {known}: run cosell migrate first"
+        ))),
+    }
 }
 
 /// Brings a database to the newest version this program knows.

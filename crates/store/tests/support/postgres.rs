@@ -130,7 +130,7 @@ fn as_server(program: &str, arguments: &[&str]) -> Command {
 }
 
 /// Those of the newest version that is installed.
-fn programs() -> PathBuf {
+pub fn programs() -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let found = versions.filter_map(|version| {
         let programs = version.path().join("bin");
