@@ -11,6 +11,7 @@ mod invent;
 mod jobs;
 mod logging;
 mod options;
+mod process;
 mod seed;
 mod serving;
 mod signals;

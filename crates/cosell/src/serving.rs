@@ -13,8 +13,10 @@ use store::Store;
 use tokio::runtime::Runtime;
 
 use crate::chance::RandomIds;
+use crate::clock::SystemClock;
 use crate::failure::Failure;
 use crate::jobs::Jobs;
+use crate::process::ThisProcess;
 use crate::signals::Signals;
 use crate::terminal;
 
@@ -120,7 +122,9 @@ pub async fn serve(parts: Parts, greeting: &str) -> Result<(), Failure> {
     let url = url_of(&listener, listening.tls.is_some())?;
     let exchange = Exchange::open(Arc::clone(&store), clock, Arc::new(RandomIds), policy).await?;
     let exchange = Arc::new(exchange);
-    let server = ServerOptions { link_key: link_key(store.as_ref()).await?, ..server };
+    let (link_key, process) =
+        (link_key(store.as_ref()).await?, Arc::new(ThisProcess::beginning(SystemClock.now())));
+    let server = ServerOptions { link_key, process: Some(process), ..server };
     let app = App::new(Arc::clone(&exchange), verifier, issuer, Arc::new(RandomIds), server);
     jobs.expire(Arc::clone(&exchange));
     jobs.forget(exchange);

@@ -4,7 +4,7 @@
 
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::task::Poll;
 
 use referral::{Referral, ReferralId, Timestamp};
@@ -21,25 +21,55 @@ const BATCH: usize = 256;
 /// In ticks of 100 ns: an hour.
 const ASK_AGAIN: i64 = 3600 * 10_000_000;
 
+/// Ticks are 100 ns.
+const TICKS_OF_A_SECOND: f64 = 10_000_000.0;
+
 /// When to look for what is due: at the soonest expiry the store tells of, so that a read costs nothing while nothing
 /// is due. It may be too early, never too late.
 #[derive(Debug)]
-pub(crate) struct Soonest(AtomicI64);
+pub(crate) struct Soonest {
+    at: AtomicI64,
+    /// Looks for what is due, and what was closed: for the figures.
+    looks: AtomicU64,
+    closed: AtomicU64,
+}
+
+/// What the expiry of unanswered referrals has done in this process, and how late it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct ExpiryFigures {
+    /// How often the store was asked for referrals whose time was up.
+    pub looks: u64,
+    /// How many were closed.
+    pub expired: u64,
+    /// For how long the soonest expiry that is known has passed, in seconds; 0 while nothing is due.
+    pub overdue_seconds: f64,
+}
 
 impl Soonest {
     pub(crate) async fn load(store: &dyn Store) -> Result<Soonest, StoreError> {
-        Ok(Soonest(AtomicI64::new(ticks(store.next_expiry().await?))))
+        let at = AtomicI64::new(ticks(store.next_expiry().await?));
+        Ok(Soonest { at, looks: AtomicU64::new(0), closed: AtomicU64::new(0) })
     }
 
     /// A referral with this expiry is about to be stored.
     pub(crate) fn announce(&self, expires: Option<Timestamp>) {
         if let Some(expires) = expires {
-            self.0.fetch_min(expires.ticks(), Ordering::SeqCst);
+            self.at.fetch_min(expires.ticks(), Ordering::SeqCst);
         }
     }
 
     fn is_due(&self, now: Timestamp) -> bool {
-        self.0.load(Ordering::SeqCst) <= now.ticks()
+        self.at.load(Ordering::SeqCst) <= now.ticks()
+    }
+
+    /// The figures, by this time.
+    pub(crate) fn figures(&self, now: Timestamp) -> ExpiryFigures {
+        let overdue = now.ticks().saturating_sub(self.at.load(Ordering::SeqCst)).max(0);
+        ExpiryFigures {
+            looks: self.looks.load(Ordering::Relaxed),
+            expired: self.closed.load(Ordering::Relaxed),
+            overdue_seconds: overdue as f64 / TICKS_OF_A_SECOND,
+        }
     }
 }
 
@@ -56,13 +86,14 @@ impl Exchange {
         let now = self.now();
         let mut closed = 0;
         while self.expiry.is_due(now) {
-            let seen = self.expiry.0.load(Ordering::SeqCst);
+            self.expiry.looks.fetch_add(1, Ordering::Relaxed);
+            let seen = self.expiry.at.load(Ordering::SeqCst);
             let due = self.store.due(now, BATCH).await?;
             self.expire_all(&due).await?;
             closed += due.len() as u64;
             let next = ticks(self.store.next_expiry().await?).min(now.ticks().saturating_add(ASK_AGAIN));
             // Whoever announced an earlier one meanwhile has lowered it, and the exchange fails: look again.
-            let _ = self.expiry.0.compare_exchange(seen, next, Ordering::SeqCst, Ordering::SeqCst);
+            let _ = self.expiry.at.compare_exchange(seen, next, Ordering::SeqCst, Ordering::SeqCst);
         }
         Ok(closed)
     }
@@ -113,6 +144,7 @@ impl Exchange {
         };
         match self.store.commit(Change { write: Some(write), guards: Vec::new(), answer: None }).await? {
             Outcome::Committed(_) => {
+                self.expiry.closed.fetch_add(1, Ordering::Relaxed);
                 tracing::debug!(referral.id = %referral.id, "Referral {} expired unanswered", referral.id);
             }
             other => {

@@ -25,11 +25,15 @@ use uuid::Uuid;
 pub use caller::{AdmissionError, Caller, Person, Role};
 pub use directory::Directory;
 pub use error::{CreateError, EditError, ReadError};
+pub use expire::ExpiryFigures;
 pub use group::Group;
 pub use once::{Once, Remember, Written};
 pub use query::page::{Continuation, Item, Page, Results, within, work};
 pub use query::{PAGE, Question, QuestionError, QuestionErrorKind, Temperament};
-pub use store::{Key, NAMESPACE, Place, Plan, RELATED_REFERRALS, RememberedAnswer, StoreError, schema};
+pub use store::{
+    Distribution, Figures, Key, NAMESPACE, Place, Plan, RELATED_REFERRALS, RememberedAnswer, StoreError,
+    schema,
+};
 pub use stored::{search_words, to_store};
 
 /// Tells the time. The composition root has the real one; tests and the sandbox can set it.
@@ -121,6 +125,16 @@ impl Exchange {
     /// What [`Store::health`] says.
     pub fn health(&self) -> Result<(), store::StoreError> {
         self.store.health()
+    }
+
+    /// What the store has counted.
+    pub fn figures(&self) -> Figures {
+        self.store.figures()
+    }
+
+    /// How the expiry of unanswered referrals fares.
+    pub fn expiry_figures(&self) -> ExpiryFigures {
+        self.expiry.figures(self.now())
     }
 
     /// Who takes part.

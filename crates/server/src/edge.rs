@@ -138,6 +138,9 @@ impl Shared {
     /// A failure is logged once, here, with what the client is not told.
     pub(crate) fn report(&self, face: &Face, route: &'static str, trace: &Trace) {
         let (status, id) = (face.status.as_u16(), trace.request_id);
+        if face.costly {
+            self.metrics.refused_for_cost();
+        }
         let cause = face.cause.as_deref().unwrap_or_default();
         match status {
             500 => tracing::error!(request.id = %id, route, status, cause, "request {id} failed: {cause}"),

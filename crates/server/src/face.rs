@@ -36,6 +36,8 @@ pub(crate) struct Refused {
     pub cause: Option<String>,
     /// The body was not read: the connection cannot go on.
     pub close: bool,
+    /// It was refused for what it would cost.
+    pub costly: bool,
 }
 
 /// The more specific error.
@@ -72,7 +74,13 @@ impl Face {
             hint: None,
             cause: None,
             close: false,
+            costly: false,
         }))
+    }
+
+    fn costly(mut self) -> Face {
+        self.costly = true;
+        self
     }
 
     pub(crate) fn target(mut self, target: impl Into<Cow<'static, str>>) -> Face {
@@ -369,7 +377,7 @@ impl From<StoreError> for Face {
             StoreError::WritesStopped(_) | StoreError::Closed | StoreError::Unavailable(_) => {
                 Face::unavailable(&error.to_string())
             }
-            StoreError::TooCostly(what) => Face::unsupported_query("query", what),
+            StoreError::TooCostly(what) => Face::unsupported_query("query", what).costly(),
             StoreError::NotSupported(what) => Face::not_implemented("query", what),
             StoreError::TooNew { .. } | StoreError::InUse(_) | StoreError::Engine(_) => Face::internal(error),
         }

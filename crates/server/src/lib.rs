@@ -17,6 +17,7 @@ mod negotiation;
 mod query;
 mod record;
 mod routes;
+mod scrape;
 mod shape;
 mod throttle;
 
@@ -31,6 +32,7 @@ use referral::PublicBase;
 use tokio::sync::Semaphore;
 
 pub use edge::Service;
+pub use scrape::{Process, ProcessFigures};
 pub use throttle::Rate;
 
 /// The largest request body, in bytes (spec 8.5).
@@ -73,6 +75,8 @@ pub struct ServerOptions {
     pub link_key: [u8; 32],
     /// Log one line for each request (at level info), not only for failures.
     pub log_requests: bool,
+    /// Tells `/metrics` about the process; `None`: nothing.
+    pub process: Option<Arc<dyn Process>>,
 }
 
 impl ServerOptions {
@@ -91,6 +95,7 @@ impl ServerOptions {
             issuer_names: Vec::new(),
             link_key: [0; 32],
             log_requests: false,
+            process: None,
         }
     }
 }

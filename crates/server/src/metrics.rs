@@ -10,6 +10,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::scrape::{ProcessFigures, Scraped};
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Call {
     route: &'static str,
@@ -29,7 +31,7 @@ pub(crate) struct Metrics {
     requests: Family<Call, Counter<u64, AtomicU64>>,
     seconds: Family<Kind, Histogram>,
     running: Gauge<i64, AtomicI64>,
-    writing: Gauge<i64, AtomicI64>,
+    too_costly: Counter<u64, AtomicU64>,
 }
 
 /// From 100 µs to 10 s, three steps a decade.
@@ -47,7 +49,7 @@ impl Default for Metrics {
             requests: Family::default(),
             seconds: Family::new_with_constructor(histogram as fn() -> Histogram),
             running: Gauge::default(),
-            writing: Gauge::default(),
+            too_costly: Counter::default(),
         };
         let registry = &mut metrics.registry;
         registry.register("http_requests", "Answers, by route, method and status", metrics.requests.clone());
@@ -58,9 +60,9 @@ impl Default for Metrics {
         );
         registry.register("http_requests_running", "Requests in work", metrics.running.clone());
         registry.register(
-            "store_accepts_writes",
-            "1, or 0 after a failed commit stopped writing",
-            metrics.writing.clone(),
+            "queries_too_costly",
+            "Queries refused for what they would cost",
+            metrics.too_costly.clone(),
         );
         metrics
     }
@@ -87,12 +89,21 @@ impl Metrics {
         self.seconds.get_or_create(&Kind { route, method }).observe(took.as_secs_f64());
     }
 
+    pub(crate) fn refused_for_cost(&self) {
+        self.too_costly.inc();
+    }
+
     /// The text of `/metrics`.
-    pub(crate) fn text(&self, accepts_writes: bool) -> String {
-        self.writing.set(i64::from(accepts_writes));
+    pub(crate) fn text(&self, scraped: Scraped, process: ProcessFigures) -> String {
+        let (mut others, mut of_the_system) = (Registry::with_prefix("cosell"), Registry::default());
+        others.register_collector(Box::new(scraped));
+        of_the_system.register_collector(Box::new(process));
         let mut out = String::new();
         // Writing to a String cannot fail.
-        let _ = text::encode(&mut out, &self.registry);
+        for registry in [&self.registry, &others, &of_the_system] {
+            let _ = text::encode_registry(&mut out, registry);
+        }
+        let _ = text::encode_eof(&mut out);
         out
     }
 }

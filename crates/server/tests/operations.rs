@@ -78,6 +78,72 @@ async fn metrics_count_by_route_method_and_status_and_name_nobody() {
     }
 }
 
+/// The value of a figure.
+fn figure(text: &str, name: &str) -> f64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{name} in\n{text}")).parse().unwrap()
+}
+
+#[tokio::test]
+async fn figures_of_the_store_move_with_what_it_does() {
+    let world = World::extended().await;
+    let deal = world.contoso().own_deal().await;
+    let before = metrics(&world).await;
+    world.contoso().gets(&deal.id).await.expect(200);
+    world.contoso().own_deal().await;
+    let after = metrics(&world).await;
+    for (name, more) in [
+        ("cosell_store_group_changes_sum", 1.0),
+        ("cosell_store_group_changes_count", 1.0),
+        (r#"cosell_store_group_changes_bucket{le="1.0"}"#, 1.0),
+        ("cosell_store_commit_seconds_count", 1.0),
+        (r#"cosell_store_commit_seconds_bucket{le="+Inf"}"#, 1.0),
+        ("cosell_store_cache_hits_total", 1.0),
+        ("cosell_store_cache_misses_total", 0.0),
+    ] {
+        assert_eq!(figure(&after, name) - figure(&before, name), more, "{name}");
+    }
+    assert!(
+        figure(&after, "cosell_store_commit_seconds_sum")
+            > figure(&before, "cosell_store_commit_seconds_sum")
+    );
+    assert!(figure(&after, "cosell_store_cache_bytes") > figure(&before, "cosell_store_cache_bytes"));
+    assert!(figure(&after, "cosell_store_cache_limit_bytes") > 0.0);
+    assert_eq!(figure(&after, "cosell_store_lists_waiting"), 0.0);
+    let build = format!(r#"cosell_build_info{{version="{}"}} 1"#, env!("CARGO_PKG_VERSION"));
+    assert!(after.lines().any(|line| line == build), "{after}");
+    assert!(!after.contains("cosell_database_"), "there is no database to connect to");
+}
+
+#[tokio::test]
+async fn a_query_refused_for_its_cost_is_counted() {
+    let world = World::extended().await;
+    world.plants(120, |_, one| one["engagementId"] = "00000000-0000-4000-a000-00000000ffff".into()).await;
+    let query = "?$expand=relatedReferrals($expand=relatedReferrals)&$top=2";
+    world.contoso().asks(query).await.refused(400, "invalidRequest", "$expand", "unsupportedQuery");
+    world.contoso().asks("?$filter=nothing").await.expect(400);
+    assert_eq!(figure(&metrics(&world).await, "cosell_queries_too_costly_total"), 1.0);
+}
+
+#[tokio::test]
+async fn an_overdue_expiry_shows_until_it_is_done() {
+    let world = World::new().await;
+    let sent = world.given("New", "Pending").await;
+    assert_eq!(figure(&metrics(&world).await, "cosell_expiry_overdue_seconds"), 0.0);
+    world.clock.advance(60 * 24 * 3600);
+    let late = metrics(&world).await;
+    assert!(figure(&late, "cosell_expiry_overdue_seconds") > 3600.0, "{late}");
+    assert_eq!(figure(&late, "cosell_expiry_referrals_total"), 0.0);
+    // A list settles what is due.
+    world.contoso().lists("").await.expect(200);
+    let done = metrics(&world).await;
+    assert_eq!(figure(&done, "cosell_expiry_overdue_seconds"), 0.0);
+    assert!(figure(&done, "cosell_expiry_looks_total") >= 1.0);
+    // Both sides of the engagement have their own.
+    assert_eq!(world.contoso().sees(&sent.id).await.body["substatus"], "Expired");
+    assert!(figure(&done, "cosell_expiry_referrals_total") >= 1.0);
+}
+
 #[tokio::test]
 async fn a_client_that_leaves_is_no_longer_running() {
     let world = World::new().await;

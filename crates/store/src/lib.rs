@@ -7,6 +7,7 @@
 mod class;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod figures;
 mod key;
 mod model;
 mod plan;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use referral::{EngagementId, OrganizationId, ReferralId, Timestamp};
 
+pub use figures::{CacheFigures, Distribution, Figures, PoolFigures};
 pub use model::{
     Action, Actor, Aggregation, AllOrNone, AnswerKey, Assignment, Change, Columns, Counting, Entry, Found,
     Guard, Key, ListQuery, LogEntry, Organization, Outcome, Place, Plan, Position, Query, RememberedAnswer,
@@ -188,6 +190,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether writes are accepted: the error that stopped them otherwise. Costs no I/O.
     fn health(&self) -> Result<(), StoreError>;
+
+    /// What the engine has counted. Costs no I/O.
+    fn figures(&self) -> Figures {
+        Figures::default()
+    }
 
     /// Stops taking work, finishes what was accepted, and closes the files. Idempotent.
     async fn close(&self);

@@ -7,6 +7,7 @@ use http::StatusCode;
 use super::{Health, text};
 use crate::Shared;
 use crate::answer::{Answer, json};
+use crate::scrape::{ProcessFigures, Scraped};
 
 impl Shared {
     pub(crate) fn health(&self, asked: Health) -> Answer {
@@ -14,10 +15,22 @@ impl Shared {
             Health::Live => json(StatusCode::OK, r#"{"status":"alive"}"#),
             Health::Ready => self.readiness(),
             Health::Metrics => {
-                let figures = self.metrics.text(self.exchange.health().is_ok());
+                let figures = self.metrics.text(self.scraped(), self.process());
                 text(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", figures)
             }
         }
+    }
+
+    fn scraped(&self) -> Scraped {
+        Scraped {
+            accepts_writes: self.exchange.health().is_ok(),
+            store: self.exchange.figures(),
+            expiry: self.exchange.expiry_figures(),
+        }
+    }
+
+    fn process(&self) -> ProcessFigures {
+        self.options.process.as_ref().map(|process| process.figures()).unwrap_or_default()
     }
 
     /// Ready while writes are accepted and no shutdown has begun.

@@ -254,6 +254,10 @@ impl Store for Watched {
         self.inner.save_setting(name, value).await
     }
 
+    fn figures(&self) -> store::Figures {
+        self.inner.figures()
+    }
+
     fn health(&self) -> Result<(), StoreError> {
         if let Some(Trouble::Error(error)) = &*self.commits.lock().unwrap() {
             return Err(error.clone());

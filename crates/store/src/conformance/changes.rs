@@ -242,3 +242,33 @@ pub async fn one_refused_change_undoes_those_it_goes_with(engine: &dyn Engine) {
     assert_eq!(outcome, AllOrNone::All(vec![Some(2), Some(3)]), "nothing of the first try is left");
     assert_eq!(stored(&*store, id(1)).await, Some(renamed));
 }
+
+/// The figures tell how many changes were committed in how many commits, and where reads found what they wanted.
+pub async fn commits_and_reads_are_counted(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let before = store.figures();
+    let first = created(&*store, a_referral(&organization(1), 1)).await;
+    must(&*store, edit(next(&first))).await;
+    for _ in 0..3 {
+        assert!(stored(&*store, id(1)).await.is_some());
+    }
+    let after = store.figures();
+    assert_eq!(after.group_sizes.sum - before.group_sizes.sum, 2);
+    for (after, before) in
+        [(&after.group_sizes, &before.group_sizes), (&after.commit_microseconds, &before.commit_microseconds)]
+    {
+        assert_eq!(after.counts.iter().sum::<u64>() - before.counts.iter().sum::<u64>(), 2, "two commits");
+        assert_eq!(after.counts.len(), after.bounds.len() + 1);
+    }
+    assert!(after.commit_microseconds.sum > before.commit_microseconds.sum);
+    if let (Some(before), Some(after)) = (before.cache, after.cache) {
+        assert_eq!(after.hits + after.misses - before.hits - before.misses, 3);
+        assert_eq!(after.bytes > 0, after.limit_bytes > 0, "{after:?}");
+        assert_eq!(after.hits > before.hits, after.limit_bytes > 0, "{after:?}");
+    }
+    if let Some(pool) = after.pool {
+        assert!(pool.limit >= 2 && pool.in_use == 0 && pool.waiting == 0, "{pool:?}");
+    }
+    assert!(after.cache.is_some() || after.pool.is_some());
+    store.close().await;
+}

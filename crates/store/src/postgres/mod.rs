@@ -39,7 +39,7 @@ pub use self::query::QueryLimits;
 use self::tls::Tls;
 use self::writer::{Request, Writer};
 use crate::{
-    Aggregation, AllOrNone, AnswerKey, Assignment, Change, Counting, Found, ListQuery, LogEntry,
+    Aggregation, AllOrNone, AnswerKey, Assignment, Change, Counting, Figures, Found, ListQuery, LogEntry,
     Organization, Outcome, Place, Plan, Position, Query, RememberedAnswer, SchemaVersion, Scope, Store,
     StoreError, StoredReferral,
 };
@@ -330,6 +330,10 @@ impl Store for PostgresStore {
 
     fn health(&self) -> Result<(), StoreError> {
         self.pool.health()
+    }
+
+    fn figures(&self) -> Figures {
+        self.pool.figures()
     }
 
     async fn close(&self) {

@@ -3,7 +3,7 @@
 //! A connection goes back only when nothing is left open on it; everybody else's is closed, which ends its transaction.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use tokio_postgres::{Client, Config, NoTls, Row};
 
 use super::errors::{Trouble, cannot_connect};
 use super::tls::Tls;
-use crate::StoreError;
+use crate::figures::{Commits, Going};
+use crate::{Figures, PoolFigures, StoreError};
 
 /// How long to wait between two looks whether the database is back.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
@@ -37,6 +38,19 @@ pub(super) struct Pool {
     closed: AtomicBool,
     /// Why the database cannot be reached, while it cannot.
     absent: Mutex<Option<StoreError>>,
+    pub(super) counts: Counts,
+}
+
+/// What happened here so far.
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) commits: Commits,
+    /// Statements and transactions that were tried again.
+    pub(super) retries: AtomicU64,
+    /// Calls that wait for a connection, now.
+    waiting: AtomicU64,
+    /// Calls that got none.
+    unavailable: AtomicU64,
 }
 
 impl Pool {
@@ -49,8 +63,8 @@ impl Pool {
     ) -> Arc<Pool> {
         let permits = Arc::new(Semaphore::new(size as usize));
         let (idle, absent) = (Mutex::default(), Mutex::default());
-        let closed = AtomicBool::new(false);
-        Arc::new(Pool { config, tls, size, wait, statement_timeout, permits, idle, closed, absent })
+        let (closed, counts) = (AtomicBool::new(false), Counts::default());
+        Arc::new(Pool { config, tls, size, wait, statement_timeout, permits, idle, closed, absent, counts })
     }
 
     /// What is told to the server about the time a statement may take, in a transaction of its own.
@@ -67,7 +81,16 @@ impl Pool {
     /// # Errors
     /// `Closed`; `Unavailable` when none is free in time, or the database cannot be reached.
     pub(super) async fn lend(self: &Arc<Pool>) -> Result<Lease, StoreError> {
+        self.try_lend().await.inspect_err(|error| {
+            if matches!(error, StoreError::Unavailable(_)) {
+                self.counts.unavailable.fetch_add(1, Ordering::Relaxed);
+            }
+        })
+    }
+
+    async fn try_lend(self: &Arc<Pool>) -> Result<Lease, StoreError> {
         self.check_open()?;
+        let waiting = Going::begin(&self.counts.waiting);
         let permit = match timeout(self.wait, Arc::clone(&self.permits).acquire_owned()).await {
             Ok(Ok(permit)) => permit,
             Ok(Err(_)) => return Err(StoreError::Closed),
@@ -76,6 +99,7 @@ impl Pool {
                 return Err(StoreError::Unavailable(message));
             }
         };
+        drop(waiting);
         self.check_open()?;
         let kept = std::iter::from_fn(|| locked(&self.idle).pop()).find(|client| !client.is_closed());
         let client = match kept {
@@ -141,6 +165,25 @@ impl Pool {
         locked(&self.absent).clone().map_or(Ok(()), Err)
     }
 
+    /// What was counted here, and by the writer.
+    pub(super) fn figures(&self) -> Figures {
+        let counts = &self.counts;
+        let limit = u64::from(self.size);
+        let pool = PoolFigures {
+            limit,
+            in_use: limit.saturating_sub(self.permits.available_permits() as u64),
+            waiting: counts.waiting.load(Ordering::Relaxed),
+            retries: counts.retries.load(Ordering::Relaxed),
+            unavailable: counts.unavailable.load(Ordering::Relaxed),
+        };
+        Figures { pool: Some(pool), ..counts.commits.figures() }
+    }
+
+    /// Another try of what others or a broken connection were in the way of.
+    pub(super) fn count_retry(&self) {
+        self.counts.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Lends no more, waits for what is lent, and closes all connections.
     pub(super) async fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
@@ -164,7 +207,7 @@ impl Pool {
                     lease.is_whole_again();
                     return Ok(rows);
                 }
-                Err(Trouble::Absent(_)) if tries < READ_TRIES => {}
+                Err(Trouble::Absent(_)) if tries < READ_TRIES => self.count_retry(),
                 Err(trouble) => return Err(trouble.into()),
             }
         }

@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flume::{Receiver, Sender};
 use futures_util::future::join_all;
@@ -172,6 +172,7 @@ impl Lane {
             tries += 1;
             match self.try_once(group).await {
                 Err(Failed::Before(Trouble::Contended(_) | Trouble::Absent(_))) if tries < TRIES => {
+                    self.pool.count_retry();
                     tokio::time::sleep(PAUSE * (1 << tries)).await;
                 }
                 outcome => return outcome,
@@ -193,7 +194,9 @@ impl Lane {
         if state.written.is_empty() {
             lease.within(lease.client().batch_execute("COMMIT")).await?;
         } else {
+            let begun = Instant::now();
             finish(&lease, &state).await?;
+            self.pool.counts.commits.add(group.len(), begun.elapsed());
         }
         lease.is_whole_again();
         Ok(decided)

@@ -26,7 +26,8 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache as Weighed;
 use referral::ReferralId;
 
-use crate::StoredReferral;
+use crate::figures::Lookups;
+use crate::{CacheFigures, StoredReferral};
 
 const SLOTS: usize = 1024;
 
@@ -48,6 +49,7 @@ pub(super) struct Cache {
     referrals: Weighed<ReferralId, Arc<StoredReferral>, ByBytes>,
     slots: Box<[Mutex<u64>]>,
     generation: AtomicU64,
+    lookups: Lookups,
 }
 
 /// What a reader noted before its read.
@@ -70,6 +72,7 @@ impl Cache {
             referrals: Weighed::with_weighter(items, bytes, ByBytes),
             slots: (0..SLOTS).map(|_| Mutex::new(0)).collect(),
             generation: AtomicU64::new(0),
+            lookups: Lookups::default(),
         }
     }
 
@@ -80,6 +83,7 @@ impl Cache {
 
     /// Offers what was read in a snapshot; kept only if no COMMIT has begun since its generation was noted.
     pub(super) fn offer_of(&self, generation: u64, referral: &Arc<StoredReferral>) {
+        self.lookups.missed();
         let _slot = self.lock(slot_of(&referral.id));
         if self.generation.load(SeqCst) == generation {
             self.referrals.insert(referral.id, Arc::clone(referral));
@@ -88,11 +92,17 @@ impl Cache {
 
     /// The current version, if it is here.
     pub(super) fn get(&self, id: &ReferralId) -> Option<Arc<StoredReferral>> {
-        self.referrals.get(id)
+        self.referrals.get(id).inspect(|_| self.lookups.hit())
+    }
+
+    /// How often it helped, and how full it is.
+    pub(super) fn figures(&self) -> CacheFigures {
+        self.lookups.figures(self.referrals.weight(), self.referrals.capacity())
     }
 
     /// To be called before the read of the database begins.
     pub(super) fn begin_read(&self, id: &ReferralId) -> Ticket {
+        self.lookups.missed();
         let slot = slot_of(id);
         Ticket { slot, count: *self.lock(slot) }
     }

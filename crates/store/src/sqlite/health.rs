@@ -5,11 +5,15 @@ use std::sync::{Arc, OnceLock};
 use rusqlite::ErrorCode;
 
 use crate::StoreError;
+use crate::figures::Commits;
 
-/// Set once, never cleared: after a failed fsync nobody knows what the disk holds.
+/// How the writer fares.
 #[derive(Default)]
 pub(super) struct Health {
+    /// Set once, never cleared: after a failed fsync nobody knows what the disk holds.
     stopped: OnceLock<StoreError>,
+    /// Its commits so far.
+    pub(super) commits: Commits,
 }
 
 impl Health {

@@ -56,8 +56,8 @@ use self::rows::stored_columns;
 use self::writer::{Command, Task, Writer};
 pub use crate::BulkReport;
 use crate::{
-    Aggregation, AllOrNone, AnswerKey, Assignment, Change, Found, ListQuery, LogEntry, Organization, Outcome,
-    Plan, Position, Query, RememberedAnswer, SchemaVersion, Store, StoreError, StoredReferral,
+    Aggregation, AllOrNone, AnswerKey, Assignment, Change, Figures, Found, ListQuery, LogEntry, Organization,
+    Outcome, Plan, Position, Query, RememberedAnswer, SchemaVersion, Store, StoreError, StoredReferral,
 };
 
 /// How many answers one call forgets at most.
@@ -551,6 +551,11 @@ impl Store for SqliteStore {
 
     fn health(&self) -> Result<(), StoreError> {
         self.health.check()
+    }
+
+    fn figures(&self) -> Figures {
+        let (cache, lists_waiting) = (Some(self.cache.figures()), Some(self.lists.waiting()));
+        Figures { cache, lists_waiting, ..self.health.commits.figures() }
     }
 
     async fn close(&self) {

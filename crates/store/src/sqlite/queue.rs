@@ -87,6 +87,13 @@ impl<K: Eq + Hash + Clone, T> Queue<K, T> {
         Ok(())
     }
 
+    /// How many jobs wait, those that wait for room included.
+    pub(super) fn waiting(&self) -> u64 {
+        let state = self.lock();
+        let waiting = |owner: &Owner<T>| owner.jobs.len();
+        (state.urgent.len() + state.owners.values().map(waiting).sum::<usize>()) as u64
+    }
+
     /// Takes no more jobs; those that wait are still taken.
     pub(super) fn shut(&self) {
         self.lock().shut = true;

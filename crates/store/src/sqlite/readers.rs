@@ -119,6 +119,11 @@ impl<R: Reader + Send + 'static> Readers<R> {
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
+    /// How many reads wait for a thread.
+    pub(super) fn waiting(&self) -> u64 {
+        self.jobs.waiting()
+    }
+
     /// For a bulk load; the readers do not end while it lives.
     pub(super) fn parker(&self) -> Result<Parker<R>, StoreError> {
         Ok(Parker { jobs: self.jobs.hold()?, threads: self.threads })

@@ -10,6 +10,7 @@
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use flume::Receiver;
 use rusqlite::config::DbConfig;
@@ -166,7 +167,9 @@ impl Writer {
             }
         }
         self.cache.begin_writes(group.iter().flat_map(Member::committed_ids));
+        let begun = Instant::now();
         let committed = connection.execute_batch("COMMIT");
+        let took = begun.elapsed();
         if let Err(error) = committed {
             let error = stop("a commit", error);
             let _ = connection.execute_batch("ROLLBACK"); // so that readers of this connection's files are not held
@@ -176,6 +179,7 @@ impl Writer {
         let ids: Vec<_> = group.iter().flat_map(Member::committed_ids).collect();
         self.cache
             .end_writes(group.iter_mut().flat_map(Member::take_committed).map(Arc::new), ids.into_iter());
+        self.health.commits.add(group.len(), took);
         Ok(())
     }
 
