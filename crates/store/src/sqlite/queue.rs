@@ -87,7 +87,7 @@ impl<K: Eq + Hash + Clone, T> Queue<K, T> {
         Ok(())
     }
 
-    /// How many jobs wait, those that wait for room included.
+    /// How many jobs wait.
     pub(super) fn waiting(&self) -> u64 {
         let state = self.lock();
         let waiting = |owner: &Owner<T>| owner.jobs.len();
