@@ -12,7 +12,7 @@ from .machine import Failed, anonymous_mb, busy_seconds, into_page_cache, proces
 from .plan import CEILING, CEILING_ALONE, CONNECTIONS, DISK, IN_PROCESS, MANY, OWN, PGBENCH, asked_in, names
 from .postgres import Postgres
 from .prepare import MOST_COPIED
-from .servers import COSELL, GROUP_ONE, SMALLEST, MemoryWatch, Server, copy_of_data, data_itself, kept_copy, started
+from .servers import COSELL, GROUP_ONE, HOLDING, LOGGED, SMALLEST, MemoryWatch, Server, copy_of_data, data_itself, kept_copy, started
 
 # A list that takes longer than this is asked for over few connections, and for longer.
 SLOW_SECONDS = 0.1
@@ -68,10 +68,11 @@ class Runner:
         target = self.targets[name]
         with started(self.work, target, rows, self.settings.port, self.place(target, rows)) as server:
             ids = self.work.data(rows) / "dataset" / "ids.txt"
-            # Larger tables take longer to fill a cache from.
-            warm_up = self.settings.warm_up * (6 if rows > 10_000 and target.data != "answers" else 1)
-            yield "GET", self.load(server, "--path", target.get, "--ids", ids, "--threads", target.loader_threads,
-                                   warm_up=warm_up)
+            wanted = ["--path", target.get, "--ids", ids, "--threads", target.loader_threads]
+            if name in (HOLDING, LOGGED) and not self.settings.smoke:
+                self.load(server, *wanted, "--once", "yes", seconds=LONGEST_SECONDS)  # fills its cache
+                wait_for_quiet()
+            yield "GET", self.load(server, *wanted)
 
     def lists(self, suite, rows, name):
         """Nothing is written, so the data are not copied."""

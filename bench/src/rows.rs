@@ -11,7 +11,7 @@
 
 use std::collections::HashSet;
 
-use rusqlite::types::Value;
+use rusqlite::types::{ToSqlOutput, Value};
 use rusqlite::{Connection, params_from_iter};
 
 use crate::dataset::Random;
@@ -128,14 +128,13 @@ impl Rows {
             let recorded = &part.rows[put][usize::from(second)];
             let random = &mut self.random;
             let written = self.written;
-            let values = recorded.iter().zip(&part.columns).map(|(value, fresh)| match (fresh, value) {
-                (Fresh::Rising(highest), _) => Value::Integer(highest + written),
-                (Fresh::Random(length), _) => Value::Blob(random.bytes(*length)),
-                _ => value.clone(),
+            let values = recorded.iter().zip(&part.columns).map(|(value, fresh)| match fresh {
+                Fresh::Recorded => ToSqlOutput::Borrowed(value.into()),
+                Fresh::Rising(highest) => ToSqlOutput::Owned(Value::Integer(highest + written)),
+                Fresh::Random(length) => ToSqlOutput::Owned(Value::Blob(random.bytes(*length))),
             });
-            self.connection
-                .prepare_cached(&part.statement)?
-                .execute(params_from_iter(values.chain(part.keys[put].iter().cloned())))?;
+            let key = part.keys[put].iter().map(|value| ToSqlOutput::Borrowed(value.into()));
+            self.connection.prepare_cached(&part.statement)?.execute(params_from_iter(values.chain(key)))?;
         }
         Ok(())
     }
@@ -283,4 +282,82 @@ fn unlike(rows: &[Vec<Value>], column: usize) -> bool {
         Value::Blob(bytes) => seen.insert(bytes),
         _ => false,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCHEMA: &str = "CREATE TABLE referral (
+             row INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, version INTEGER, etag BLOB, status INTEGER, document BLOB);
+         CREATE TABLE log (
+             sequence INTEGER PRIMARY KEY, owner BLOB, position INTEGER, at INTEGER, UNIQUE (owner, position));
+         CREATE TABLE answer (owner BLOB, digest BLOB, content BLOB, PRIMARY KEY (digest, owner)) WITHOUT ROWID;
+         CREATE TABLE setting (name TEXT PRIMARY KEY, value INTEGER);
+         INSERT INTO setting VALUES ('starts', 1);";
+    const PUTS: i64 = 100;
+
+    /// Referrals of a version, with the log and the answers of all versions up to it.
+    fn state(path: &str, version: i64) {
+        let connection = Connection::open(path).unwrap();
+        connection.execute_batch(SCHEMA).unwrap();
+        for row in 1..=PUTS {
+            let document = vec![version as u8; 2000 + row as usize];
+            connection
+                .execute(
+                    "INSERT INTO referral VALUES (?1, randomblob(16), ?2, zeroblob(16), 2, ?3)",
+                    (row, version, document),
+                )
+                .unwrap();
+            for seen in 1..=version {
+                let put = (seen - 1) * PUTS + row;
+                let digest = [put as u8; 32];
+                connection.execute("INSERT INTO log VALUES (?1, x'aa', ?1, 5000 + ?1)", [put]).unwrap();
+                connection.execute("INSERT INTO answer VALUES (x'aa', ?1, zeroblob(900))", [digest]).unwrap();
+            }
+        }
+        connection
+            .execute("UPDATE referral SET id = CAST(row AS TEXT), etag = ?1", [[version as u8; 16]])
+            .unwrap();
+        connection.execute("UPDATE setting SET value = ?1", [version]).unwrap();
+    }
+
+    #[test]
+    fn what_is_written_is_what_differs_between_two_states() {
+        let directory = std::env::temp_dir().join(format!("cosell-bench-rows-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let [first, second] =
+            ["first.db", "second.db"].map(|name| directory.join(name).display().to_string());
+        state(&first, 1);
+        state(&second, 2);
+
+        let mut rows = Rows::open(&first, &second).unwrap();
+        assert_eq!(
+            rows.statements(),
+            [
+                "INSERT INTO answer (owner, digest, content) VALUES (?, ?, ?)",
+                "INSERT INTO log (owner, position, at) VALUES (?, ?, ?)",
+                "UPDATE referral SET version = ?, etag = ?, document = ? WHERE row = ?",
+            ]
+        );
+        assert_eq!(rows.left_out, ["setting (1 rows)"]);
+        for _ in 0..10 {
+            rows.write_group(64).unwrap();
+        }
+        let number =
+            |select: &str| rows.connection.query_row(select, [], |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(number("SELECT count(*) FROM log"), PUTS + 640);
+        assert_eq!(number("SELECT count(*) FROM answer"), PUTS + 640);
+        assert_eq!(number("SELECT max(position) FROM log"), 2 * PUTS + 640);
+        assert_eq!(number("SELECT max(version) FROM referral"), 2 + 640);
+        // Each was written some six times, an even number or an odd one: both states are there.
+        assert!(number("SELECT count(*) FROM referral WHERE substr(document, 1, 1) = x'01'") > 10);
+        assert!(number("SELECT count(*) FROM referral WHERE substr(document, 1, 1) = x'02'") > 10);
+        assert_eq!(
+            number("SELECT count(DISTINCT etag) FROM referral WHERE version > 1"),
+            number("SELECT count(*) FROM referral WHERE version > 1")
+        );
+        drop(rows);
+        std::fs::remove_dir_all(directory).unwrap();
+    }
 }

@@ -11,6 +11,7 @@
 //! - `--token TOKEN`: sent as `Authorization: Bearer`
 //! - `--rate 2000`: so many requests a second, evenly spaced over all connections; a time counts from when a request was
 //!   due. The timer works in steps of a millisecond, so that of times below it the server's own histogram tells more
+//! - `--once yes`: each id once, and no longer than `--seconds`; to fill a cache
 //! - `--change dealValue`: which member of a body of `--bodies` is new in each write; digits stay as many
 //! - `--named yes`: a write has a `request-id` of its own, under which the server remembers its answer
 //! - `{id}` in a path is a random id of the file, `{n}` in a body a number not used before
@@ -46,6 +47,7 @@ fn main() -> Outcome<()> {
         body: arguments.take("body"),
         change: arguments.take("change").unwrap_or_else(|| "dealValue".to_owned()),
         named: arguments.take("named").is_some_and(|answer| answer == "yes"),
+        once: arguments.take("once").is_some_and(|answer| answer == "yes"),
         rate: arguments.number("rate", 0.0)?,
         connections,
         start: Instant::now(),

@@ -26,6 +26,8 @@ pub struct Job {
     pub change: String,
     /// Whether a write names itself.
     pub named: bool,
+    /// Whether each id is asked for once, in their order.
+    pub once: bool,
     /// Requests a second of all connections together; 0: as fast as the answers come.
     pub rate: f64,
     pub connections: usize,
@@ -98,6 +100,8 @@ struct Worker {
     sent: u64,
     /// Requests that were due.
     turns: u64,
+    /// Where the id of the current one is, when each is asked for once.
+    place: usize,
     tally: Tally,
 }
 
@@ -115,6 +119,7 @@ impl Worker {
             tags: HashMap::new(),
             sent: 0,
             turns: 0,
+            place: 0,
             tally: Tally::default(),
         }
     }
@@ -126,12 +131,13 @@ impl Worker {
     async fn run(mut self) -> Tally {
         loop {
             let due = self.due();
-            if due >= self.job.end {
+            if due >= self.job.end || self.job.once && self.next() >= self.job.ids.len() {
                 return self.tally;
             }
             if let Some(wait) = due.checked_sub(self.job.start.elapsed()) {
                 tokio::time::sleep(wait).await;
             }
+            self.place = self.next();
             self.turns += 1;
             if let Err(error) = self.step(due).await {
                 self.tally.failed(&error);
@@ -185,9 +191,17 @@ impl Worker {
         Ok(())
     }
 
+    /// Where the next id is, when each is asked for once.
+    fn next(&self) -> usize {
+        self.number + self.turns as usize * self.job.connections
+    }
+
     /// A place in the list of ids; for a write one of this connection's own.
     fn choose(&mut self) -> usize {
         let ids = self.job.ids.len().max(1);
+        if self.job.once {
+            return self.place;
+        }
         if !self.writes() {
             return self.random.below(ids as u64) as usize;
         }
@@ -261,5 +275,24 @@ fn with_new_value(document: &str, member: &str, fresh: u64) -> String {
             let end = value.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(value.len());
             format!("{before}{}{}", 100_000 + fresh % 900_000, &value[end..])
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_value_has_the_length_of_the_old_one() {
+        let document =
+            r#"{"externalReferenceId":"EXT-0000000001","details":{"dealValue":123456,"currency":"EUR"}}"#;
+        for (member, value) in
+            [("dealValue", "\"dealValue\":100077,"), ("externalReferenceId", "\"EXT-0000000077\",")]
+        {
+            let changed = with_new_value(document, member, 77);
+            assert_eq!(changed.len(), document.len());
+            assert!(changed.contains(value), "{changed}");
+        }
+        assert_eq!(with_new_value(document, "other", 77), document);
     }
 }
