@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use exchange::Exchange;
 use identity::KeySource;
+use store::JobHolder;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -29,15 +30,15 @@ impl Jobs {
         Jobs { tasks: JoinSet::new(), stop: watch::Sender::new(false) }
     }
 
-    /// Closes unanswered referrals when their time is up.
-    pub fn expire(&mut self, exchange: Arc<Exchange>) {
+    /// Closes unanswered referrals when their time is up; of several servers one at a time.
+    pub fn expire(&mut self, exchange: Arc<Exchange>, holder: JobHolder) {
         let stopped = self.stop.subscribe();
         self.tasks.spawn(async move {
             while !pause(&stopped, SETTLE_EVERY).await {
                 if exchange.health().is_err() {
                     continue; // said once, when writes stopped
                 }
-                match exchange.settle().await {
+                match exchange.settle_as_job(&holder).await {
                     Ok(0) => {}
                     Ok(expired) => tracing::info!(expired, "{expired} unanswered referrals expired"),
                     Err(error) => {

@@ -126,7 +126,7 @@ pub async fn serve(parts: Parts, greeting: &str) -> Result<(), Failure> {
         (link_key(store.as_ref()).await?, Arc::new(ThisProcess::beginning(SystemClock.now())));
     let server = ServerOptions { link_key, process: Some(process), ..server };
     let app = App::new(Arc::clone(&exchange), verifier, issuer, Arc::new(RandomIds), server);
-    jobs.expire(Arc::clone(&exchange));
+    jobs.expire(Arc::clone(&exchange), server::Random::bytes(&RandomIds));
     jobs.forget(exchange);
 
     // The socket takes connections since it was bound: whoever reads the line may send.

@@ -1,14 +1,16 @@
 //! Unanswered referrals expire by the injected clock. Source: spec 7.2, T9, T13, T17.
 //!
-//! Reads never show a referral New after its time: whoever comes first, reader or background job, closes it.
+//! Reads never show a referral New after its time: whoever comes first, reader or background job, closes it. Of several
+//! servers one does the job at a time; that a referral expires once is the commit's own condition, whoever comes.
 
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 use referral::{Referral, ReferralId, Timestamp};
-use store::{Action, Change, Entry, Outcome, Store, StoreError, StoredReferral, Write};
+use store::{Action, Change, Entry, JobHolder, Outcome, Store, StoreError, StoredReferral, Write};
 
 use crate::error::ReadError;
 use crate::{Exchange, search_words, to_store};
@@ -23,6 +25,11 @@ const ASK_AGAIN: i64 = 3600 * 10_000_000;
 
 /// Ticks are 100 ns.
 const TICKS_OF_A_SECOND: f64 = 10_000_000.0;
+
+/// The job of closing what is due, among the servers of one database.
+const JOB: &str = "expiry";
+/// A server that holds the job and is not heard of for so long has lost it. A batch takes a fraction of it.
+const TERM: Duration = Duration::from_secs(10);
 
 /// When to look for what is due: at the soonest expiry the store tells of, so that a read costs nothing while nothing
 /// is due. It may be too early, never too late.
@@ -78,7 +85,7 @@ fn ticks(expires: Option<Timestamp>) -> i64 {
 }
 
 impl Exchange {
-    /// Closes every referral whose time is up. Called before lists, and by the background job.
+    /// Closes every referral whose time is up; how many. Called before lists.
     ///
     /// # Errors
     /// What the store reports; a damaged document.
@@ -86,28 +93,58 @@ impl Exchange {
         let now = self.now();
         let mut closed = 0;
         while self.expiry.is_due(now) {
-            self.expiry.looks.fetch_add(1, Ordering::Relaxed);
-            let seen = self.expiry.at.load(Ordering::SeqCst);
-            let due = self.store.due(now, BATCH).await?;
-            self.expire_all(&due).await?;
-            closed += due.len() as u64;
-            let next = ticks(self.store.next_expiry().await?).min(now.ticks().saturating_add(ASK_AGAIN));
-            // Whoever announced an earlier one meanwhile has lowered it, and the exchange fails: look again.
-            let _ = self.expiry.at.compare_exchange(seen, next, Ordering::SeqCst, Ordering::SeqCst);
+            closed += self.settle_some(now).await?;
         }
         Ok(closed)
     }
 
-    /// Closes several at once. Each is tried; the first error is told.
-    async fn expire_all(&self, due: &[Arc<StoredReferral>]) -> Result<(), ReadError> {
+    /// The same as a job in the background: while another holder has it, nothing is done. The job is taken anew for
+    /// each batch, and given back in the end; who fails keeps it until its term is over.
+    ///
+    /// # Errors
+    /// As of [`Exchange::settle`].
+    pub async fn settle_as_job(&self, holder: &JobHolder) -> Result<u64, ReadError> {
+        let now = self.now();
+        let mut closed = 0;
+        let mut is_held = false;
+        while self.expiry.is_due(now) {
+            is_held = self.store.take_job(JOB, holder, TERM).await?;
+            if !is_held {
+                break;
+            }
+            closed += self.settle_some(now).await?;
+        }
+        if is_held {
+            self.store.leave_job(JOB, holder).await?;
+        }
+        Ok(closed)
+    }
+
+    /// Closes a batch, and looks when the next is due.
+    async fn settle_some(&self, now: Timestamp) -> Result<u64, ReadError> {
+        let seen = self.expiry.at.load(Ordering::SeqCst);
+        self.expiry.looks.fetch_add(1, Ordering::Relaxed);
+        let due = self.store.due(now, BATCH).await?;
+        let closed = self.expire_all(&due).await?;
+        let next = ticks(self.store.next_expiry().await?).min(now.ticks().saturating_add(ASK_AGAIN));
+        // Whoever announced an earlier one meanwhile has lowered it, and the exchange fails: look again.
+        let _ = self.expiry.at.compare_exchange(seen, next, Ordering::SeqCst, Ordering::SeqCst);
+        Ok(closed)
+    }
+
+    /// Closes several at once; how many of them it was that closed. Each is tried; the first error is told.
+    async fn expire_all(&self, due: &[Arc<StoredReferral>]) -> Result<u64, ReadError> {
         let mut running: Vec<_> = due.iter().map(|referral| Box::pin(self.expire(referral))).collect();
         let mut outcome = Ok(());
+        let mut closed = 0;
         poll_fn(|context| {
             running.retain_mut(|one| match one.as_mut().poll(context) {
                 Poll::Pending => true,
                 Poll::Ready(ended) => {
-                    if outcome.is_ok() {
-                        outcome = ended;
+                    match ended {
+                        Ok(was_open) => closed += u64::from(was_open),
+                        Err(error) if outcome.is_ok() => outcome = Err(error),
+                        Err(_) => {}
                     }
                     false
                 }
@@ -115,14 +152,15 @@ impl Exchange {
             if running.is_empty() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
-        outcome
+        outcome.map(|()| closed)
     }
 
-    /// Closes one referral that is due. Somebody else may have been faster: that is as good.
-    pub(crate) async fn expire(&self, referral: &StoredReferral) -> Result<(), ReadError> {
+    /// Closes one referral that is due; whether it was this call that did. Somebody else may have been faster: that is as
+    /// good.
+    async fn expire(&self, referral: &StoredReferral) -> Result<bool, ReadError> {
         let edit = match Referral::expire(&referral.document, referral.version) {
             Ok(Some(edit)) => edit,
-            Ok(None) => return Ok(()),
+            Ok(None) => return Ok(false),
             Err(referral::EditError::Damaged(error)) => return Err(ReadError::Damaged(referral.id, error)),
             Err(referral::EditError::Refused(refusal)) => {
                 return Err(
@@ -146,19 +184,22 @@ impl Exchange {
             Outcome::Committed(_) => {
                 self.expiry.closed.fetch_add(1, Ordering::Relaxed);
                 tracing::debug!(referral.id = %referral.id, "Referral {} expired unanswered", referral.id);
+                Ok(true)
             }
             other => {
-                tracing::debug!(referral.id = %referral.id, ?other, "Referral {} changed before it expired", referral.id)
+                tracing::debug!(referral.id = %referral.id, ?other, "Referral {} changed before it expired", referral.id);
+                Ok(false)
             }
         }
-        Ok(())
     }
 
     /// A referral as it stands now, whoever owns it: due ones are closed first.
     pub(crate) async fn current(&self, id: ReferralId) -> Result<Option<Arc<StoredReferral>>, ReadError> {
         loop {
             match self.store.find_referral(id).await? {
-                Some(referral) if referral.is_due(self.now()) => self.expire(&referral).await?,
+                Some(referral) if referral.is_due(self.now()) => {
+                    self.expire(&referral).await?;
+                }
                 found => return Ok(found),
             }
         }

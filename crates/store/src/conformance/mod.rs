@@ -11,6 +11,7 @@
 pub mod answers;
 pub mod changes;
 pub mod durability;
+pub mod jobs;
 pub mod lists;
 pub mod log;
 pub mod people;
@@ -85,6 +86,7 @@ macro_rules! conformance_suite {
             people: a_saved_organization_replaces_all_that_was_known_of_it;
             people: one_identity_has_one_role_per_organization;
             people: a_setting_keeps_its_newest_bytes;
+            jobs: a_job_is_taken_kept_and_given_back;
             races: one_winner_per_version;
             races: two_guarded_creations_cannot_both_win;
             races: one_answer_per_request;
@@ -114,6 +116,7 @@ mod tests {
             ("answers", include_str!("answers.rs")),
             ("changes", include_str!("changes.rs")),
             ("durability", include_str!("durability.rs")),
+            ("jobs", include_str!("jobs.rs")),
             ("lists", include_str!("lists.rs")),
             ("log", include_str!("log.rs")),
             ("people", include_str!("people.rs")),

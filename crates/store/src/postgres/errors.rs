@@ -7,6 +7,9 @@ use tokio_postgres::error::SqlState;
 
 use crate::StoreError;
 
+/// What is said of a database that does not answer.
+pub(super) const SILENT: &str = "the database did not answer in time";
+
 /// Why a statement was not done.
 #[derive(Debug, Clone)]
 pub(super) enum Trouble {
@@ -14,6 +17,8 @@ pub(super) enum Trouble {
     Contended(String),
     /// The connection or the server is gone, or takes no writes.
     Absent(String),
+    /// There was no answer in time: neither whether the server is there nor what it did is known.
+    Silent,
     /// It took longer than it may.
     TooLong,
     /// An earlier statement of the transaction failed.
@@ -47,12 +52,9 @@ impl Trouble {
             SqlState::IN_FAILED_SQL_TRANSACTION => Trouble::Aborted,
             SqlState::UNDEFINED_TABLE => Trouble::NoSuchTable(said(error)),
             SqlState::READ_ONLY_SQL_TRANSACTION
-            | SqlState::TOO_MANY_CONNECTIONS
-            | SqlState::ADMIN_SHUTDOWN
-            | SqlState::CRASH_SHUTDOWN
-            | SqlState::CANNOT_CONNECT_NOW
             | SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => Trouble::Absent(said(error)),
-            ref state if state.code().starts_with("08") || state.code().starts_with("53") => {
+            // Connections, resources such as their number, and an operator's or a crash's end.
+            ref state if ["08", "53", "57P"].iter().any(|class| state.code().starts_with(class)) => {
                 Trouble::Absent(said(error))
             }
             _ => Trouble::Other(said(error)),
@@ -70,6 +72,7 @@ impl From<Trouble> for StoreError {
         match trouble {
             Trouble::Contended(what) => StoreError::Unavailable(format!("others were in the way: {what}")),
             Trouble::Absent(what) => StoreError::Unavailable(what),
+            Trouble::Silent => StoreError::Unavailable(SILENT.to_owned()),
             Trouble::TooLong => StoreError::Unavailable("the database took too long".to_owned()),
             Trouble::Aborted => StoreError::Engine("the transaction was given up".to_owned()),
             Trouble::NoSuchTable(what) | Trouble::Other(what) => StoreError::Engine(what),

@@ -10,6 +10,7 @@ mod batch;
 mod bulk;
 mod errors;
 mod group;
+mod jobs;
 mod people;
 mod pool;
 mod query;
@@ -39,9 +40,9 @@ pub use self::query::QueryLimits;
 use self::tls::Tls;
 use self::writer::{Request, Writer};
 use crate::{
-    Aggregation, AllOrNone, AnswerKey, Assignment, Change, Counting, Figures, Found, ListQuery, LogEntry,
-    Organization, Outcome, Place, Plan, Position, Query, RememberedAnswer, SchemaVersion, Scope, Store,
-    StoreError, StoredReferral,
+    Aggregation, AllOrNone, AnswerKey, Assignment, Change, Counting, Figures, Found, JobHolder, ListQuery,
+    LogEntry, Organization, Outcome, Place, Plan, Position, Query, RememberedAnswer, SchemaVersion, Scope,
+    Store, StoreError, StoredReferral,
 };
 
 /// How long a connection of the database may be silent before it is asked whether it is still there.
@@ -326,6 +327,14 @@ impl Store for PostgresStore {
 
     async fn keep_setting(&self, name: &str, value: &[u8]) -> Result<Vec<u8>, StoreError> {
         people::keep_setting(&self.pool, name, value).await
+    }
+
+    async fn take_job(&self, job: &str, holder: &JobHolder, term: Duration) -> Result<bool, StoreError> {
+        jobs::take(&self.pool, job, holder, term).await
+    }
+
+    async fn leave_job(&self, job: &str, holder: &JobHolder) -> Result<(), StoreError> {
+        jobs::leave(&self.pool, job, holder).await
     }
 
     fn health(&self) -> Result<(), StoreError> {

@@ -46,7 +46,7 @@ pub(super) async fn save_organization(
 ) -> Result<(), StoreError> {
     let id = organization.id.as_bytes();
     let places: Vec<i32> = (0..).take(organization.locations.len()).collect();
-    pool.rows(
+    pool.write(
         "WITH saved AS (
            INSERT INTO organization (id, name, issuer, tenant, partner_id)
            VALUES ($1, $2, $3, $4, $5)
@@ -102,7 +102,7 @@ pub(super) async fn assignments(pool: &Arc<Pool>) -> Result<Vec<Assignment>, Sto
 
 /// Gives or replaces a role.
 pub(super) async fn save_assignment(pool: &Arc<Pool>, assignment: &Assignment) -> Result<(), StoreError> {
-    pool.rows(
+    pool.write(
         "INSERT INTO assignment (organization, identity, role)
          VALUES ($1, $2, $3)
          ON CONFLICT (organization, identity) DO UPDATE
@@ -132,7 +132,7 @@ pub(super) async fn setting(pool: &Arc<Pool>, name: &str) -> Result<Option<Vec<u
 
 /// Keeps a value under its name.
 pub(super) async fn save_setting(pool: &Arc<Pool>, name: &str, value: &[u8]) -> Result<(), StoreError> {
-    pool.rows(
+    pool.write(
         "INSERT INTO setting (name, value)
          VALUES ($1, $2)
          ON CONFLICT (name) DO UPDATE
@@ -146,7 +146,7 @@ pub(super) async fn save_setting(pool: &Arc<Pool>, name: &str, value: &[u8]) -> 
 /// Keeps a value under a name that has none; the value that is kept then.
 pub(super) async fn keep_setting(pool: &Arc<Pool>, name: &str, value: &[u8]) -> Result<Vec<u8>, StoreError> {
     let found = pool
-        .rows(
+        .write(
             "INSERT INTO setting (name, value)
              VALUES ($1, $2)
              ON CONFLICT (name) DO UPDATE

@@ -1,34 +1,42 @@
 //! A bounded number of connections, each lent to one user at a time.
 //!
 //! A connection goes back only when nothing is left open on it; everybody else's is closed, which ends its transaction.
+//! Every wait is bounded. A database that does not answer is asked for by one task alone until it does: meanwhile whoever
+//! needs a new connection is told at once.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
+use tokio_postgres::config::{Host, TargetSessionAttrs};
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Config, NoTls, Row};
+use tokio_postgres::{CancelToken, Client, Config, NoTls, Row};
 
-use super::errors::{Trouble, cannot_connect};
+use super::errors::{SILENT, Trouble, cannot_connect};
 use super::tls::Tls;
 use crate::figures::{Commits, Going};
 use crate::{Figures, PoolFigures, StoreError};
 
-/// How long to wait between two looks whether the database is back.
-const PROBE_EVERY: Duration = Duration::from_millis(500);
+/// How long to wait between two looks whether the database is back: the first time, and at most. Each pause is twice the
+/// one before.
+const PROBE_PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 /// How much longer than the server itself a statement is waited for here, before the connection is given up.
 const GRACE: Duration = Duration::from_secs(2);
-/// How often a read is tried on another connection when the one it had is broken.
-const READ_TRIES: usize = 3;
+/// How often a statement is tried on another connection when the one it had is broken.
+const TRIES: usize = 3;
 
 /// A parameter of a statement with its type.
 pub(super) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 
 pub(super) struct Pool {
-    config: Config,
+    /// One for each host of the address.
+    hosts: Vec<Config>,
+    /// The host that took the newest connection: it is asked first.
+    newest: AtomicUsize,
     tls: Option<Tls>,
     size: u32,
     wait: Duration,
@@ -61,10 +69,22 @@ impl Pool {
         wait: Duration,
         statement_timeout: Duration,
     ) -> Arc<Pool> {
-        let permits = Arc::new(Semaphore::new(size as usize));
-        let (idle, absent) = (Mutex::default(), Mutex::default());
-        let (closed, counts) = (AtomicBool::new(false), Counts::default());
-        Arc::new(Pool { config, tls, size, wait, statement_timeout, permits, idle, closed, absent, counts })
+        // A standby would show old versions: only who takes writes is asked.
+        let mut config = config;
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        Arc::new(Pool {
+            hosts: each_host(&config),
+            newest: AtomicUsize::new(0),
+            tls,
+            size,
+            wait,
+            statement_timeout,
+            permits: Arc::new(Semaphore::new(size as usize)),
+            idle: Mutex::default(),
+            closed: AtomicBool::new(false),
+            absent: Mutex::default(),
+            counts: Counts::default(),
+        })
     }
 
     /// What is told to the server about the time a statement may take, in a transaction of its own.
@@ -104,35 +124,57 @@ impl Pool {
         let kept = std::iter::from_fn(|| locked(&self.idle).pop()).find(|client| !client.is_closed());
         let client = match kept {
             Some(client) => client,
-            None => self.connect().await.inspect_err(|error| self.miss(error))?,
+            None => {
+                self.is_there()?;
+                self.connect().await.inspect_err(|error| self.miss(error))?
+            }
         };
-        Ok(Lease { client: Some(client), whole: true, pool: Arc::clone(self), _permit: permit })
+        Ok(Lease {
+            client: Some(client),
+            open: Open::Nothing,
+            silent: AtomicBool::new(false),
+            pool: Arc::clone(self),
+            _permit: permit,
+        })
     }
 
     fn check_open(&self) -> Result<(), StoreError> {
         if self.closed.load(Ordering::SeqCst) { Err(StoreError::Closed) } else { Ok(()) }
     }
 
+    /// Asks one host after the other, the newest that answered first. A host that is gone without a word must not take
+    /// the time of the others: each has its share of the wait.
     async fn connect(&self) -> Result<Client, StoreError> {
-        let connected = match &self.tls {
-            Some(tls) => timeout(self.wait, self.config.connect(tls.clone())).await.map(|connected| {
-                connected.map(|(client, connection)| {
-                    tokio::spawn(connection);
-                    client
-                })
-            }),
-            None => timeout(self.wait, self.config.connect(NoTls)).await.map(|connected| {
-                connected.map(|(client, connection)| {
-                    tokio::spawn(connection);
-                    client
-                })
-            }),
-        };
-        let client = connected
-            .map_err(|_| StoreError::Unavailable("the database did not answer in time".to_owned()))?
-            .map_err(|error| cannot_connect(&error))?;
-        *locked(&self.absent) = None;
-        Ok(client)
+        let first = self.newest.load(Ordering::Relaxed);
+        let share = self.wait / u32::try_from(self.hosts.len()).unwrap_or(u32::MAX).max(1);
+        let mut outcome = Err(StoreError::Unavailable("the address names no host".to_owned()));
+        for (at, host) in self.hosts.iter().enumerate().cycle().skip(first).take(self.hosts.len()) {
+            outcome = match timeout(share, self.connect_to(host)).await {
+                Ok(connected) => connected.map_err(|error| cannot_connect(&error)),
+                Err(_) => Err(StoreError::Unavailable(SILENT.to_owned())),
+            };
+            if outcome.is_ok() {
+                self.newest.store(at, Ordering::Relaxed);
+                *locked(&self.absent) = None;
+                break;
+            }
+        }
+        outcome
+    }
+
+    async fn connect_to(&self, host: &Config) -> Result<Client, tokio_postgres::Error> {
+        match &self.tls {
+            Some(tls) => {
+                let (client, connection) = host.connect(tls.clone()).await?;
+                tokio::spawn(connection);
+                Ok(client)
+            }
+            None => {
+                let (client, connection) = host.connect(NoTls).await?;
+                tokio::spawn(connection);
+                Ok(client)
+            }
+        }
     }
 
     /// Remembers that the database is not there, and looks for it until it is back.
@@ -144,10 +186,12 @@ impl Pool {
         tracing::warn!("the database cannot be reached: {error}");
         let pool = Arc::downgrade(self);
         tokio::spawn(async move {
+            let mut pause = PROBE_PAUSES.0;
             loop {
-                tokio::time::sleep(PROBE_EVERY).await;
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PROBE_PAUSES.1);
                 let Some(pool) = pool.upgrade().filter(|pool| pool.check_open().is_ok()) else { return };
-                if pool.is_there() || pool.connect().await.is_ok() {
+                if pool.is_there().is_ok() || pool.connect().await.is_ok() {
                     tracing::info!("the database can be reached again");
                     return;
                 }
@@ -155,14 +199,20 @@ impl Pool {
         });
     }
 
-    fn is_there(&self) -> bool {
-        locked(&self.absent).is_none()
+    /// Nobody knows what became of a question. The connections that were kept may be as dead as the one that is silent.
+    fn falls_silent(self: &Arc<Pool>) {
+        locked(&self.idle).clear();
+        self.miss(&StoreError::Unavailable(SILENT.to_owned()));
+    }
+
+    fn is_there(&self) -> Result<(), StoreError> {
+        locked(&self.absent).clone().map_or(Ok(()), Err)
     }
 
     /// Why the database cannot be asked, as far as is known.
     pub(super) fn health(&self) -> Result<(), StoreError> {
         self.check_open()?;
-        locked(&self.absent).clone().map_or(Ok(()), Err)
+        self.is_there()
     }
 
     /// What was counted here, and by the writer.
@@ -192,9 +242,28 @@ impl Pool {
         }
     }
 
-    /// The rows of one statement in a transaction of its own: one round trip.
+    /// The rows of one statement that reads, in a transaction of its own: one round trip. Who does not wait for them any
+    /// more ends the statement.
     pub(super) async fn rows(
         self: &Arc<Pool>,
+        sql: &str,
+        params: &[Param<'_>],
+    ) -> Result<Vec<Row>, StoreError> {
+        self.alone(Open::Reading, sql, params).await
+    }
+
+    /// The same of one statement that writes, and may be done twice as well as once.
+    pub(super) async fn write(
+        self: &Arc<Pool>,
+        sql: &str,
+        params: &[Param<'_>],
+    ) -> Result<Vec<Row>, StoreError> {
+        self.alone(Open::Writing, sql, params).await
+    }
+
+    async fn alone(
+        self: &Arc<Pool>,
+        open: Open,
         sql: &str,
         params: &[Param<'_>],
     ) -> Result<Vec<Row>, StoreError> {
@@ -202,26 +271,112 @@ impl Pool {
         loop {
             let mut lease = self.lend().await?;
             tries += 1;
-            match lease.within(lease.client().query_typed(sql, params)).await {
-                Ok(rows) => {
-                    lease.is_whole_again();
-                    return Ok(rows);
-                }
-                Err(Trouble::Absent(_)) if tries < READ_TRIES => self.count_retry(),
-                Err(trouble) => return Err(trouble.into()),
+            lease.open = open;
+            let answer = lease.within(lease.client().query_typed(sql, params)).await;
+            if !matches!(answer, Err(Trouble::Silent)) {
+                lease.is_whole_again();
+            }
+            match answer {
+                Err(Trouble::Absent(_)) if tries < TRIES => self.count_retry(),
+                answer => return Ok(answer?),
             }
         }
     }
+}
+
+/// An address for each host of one that may name several; one that cannot be is left as it is, for the driver to refuse.
+fn each_host(config: &Config) -> Vec<Config> {
+    let (names, addresses, ports) = (config.get_hosts(), config.get_hostaddrs(), config.get_ports());
+    let hosts = names.len().max(addresses.len());
+    let fits = |number: usize| number <= 1 || number == hosts;
+    let is_clear = (names.is_empty() || addresses.is_empty() || names.len() == addresses.len())
+        && fits(ports.len())
+        && hosts > 1;
+    if !is_clear {
+        return vec![config.clone()];
+    }
+    let one = |at: usize| {
+        let mut one = without_hosts(config);
+        match names.get(at) {
+            Some(Host::Tcp(name)) => {
+                one.host(name);
+            }
+            #[cfg(unix)]
+            Some(Host::Unix(path)) => {
+                one.host_path(path);
+            }
+            None => {}
+        }
+        if let Some(address) = addresses.get(at) {
+            one.hostaddr(*address);
+        }
+        if let Some(port) = ports.get(at).or(ports.first()) {
+            one.port(*port);
+        }
+        one
+    };
+    (0..hosts).map(one).collect()
+}
+
+/// All of an address but where it leads.
+fn without_hosts(config: &Config) -> Config {
+    let mut same = Config::new();
+    if let Some(user) = config.get_user() {
+        same.user(user);
+    }
+    if let Some(password) = config.get_password() {
+        same.password(password);
+    }
+    if let Some(name) = config.get_dbname() {
+        same.dbname(name);
+    }
+    if let Some(options) = config.get_options() {
+        same.options(options);
+    }
+    if let Some(name) = config.get_application_name() {
+        same.application_name(name);
+    }
+    if let Some(time) = config.get_connect_timeout() {
+        same.connect_timeout(*time);
+    }
+    if let Some(time) = config.get_tcp_user_timeout() {
+        same.tcp_user_timeout(*time);
+    }
+    if let Some(interval) = config.get_keepalives_interval() {
+        same.keepalives_interval(interval);
+    }
+    if let Some(retries) = config.get_keepalives_retries() {
+        same.keepalives_retries(retries);
+    }
+    same.keepalives(config.get_keepalives())
+        .keepalives_idle(config.get_keepalives_idle())
+        .ssl_mode(config.get_ssl_mode())
+        .ssl_negotiation(config.get_ssl_negotiation())
+        .channel_binding(config.get_channel_binding())
+        .target_session_attrs(config.get_target_session_attrs());
+    same
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A connection that is lent. It is kept for others only if it is whole when it is given back.
+/// What is unfinished on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Open {
+    Nothing,
+    /// A read: whoever gives it up ends it at the server.
+    Reading,
+    /// Maybe a commit that waits for a standby: ending that at the server would show what the standby does not have.
+    Writing,
+}
+
+/// A connection that is lent. It is kept for others only if nothing is open on it when it is given back.
 pub(super) struct Lease {
     client: Option<Client>,
-    whole: bool,
+    open: Open,
+    /// Whether something was asked on it that was not answered in time.
+    silent: AtomicBool,
     pool: Arc<Pool>,
     _permit: OwnedSemaphorePermit,
 }
@@ -239,29 +394,54 @@ impl Lease {
     ) -> Result<T, Trouble> {
         match timeout(self.pool.statement_timeout + GRACE, answer).await {
             Ok(answer) => answer.map_err(|error| Trouble::of(&error)),
-            Err(_) => Err(Trouble::Absent("the database did not answer in time".to_owned())),
+            Err(_) => {
+                self.silent.store(true, Ordering::Relaxed);
+                self.pool.falls_silent();
+                Err(Trouble::Silent)
+            }
         }
+    }
+
+    /// A read is open on the connection from now on.
+    pub(super) fn is_reading(&mut self) {
+        self.open = Open::Reading;
     }
 
     /// Something is open on the connection from now on.
     pub(super) fn is_torn(&mut self) {
-        self.whole = false;
+        self.open = Open::Writing;
     }
 
     /// Nothing is open on the connection any more.
     pub(super) fn is_whole_again(&mut self) {
-        self.whole = true;
+        self.open = Open::Nothing;
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(client) = self.client.take()
-            && self.whole
-            && !client.is_closed()
-            && self.pool.check_open().is_ok()
-        {
-            locked(&self.pool.idle).push(client);
+        let Some(client) = self.client.take().filter(|client| !client.is_closed()) else { return };
+        let open = match self.open {
+            Open::Nothing if self.silent.load(Ordering::Relaxed) => Open::Writing,
+            open => open,
+        };
+        match open {
+            Open::Nothing if self.pool.check_open().is_ok() => locked(&self.pool.idle).push(client),
+            Open::Reading => end_at_the_server(&self.pool, client.cancel_token()),
+            Open::Nothing | Open::Writing => {}
         }
     }
+}
+
+/// Asks the server to end what a connection does that is being closed: by itself it would notice only when it answers.
+fn end_at_the_server(pool: &Pool, token: CancelToken) {
+    let Ok(runtime) = Handle::try_current() else { return };
+    let (tls, wait) = (pool.tls.clone(), pool.wait);
+    runtime.spawn(async move {
+        // Whether it was heard nobody tells; the server's own time-outs remain.
+        let _ = match tls {
+            Some(tls) => timeout(wait, token.cancel_query(tls)).await,
+            None => timeout(wait, token.cancel_query(NoTls)).await,
+        };
+    });
 }

@@ -95,7 +95,7 @@ impl Reading {
         let mut tries = 0;
         loop {
             let mut lease = pool.lend().await?;
-            lease.is_torn();
+            lease.is_reading();
             tries += 1;
             let client = lease.client();
             let params = figures.params();

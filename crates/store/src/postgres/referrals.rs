@@ -158,7 +158,7 @@ pub(super) async fn answer(
 
 pub(super) async fn forget_answers(pool: &Arc<Pool>, before: Timestamp) -> Result<u64, StoreError> {
     let found = pool
-        .rows(
+        .write(
             "DELETE FROM answer
              WHERE (organization, digest) IN (
                SELECT organization, digest

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row};
 
 use super::errors::Trouble;
 use super::pool::{Lease, Pool};
@@ -22,10 +23,16 @@ pub(super) struct Migration {
 }
 
 /// Every step, in order: the version of a database is how many of them it has seen.
-pub(super) const MIGRATIONS: &[Migration] = &[Migration {
-    name: "2026-11-21_first.sql",
-    sql: include_str!("../../migrations/postgres/2026-11-21_first.sql"),
-}];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        name: "2026-11-21_first.sql",
+        sql: include_str!("../../migrations/postgres/2026-11-21_first.sql"),
+    },
+    Migration {
+        name: "2026-11-22_jobs.sql",
+        sql: include_str!("../../migrations/postgres/2026-11-22_jobs.sql"),
+    },
+];
 
 /// How often two nodes may get into each other's way over a table that neither has.
 const TRIES: usize = 10;
@@ -49,7 +56,7 @@ pub(super) async fn migrate(pool: &Arc<Pool>, migrations: &[Migration]) -> Resul
     loop {
         let mut lease = pool.lend().await?;
         tries += 1;
-        match version(&lease, "").await {
+        match version(&lease).await {
             Ok(Some(found)) if found >= migrations.len() as u32 => return check(found, migrations),
             Ok(_) | Err(Trouble::NoSuchTable(_)) => {}
             Err(trouble) => return Err(trouble.into()),
@@ -79,7 +86,7 @@ pub(super) async fn migrate(pool: &Arc<Pool>, migrations: &[Migration]) -> Resul
 /// The version the database says it is of; 0 for an empty one. Reads only.
 pub(super) async fn found(pool: &Arc<Pool>) -> Result<u32, StoreError> {
     let lease = pool.lend().await?;
-    match version(&lease, "").await {
+    match version(&lease).await {
         Ok(found) => Ok(found.unwrap_or(0)),
         Err(Trouble::NoSuchTable(_)) => Ok(0),
         Err(trouble) => Err(trouble.into()),
@@ -102,7 +109,7 @@ async fn take_steps(lease: &Lease, migrations: &[Migration]) -> Result<(), Faile
     let client = lease.client();
     // A step may take its time over much data: no limit here.
     client.batch_execute("BEGIN").await.map_err(|error| Failed::trouble(Trouble::of(&error)))?;
-    let seen = version(lease, " FOR UPDATE").await.map_err(Failed::trouble)?.unwrap_or(0);
+    let seen = locked(client).await.map_err(Failed::trouble)?.unwrap_or(0);
     for (place, migration) in migrations.iter().enumerate().skip(seen as usize) {
         let failed = |error| Failed { name: Some(migration.name), trouble: Trouble::of(&error) };
         client.batch_execute(migration.sql).await.map_err(failed)?;
@@ -115,10 +122,26 @@ async fn take_steps(lease: &Lease, migrations: &[Migration]) -> Result<(), Faile
     client.batch_execute("COMMIT").await.map_err(|error| Failed::trouble(Trouble::of(&error)))
 }
 
+const VERSION: &str = "SELECT version
+     FROM schema_version
+     WHERE one = 1";
+
+const LOCKED_VERSION: &str = "SELECT version
+     FROM schema_version
+     WHERE one = 1
+     FOR UPDATE";
+
 /// The version the database says it is of.
-async fn version(lease: &Lease, lock: &str) -> Result<Option<u32>, Trouble> {
-    let sql = format!("SELECT version FROM schema_version WHERE one = 1{lock}");
-    let row = lease.within(lease.client().query_typed_opt(&sql, &[])).await?;
+async fn version(lease: &Lease) -> Result<Option<u32>, Trouble> {
+    number(lease.within(lease.client().query_typed_opt(VERSION, &[])).await?)
+}
+
+/// The same, once whoever migrates meanwhile is done, however long that takes.
+async fn locked(client: &Client) -> Result<Option<u32>, Trouble> {
+    number(client.query_typed_opt(LOCKED_VERSION, &[]).await.map_err(|error| Trouble::of(&error))?)
+}
+
+fn number(row: Option<Row>) -> Result<Option<u32>, Trouble> {
     let Some(row) = row else { return Ok(None) };
     let version: i32 = rows::get(&row, 0).map_err(|error| Trouble::Other(error.to_string()))?;
     Ok(Some(u32::try_from(version).unwrap_or(0)))

@@ -44,6 +44,14 @@ impl Request {
         }
     }
 
+    /// Nobody waits any more, and nothing of it has been begun.
+    fn is_given_up(&self) -> bool {
+        match self {
+            Request::One(_, reply) => reply.is_closed(),
+            Request::All(_, reply) => reply.is_closed(),
+        }
+    }
+
     fn refuse(self, error: StoreError) {
         // Nobody may wait any more: then nobody is told.
         match self {
@@ -112,7 +120,7 @@ fn lane_number(organization: &OrganizationId) -> usize {
 struct Lane {
     pool: Arc<Pool>,
     group_limit: usize,
-    /// Organizations that have a row of `log_head`.
+    /// Organizations that had a row of `log_head` when they were last looked at.
     known: HashSet<Vec<u8>>,
 }
 
@@ -144,7 +152,11 @@ impl Lane {
             tokio::task::yield_now().await;
             let mut group = vec![first];
             group.extend(requests.try_iter().take(self.group_limit.saturating_sub(1)));
-            self.write(group).await;
+            // While the database is slow or away they become many.
+            group.retain(|request| !request.is_given_up());
+            if !group.is_empty() {
+                self.write(group).await;
+            }
         }
     }
 
@@ -186,6 +198,11 @@ impl Lane {
         self.make_heads(&lease, &wanted).await?;
         lease.is_torn();
         let mut state = self.begin(&lease, &wanted).await?;
+        if state.positions.len() < wanted.organizations.len() {
+            // The database is not the one it was: restored, or taken over by a standby that was behind.
+            self.known.clear();
+            return Err(Trouble::Contended("the head of a log is gone".to_owned()).into());
+        }
         let decided = group.iter().map(|request| match request {
             Request::One(change, _) => Decided::One(state.apply(change)),
             Request::All(changes, _) => Decided::All(state.apply_all(changes)),
@@ -202,7 +219,7 @@ impl Lane {
         Ok(decided)
     }
 
-    /// Adds the rows of `log_head` that are missing: there for all time.
+    /// Adds the rows of `log_head` that are missing.
     async fn make_heads(&mut self, lease: &Lease, wanted: &Wanted) -> Result<(), Trouble> {
         let unknown: Vec<Vec<u8>> =
             wanted.organizations.iter().filter(|id| !self.known.contains(*id)).cloned().collect();

@@ -1,6 +1,7 @@
 //! Several nodes on one database, and connections that break.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_postgres::NoTls;
 
@@ -126,7 +127,10 @@ async fn cut_connections_lose_nothing_that_was_acknowledged() {
                 let number = number * 100 + round;
                 match store.commit(creation(a_referral(&owner, number))).await {
                     Ok(Outcome::Committed(Some(_))) => acknowledged.push(id(number)),
-                    Err(StoreError::Unavailable(_)) => unknown += 1,
+                    Err(StoreError::Unavailable(_)) => {
+                        unknown += 1;
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
                     other => panic!("{other:?}"),
                 }
             }
@@ -138,7 +142,7 @@ async fn cut_connections_lose_nothing_that_was_acknowledged() {
     while writers.iter().any(|writer| !writer.is_finished()) {
         run(&database, CUT).await;
         cuts += 1;
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(cuts > 2, "the writers were done too soon to be cut off");
     let (mut acknowledged, mut unknown) = (Vec::new(), 0);
@@ -169,6 +173,157 @@ async fn idle_connections_that_were_cut_are_not_noticed_by_a_reader() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_nodes_that_want_a_job_one_has_it_until_it_is_late_or_gives_it_back() {
+    let database = Database::new();
+    let nodes = [node(&database).await, node(&database).await, node(&database).await];
+    let holder = |number: usize| [number as u8; 16];
+    let (long, short) = (Duration::from_secs(60), Duration::from_millis(300));
+
+    // All at once: one gets it, and keeps it.
+    for round in 0..20 {
+        let job = format!("job {round}");
+        let takes = (0..12).map(|number| {
+            let (store, job) = (Arc::clone(&nodes[number % 3]), job.clone());
+            tokio::spawn(async move { store.take_job(&job, &holder(number), long).await.unwrap() })
+        });
+        let mut holders = Vec::new();
+        for (number, take) in takes.collect::<Vec<_>>().into_iter().enumerate() {
+            holders.extend(take.await.unwrap().then_some(number));
+        }
+        assert_eq!(holders.len(), 1, "{job}: {holders:?}");
+        for (number, store) in nodes.iter().enumerate().cycle().take(12) {
+            let is_holder = holders[0] == number;
+            assert_eq!(store.take_job(&job, &holder(number), long).await.unwrap(), is_holder);
+        }
+    }
+
+    // Given back: the next has it at once. Whoever has it not gives nothing back.
+    assert!(nodes[0].take_job("expiry", &holder(0), long).await.unwrap());
+    nodes[1].leave_job("expiry", &holder(1)).await.unwrap();
+    assert!(!nodes[1].take_job("expiry", &holder(1), long).await.unwrap());
+    nodes[0].leave_job("expiry", &holder(0)).await.unwrap();
+    assert!(nodes[1].take_job("expiry", &holder(1), short).await.unwrap());
+
+    // Kept beyond its first term by coming back in time; lost to the next who asks by being late.
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < short * 2 {
+        assert!(nodes[1].take_job("expiry", &holder(1), short).await.unwrap());
+        assert!(!nodes[2].take_job("expiry", &holder(2), long).await.unwrap());
+        tokio::time::sleep(short / 10).await;
+    }
+    let is_late = std::time::Instant::now();
+    while !nodes[2].take_job("expiry", &holder(2), long).await.unwrap() {
+        assert!(is_late.elapsed() < short * 20, "a job that nobody does any more is not given on");
+        tokio::time::sleep(short / 10).await;
+    }
+    assert!(!nodes[1].take_job("expiry", &holder(1), short).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_database_put_back_to_an_earlier_state_gets_a_log_from_there_on() {
+    let database = Database::new();
+    let store = node(&database).await;
+    let owner = organization(1);
+    created(&*store, a_referral(&owner, 1)).await;
+    let tables = ["log_head", "change_log", "referral", "referral_directory", "referral_words", "tally"];
+    let emptied: String = tables.iter().map(|table| format!("DELETE FROM {table}; ")).collect();
+    run(&database, &emptied).await;
+    created(&*store, a_referral(&owner, 2)).await;
+    created(&*store, a_referral(&owner, 3)).await;
+    let log = store.log(&owner, 0, 10).await.unwrap();
+    assert_eq!(log.iter().map(|entry| entry.position).collect::<Vec<_>>(), [1, 2]);
+}
+
+#[tokio::test]
+async fn a_write_that_its_caller_gave_up_before_it_was_begun_is_not_made() {
+    let database = Database::new();
+    let options = PostgresOptions { lanes: 1, group_limit: 1, ..PostgresOptions::default() };
+    let store = Arc::new(PostgresStore::open(&database.address(), options).await.unwrap());
+    let owner = organization(1);
+    created(&*store, a_referral(&owner, 1)).await;
+    let (client, connection) = tokio_postgres::connect(&database.address(), NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    client.batch_execute("BEGIN; SELECT 1 FROM log_head FOR UPDATE").await.unwrap();
+    let begin = |number| {
+        let (store, owner) = (Arc::clone(&store), owner.clone());
+        tokio::spawn(async move { store.commit(creation(a_referral(&owner, number))).await })
+    };
+    let first = begin(2);
+    // The first waits for the lock of another; the second waits behind it, and is given up there.
+    wait_for_blocked(&client).await;
+    let second = begin(3);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    second.abort();
+    assert!(second.await.unwrap_err().is_cancelled());
+    client.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(first.await.unwrap().unwrap(), Outcome::Committed(Some(2)));
+    created(&*store, a_referral(&owner, 4)).await;
+    assert!(stored(&*store, id(3)).await.is_none());
+    connection.abort();
+}
+
+/// Until some session waits for another's lock.
+async fn wait_for_blocked(client: &tokio_postgres::Client) {
+    let waiting = "SELECT 1
+         FROM pg_stat_activity
+         WHERE datname = current_database()
+           AND wait_event_type = 'Lock'";
+    let begun = std::time::Instant::now();
+    while client.query(waiting, &[]).await.unwrap().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "nobody waits");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_that_takes_too_long_ends_at_the_server_and_leaves_no_connection_behind() {
+    let database = Database::new();
+    let options = PostgresOptions {
+        connections: 2,
+        statement_timeout: Duration::from_millis(10),
+        ..PostgresOptions::default()
+    };
+    let store = PostgresStore::open(&database.address(), options).await.unwrap();
+    let owner = organization(1);
+    created(&store, a_referral(&owner, 1)).await;
+    let (client, connection) = tokio_postgres::connect(&database.address(), NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    client.batch_execute("BEGIN; LOCK referral").await.unwrap();
+    let begun = std::time::Instant::now();
+    for _ in 0..2 {
+        let refused = store.referral(&owner, id(1)).await;
+        assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    let waiting = "SELECT 1
+         FROM pg_stat_activity
+         WHERE datname = current_database()
+           AND wait_event_type = 'Lock'";
+    while !client.query(waiting, &[]).await.unwrap().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "a read goes on that nobody waits for");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    client.batch_execute("COMMIT").await.unwrap();
+    // The database is looked for until it answers.
+    while store.health().is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "the database is there, and not found");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(store.referral(&owner, id(1)).await.unwrap().is_some());
+    connection.abort();
+}
+
+#[tokio::test]
+async fn a_standby_is_not_asked() {
+    let database = Database::new();
+    drop(node(&database).await);
+    let address = format!("{} options='-c default_transaction_read_only=on'", database.address());
+    let refused = PostgresStore::open(&address, PostgresOptions::default()).await.map(drop).unwrap_err();
+    assert!(matches!(refused, StoreError::Unavailable(_)), "{refused}");
+    assert!(refused.to_string().contains("does not allow writes"), "{refused}");
+}
+
 #[tokio::test]
 async fn a_text_may_hold_any_character() {
     let database = Database::new();
@@ -188,7 +343,7 @@ async fn a_text_may_hold_any_character() {
 
 #[tokio::test]
 async fn a_database_that_is_not_there_is_not_available() {
-    let options = PostgresOptions { wait: std::time::Duration::from_secs(1), ..PostgresOptions::default() };
+    let options = PostgresOptions { wait: Duration::from_secs(1), ..PostgresOptions::default() };
     let refused = PostgresStore::open("host=/nowhere user=cosell", options).await.map(drop);
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
     let refused = PostgresStore::open("postgres://[", PostgresOptions::default()).await.map(drop);

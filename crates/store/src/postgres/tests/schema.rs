@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::pool::Pool;
-use super::super::schema::{Migration, migrate};
+use super::super::schema::{MIGRATIONS, Migration, migrate};
+use super::super::{PostgresOptions, PostgresStore};
 use super::database::Database;
-use crate::StoreError;
+use crate::{Store, StoreError};
 
 const FIRST: Migration = Migration { name: "first", sql: "CREATE TABLE a (x integer)" };
 const SECOND: Migration = Migration { name: "second", sql: "ALTER TABLE a ADD COLUMN y integer" };
@@ -48,4 +49,37 @@ async fn a_newer_database_is_refused() {
     migrate(&pool, &[FIRST, SECOND]).await.unwrap();
     let error = migrate(&pool, &[FIRST]).await.unwrap_err();
     assert!(matches!(error, StoreError::TooNew { found: 2, known: 1 }), "{error}");
+}
+
+#[tokio::test]
+async fn a_database_of_each_older_version_is_brought_to_the_newest_and_keeps_its_data() {
+    for version in 1..MIGRATIONS.len() {
+        let database = Database::new();
+        let older = pool(&database);
+        migrate(&older, &MIGRATIONS[..version]).await.unwrap();
+        let sql = "INSERT INTO setting (name, value) VALUES ('link-key', '\\x07')";
+        older.write(sql, &[]).await.unwrap();
+        let store = PostgresStore::open(&database.address(), PostgresOptions::default()).await.unwrap();
+        assert_eq!(store.setting("link-key").await.unwrap(), Some(vec![7]), "from version {version}");
+        assert!(store.take_job("expiry", &[1; 16], Duration::from_secs(1)).await.unwrap());
+        store.close().await;
+        let error = migrate(&older, &MIGRATIONS[..version]).await.unwrap_err();
+        assert!(matches!(error, StoreError::TooNew { .. }), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_starts_while_another_migrates_for_long_waits_for_it() {
+    let database = Database::new();
+    let patience = Duration::from_millis(10);
+    let hurried = Pool::new(database.address().parse().unwrap(), None, 2, Duration::from_secs(10), patience);
+    migrate(&hurried, &[FIRST]).await.unwrap();
+    let slow = Migration { name: "slow", sql: "CREATE TABLE c (x integer); SELECT pg_sleep(3)" };
+    let (first, steps) = (pool(&database), [FIRST, slow]);
+    let (one, other) = tokio::join!(migrate(&first, &steps), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        migrate(&hurried, &steps).await
+    });
+    one.unwrap();
+    other.unwrap();
 }
