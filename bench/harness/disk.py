@@ -23,8 +23,8 @@ def by_table(work, database, rows):
     command = [work.programs / "ceiling", "--what", "pages", "--table", database]
     counted = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     if counted["referrals"] != rows or counted["entries"] != rows:
-        raise Failed(f"{database} has {counted['referrals']} referrals and {counted['entries']} entries in its log, not "
-                     f"{rows} of each")
+        raise Failed(f"{database} has {counted['referrals']} referrals and {counted['entries']} entries in its log, "
+                     f"not {rows} of each")
     parts = {name: part["bytes"] for name, part in counted["parts"].items()}
     unused = {name: part["unused"] for name, part in counted["parts"].items()}
     search = sum(bytes for name, bytes in parts.items() if name.startswith(SEARCH))

@@ -1,7 +1,7 @@
 """What is measured: the suites, who takes part in each, and what the short run leaves out."""
 from .lists import BY_LINK, COUNTED, DEEP, FIRST, LISTS
-from .servers import (BARE, CAP, COSELL, EXTENDED, FASTAPI, GROUP_ONE, HOLDING, LISTS_SERVED, LOGGED, SMALLEST, WITH_ROWS,
-                      WITH_SQLITE)
+from .servers import (BARE, CAP, COSELL, EXTENDED, FASTAPI, GROUP_ONE, HOLDING, LISTS_SERVED, LOGGED, SMALLEST,
+                      WITH_ROWS, WITH_SQLITE)
 
 CONNECTIONS, MANY = 64, 256
 CEILING, CEILING_ALONE = "rows of 64 PUTs a commit, in process", "rows of one PUT a commit, in process"

@@ -22,7 +22,8 @@ PGBENCH_ROWS = 10_000
 POSTING = 16  # connections
 DATABASE = "cosell"
 UPDATE = f"""\\set n random(1, {PGBENCH_ROWS})
-UPDATE referral SET etag = gen_random_uuid(), doc = jsonb_set(doc, '{{statusReason}}', to_jsonb('r' || :n)) WHERE n = :n;
+UPDATE referral SET etag = gen_random_uuid(), doc = jsonb_set(doc, '{{statusReason}}', to_jsonb('r' || :n))
+  WHERE n = :n;
 """
 TABLE = """CREATE TABLE referral (
   n serial PRIMARY KEY, etag uuid NOT NULL DEFAULT gen_random_uuid(), status text, direction text, created text,

@@ -6,6 +6,9 @@ from .lists import LISTS
 from .plan import CEILING, CONNECTIONS, DISK, IN_PROCESS
 from .servers import BARE, CAP, FASTAPI
 
+JUDGED = ("GET by processor-second of the server, since the load shares the machine; what waits for the disk, and lists, "
+          "by rate. The other of the two is beside it.")
+
 
 class Figures:
     """The results of one call of `run`, by suite, rows, name and what was asked."""
@@ -169,10 +172,11 @@ def postgres(figures):
                       figures.remarks("postgres", rows, name, what)])
     if not lines:
         return []
-    heads = ["what", "per second (min–max)", "per processor-second of PostgreSQL and server", "their processors", "remarks"]
+    heads = ["what", "per second (min–max)", "per processor-second of PostgreSQL and server", "their processors",
+             "remarks"]
     said = {found["postgres"] for found in figures.results if "postgres" in found}
-    return [f"## PostgreSQL, {CONNECTIONS} clients", "", *(f"PostgreSQL {line}; all else by default.\n" for line in said),
-            *table(heads, lines)]
+    said = [f"PostgreSQL {line}; all else by default.\n" for line in said]
+    return [f"## PostgreSQL, {CONNECTIONS} clients", "", *said, *table(heads, lines)]
 
 
 def large(figures):
@@ -180,10 +184,11 @@ def large(figures):
     for rows, name, what in figures.series("large"):
         p50, p99, mean, errors = (figures.median("large", rows, name, what, key)
                                   for key in ("p50_us", "p99_us", "mean_us", "errors"))
-        buckets = [", ".join(f"{low:,.0f}–{high:,.0f}" for low, high in buckets[:1])
-                   for buckets in (figures.of("large", rows, name, what, f"{share}_bucket_us") for share in ("p50", "p99"))]
+        found = [figures.of("large", rows, name, what, f"{share}_bucket_us")[:1] for share in ("p50", "p99")]
+        buckets = [", ".join(f"{low:,.0f}–{high:,.0f}" for low, high in bounds) for bounds in found]
+        bare = errors is None
         lines.append([what, f"{p50:,.0f}", buckets[0], f"{p99:,.0f}", buckets[1], text(mean),
-                      figures.remarks("large", rows, name, what) if errors is not None else "4 KiB, past the page cache"])
+                      "4 KiB, past the page cache" if bare else figures.remarks("large", rows, name, what)])
     heads = ["what", "p50 µs", "its bucket", "p99 µs", "its bucket", "mean µs", "remarks"]
     return ["## A table larger than memory", "", "Times in the server, by its own histogram.", "",
             *table(heads, lines)] if lines else []
@@ -196,9 +201,9 @@ def weight(figures):
     total = found["functions_bytes"]
     crates = [[name, f"{size / 1e6:.2f}", percent(size / total)] for name, size in found["crates"].items()]
     functions = [[f"`{name[:110]}`", f"{size / 1000:,.0f}"] for size, name in found["functions"]]
-    return ["## The program", "", f"{found['bytes'] / 1e6:.1f} MB, {found['loaded_bytes'] / 1e6:.1f} MB without symbols; "
-            f"functions {total / 1e6:.1f} MB.", "", *table(["functions of", "MB", "share"], crates),
-            *table(["function", "KB"], functions)]
+    size = f"{found['bytes'] / 1e6:.1f} MB, {found['loaded_bytes'] / 1e6:.1f} MB without symbols"
+    return ["## The program", "", f"{size}; functions {total / 1e6:.1f} MB.", "",
+            *table(["functions of", "MB", "share"], crates), *table(["function", "KB"], functions)]
 
 
 def report(facts, results, missing):
@@ -216,8 +221,7 @@ def report(facts, results, missing):
     lines += disk(figures) + postgres(figures) + large(figures) + weight(figures)
     reached = targets.lines(figures)
     if reached:
-        lines += ["## Targets", "", "GET by processor-second of the server, since the load shares the machine; what waits for "
-                  "the disk, and lists, by rate. The other of the two is beside it.", "", *table(targets.HEADS, reached)]
+        lines += ["## Targets", "", JUDGED, "", *table(targets.HEADS, reached)]
         foreign = max((result.get("foreign_processors", 0) for result in results), default=0)
         lines.append(f"Other programs used up to {foreign:.2f} of a processor" + (
             ": **more than 0.2; measure again on a quiet machine.**" if foreign > 0.2 else "."))

@@ -12,7 +12,8 @@ from .machine import Failed, anonymous_mb, busy_seconds, into_page_cache, proces
 from .plan import CEILING, CEILING_ALONE, CONNECTIONS, DISK, IN_PROCESS, MANY, OWN, PGBENCH, asked_in, names
 from .postgres import Postgres
 from .prepare import MOST_COPIED
-from .servers import COSELL, GROUP_ONE, HOLDING, LOGGED, SMALLEST, MemoryWatch, Server, copy_of_data, data_itself, kept_copy, started
+from .servers import (COSELL, GROUP_ONE, HOLDING, LOGGED, SMALLEST, MemoryWatch, Server, copy_of_data, data_itself,
+                      kept_copy, started)
 
 # A list that takes longer than this is asked for over few connections, and for longer.
 SLOW_SECONDS = 0.1
@@ -210,20 +211,29 @@ class Runner:
         """A load on a server; `also` is a second process that works for it."""
         command = [self.work.programs / "loader", "--address", f"127.0.0.1:{server.port}", "--connections", connections,
                    "--seconds", seconds or self.settings.seconds, "--warm-up", warm_up or self.settings.warm_up,
-                   *options]
+                   "--wait", "yes", *options]
         if server.token:
             command += ["--token", server.token]
         pid = server.process.pid
         used = lambda: processor_seconds(pid) + (processor_seconds(also, ended=True) if also else 0)
-        own, busy, began = used(), busy_seconds(), time.monotonic()
-        loader = children_seconds()
-        with MemoryWatch(pid) as memory:
-            done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+        children = children_seconds()
+        running = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+        try:
+            # Before it is ready it reads its files, and the tags of what it will write.
+            running.stdout.readline()
+            own, busy, began = used(), busy_seconds(), time.monotonic()
+            loader = processor_seconds(running.pid)
+            with MemoryWatch(pid) as memory:
+                output, errors = running.communicate("\n")
+        finally:
+            running.kill()
+            running.wait()
         wall = time.monotonic() - began
-        if done.returncode:
-            raise Failed(f"{server.target.name}: {done.stderr.strip()}")
-        own, loader = used() - own, children_seconds() - loader
-        counted = json.loads(done.stdout)
+        if running.returncode:
+            raise Failed(f"{server.target.name}: {errors.strip()}")
+        own, loader = used() - own, children_seconds() - children - loader
+        counted = json.loads(output)
         return {
             **counted,
             "connections": connections,

@@ -130,8 +130,8 @@ def lists(table):
     for peer, aim in ((CAP, 120), (FASTAPI, 300)):
         table.of(f"list of 50, {SMALL:,} rows: against {peer}", DEFAULT, "list", own(FIRST), (SMALL, peer, FIRST), RATE,
                  ("≥", aim), " ×")
-    table.of(f"`$skip` near 18,000, {SMALL:,} rows: against {CAP}", DEFAULT, "page", own(DEEP), (SMALL, CAP, DEEP), RATE,
-             ("≥", 70), " ×")
+    table.of(f"`$skip` near 18,000, {SMALL:,} rows: against {CAP}", DEFAULT, "page", own(DEEP), (SMALL, CAP, DEEP),
+             RATE, ("≥", 70), " ×")
     for rows in (SMALL, LARGE):
         place = "page 1000" if rows == LARGE else "the last page"
         table.of(f"{place} by link, {rows:,} rows: the time of page 1", DEFAULT, "page", own(BY_LINK, rows),
@@ -186,8 +186,8 @@ def rest(table):
     if loads:
         most = max(loads.values())
         said = ", ".join(f"{what} {value:.1f}" for what, value in loads.items())
-        table.add(f"anonymous memory under 64 clients, {LARGE:,} rows, the highest of all rounds", DEFAULT, "–", said, most,
-                  " MB", ("<", 64))
+        table.add(f"anonymous memory under 64 clients, {LARGE:,} rows, the highest of all rounds", DEFAULT, "–",
+                  f"{said} MB", most, " MB", ("<", 64))
     table.of("PostgreSQL, durable PUT, 64 clients: of pgbench with one bare jsonb update", "–", "postgres",
              (0, ON_POSTGRES, "PUT"), (0, PGBENCH, "update"), RATE, ("≥", 0.6))
 

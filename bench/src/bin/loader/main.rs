@@ -15,8 +15,9 @@
 //! - `--change dealValue`: which member of a body of `--bodies` is new in each write; digits stay as many
 //! - `--named yes`: a write has a `request-id` of its own, under which the server remembers its answer
 //! - `{id}` in a path is a random id of the file, `{n}` in a body a number not used before
-//! - a write names in `If-Match` the tag it saw last of this id; each connection has its own share of the ids, so a
-//!   412 is a fault of the server and no race
+//! - a write names in `If-Match` the tag it saw last of this id; all are read before the load begins. Each connection has
+//!   its own share of the ids, so a 412 is a fault of the server and no race
+//! - `--wait yes`: prints `ready` when the load can begin, and begins it at a line of standard input
 //!
 //! Prints one JSON object: what was counted, and `completed` with the warm-up, for a division by processor time.
 
@@ -37,7 +38,8 @@ fn main() -> Outcome<()> {
     let connections: usize = arguments.number("connections", 64)?;
     let seconds: f64 = arguments.number("seconds", 4.0)?;
     let warm_up: f64 = arguments.number("warm-up", 1.0)?;
-    let job = Job {
+    let wait = arguments.take("wait").is_some_and(|answer| answer == "yes");
+    let mut job = Arc::new(Job {
         address: arguments.require("address")?,
         path: arguments.require("path")?,
         method: arguments.take("method").unwrap_or_else(|| "GET".to_owned()),
@@ -53,12 +55,19 @@ fn main() -> Outcome<()> {
         start: Instant::now(),
         warm_up: Duration::from_secs_f64(warm_up),
         end: Duration::from_secs_f64(warm_up + seconds),
-    };
+        tags: Vec::new(),
+    });
     arguments.finish()?;
     if job.method != "GET" && job.ids.len() < connections {
         return Err("writes need at least one id for each connection".into());
     }
-    let job = Arc::new(job);
+    let tags = if job.method == "GET" { Vec::new() } else { worker::tags(&job)? };
+    if wait {
+        println!("ready");
+        std::io::stdin().read_line(&mut String::new())?;
+    }
+    let own = Arc::get_mut(&mut job).ok_or("a connection is still at work")?;
+    (own.tags, own.start) = (tags, Instant::now());
     let mut running = Vec::new();
     for thread in 0..threads {
         let job = job.clone();

@@ -32,6 +32,8 @@ pub struct Job {
     pub rate: f64,
     pub connections: usize,
     pub start: Instant,
+    /// Of writes: what each id's tag was before.
+    pub tags: Vec<String>,
     /// Since `start`: when counting begins.
     pub warm_up: Duration,
     /// Since `start`: when it ends.
@@ -67,6 +69,23 @@ impl Tally {
         self.errors += 1;
         self.first_error.get_or_insert_with(|| error.to_string());
     }
+}
+
+/// The tags of all ids, by their places.
+pub fn tags(job: &Arc<Job>) -> Outcome<Vec<String>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let running: Vec<_> = (0..job.connections)
+            .map(|number| tokio::spawn(Worker::new(job.clone(), number).own_tags()))
+            .collect();
+        let mut tags = vec![String::new(); job.ids.len()];
+        for worker in running {
+            for (place, tag) in worker.await?? {
+                tags[place] = tag;
+            }
+        }
+        Ok(tags)
+    })
 }
 
 /// Runs the connections of one thread.
@@ -108,6 +127,8 @@ struct Worker {
 impl Worker {
     fn new(job: Arc<Job>, number: usize) -> Worker {
         let random = Random::seeded(0xc0_ffee ^ ((number as u64) << 20));
+        let own = job.tags.iter().cloned().enumerate().skip(number).step_by(job.connections);
+        let tags = own.collect();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let names = Random::seeded(now.as_nanos() as u64 ^ ((number as u64) << 48));
         Worker {
@@ -116,12 +137,27 @@ impl Worker {
             random,
             names,
             connection: None,
-            tags: HashMap::new(),
+            tags,
             sent: 0,
             turns: 0,
             place: 0,
             tally: Tally::default(),
         }
+    }
+
+    /// The tags of its share of the ids.
+    async fn own_tags(mut self) -> std::io::Result<Vec<(usize, String)>> {
+        let mut tags = Vec::new();
+        for place in (self.number..self.job.ids.len()).step_by(self.job.connections) {
+            tags.push((place, self.tag(place).await?));
+        }
+        Ok(tags)
+    }
+
+    async fn tag(&mut self, place: usize) -> std::io::Result<String> {
+        let path = self.job.path.replace("{id}", &self.job.ids[place]);
+        let read = self.request("GET", &path, None, None);
+        Ok(self.call(&read).await?.etag.unwrap_or_default())
     }
 
     fn writes(&self) -> bool {
@@ -161,8 +197,7 @@ impl Worker {
         let id = self.job.ids.get(place).map_or("", String::as_str);
         let path = self.job.path.replace("{id}", id);
         if self.writes() && !self.tags.contains_key(&place) {
-            let read = self.request("GET", &path, None, None);
-            let seen = self.call(&read).await?.etag.unwrap_or_default();
+            let seen = self.tag(place).await?;
             self.tags.insert(place, seen);
         }
         let request = if self.writes() {
