@@ -1,12 +1,12 @@
 //! The data directory: its lock, its files, and how a connection to them is opened.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::engine_error;
 use crate::StoreError;
@@ -14,6 +14,8 @@ use crate::StoreError;
 /// Pages of 4 KiB: what a disk writes at once, and the least that a small change carries into the log.
 const PAGE_BYTES: u32 = 4096;
 const PREPARED: usize = 64;
+/// So much of the log is read and written at once.
+const PIECE_BYTES: usize = 1 << 20;
 /// While a file is built its indexes are made by scanning it, and mapping it makes that a quarter faster.
 const MAPPED_BYTES: u64 = 1 << 40;
 
@@ -92,7 +94,7 @@ impl Files {
         self.open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)
     }
 
-    /// Makes a connection the writer's: every commit is on the disk when it returns.
+    /// Makes a connection the writer's: every commit is on the disk when it returns, and so is what the log holds.
     pub(super) fn make_writer(&self, connection: &Connection) -> Result<(), StoreError> {
         connection
             .execute_batch(&format!(
@@ -102,7 +104,28 @@ impl Files {
                  PRAGMA wal_autocheckpoint = 0;
                  PRAGMA cache_size = -4000;"
             ))
-            .map_err(engine_error)
+            .map_err(engine_error)?;
+        self.settle_log(connection).inspect_err(|_| {
+            // Closing must not move into the database what may not be on the disk.
+            let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        })
+    }
+
+    /// Writes what is in the log once more, as it is, and syncs it. A process of before may have met a failed fsync, after
+    /// which the kernel takes for written what is in its memory alone: what came behind it in the log would be lost with
+    /// it when the power fails.
+    fn settle_log(&self, connection: &Connection) -> Result<(), StoreError> {
+        if !std::fs::metadata(self.log()).is_ok_and(|log| log.len() > 0) {
+            return Ok(());
+        }
+        // So that no person's own tool writes there meanwhile.
+        connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy) => StoreError::InUse(self.directory.display().to_string()),
+            _ => engine_error(error),
+        })?;
+        let rewritten = rewrite(&self.log());
+        connection.execute_batch("ROLLBACK").map_err(engine_error)?;
+        rewritten.map_err(|error| self.failed("cannot sync the log of", &error))
     }
 
     /// Makes a connection one that builds a new file, which counts only once it is whole and synced.
@@ -163,6 +186,21 @@ pub(super) fn own_file(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
+}
+
+/// Writes a file's own bytes over themselves, and syncs it.
+fn rewrite(path: &Path) -> io::Result<()> {
+    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+    let mut piece = vec![0; PIECE_BYTES];
+    let mut at = 0;
+    loop {
+        let count = file.read(&mut piece)?;
+        let Some(bytes) = piece.get(..count).filter(|bytes| !bytes.is_empty()) else { break };
+        file.seek(io::SeekFrom::Start(at))?;
+        file.write_all(bytes)?;
+        at += bytes.len() as u64;
+    }
+    file.sync_all()
 }
 
 fn make_directory(directory: &Path) -> io::Result<()> {
