@@ -75,6 +75,8 @@ struct Struck {
     after_the_end: u64,
     /// It failed before the process was ready.
     at_start: u64,
+    /// It failed only when another process had gone on.
+    after_another_process: u64,
 }
 
 impl Struck {
@@ -155,10 +157,27 @@ impl Life {
                 sandbox.kill();
             }
         });
-        let journal = watched.journal();
-        struck.count(&journal, plan.is_orderly);
-        self.find_what_is_left(&journal, chance);
+        struck.count(&watched.journal(), plan.is_orderly);
+        if chance.percent(30) {
+            self.go_on_without_power_loss(disk, chance, tally);
+            struck.after_another_process += 1;
+        }
+        self.find_what_is_left(&watched.journal(), chance);
         self.look_at_the_disk(tally);
+    }
+
+    /// The process is gone, or has stopped writing, but the machine has its power: the next process reads what is in the
+    /// memory of the kernel, which after a failed fsync need not be what is on the disk.
+    fn go_on_without_power_loss(&mut self, disk: &BadDisk, chance: &mut Chance, tally: &mut Tally) {
+        let command = disk.watched_on(command_on(self.directory.path()), self.directory.path());
+        let mut sandbox = Sandbox::start_command(command);
+        self.repeat(&sandbox, chance, tally);
+        self.find_own(&sandbox);
+        let load = Duration::from_millis(20 + chance.below(60));
+        self.load(&mut sandbox, tally, |sandbox| {
+            std::thread::sleep(load);
+            sandbox.kill();
+        });
     }
 
     /// Even before anybody has heard of the process.
@@ -174,9 +193,10 @@ impl Life {
         self.find_what_is_left(&watched.journal(), chance);
     }
 
-    /// The machine comes back with what its disk holds.
+    /// The machine comes back with what its disk holds; or it was but the process that died.
     fn find_what_is_left(&mut self, journal: &Journal, chance: &mut Chance) {
-        self.directory = laid_down(&journal.after_power_loss(Word::Kept, Rest::Any, chance));
+        let rest = if chance.percent(15) { Rest::All } else { Rest::Any };
+        self.directory = laid_down(&journal.after_power_loss(Word::Kept, rest, chance));
     }
 }
 
@@ -194,6 +214,34 @@ fn assert_writes_have_stopped(sandbox: &Sandbox, referral: &str, token: &str) {
     let bearer = format!("Bearer {token}");
     let read = sandbox.request("GET", &format!("{PATH}/{referral}"), &[("Authorization", &bearer)], b"");
     assert_eq!(read.status, 200, "{}", read.text());
+}
+
+/// After a failed fsync the kernel takes the pages for written, and the next process finds them in its memory. What that
+/// one acknowledges must not hang on them.
+#[test]
+fn a_process_that_follows_a_failed_fsync_builds_on_what_the_disk_has() {
+    let (disk, mut chance) = (BadDisk::new(), Chance::from_seed(seed()));
+    let mut life = Life::begin(&mut chance);
+    life.look_at_the_disk(&mut Tally::default());
+    let mut tally = Tally::default();
+    let (command, watched) = disk.watched(command_on(life.directory.path()), life.directory.path());
+    let mut sandbox = Sandbox::start_command(command);
+    disk.strike_at(Moment { call: Call::Sync(LOG), number: 4, then: Then::Fails });
+    let (shared, token) = (life.clients[0].shared.clone().unwrap(), life.tokens[0].clone());
+    life.load(&mut sandbox, &mut tally, |_| ()); // until every client is refused
+    assert_writes_have_stopped(&sandbox, &shared, &token);
+    assert_eq!(sandbox.stop(), 0);
+    let before = tally.acknowledged;
+    life.go_on_without_power_loss(&disk, &mut chance, &mut tally);
+    assert!(tally.acknowledged > before);
+
+    let (journal, attempts, known) = (watched.journal(), life.take_attempts(), life.ledger.clone());
+    for _ in 0..8 {
+        life.ledger = known.clone();
+        life.directory = laid_down(&journal.after_power_loss(Word::Kept, Rest::Any, &mut chance));
+        let (wrong, _) = life.judge(&attempts);
+        assert_eq!(wrong, Vec::<String>::new());
+    }
 }
 
 /// An empty directory, in which a world is made. Whatever a first start had come to, the next one makes the whole world.

@@ -129,12 +129,17 @@ impl BadDisk {
         let directory = directory.canonicalize().expect("the directory is there");
         let watched =
             WatchedDirectory { before: Files::read(&directory), journal: self.folder.path().join("journal") };
-        for of_before in [&watched.journal, &self.folder.path().join("at")] {
-            let _ = std::fs::remove_file(of_before);
-        }
+        let _ = std::fs::remove_file(&watched.journal);
+        (self.watched_on(command, &directory), watched)
+    }
+
+    /// The next process on the same directory of the same machine, which never lost its power: the journal goes on.
+    pub fn watched_on(&self, command: Command, directory: &Path) -> Command {
+        let _ = std::fs::remove_file(self.folder.path().join("at"));
         let mut command = self.under(command);
-        command.env("BAD_DISK_DATA", &directory).env("BAD_DISK_JOURNAL", &watched.journal);
-        (command, watched)
+        command.env("BAD_DISK_DATA", directory.canonicalize().expect("the directory is there"));
+        command.env("BAD_DISK_JOURNAL", self.folder.path().join("journal"));
+        command
     }
 
     /// Once for a watched process: the moment to come. Calls are counted from now on.
