@@ -58,7 +58,7 @@ class Histogram:
 
 def measured(runner, target, rows):
     """The small table first, then the large one."""
-    for size, data in ((SMALLEST, runner.work.data(SMALLEST) / "sandbox"), (rows, runner.work.data(rows) / "large")):
+    for size, data in ((SMALLEST, runner.work.data(SMALLEST) / "serve"), (rows, runner.work.data(rows) / "large")):
         ids = data.parent / ("dataset" if size == SMALLEST else "large") / "ids.txt"
         with started(runner.work, target, size, runner.settings.port, str(data), ids) as server:
             load = ["--path", target.get, "--ids", ids, "--rate", RATE]

@@ -1,7 +1,7 @@
 """What is measured: the suites, who takes part in each, and what the short run leaves out."""
 from .lists import BY_LINK, COUNTED, DEEP, FIRST, LISTS
-from .servers import (BARE, CAP, COSELL, EXTENDED, FASTAPI, GROUP_ONE, HOLDING, LISTS_SERVED, LOGGED, SMALLEST,
-                      WITH_ROWS, WITH_SQLITE)
+from .servers import (BARE, CAP, COSELL, EXTENDED, FASTAPI, GROUP_ONE, HOLDING, LISTS_SERVED, LOGGED, SERVED,
+                      SMALLEST, WITH_ROWS, WITH_SQLITE)
 
 CONNECTIONS, MANY = 64, 256
 CEILING, CEILING_ALONE = "rows of 64 PUTs a commit, in process", "rows of one PUT a commit, in process"
@@ -24,7 +24,7 @@ WHO = {
     "disk": [COSELL, CAP, FASTAPI],
     "postgres": [PGBENCH, ON_POSTGRES],
     "weight": [PROGRAM],
-    "large": [COSELL],
+    "large": [SERVED],
     **{suite: [IN_PROCESS, LISTS_SERVED, EXTENDED, CAP, FASTAPI] for suite in LISTS},
 }
 # The largest tables they take part with.
@@ -61,7 +61,7 @@ def names(suite, rows, quick):
     if quick:
         return QUICK.get((suite, rows), [])
     who = WHO[suite]
-    if rows > SMALL and suite in ("read", "page", "search", "apply"):
+    if rows > SMALL and suite in ("read", "write", "page", "search", "apply"):
         # The peers take minutes for some of these lists; their memory and copies are large.
         who = [name for name in who if name not in (CAP, FASTAPI)]
     return [name for name in who if rows <= MOST_ROWS.get(name, rows)]

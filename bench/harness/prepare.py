@@ -7,7 +7,7 @@ from pathlib import Path
 from .lists import LISTS
 from .machine import Failed, output
 from .recording import Sandbox, record_answers, record_writes
-from .servers import OWNER, SMALLEST
+from .servers import ADMINISTRATOR, OWNER, SMALLEST
 
 BENCH = Path(__file__).resolve().parent.parent
 ROOT = BENCH.parent
@@ -78,7 +78,7 @@ class Work:
             self.make(rows, "answers", self.make_answers, dataset, self.cosell, source / "table.rs")
         if rows == SMALLEST:
             self.make(rows, "writes", self.make_writes, dataset, self.cosell)
-        if small and {"read", "write"} & set(suites):
+        if small and {"read", "write"} & set(suites) or rows == SMALLEST:
             self.make(rows, "serve", self.make_serve, dataset, self.cosell)
         for peer, make, loader in (("cap", self.make_cap, "load.js"), ("fastapi", self.make_fastapi, "app.py")):
             if peer not in self.missing and set(suites) & {"read", "write", "start", "disk", *LISTS}:
@@ -119,9 +119,12 @@ class Work:
         run(self.cosell, "load", self.rows_file(rows), "--data", directory, "--organization", OWNER)
 
     def make_serve(self, rows, directory):
-        run(self.cosell, "init", "--data", directory, "--organization", "Contoso Company", "--id", OWNER,
-            "--issuer", "bench", "--tenant", OWNER, "--admin", "admin@contoso.example")
+        self.init(directory)
         self.make_sandbox(rows, directory)
+
+    def init(self, directory):
+        run(self.cosell, "init", "--data", directory, "--organization", "Contoso Company", "--id", OWNER,
+            "--issuer", "bench", "--tenant", OWNER, "--admin", ADMINISTRATOR)
 
     def make_answers(self, rows, directory):
         with Sandbox(self, self.data(rows) / "sandbox", directory / "sandbox") as sandbox:
@@ -138,6 +141,7 @@ class Work:
             raise Failed(f"{rows:,} rows need {needed / 1e9:,.0f} GB of free disk, and there are {free / 1e9:,.0f}")
         sample = min(rows, 1_000_000)
         run(self.programs / "dataset", "--rows", rows, "--sample", sample, "--out", directory)
+        self.init(directory)
         made = subprocess.Popen([self.programs / "dataset", "--rows", str(rows), "--out", "-"], stdout=subprocess.PIPE)
         run(self.cosell, "load", "-", "--data", directory, "--organization", OWNER, stdin=made.stdout)
         made.stdout.close()

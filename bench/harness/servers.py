@@ -25,6 +25,8 @@ EXTENDED = "Cosell, extended"
 # The same as the sandbox but for the cache, in which 100,000 rows fit, or for the size of a group.
 HOLDING = "Cosell, cache 512 MiB"
 GROUP_ONE = "Cosell, groups of one"
+# The same as the sandbox; what the settings in its environment say holds for it.
+SERVED = "Cosell serve, cache 16 MiB"
 # As an operator runs it, with a line for every request, but without the rate limiter.
 LOGGED = "Cosell, cache 512 MiB, with a log of requests"
 HOLDING_BYTES = 512 * 1024 * 1024
@@ -85,6 +87,7 @@ def targets(work, issuer):
                data="writes", rows=SMALLEST, put=True, loader_threads=2),
         sandbox(COSELL, put=True, patch=JSON_PATCH),
         sandbox(EXTENDED, "--extended", list=lists.odata(LIST, page_size="pagesize=50")),
+        serve(SERVED, "--log-requests", "off"),
         serve(HOLDING, "--log-requests", "off", env=holding),
         serve(LOGGED, "--log-requests", "on", env=holding),
         serve(GROUP_ONE, "--log-requests", "off", env={"COSELL_STORE_GROUP_LIMIT": "1"}, put=True),

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 
 from .lists import BY_LINK, DEEP, FIRST, COUNTED
 from .plan import CEILING, CEILING_ALONE, LARGE, ON_POSTGRES, PGBENCH, SMALL
-from .servers import BARE, CAP, COSELL, EXTENDED, FASTAPI, GROUP_ONE, HOLDING, SMALLEST, WITH_ROWS, WITH_SQLITE
+from .servers import BARE, CAP, COSELL, EXTENDED, FASTAPI, GROUP_ONE, HOLDING, SERVED, SMALLEST, WITH_ROWS, WITH_SQLITE
 
 RATE, BY_PROCESSOR, MEDIAN_TIME = "per_second", "per_processor_second", "p50_ms"
 UNITS = {RATE: "/s", BY_PROCESSOR: "/processor-s", MEDIAN_TIME: " ms"}
@@ -155,9 +155,9 @@ def large(table):
 
     def value(size, key):
         name = f"GET at 2,000/s, {size:,} rows"
-        return table.median("large", (rows, COSELL, name), key)
+        return table.median("large", (rows, SERVED, name), key)
 
-    read = table.median("large", (rows, COSELL, "disk read"), "p50_us")
+    read = table.median("large", (rows, SERVED, "disk read"), "p50_us")
     for key, factor, more in (("p50_us", 1.5, 0), ("p99_us", 2, read or 0)):
         small, own = value(SMALLEST, key), value(rows, key)
         if not small or not own:
