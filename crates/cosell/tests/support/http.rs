@@ -45,10 +45,15 @@ impl Answer {
 impl Connection {
     /// Opens a connection.
     pub fn open(address: SocketAddr) -> Connection {
-        let stream = TcpStream::connect(address).expect("the server takes connections");
+        Connection::try_open(address).expect("the server takes connections")
+    }
+
+    /// The same, for tests in which the server may be away.
+    pub fn try_open(address: SocketAddr) -> std::io::Result<Connection> {
+        let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(PATIENCE)).expect("a time-out can be set");
         stream.set_nodelay(true).expect("delays can be switched off");
-        Connection { stream: BufReader::new(stream), host: address.to_string() }
+        Ok(Connection { stream: BufReader::new(stream), host: address.to_string() })
     }
 
     /// One request and its answer; panics when the server does not answer. `Host` and `Content-Length` are added
