@@ -20,8 +20,10 @@ use crate::clients::{patch, post};
 const LOADED: usize = 90;
 /// Moments at writes, beside those at everything else, unless the environment says otherwise.
 const WRITES: u64 = 20;
-/// States of the disk that are looked at for each moment: at writes, and at everything else.
-const LOOKS: (u64, u64) = (2, 6);
+/// States of the disk that are looked at for each moment.
+const LOOKS: u64 = 2;
+/// The same in the long run, where it is not at a write but at one of the borders between them.
+const LOOKS_AT_A_BORDER: u64 = 12;
 
 fn load(directory: &Path) -> Command {
     let mut command = cosell(&["load", "--generate", &LOADED.to_string(), "--data"]);
@@ -74,13 +76,14 @@ fn all_or_nothing(base: &Path, before: usize) {
         assert_eq!(look(&calm, rest, &mut chance), before + LOADED, "{rest:?}: what was reported is there");
     }
 
-    let writes = number_from_environment("COSELL_TEST_KILLS").unwrap_or(WRITES);
-    let any = [Then::DiesBefore, Then::DiesAmid, Then::DiesAfter, Then::Fails];
+    let long = number_from_environment("COSELL_TEST_KILLS");
+    let (writes, looks_at_a_border) = long.map_or((WRITES, LOOKS), |writes| (writes, LOOKS_AT_A_BORDER));
+    let any = [Then::DiesBefore, Then::DiesAmid, Then::DiesAfter, Then::Fails, Then::RunsFull];
     let mut moments: Vec<(u64, Then, u64)> = (0..writes)
-        .map(|_| (1 + chance.below(calm.calls()), any[chance.below(any.len() as u64) as usize], LOOKS.0))
+        .map(|_| (1 + chance.below(calm.calls()), any[chance.below(any.len() as u64) as usize], LOOKS))
         .collect();
     for number in calm.borders() {
-        moments.extend([Then::DiesAfter, Then::Fails].map(|then| (number, then, LOOKS.1)));
+        moments.extend([Then::DiesAfter, Then::Fails].map(|then| (number, then, looks_at_a_border)));
     }
     let (mut loaded, mut not) = (0, 0);
     for (number, then, looks) in moments {

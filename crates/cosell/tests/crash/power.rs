@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -12,7 +12,7 @@ use super::support::bad_disk::{BadDisk, Call, Moment, Then};
 use super::support::chance::{Chance, number_from_environment, seed};
 use super::support::journal::{Files, Journal, Rest, Word};
 use super::support::kept::Kept;
-use super::support::{Sandbox, cosell};
+use super::support::{PATIENCE, Sandbox, cosell};
 use super::{KILLS, KILLS_OF_ONE_DIRECTORY, Life, ORGANIZATIONS, PATH, Tally, command_on};
 
 const DATABASE: &str = "cosell.db";
@@ -21,6 +21,9 @@ const INDEX: &str = "cosell.db-shm";
 
 /// How many first starts lose power, unless the environment says otherwise.
 const FIRST_STARTS: u64 = 25;
+
+/// Whether it has happened is looked for so often.
+const LOOK_EVERY: Duration = Duration::from_millis(40);
 
 /// When it happens, and how the load ends if it does not.
 #[derive(Debug)]
@@ -57,7 +60,8 @@ impl Plan {
             0..30 => Then::DiesBefore,
             30..45 => Then::DiesAmid,
             45..75 => Then::DiesAfter,
-            _ => Then::Fails,
+            75..90 => Then::Fails,
+            _ => Then::RunsFull,
         };
         let moment = Moment { call, number: 1 + chance.below(bound), then };
         Plan { moment: Some(moment), load: Duration::from_millis(load), is_orderly }
@@ -143,10 +147,17 @@ impl Life {
         }
         let (shared, token) = (self.clients[0].shared.clone().unwrap(), self.tokens[0].clone());
         self.load(&mut sandbox, tally, |sandbox| {
-            if sandbox.ends_within(plan.load) {
-                return;
+            let has_failed = || {
+                let struck = watched.journal().struck;
+                struck.is_some_and(|what| what.ends_with("fail") || what.ends_with("full"))
+            };
+            let begun = Instant::now();
+            while begun.elapsed() < plan.load && !has_failed() {
+                if sandbox.ends_within(plan.load.min(LOOK_EVERY)) {
+                    return;
+                }
             }
-            if watched.journal().struck.is_some_and(|what| what.ends_with("fail")) {
+            if has_failed() {
                 assert_writes_have_stopped(sandbox, &shared, &token);
             }
             if plan.is_orderly {
@@ -209,7 +220,14 @@ fn laid_down(files: &Files) -> TempDir {
 /// A write or an fsync has failed: no more writes, but reads, and all can see it.
 #[track_caller]
 fn assert_writes_have_stopped(sandbox: &Sandbox, referral: &str, token: &str) {
-    let ready = sandbox.request("GET", "/readyz", &[], b"");
+    let begun = Instant::now();
+    let ready = loop {
+        let ready = sandbox.request("GET", "/readyz", &[], b"");
+        if ready.status == 503 || begun.elapsed() > PATIENCE {
+            break ready;
+        }
+        std::thread::sleep(Duration::from_millis(1)); // the call has failed, and the writer is about to say so
+    };
     assert_eq!((ready.status, &ready.json()["status"]), (503, &"unavailable".into()), "{}", sandbox.log());
     let bearer = format!("Bearer {token}");
     let read = sandbox.request("GET", &format!("{PATH}/{referral}"), &[("Authorization", &bearer)], b"");

@@ -11,7 +11,8 @@
 // BAD_DISK_JOURNAL (see `journal.rs`), in the order in which it happens, and fsync does nothing but that: what
 // would be on the disk after a loss of power is worked out from the journal. One more switch then:
 //   at     holds "CALL FILE NUMBER THEN": at the call of that number from now on (the first is 1; CALL and FILE may be
-//          "any") the process dies ("before" it, amid it: "half", "after" it), or the call fails with EIO ("fail")
+//          "any") the process dies ("before" it, amid it: "half", "after" it), or the call fails with EIO ("fail"), or a
+//          write finds the disk full after its first half, and any other call fails ("full")
 //
 // In here files are reached by bare system calls, and nothing is allocated.
 
@@ -35,7 +36,7 @@
 
 enum { NAME = 64, FILES = 256 };
 enum kind { WRITE = 1, TRUNCATE, SYNC, CREATE, UNLINK, RENAME, SYNC_NAMES, STRUCK, FAILED_SYNC };
-enum then { NOTHING, BEFORE, HALF, AFTER, FAIL };
+enum then { NOTHING, HALF, AFTER, FAIL, FULL };
 
 struct file {
   ino_t inode;
@@ -133,8 +134,8 @@ static enum then now(const char *call, const char *name) {
   if (strcmp(at.then, "before") == 0) die(call, name, "before");
   if (strcmp(at.then, "half") == 0) return strcmp(call, "write") == 0 ? HALF : (die(call, name, "before"), NOTHING);
   if (strcmp(at.then, "after") == 0) return AFTER;
-  strike(call, name, "fail");
-  return FAIL;
+  strike(call, name, at.then);
+  return strcmp(at.then, "full") == 0 && strcmp(call, "write") == 0 ? FULL : FAIL;
 }
 
 static struct file *file_of(ino_t inode) {
@@ -198,11 +199,13 @@ static ssize_t watched_write(int file, const void *bytes, size_t count, off64_t 
     int is_appended = fcntl(file, F_GETFL) & O_APPEND;
     where = syscall(SYS_lseek, file, 0, is_appended ? SEEK_END : SEEK_CUR);
   }
-  ssize_t written = bare_write(file, bytes, then == HALF ? count / 2 : count, where, is_placed);
+  int is_cut = then == HALF || then == FULL;
+  ssize_t written = bare_write(file, bytes, is_cut ? count / 2 : count, where, is_placed);
   int error = errno;
   if (written > 0) tell(WRITE, inode, where, bytes, written);
   if (then == HALF) die("write", to->name, "half");
   if (then == AFTER) die("write", to->name, "after");
+  REFUSE(then == FULL, ENOSPC);
   errno = error;
   return written;
 }

@@ -59,6 +59,8 @@ pub enum Then {
     DiesAfter,
     /// The call returns EIO, once, and is not done. After a failed fsync the kernel takes the pages for clean.
     Fails,
+    /// Half of a write is done, and ENOSPC returned, once. Anything else fails.
+    RunsFull,
 }
 
 /// A call of one process, and what happens there.
@@ -89,6 +91,7 @@ impl fmt::Display for Moment {
             Then::DiesAmid => "half",
             Then::DiesAfter => "after",
             Then::Fails => "fail",
+            Then::RunsFull => "full",
         };
         write!(f, "{call} {file} {} {then}", self.number)
     }
