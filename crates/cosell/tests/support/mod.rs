@@ -9,10 +9,12 @@
 //! ```
 #![allow(dead_code, unused_imports, reason = "each test file uses another part of it")]
 
+#[cfg(unix)]
 pub mod bad_disk;
 pub mod chance;
 mod http;
 pub mod issuer;
+#[cfg(unix)]
 pub mod journal;
 pub mod kept;
 
