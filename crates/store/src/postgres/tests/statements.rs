@@ -160,7 +160,7 @@ fn every_migration_is_applied_and_in_the_order_of_its_name() {
 }
 
 /// What the version before does not know must not be missed by it: it goes on while the newer one migrates
-/// (docs/adr/0024-neighbouring-versions.md).
+/// (docs/adr/0025-neighbouring-versions.md).
 #[test]
 fn a_migration_only_adds() {
     let taken_away =
