@@ -12,12 +12,13 @@ from .machine import Failed, anonymous_mb, busy_seconds, into_page_cache, proces
 from .plan import CEILING, CEILING_ALONE, CONNECTIONS, DISK, IN_PROCESS, MANY, OWN, PGBENCH, asked_in, names
 from .postgres import Postgres
 from .prepare import MOST_COPIED
-from .servers import (COSELL, GROUP_ONE, HOLDING, LOGGED, SMALLEST, MemoryWatch, Server, copy_of_data, data_itself,
-                      kept_copy, started)
+from .servers import (BARE, COSELL, GROUP_ONE, HOLDING, LOGGED, SMALLEST, MemoryWatch, Server, copy_of_data,
+                      data_itself, kept_copy, started)
 
 # A list that takes longer than this is asked for over few connections, and for longer.
 SLOW_SECONDS = 0.1
 LONGEST_SECONDS = 60
+WARM_AT_ONCE = 10_000  # rows
 
 
 class Runner:
@@ -70,10 +71,18 @@ class Runner:
         with started(self.work, target, rows, self.settings.port, self.place(target, rows)) as server:
             ids = self.work.data(rows) / "dataset" / "ids.txt"
             wanted = ["--path", target.get, "--ids", ids, "--threads", target.loader_threads]
-            if name in (HOLDING, LOGGED) and not self.settings.smoke:
-                self.load(server, *wanted, "--once", "yes", seconds=LONGEST_SECONDS)  # fills its cache
-                wait_for_quiet()
+            self.fill_caches(server, rows, wanted)
             yield "GET", self.load(server, *wanted)
+
+    def fill_caches(self, server, rows, wanted):
+        """Of a large table it takes a while until the server's own cache is full, and its map of the file is."""
+        if self.settings.smoke or rows <= WARM_AT_ONCE or server.target.name == BARE:
+            return
+        if server.target.name in (HOLDING, LOGGED):
+            self.load(server, *wanted, "--once", "yes", seconds=LONGEST_SECONDS)
+        else:
+            self.load(server, *wanted, seconds=10 * self.settings.warm_up)
+        wait_for_quiet()
 
     def lists(self, suite, rows, name):
         """Nothing is written, so the data are not copied."""
