@@ -22,6 +22,8 @@ const INDEX: &str = "cosell.db-shm";
 /// How many first starts lose power, unless the environment says otherwise.
 const FIRST_STARTS: u64 = 25;
 
+/// Long enough for something to be acknowledged, on a busy machine too.
+const LONG_LOAD: Duration = Duration::from_millis(400);
 /// Whether it has happened is looked for so often.
 const LOOK_EVERY: Duration = Duration::from_millis(40);
 
@@ -170,7 +172,8 @@ impl Life {
         });
         struck.count(&watched.journal(), plan.is_orderly);
         if chance.percent(30) {
-            self.go_on_without_power_loss(disk, chance, tally);
+            let load = Duration::from_millis(20 + chance.below(60));
+            self.go_on_without_power_loss(disk, load, chance, tally);
             struck.after_another_process += 1;
         }
         self.find_what_is_left(&watched.journal(), chance);
@@ -179,12 +182,17 @@ impl Life {
 
     /// The process is gone, or has stopped writing, but the machine has its power: the next process reads what is in the
     /// memory of the kernel, which after a failed fsync need not be what is on the disk.
-    fn go_on_without_power_loss(&mut self, disk: &BadDisk, chance: &mut Chance, tally: &mut Tally) {
+    fn go_on_without_power_loss(
+        &mut self,
+        disk: &BadDisk,
+        load: Duration,
+        chance: &mut Chance,
+        tally: &mut Tally,
+    ) {
         let command = disk.watched_on(command_on(self.directory.path()), self.directory.path());
         let mut sandbox = Sandbox::start_command(command);
         self.repeat(&sandbox, chance, tally);
         self.find_own(&sandbox);
-        let load = Duration::from_millis(20 + chance.below(60));
         self.load(&mut sandbox, tally, |sandbox| {
             std::thread::sleep(load);
             sandbox.kill();
@@ -250,7 +258,7 @@ fn a_process_that_follows_a_failed_fsync_builds_on_what_the_disk_has() {
     assert_writes_have_stopped(&sandbox, &shared, &token);
     assert_eq!(sandbox.stop(), 0);
     let before = tally.acknowledged;
-    life.go_on_without_power_loss(&disk, &mut chance, &mut tally);
+    life.go_on_without_power_loss(&disk, LONG_LOAD, &mut chance, &mut tally);
     assert!(tally.acknowledged > before);
 
     let (journal, attempts, known) = (watched.journal(), life.take_attempts(), life.ledger.clone());
@@ -310,7 +318,7 @@ fn a_disk_that_only_pretends_to_sync_is_found_out() {
     let (command, watched) = disk.watched(command_on(life.directory.path()), life.directory.path());
     let mut tally = Tally::default();
     life.load(&mut Sandbox::start_command(command), &mut tally, |sandbox| {
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(LONG_LOAD);
         sandbox.kill();
     });
     assert!(tally.acknowledged > 0);
