@@ -35,6 +35,10 @@ fn main() -> ExitCode {
         Command::Token(options) => commands::token::run(options),
         Command::Load(options) => commands::load::run(options),
         Command::Explain(options) => commands::explain::run(options),
+        Command::Backup(options) => commands::backup::run(options),
+        Command::Restore(options) => commands::restore::run(options),
+        Command::Copy(options) => commands::copy::run(options),
+        Command::Migrate(options) => commands::migrate::run(options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -45,7 +45,45 @@ pub enum Command {
     /// Show how a list would be carried out, and whether an index carries it
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(ExplainOptions),
+    /// Write everything of a data directory into one file, beside a running server
+    #[command(after_help = BACKUP_EXAMPLES)]
+    Backup(BackupOptions),
+    /// Make a data directory of a backup
+    #[command(after_help = RESTORE_EXAMPLES)]
+    Restore(RestoreOptions),
+    /// Copy everything into another data directory or database, and verify it
+    #[command(after_help = COPY_EXAMPLES)]
+    Copy(CopyOptions),
+    /// Bring the schema of the data up to date, as the first start of a server does
+    #[command(after_help = MIGRATE_EXAMPLES)]
+    Migrate(MigrateOptions),
 }
+
+const BACKUP_EXAMPLES: &str = "Examples:
+  cosell backup --data /var/lib/cosell --to /backup/monday.backup
+  cosell backup --data /var/lib/cosell --to /backup     in a folder: named by the time, in UTC
+
+The file has its name only when it is whole, verified and on the disk. Run it as the server's user.";
+
+const RESTORE_EXAMPLES: &str = "Examples:
+  cosell restore --from /backup/monday.backup --data /var/lib/cosell
+
+The directory must be empty or missing. A damaged file is refused, and nothing is put in place then.";
+
+const COPY_EXAMPLES: &str = "Examples:
+  cosell copy --from /var/lib/cosell --to postgres://cosell@db.contoso.example/cosell
+  cosell copy --from postgres://cosell@db.contoso.example/cosell --to /var/lib/cosell
+  COSELL_STORE_DATABASE=postgres://cosell:PASSWORD@db.contoso.example/cosell \\
+      cosell copy --from sqlite:/var/lib/cosell         the place that is not given: of the settings
+
+No server may be running on either. The target must be empty, or begun by the same copy before: then it
+goes on where that was broken off. Exit code 0 says that both hold the same; the digests are printed.";
+
+const MIGRATE_EXAMPLES: &str = "Examples:
+  cosell migrate --database postgres://owner@db.contoso.example/cosell
+  cosell migrate --check --data /var/lib/cosell
+
+With --check the exit code is 0 when there is nothing to do, and 1 when there is.";
 
 const SANDBOX_EXAMPLES: &str = "Examples:
   cosell sandbox                                        everything at its default
@@ -80,14 +118,17 @@ const EXPLAIN_EXAMPLES: &str = "Examples:
   cosell explain \"\\$filter=direction eq 'Incoming' and substatus eq 'Pending'\"
   cosell explain '$orderby=updatedDateTime desc&$top=50' --statements
   cosell explain 'http://127.0.0.1:8080/v1.0/engagements/referrals?$filter=favorite'
+  cosell explain '$filter=favorite' --database postgres://cosell@db.contoso.example/cosell
 
-It asks no server and reads no data: the plan follows from the query alone.";
+It asks no server and reads no data: the plan follows from the query alone. With --database it also shows
+what PostgreSQL's planner makes of the page with the data of an organization.";
 
 const LOAD_EXAMPLES: &str = "Examples:
   cosell load referrals.jsonl --data ./world            one referral a line, as GET prints them
   cosell load export.jsonl --data ./world --skip-bad \\
       --organization 7d23e5ca-19dc-4eaa-aac8-5e6b559f0d1d
-  cosell load --generate 100000 --data ./world          invented ones, the same at every call";
+  cosell load --generate 100000 --data ./world          invented ones, the same at every call
+  cosell load referrals.jsonl --database postgres://cosell@db.contoso.example/cosell";
 
 /// `cosell sandbox`
 #[derive(Debug, Args)]
@@ -244,6 +285,71 @@ pub struct ExplainOptions {
     /// Print the SQL too
     #[arg(long)]
     pub statements: bool,
+    /// Ask this PostgreSQL database's planner too
+    #[arg(long, value_name = "URL")]
+    pub database: Option<String>,
+    /// Whose list it is there [default: who has the longest log]
+    #[arg(long, value_name = "ID", requires = "database")]
+    pub organization: Option<OrganizationId>,
+    /// The settings in TOML, for how the database is reached
+    #[arg(long, value_name = "FILE", requires = "database")]
+    pub config: Option<PathBuf>,
+}
+
+/// `cosell backup`
+#[derive(Debug, Args)]
+pub struct BackupOptions {
+    /// The data directory; a server may be running on it
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The file to make, or the folder to make one in
+    #[arg(long, value_name = "FILE|FOLDER")]
+    pub to: PathBuf,
+    /// The settings in TOML, for where the data are
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// `cosell restore`
+#[derive(Debug, Args)]
+pub struct RestoreOptions {
+    /// The backup
+    #[arg(long, value_name = "FILE")]
+    pub from: PathBuf,
+    /// The data directory to make
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+}
+
+/// `cosell copy`
+#[derive(Debug, Args)]
+pub struct CopyOptions {
+    /// A directory, sqlite:DIR or postgres://… [default: as the settings say]
+    #[arg(long, value_name = "PLACE")]
+    pub from: Option<String>,
+    /// The same; it must be empty [default: as the settings say]
+    #[arg(long, value_name = "PLACE")]
+    pub to: Option<String>,
+    /// The settings in TOML, for where data are and how a database is reached
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// `cosell migrate`
+#[derive(Debug, Args)]
+pub struct MigrateOptions {
+    /// The data directory; no server may be using it
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// A PostgreSQL database instead; servers may be running on it
+    #[arg(long, value_name = "URL", conflicts_with = "data")]
+    pub database: Option<String>,
+    /// The settings in TOML, for where the data are
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Change nothing; exit code 1 if there is something to do
+    #[arg(long)]
+    pub check: bool,
 }
 
 /// `cosell token`
@@ -274,7 +380,13 @@ pub struct LoadOptions {
     pub generate: Option<u64>,
     /// The data directory; no server may be using it
     #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
+    pub data: Option<PathBuf>,
+    /// A PostgreSQL database instead
+    #[arg(long, value_name = "URL", conflicts_with = "data")]
+    pub database: Option<String>,
+    /// The settings in TOML, for where the data are
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Who owns them [default: as each line says; of invented ones, all in turn]
     #[arg(long, value_name = "ID")]
     pub organization: Option<OrganizationId>,

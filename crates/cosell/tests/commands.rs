@@ -173,6 +173,13 @@ fn wrong_usage_is_exit_code_2() {
         &["token"],
         &["load", "--data", "x"],
         &["init", "--data", "x"],
+        &["backup", "--data", "x"],
+        &["backup", "--to", "x"],
+        &["restore", "--from", "x"],
+        &["copy"],
+        &["copy", "--from", "x"],
+        &["migrate"],
+        &["migrate", "--data", "x", "--database", "postgres://127.0.0.1/cosell"],
         &["dance"],
     ] {
         let ran = run(arguments);
@@ -185,7 +192,9 @@ fn wrong_usage_is_exit_code_2() {
 fn version_and_help_are_good_ends() {
     let version = run(&["--version"]);
     assert_eq!((version.code, version.stdout), (0, format!("cosell {}\n", env!("CARGO_PKG_VERSION"))));
-    for command in ["sandbox", "serve", "init", "token", "load"] {
+    for command in
+        ["sandbox", "serve", "init", "token", "load", "explain", "backup", "restore", "copy", "migrate"]
+    {
         let help = run(&[command, "--help"]);
         assert_eq!(help.code, 0);
         assert!(help.stdout.contains("Examples:") && help.stdout.contains(&format!("cosell {command}")));

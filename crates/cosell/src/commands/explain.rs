@@ -32,9 +32,38 @@ pub fn run(options: ExplainOptions) -> Result<(), Failure> {
         ));
     }
     serving::run(async {
-        terminal::say(&told(&plan(&question).await?, options.statements));
+        let plan = match &options.database {
+            None => plan(&question).await?,
+            Some(database) => plan_there(&question, &options, database).await?,
+        };
+        terminal::say(&told(&plan, options.statements));
         Ok(())
     })
+}
+
+/// Asks a database, for an organization that has something there.
+async fn plan_there(
+    question: &Question,
+    options: &ExplainOptions,
+    database: &String,
+) -> Result<Plan, Failure> {
+    let place = super::place(options.config.as_deref(), None, Some(database))?;
+    let store = super::open_whole(&place).await?;
+    let outcome = async {
+        let heads = store.heads().await?;
+        let longest = heads.into_iter().max_by_key(|(_, position)| *position).map(|(owner, _)| owner);
+        let owner = options.organization.clone().or(longest).unwrap_or(OrganizationId::MICROSOFT);
+        plan_of(question, Arc::clone(&store) as Arc<dyn Store>, owner).await
+    };
+    let outcome = outcome.await;
+    store.close().await;
+    outcome
+}
+
+async fn plan_of(question: &Question, store: Arc<dyn Store>, owner: OrganizationId) -> Result<Plan, Failure> {
+    let exchange =
+        Exchange::open(store, Arc::new(SystemClock), Arc::new(RandomIds), Policy::default()).await?;
+    exchange.explain(owner, question).await.map_err(Failure::usage)
 }
 
 const ENGAGEMENT: &str =
@@ -50,12 +79,9 @@ async fn plan(question: &Question) -> Result<Plan, Failure> {
     let opened =
         tokio::task::spawn_blocking(move || SqliteStore::open(&path, SqliteOptions::default())).await;
     let store = Arc::new(opened.map_err(Failure::failed)??);
-    let kept = Arc::clone(&store) as Arc<dyn Store>;
-    let exchange =
-        Exchange::open(kept, Arc::new(SystemClock), Arc::new(RandomIds), Policy::default()).await?;
-    let plan = exchange.explain(OrganizationId::MICROSOFT, question).await;
+    let plan = plan_of(question, Arc::clone(&store) as Arc<dyn Store>, OrganizationId::MICROSOFT).await;
     store.close().await;
-    plan.map_err(Failure::usage)
+    plan
 }
 
 fn told(plan: &Plan, statements: bool) -> String {
@@ -65,8 +91,48 @@ fn told(plan: &Plan, statements: bool) -> String {
     }
     lines.push(format!("by index  {}", if plan.by_index { "yes" } else { "no" }));
     lines.push(format!("count     {}", plan.count));
+    for (at, scan) in scans(&plan.planner).iter().enumerate() {
+        lines.push(format!("{:<9} {scan}", if at == 0 { "planner" } else { "" }));
+    }
     if statements {
         lines.extend(plan.statements.iter().map(|statement| format!("\n{statement}")));
+        if !plan.planner.is_empty() {
+            lines.push(format!("\n{}", plan.planner.join("\n")));
+        }
     }
     lines.join("\n")
+}
+
+/// How PostgreSQL's planner reads tables, each way once: the lines of its plan that name one.
+fn scans(planner: &[String]) -> Vec<&str> {
+    let mut scans: Vec<&str> = Vec::new();
+    for line in planner {
+        let step = line.trim_start().trim_start_matches("->").trim_start();
+        let scan = step.split("  (").next().unwrap_or(step);
+        if scan.contains(" Scan") && !scans.contains(&scan) {
+            scans.push(scan);
+        }
+    }
+    scans
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_planner_names_each_way_into_a_table_once() {
+        let plan = [
+            "Limit  (cost=0.28..8.30 rows=1 width=100)",
+            "  ->  Append  (cost=0.28..8.30 rows=1 width=100)",
+            "        ->  Index Scan using referral_by_class on referral  (cost=0.28..8.30 rows=1 width=100)",
+            "              Index Cond: (owner = '\\\\x01'::bytea)",
+            "        ->  Index Scan using referral_by_class on referral  (cost=0.28..9.30 rows=7 width=100)",
+            "        ->  Seq Scan on team_member member  (cost=0.00..8.30 rows=1 width=100)",
+        ];
+        let plan: Vec<String> = plan.map(str::to_owned).to_vec();
+        let expected = ["Index Scan using referral_by_class on referral", "Seq Scan on team_member member"];
+        assert_eq!(scans(&plan), expected);
+        assert!(scans(&[]).is_empty());
+    }
 }

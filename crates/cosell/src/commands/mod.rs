@@ -1,20 +1,25 @@
 //! The commands, one file each.
 
+pub mod backup;
+pub mod copy;
 pub mod explain;
 pub mod init;
 pub mod load;
+pub mod migrate;
+mod progress;
+pub mod restore;
 pub mod sandbox;
 pub mod serve;
 pub mod token;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use store::Store;
 use store::postgres::PostgresStore;
 use store::sqlite::{SqliteOptions, SqliteStore};
+use store::{Store, Transfer, UNFINISHED_COPY};
 
-use crate::config::Place;
+use crate::config::{Config, Place};
 use crate::failure::Failure;
 
 /// The environment, as far as it is text.
@@ -23,16 +28,61 @@ fn environment() -> impl Iterator<Item = (String, String)> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
+/// Where the data are: on the command line, or in the settings.
+fn place(config: Option<&Path>, data: Option<&PathBuf>, database: Option<&String>) -> Result<Place, Failure> {
+    let mut config = Config::load(config, environment())?;
+    if data.is_some() || database.is_some() {
+        config.store.directory = data.cloned();
+        config.store.database = database.cloned();
+    }
+    config.store.place()
+}
+
 /// Opens the store of a place.
 async fn open(place: Place) -> Result<Arc<dyn Store>, Failure> {
-    match place {
-        Place::Directory(directory, options) => Ok(open_store(&directory, options).await?),
-        Place::Database(address, options) => Ok(Arc::new(PostgresStore::open(&address, *options).await?)),
+    Ok(open_whole(&place).await?)
+}
+
+/// Opens the store of a place, unless it is the beginning of a copy.
+async fn open_whole(place: &Place) -> Result<Arc<dyn Transfer>, Failure> {
+    let store = open_any(place).await?;
+    match check_whole(store.as_ref()).await {
+        Ok(()) => Ok(store),
+        Err(failure) => {
+            store.close().await;
+            Err(failure)
+        }
     }
 }
 
-/// Opens the store of a data directory, off the runtime's threads.
+/// Opens the store of a place, whatever it holds.
+async fn open_any(place: &Place) -> Result<Arc<dyn Transfer>, Failure> {
+    match place {
+        Place::Directory(directory, options) => Ok(open_directory(directory, options.clone()).await?),
+        Place::Database(address, options) => {
+            Ok(Arc::new(PostgresStore::open(address, (**options).clone()).await?))
+        }
+    }
+}
+
+async fn check_whole(store: &dyn Store) -> Result<(), Failure> {
+    match store.setting(UNFINISHED_COPY).await? {
+        None => Ok(()),
+        Some(_) => Err(Failure::failed(
+            "a copy into this store has not come to its end: run cosell copy again as before",
+        )),
+    }
+}
+
+/// Opens the store of a data directory, unless it is the beginning of a copy.
 async fn open_store(directory: &Path, options: SqliteOptions) -> Result<Arc<SqliteStore>, Failure> {
+    let store = open_directory(directory, options).await?;
+    check_whole(store.as_ref()).await?;
+    Ok(store)
+}
+
+/// Opens the store of a data directory, off the runtime's threads.
+async fn open_directory(directory: &Path, options: SqliteOptions) -> Result<Arc<SqliteStore>, Failure> {
     let directory = directory.to_owned();
     let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&directory, options)).await;
     match opened {

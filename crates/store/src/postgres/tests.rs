@@ -7,4 +7,4 @@ mod suite;
 mod tls;
 
 #[path = "../../tests/support/postgres.rs"]
-mod database;
+pub(crate) mod database;

@@ -107,6 +107,7 @@ pub fn restore(from: &Path, directory: &Path, progress: Progress<'_>) -> Result<
     let _lock = target.take()?;
     let restoring = target.restoring();
     refuse_full(directory, &restoring)?;
+    let _ = std::fs::remove_file(&restoring);
     let restored =
         copy_file(from, &restoring, progress).and_then(|()| take_over(&target, &restoring, progress));
     let finished = restored.and_then(|report| {
@@ -145,6 +146,9 @@ impl Part {
         }
         // What another left that did not come to its end.
         file.set_len(0).map_err(cannot)?;
+        #[cfg(unix)]
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .map_err(cannot)?;
         let folder = to.parent().unwrap_or(Path::new(""));
         Ok(Part { files: Files::new(folder, None, BUSY), path, file })
     }
@@ -289,6 +293,10 @@ fn seal(connection: &Connection, digest: &Digest) -> rusqlite::Result<()> {
 
 /// The format and the digest that a file holds of itself.
 fn sealed(connection: &Connection) -> Result<(i64, Digest), StoreError> {
+    let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'backup' AND type = 'table'";
+    if connection.query_row(tables, [], |row| row.get(0)) == Ok(0) {
+        return Err(failed("cosell backup did not make it"));
+    }
     let found = connection
         .query_row("SELECT format, records, digest FROM backup WHERE one = 1", [], |row| {
             Ok((row.get(0)?, Digest { records: row.get(1)?, sha256: super::rows::digest(row, 2)? }))
@@ -401,7 +409,6 @@ fn copy_file(from: &Path, to: &Path, progress: Progress<'_>) -> Result<(), Store
     let mut input = File::open(from).map_err(cannot_read)?;
     let length = input.metadata().map_err(cannot_read)?.len();
     let mut output = files::own_file(to).map_err(cannot_write)?;
-    output.set_len(0).map_err(cannot_write)?;
     let mut buffer = vec![0; STEP_BYTES];
     let mut done = 0;
     loop {

@@ -1,6 +1,7 @@
 //! What only this engine promises; the rest is the conformance suite.
 
 mod aggregation;
+mod backup;
 mod bad_days;
 mod bulk;
 mod directory;

@@ -7,14 +7,10 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::conformance::samples::*;
+use crate::postgres::tests::database::Database;
 use crate::postgres::{PostgresOptions, PostgresStore};
 use crate::sqlite::{SqliteOptions, SqliteStore};
 use crate::{Action, AllOrNone, Entry, ListQuery, Outcome, Role};
-
-#[path = "../../tests/support/postgres.rs"]
-mod database;
-
-use database::Database;
 
 /// A store in a place of its own.
 struct Place {

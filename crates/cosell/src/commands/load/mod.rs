@@ -11,11 +11,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use indicatif::ProgressBar;
 use referral::OrganizationId;
-use store::sqlite::{BulkReport, SqliteOptions, SqliteStore};
-use store::{Organization, Store, Write};
+use store::{BulkReport, Organization, Store, Transfer, Write};
 
+use super::progress::{Unit, bar};
 use crate::failure::Failure;
 use crate::options::LoadOptions;
 use crate::{serving, terminal};
@@ -53,20 +53,22 @@ struct Tally {
 /// is in use or refuses. What was read before a bad line is loaded.
 pub fn run(options: LoadOptions) -> Result<(), Failure> {
     serving::run(async {
-        let store = super::open_store(&options.data, SqliteOptions::default()).await?;
+        let place =
+            super::place(options.config.as_deref(), options.data.as_ref(), options.database.as_ref())?;
+        let store = super::open_whole(&place).await?;
         let outcome = load(&options, store.as_ref()).await;
         store.close().await;
         outcome
     })
 }
 
-async fn load(options: &LoadOptions, store: &SqliteStore) -> Result<(), Failure> {
+async fn load(options: &LoadOptions, store: &dyn Transfer) -> Result<(), Failure> {
     let organizations = store.organizations().await?;
     let begun = Instant::now();
     let (batches, bar) = source(options, &organizations)?;
     let tally = Arc::new(Mutex::new(Tally::default()));
     let rows = Rows { batches, bar: bar.clone(), tally: Arc::clone(&tally), stop_at_bad: !options.skip_bad };
-    let report = store.bulk_load(rows, |_| {}).await?;
+    let report = store.load(Box::new(rows)).await?;
     bar.finish_and_clear();
     let tally = std::mem::take(&mut *tally.lock().unwrap_or_else(PoisonError::into_inner));
     for (id, name) in &tally.unknown {
@@ -84,33 +86,16 @@ type Batches = Box<dyn Iterator<Item = Batch> + Send>;
 fn source(options: &LoadOptions, organizations: &[Organization]) -> Result<(Batches, ProgressBar), Failure> {
     if let Some(count) = options.generate {
         let owners = invented::owners(organizations, options.organization.as_ref())?;
-        return Ok((Box::new(invented::batches(count, owners)), bar(count, "referrals")));
+        return Ok((Box::new(invented::batches(count, owners)), bar(count, Unit::Each)));
     }
     let path = options.file.as_deref().unwrap_or(Path::new("-"));
     let input = lines::open(path)?;
     let bar = match input.length {
-        Some(length) => bar(length, "bytes"),
-        None => bar(0, "bytes"),
+        Some(length) => bar(length, Unit::Bytes),
+        None => bar(0, Unit::Bytes),
     };
     let rules = row::Rules::new(organizations, options.organization.clone());
     Ok((Box::new(lines::batches(input, rules, !options.skip_bad)), bar))
-}
-
-/// Shows itself on a terminal alone.
-fn bar(length: u64, unit: &str) -> ProgressBar {
-    if !terminal::is_watched() {
-        return ProgressBar::hidden();
-    }
-    let template = match unit {
-        "bytes" => "{bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
-        _ => "{bar:40} {human_pos} of {human_len}, {rate}, {eta} left",
-    };
-    let bar = ProgressBar::new(length);
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    bar.set_style(style.with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-        let _ = write!(out, "{:.0} a second", state.per_sec());
-    }));
-    bar
 }
 
 /// The rows of the batches, as the store draws them.
@@ -161,7 +146,7 @@ impl Tally {
 }
 
 /// An owner that the rows know better than the store: its people cannot sign in until it has an issuer.
-async fn add_organization(store: &SqliteStore, id: &OrganizationId, name: &str) -> Result<(), Failure> {
+async fn add_organization(store: &dyn Store, id: &OrganizationId, name: &str) -> Result<(), Failure> {
     let organization = Organization {
         id: id.clone(),
         name: name.to_owned(),
