@@ -23,7 +23,7 @@ pub struct Person {
 }
 
 /// What a caller may do. Company-wide (spec 3.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
     /// Every referral of the organization.
     Admin,
@@ -32,7 +32,7 @@ pub enum Role {
 }
 
 /// A person who may use the API, on behalf of an organization.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Caller {
     pub(crate) organization: OrganizationId,
     pub(crate) user: String,

@@ -12,6 +12,7 @@ mod description;
 mod edge;
 mod face;
 mod headers;
+mod kept;
 mod metrics;
 mod negotiation;
 mod query;
@@ -39,6 +40,8 @@ pub use throttle::Rate;
 const BODY_LIMIT: usize = 1024 * 1024;
 /// Questions remembered at once, each of a few kilobytes.
 const REMEMBERED_QUESTIONS: usize = 256;
+/// What answers to lists may take, in bytes.
+const LIST_CACHE: u64 = 8 * 1024 * 1024;
 /// Verified tokens remembered at once.
 const REMEMBERED_TOKENS: usize = 10_000;
 
@@ -73,6 +76,8 @@ pub struct ServerOptions {
     pub issuer_names: Vec<String>,
     /// What next links are sealed with: secret, the same for all servers of one exchange, and kept over restarts.
     pub link_key: [u8; 32],
+    /// How much memory answers to lists may take that are asked for again, in bytes; 0: none is kept.
+    pub list_cache_bytes: u64,
     /// Log one line for each request (at level info), not only for failures.
     pub log_requests: bool,
     /// Tells `/metrics` about the process; `None`: nothing.
@@ -94,6 +99,7 @@ impl ServerOptions {
             rate: None,
             issuer_names: Vec::new(),
             link_key: [0; 32],
+            list_cache_bytes: LIST_CACHE,
             log_requests: false,
             process: None,
         }
@@ -132,6 +138,7 @@ pub(crate) struct Parts {
     arriving: Semaphore,
     throttle: Option<throttle::Throttle>,
     tokens_of_pages: continuation::Tokens,
+    kept: kept::Kept,
     /// Questions by the text of their query strings.
     questions: quick_cache::sync::Cache<String, Arc<exchange::Question>>,
     metrics: metrics::Metrics,
@@ -165,6 +172,7 @@ impl App {
             arriving: Semaphore::new(options.concurrency),
             throttle: options.rate.map(throttle::Throttle::new),
             tokens_of_pages: continuation::Tokens::new(&options.link_key),
+            kept: kept::Kept::new(options.list_cache_bytes),
             questions: quick_cache::sync::Cache::new(REMEMBERED_QUESTIONS),
             metrics: metrics::Metrics::default(),
             draining: AtomicBool::new(false),

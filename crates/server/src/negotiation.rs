@@ -42,7 +42,7 @@ pub(crate) fn weight(accept: &str, media_type: &str) -> f32 {
 }
 
 /// How much an answer says about what it holds. Source: OData JSON Format 4.01, section 3.1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) enum Metadata {
     /// `odata.metadata=none`: no context either.
     None,

@@ -398,7 +398,7 @@ async fn what_would_be_evaluated_without_end_is_refused() {
         ("", format!("?$filter={engagement}&$orderby={endless}"), "query"),
         ("", format!("?$compute={endless} as z&$select=id,z"), "query"),
         ("", format!("?$expand=relatedReferrals($filter={endless})"), "$expand"),
-        ("", format!("?$expand=relatedReferrals($compute={endless} as z)&$select=id"), "query"),
+        ("", format!("?$expand=relatedReferrals($compute={endless} as z)&$select=id"), "$expand"),
         ("/$count", format!("?$filter={engagement} and {endless}"), "$filter"),
     ] {
         let target_uri = format!("{REFERRALS}{path}{}", query.replace(' ', "%20"));

@@ -120,6 +120,13 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::TooCostly`], [`StoreError::NotSupported`].
     async fn aggregate(&self, aggregation: &Aggregation) -> Result<Vec<serde_json::Value>, StoreError>;
 
+    /// A number that stays the same while nothing changes that lists and aggregations of an owner's referrals show,
+    /// by their documents and columns; `None` while it may be changing, and where this process cannot know. What was
+    /// read between two equal ones is what would be read now. Costs no I/O.
+    fn moment(&self, _owner: &OrganizationId) -> Option<u64> {
+        None
+    }
+
     /// How a query would be carried out. Reads no referral.
     ///
     /// # Errors

@@ -86,6 +86,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     config.limits.apply(&mut server);
     server.issuer_names = config.issuer.iter().map(|issuer| issuer.name().to_owned()).collect();
     server.log_requests = config.log.requests;
+    server.list_cache_bytes = config.store.list_cache_bytes;
     let parts = Parts {
         listener,
         store,

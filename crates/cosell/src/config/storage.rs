@@ -25,6 +25,8 @@ pub struct Storage {
     connections: u32,
     statement_timeout_seconds: u64,
     cache_bytes: u64,
+    /// How much memory answers to lists may take that are asked for again, in bytes.
+    pub list_cache_bytes: u64,
     reader_threads: usize,
     group_limit: usize,
 }

@@ -162,9 +162,21 @@ impl Question {
         })
     }
 
+    /// Whether the answer depends on the referrals of the caller's organization alone: not on those of others, which
+    /// an engagement or an expansion shows, nor on the time.
+    pub fn is_of_own_alone(&self) -> bool {
+        // More may be called so than the function; nothing is lost then.
+        self.engagement.is_none() && self.bound.expand.is_empty() && !self.fingerprint().contains("now")
+    }
+
+    /// Every option but `$skiptoken`, as the address of a further page has them.
+    pub fn rest(&self) -> &str {
+        self.rest.get_or_init(|| self.without_token().to_query())
+    }
+
     /// The query string of a request that goes on with this question; the token needs no encoding.
     pub fn continued(&self, token: &str) -> String {
-        let rest = self.rest.get_or_init(|| self.without_token().to_query());
+        let rest = self.rest();
         let and = if rest.is_empty() { "" } else { "&" };
         format!("{rest}{and}$skiptoken={token}")
     }

@@ -217,6 +217,16 @@ impl Exchange {
         Ok(Results { items, next: more.then_some(Continuation::Offset(done + limit as u64)) })
     }
 
+    /// A number that stays the same while the answers to those questions stay the same that
+    /// [`depend on nothing else`](Question::is_of_own_alone); `None` while that cannot be known.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn moment(&self, caller: &Caller) -> Result<Option<u64>, ReadError> {
+        self.settle_for_list().await?;
+        Ok(self.store.moment(&caller.organization))
+    }
+
     /// How the list of a question would be carried out, for an administrator of an organization.
     ///
     /// # Errors

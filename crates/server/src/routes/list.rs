@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use exchange::{Caller, Continuation, PAGE, Question, RELATED_REFERRALS, Temperament};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -13,6 +14,7 @@ use crate::Shared;
 use crate::answer::{Answer, mark_odata, odata};
 use crate::face::Face;
 use crate::headers::{name, value};
+use crate::kept::Asked;
 use crate::negotiation::{Metadata, preferred_page_size};
 use crate::shape::Shape;
 
@@ -98,41 +100,74 @@ impl Shared {
         if let Some(size) = preferred {
             question = Arc::new(Question::clone(&question).with_page_size(size));
         }
-        let blamed = |face: Face| naming_option(&question, face);
-        let from = self.continuation(caller, &question, subject)?;
-        let mut answer = if question.options().apply.is_some() {
-            self.aggregation(caller, &question, from.as_ref(), metadata, subject).await.map_err(blamed)?
-        } else {
-            let uncounted = self.options.extended && preferred.is_some();
-            let page = match subject {
-                Subject::Referrals => self.exchange.page(caller, &question, from.as_ref(), uncounted).await,
-                Subject::Related(_, engagement) => {
-                    self.exchange.related(caller, engagement, &question, from.as_ref()).await
-                }
-            };
-            let page = page.map_err(|error| blamed(error.into()))?;
-            let work = exchange::work();
-            let shape = Shape::new(&self.base, &question, metadata, self.exchange.now(), &work);
-            let mut out = self.envelope_begin(&question, metadata, page.count);
-            let bytes: usize = page.items.iter().map(|item| item.shown.document.len() + ITEM).sum();
-            out.reserve(bytes + NEXT_LINK);
-            for (at, item) in page.items.iter().enumerate() {
-                if at > 0 {
-                    out.push(b',');
-                }
-                if at % TURN == TURN - 1 {
-                    tokio::task::yield_now().await;
-                }
-                shape.item(item, &mut out);
-                exchange::within(&work)?;
-            }
-            self.envelope_end(caller, &question, page.next.as_ref(), subject, out)
+        let uncounted = self.options.extended && preferred.is_some();
+        let asked = match subject {
+            Subject::Referrals => Asked::of(caller, &question, metadata, uncounted),
+            Subject::Related(..) => None,
         };
+        let blamed = |face: Face| naming_option(&question, face);
+        let moment = match asked {
+            Some(_) => self.exchange.moment(caller).await.map_err(|error| blamed(error.into()))?,
+            None => None,
+        };
+        let kept = asked.as_ref().zip(moment).and_then(|(asked, moment)| self.kept.get(asked, moment));
+        let body = match kept {
+            Some(body) => body,
+            None => {
+                let body =
+                    self.listed(caller, &question, metadata, uncounted, subject).await.map_err(blamed)?;
+                // Still the same moment: nothing has changed while it was read.
+                if let (Some(asked), Some(moment)) = (&asked, moment)
+                    && self.exchange.moment(caller).await.is_ok_and(|now| now == Some(moment))
+                {
+                    self.kept.keep(asked, moment, body.clone());
+                }
+                body
+            }
+        };
+        let mut answer = odata(StatusCode::OK, body);
         if let Some(size) = preferred {
             let applied = value(&format!("odata.maxpagesize={}", size.min(PAGE as u64)));
             answer.headers_mut().insert(name::PREFERENCE_APPLIED, applied);
         }
         Ok(answer)
+    }
+
+    /// The body of a list, read now.
+    async fn listed(
+        &self,
+        caller: &Caller,
+        question: &Question,
+        metadata: Metadata,
+        uncounted: bool,
+        subject: Subject,
+    ) -> Result<Bytes, Face> {
+        let from = self.continuation(caller, question, subject)?;
+        if question.options().apply.is_some() {
+            return self.aggregation(caller, question, from.as_ref(), metadata, subject).await;
+        }
+        let page = match subject {
+            Subject::Referrals => self.exchange.page(caller, question, from.as_ref(), uncounted).await,
+            Subject::Related(_, engagement) => {
+                self.exchange.related(caller, engagement, question, from.as_ref()).await
+            }
+        }?;
+        let work = exchange::work();
+        let shape = Shape::new(&self.base, question, metadata, self.exchange.now(), &work);
+        let mut out = self.envelope_begin(question, metadata, page.count);
+        let bytes: usize = page.items.iter().map(|item| item.shown.document.len() + ITEM).sum();
+        out.reserve(bytes + NEXT_LINK);
+        for (at, item) in page.items.iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            if at % TURN == TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+            shape.item(item, &mut out);
+            exchange::within(&work)?;
+        }
+        Ok(self.envelope_end(caller, question, page.next.as_ref(), subject, out))
     }
 
     /// `GET …/$count`: the number alone, as text.
@@ -166,7 +201,7 @@ impl Shared {
         from: Option<&Continuation>,
         metadata: Metadata,
         subject: Subject,
-    ) -> Result<Answer, Face> {
+    ) -> Result<Bytes, Face> {
         if matches!(subject, Subject::Related(..)) {
             return Err(Face::not_implemented("$apply", "$apply is offered on the collection alone."));
         }
@@ -216,7 +251,7 @@ impl Shared {
         next: Option<&Continuation>,
         subject: Subject,
         mut out: Vec<u8>,
-    ) -> Answer {
+    ) -> Bytes {
         out.push(b']');
         if let Some(next) = next {
             let token = self.tokens_of_pages.seal(caller, &subject.name(), question, next);
@@ -228,7 +263,7 @@ impl Shared {
             out.extend_from_slice(format!(",\"@odata.nextLink\":{}", Json::String(link)).as_bytes());
         }
         out.push(b'}');
-        odata(StatusCode::OK, out)
+        out.into()
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Watched {
     waiting: Notify,
     /// Commits that have come to the gate, ever.
     held: AtomicUsize,
+    /// Reads of referrals and lists, ever.
+    read: AtomicUsize,
     /// Where the next answer that is read waits before it is handed over.
     answer_gate: Mutex<Option<Arc<Semaphore>>>,
 }
@@ -43,6 +45,7 @@ impl Watched {
             gate: Mutex::default(),
             waiting: Notify::new(),
             held: AtomicUsize::new(0),
+            read: AtomicUsize::new(0),
             answer_gate: Mutex::default(),
         }
     }
@@ -72,6 +75,11 @@ impl Watched {
         if let Some(gate) = self.gate.lock().unwrap().take() {
             gate.close();
         }
+    }
+
+    /// How often referrals and lists were read so far.
+    pub fn reads(&self) -> usize {
+        self.read.load(Ordering::SeqCst)
     }
 
     /// How many commits have come to a gate so far.
@@ -110,6 +118,7 @@ impl Watched {
     }
 
     fn reading(&self) -> Result<(), StoreError> {
+        self.read.fetch_add(1, Ordering::SeqCst);
         suffer(&self.reads)
     }
 }
@@ -166,6 +175,10 @@ impl Store for Watched {
     async fn query(&self, query: &Query) -> Result<Found, StoreError> {
         self.reading()?;
         self.inner.query(query).await
+    }
+
+    fn moment(&self, owner: &OrganizationId) -> Option<u64> {
+        self.inner.moment(owner)
     }
 
     async fn aggregate(&self, aggregation: &Aggregation) -> Result<Vec<serde_json::Value>, StoreError> {

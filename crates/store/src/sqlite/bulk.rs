@@ -181,9 +181,9 @@ fn add(
 
 /// Commits, and has the cache know of it, which holds none of these referrals and is asked how old it is.
 pub(super) fn commit(connection: &Connection, cache: &Cache) -> rusqlite::Result<()> {
-    cache.begin_writes(std::iter::empty());
+    cache.begin_load();
     let committed = connection.execute_batch("COMMIT");
-    cache.end_writes(std::iter::empty(), std::iter::empty());
+    cache.end_load();
     committed
 }
 

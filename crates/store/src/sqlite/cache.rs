@@ -17,19 +17,21 @@
 //! A list reads many ids of one moment. It notes the generation of the whole cache before its snapshot begins: a number
 //! that step 1 makes odd and step 3 even again. While it is the one noted, no COMMIT has begun since, and what the cache
 //! holds is what the snapshot holds; what the list read may be put in under the same condition, seen under the slot's
-//! lock, which step 1 takes after it has moved the generation.
+//! lock, which step 1 takes after it has moved the generation. Owners have such numbers too, 256 that they share by a
+//! hash: they tell whether what an owner's lists show can have changed ([`Cache::moment`]).
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache as Weighed;
-use referral::ReferralId;
+use referral::{OrganizationId, ReferralId};
 
 use crate::figures::Lookups;
 use crate::{CacheFigures, StoredReferral};
 
 const SLOTS: usize = 1024;
+const OWNER_SLOTS: usize = 256;
 
 /// About what a row costs beside its document: two counters, the row's own members, the table's entry.
 const OVERHEAD: usize = size_of::<StoredReferral>() + 128;
@@ -50,6 +52,20 @@ pub(super) struct Cache {
     slots: Box<[Mutex<u64>]>,
     generation: AtomicU64,
     lookups: Lookups,
+    owners: Box<[AtomicU64]>,
+}
+
+/// What a commit gives a new version, and whose lists it changes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mark {
+    id: ReferralId,
+    owner: usize,
+}
+
+impl Mark {
+    pub(super) fn of(referral: &StoredReferral) -> Mark {
+        Mark { id: referral.id, owner: owner_slot(&referral.owner) }
+    }
 }
 
 /// What a reader noted before its read.
@@ -64,6 +80,25 @@ fn slot_of(id: &ReferralId) -> usize {
     (bits ^ (bits >> 64) ^ (bits >> 23)) as usize % SLOTS
 }
 
+fn owner_slot(owner: &OrganizationId) -> usize {
+    // The last bytes of a GUID are random in every version, and Microsoft's own id is but four letters.
+    owner.as_bytes().iter().rev().take(4).fold(0, |sum, byte| sum * 31 + usize::from(*byte)) % OWNER_SLOTS
+}
+
+/// Makes a number odd that is even: a COMMIT may be running.
+fn begin(number: &AtomicU64) {
+    if number.load(SeqCst).is_multiple_of(2) {
+        number.fetch_add(1, SeqCst);
+    }
+}
+
+/// Makes a number even that is odd.
+fn end(number: &AtomicU64) {
+    if !number.load(SeqCst).is_multiple_of(2) {
+        number.fetch_add(1, SeqCst);
+    }
+}
+
 impl Cache {
     /// A cache of about so many bytes; 0 keeps nothing.
     pub(super) fn new(bytes: u64) -> Cache {
@@ -73,7 +108,14 @@ impl Cache {
             slots: (0..SLOTS).map(|_| Mutex::new(0)).collect(),
             generation: AtomicU64::new(0),
             lookups: Lookups::default(),
+            owners: (0..OWNER_SLOTS).map(|_| AtomicU64::new(0)).collect(),
         }
+    }
+
+    /// A number that stays the same while no COMMIT begins that concerns an owner's referrals; `None` while one may be
+    /// running.
+    pub(super) fn moment(&self, owner: &OrganizationId) -> Option<u64> {
+        Some(self.owners[owner_slot(owner)].load(SeqCst)).filter(|moment| moment.is_multiple_of(2))
     }
 
     /// The state of the whole cache; to be noted before a snapshot begins. `None` while a COMMIT may be running.
@@ -115,44 +157,53 @@ impl Cache {
         }
     }
 
-    /// Step 1, for the ids of a group.
-    pub(super) fn begin_writes(&self, ids: impl Iterator<Item = ReferralId>) {
-        if self.generation.load(SeqCst).is_multiple_of(2) {
-            self.generation.fetch_add(1, SeqCst);
-        }
-        for id in ids {
-            let mut count = self.lock(slot_of(&id));
+    /// Step 1, for a group.
+    pub(super) fn begin_writes(&self, marked: &[Mark]) {
+        begin(&self.generation);
+        for mark in marked {
+            begin(&self.owners[mark.owner]);
+            let mut count = self.lock(slot_of(&mark.id));
             if count.is_multiple_of(2) {
                 *count += 1;
             }
-            self.referrals.remove(&id);
+            self.referrals.remove(&mark.id);
         }
     }
 
-    /// Step 3: what was committed, in commit order, and every id that was marked.
-    pub(super) fn end_writes(
-        &self,
-        committed: impl Iterator<Item = Arc<StoredReferral>>,
-        marked: impl Iterator<Item = ReferralId>,
-    ) {
+    /// Step 3: what was committed, in commit order, and all that was marked.
+    pub(super) fn end_writes(&self, committed: impl Iterator<Item = Arc<StoredReferral>>, marked: &[Mark]) {
         // The slots are still odd, so no reader interferes between the two loops.
         for referral in committed {
             self.referrals.insert(referral.id, referral);
         }
-        for id in marked {
-            let mut count = self.lock(slot_of(&id));
+        for mark in marked {
+            let mut count = self.lock(slot_of(&mark.id));
             if !count.is_multiple_of(2) {
                 *count += 1;
             }
+            end(&self.owners[mark.owner]);
         }
-        if !self.generation.load(SeqCst).is_multiple_of(2) {
-            self.generation.fetch_add(1, SeqCst);
-        }
+        end(&self.generation);
+    }
+
+    /// Step 1 for referrals that nobody has read, of any owner.
+    pub(super) fn begin_load(&self) {
+        begin(&self.generation);
+        self.owners.iter().for_each(begin);
+    }
+
+    /// Step 3 for these.
+    pub(super) fn end_load(&self) {
+        self.owners.iter().for_each(end);
+        end(&self.generation);
     }
 
     /// Forgets everything, and turns away all that was noted before.
     pub(super) fn clear(&self) {
         self.generation.fetch_add(2, SeqCst);
+        for owner in &self.owners {
+            owner.fetch_add(2, SeqCst);
+        }
         self.referrals.clear();
     }
 
@@ -174,6 +225,10 @@ mod tests {
         Arc::new(StoredReferral { version, ..a_referral(&organization(1), number) })
     }
 
+    fn mark(number: u64) -> Mark {
+        Mark::of(&a_referral(&organization(1), number))
+    }
+
     fn cached(cache: &Cache, number: u64) -> Option<u64> {
         cache.get(&id(number)).map(|referral| referral.version)
     }
@@ -182,12 +237,12 @@ mod tests {
     fn what_was_read_before_a_commit_is_not_kept_after_it() {
         let cache = Cache::new(1 << 20);
         let before = cache.begin_read(&id(1));
-        cache.begin_writes(once(id(1)));
+        cache.begin_writes(&[mark(1)]);
         let during = cache.begin_read(&id(1));
         cache.offer(&before, &version(1, 1));
         cache.offer(&during, &version(1, 1));
         assert_eq!(cached(&cache, 1), None, "a slot that is being written takes nothing");
-        cache.end_writes(once(version(1, 2)), once(id(1)));
+        cache.end_writes(once(version(1, 2)), &[mark(1)]);
         assert_eq!(cached(&cache, 1), Some(2));
         cache.clear();
         cache.offer(&before, &version(1, 1));
@@ -203,10 +258,10 @@ mod tests {
         let before = cache.generation().unwrap();
         cache.offer_of(before, &version(1, 1));
         assert_eq!(cached(&cache, 1), Some(1));
-        cache.begin_writes(once(id(2)));
+        cache.begin_writes(&[mark(2)]);
         assert_eq!(cache.generation(), None, "a snapshot of now might be older or newer than the commit");
         cache.offer_of(before, &version(3, 1));
-        cache.end_writes(once(version(2, 2)), once(id(2)));
+        cache.end_writes(once(version(2, 2)), &[mark(2)]);
         cache.offer_of(before, &version(2, 1));
         assert_eq!((cached(&cache, 2), cached(&cache, 3)), (Some(2), None));
         let after = cache.generation().unwrap();
@@ -217,12 +272,32 @@ mod tests {
     }
 
     #[test]
+    fn an_owners_moment_lasts_until_a_commit_of_its_own_begins() {
+        let cache = Cache::new(1 << 20);
+        let (ours, theirs) = (organization(1), organization(2));
+        let (before, other) = (cache.moment(&ours).unwrap(), cache.moment(&theirs));
+        assert_ne!(owner_slot(&ours), owner_slot(&theirs));
+        cache.begin_writes(&[mark(1)]);
+        assert_eq!((cache.moment(&ours), cache.moment(&theirs)), (None, other));
+        cache.end_writes(once(version(1, 2)), &[mark(1)]);
+        assert!(cache.moment(&ours).unwrap() > before);
+        assert_eq!(cache.moment(&theirs), other);
+        cache.begin_load();
+        assert_eq!((cache.moment(&ours), cache.moment(&theirs)), (None, None));
+        cache.end_load();
+        let (ours_now, theirs_now) = (cache.moment(&ours), cache.moment(&theirs));
+        assert!(ours_now.is_some() && theirs_now > other);
+        cache.clear();
+        assert!(cache.moment(&ours) > ours_now);
+    }
+
+    #[test]
     fn a_failed_commit_leaves_the_id_to_the_database() {
         let cache = Cache::new(1 << 20);
         cache.offer(&cache.begin_read(&id(1)), &version(1, 1));
-        cache.begin_writes(once(id(1)));
+        cache.begin_writes(&[mark(1)]);
         assert_eq!(cached(&cache, 1), None);
-        cache.end_writes(empty(), once(id(1)));
+        cache.end_writes(empty(), &[mark(1)]);
         assert_eq!(cached(&cache, 1), None);
         cache.offer(&cache.begin_read(&id(1)), &version(1, 1));
         assert_eq!(cached(&cache, 1), Some(1));
@@ -232,10 +307,10 @@ mod tests {
     fn a_group_may_hold_one_id_twice_and_ids_of_one_slot() {
         let cache = Cache::new(1 << 20);
         let twin = (2..).find(|number| slot_of(&id(*number)) == slot_of(&id(1))).unwrap();
-        let group = [id(1), id(twin), id(1)];
-        cache.begin_writes(group.into_iter());
+        let group = [mark(1), mark(twin), mark(1)];
+        cache.begin_writes(&group);
         let during = cache.begin_read(&id(1));
-        cache.end_writes([version(1, 2), version(twin, 2), version(1, 3)].into_iter(), group.into_iter());
+        cache.end_writes([version(1, 2), version(twin, 2), version(1, 3)].into_iter(), &group);
         assert_eq!((cached(&cache, 1), cached(&cache, twin)), (Some(3), Some(2)));
         cache.clear();
         cache.offer(&during, &version(1, 1));
@@ -287,9 +362,9 @@ mod tests {
                 });
             }
             for number in 2..VERSIONS {
-                cache.begin_writes(once(id(1)));
+                cache.begin_writes(&[mark(1)]);
                 database.store(number, SeqCst);
-                cache.end_writes(once(version(1, number)), once(id(1)));
+                cache.end_writes(once(version(1, number)), &[mark(1)]);
                 acknowledged.store(number, SeqCst);
             }
             done.store(true, SeqCst);

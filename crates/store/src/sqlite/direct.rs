@@ -13,10 +13,10 @@ use rusqlite::{Connection, ErrorCode};
 use super::files::Files;
 use crate::StoreError;
 
-/// A read that takes longer has waited for the disk.
-const LONG: Duration = Duration::from_millis(1);
-/// So many reads after such a one go to the threads.
-const HELD_BACK: u32 = 256;
+/// A read that takes longer has waited for a slow disk, or for a processor.
+const LONG: Duration = Duration::from_millis(2);
+/// So many reads after such a one go to the threads: the slower the disk is, the more of all reads.
+const HELD_BACK: u32 = 16;
 
 /// The connections; one that is `None` is opened when it is needed.
 pub(super) struct Direct {
@@ -144,7 +144,11 @@ mod tests {
     fn after_a_slow_read_the_threads_are_asked_for_a_while() {
         let directory = tempfile::tempdir().unwrap();
         let direct = store_in(directory.path());
-        assert!(direct.read(|_| Ok(std::thread::sleep(2 * LONG))).is_some());
+        let slow = direct.read(|_| {
+            std::thread::sleep(2 * LONG);
+            Ok(())
+        });
+        assert!(slow.is_some());
         for _ in 0..HELD_BACK {
             assert_eq!(number(&direct), None);
         }

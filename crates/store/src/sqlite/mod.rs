@@ -367,6 +367,10 @@ impl Store for SqliteStore {
         self.lists.ask(Some(&owner), move |reader| reader.aggregate(limits, &aggregation)).await
     }
 
+    fn moment(&self, owner: &OrganizationId) -> Option<u64> {
+        self.cache.moment(owner)
+    }
+
     async fn plan(&self, query: &Query) -> Result<Plan, StoreError> {
         query::plan(query)
     }

@@ -17,7 +17,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
-use super::cache::Cache;
+use super::cache::{Cache, Mark};
 use super::changes;
 use super::files::Files;
 use super::health::{Health, StopOnPanic, is_fatal};
@@ -166,19 +166,18 @@ impl Writer {
                 }
             }
         }
-        self.cache.begin_writes(group.iter().flat_map(Member::committed_ids));
+        let marked: Vec<_> = group.iter().flat_map(Member::marks).collect();
+        self.cache.begin_writes(&marked);
         let begun = Instant::now();
         let committed = connection.execute_batch("COMMIT");
         let took = begun.elapsed();
         if let Err(error) = committed {
             let error = stop("a commit", error);
             let _ = connection.execute_batch("ROLLBACK"); // so that readers of this connection's files are not held
-            self.cache.end_writes(std::iter::empty(), group.iter().flat_map(Member::committed_ids));
+            self.cache.end_writes(std::iter::empty(), &marked);
             return Err(error);
         }
-        let ids: Vec<_> = group.iter().flat_map(Member::committed_ids).collect();
-        self.cache
-            .end_writes(group.iter_mut().flat_map(Member::take_committed).map(Arc::new), ids.into_iter());
+        self.cache.end_writes(group.iter_mut().flat_map(Member::take_committed).map(Arc::new), &marked);
         self.health.commits.add(group.len(), took);
         Ok(())
     }
@@ -281,8 +280,11 @@ impl Member {
     }
 
     /// The referrals this member gives a new version.
-    fn committed_ids(&self) -> impl Iterator<Item = referral::ReferralId> {
-        self.committed().iter().filter_map(|change| change.write.as_ref()).map(|write| write.referral.id)
+    fn marks(&self) -> impl Iterator<Item = Mark> {
+        self.committed()
+            .iter()
+            .filter_map(|change| change.write.as_ref())
+            .map(|write| Mark::of(&write.referral))
     }
 
     /// Their new versions, in commit order.
