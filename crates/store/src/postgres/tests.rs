@@ -1,5 +1,6 @@
 //! What only this engine promises; the rest is the conformance suite.
 
+mod figures;
 mod nodes;
 mod schema;
 mod statements;

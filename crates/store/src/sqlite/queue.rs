@@ -194,6 +194,7 @@ mod tests {
         for number in 0..5 {
             queue.push("slow", ("slow", number)).await.unwrap();
         }
+        assert_eq!(queue.waiting(), 5);
         assert_eq!(worker.take(), Some(("slow", 0)));
         queue.push("quick", ("quick", 0)).await.unwrap();
         assert_eq!(worker.take(), Some(("quick", 0)), "next, though four others came before");
