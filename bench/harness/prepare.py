@@ -1,4 +1,5 @@
 """Builds the programs, makes the data, installs the peers. What is there already is left alone."""
+import json
 import os
 import shutil
 import subprocess
@@ -31,11 +32,11 @@ def run(*command, cwd=None, env=None, stdin=None):
 class Work:
     """The working directory: everything that is built, installed or made."""
 
-    def __init__(self, path, cosell=None, node="node"):
+    def __init__(self, path, cosell=None, node="node", keep=False):
         self.path = Path(path).resolve()
         self.path.mkdir(parents=True, exist_ok=True)
         self.programs = self.path / "target" / "release"
-        self.node = node
+        self.node, self.keep = node, keep
         self.missing = {}
         target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
         self.cosell_is_given = cosell is not None
@@ -70,7 +71,7 @@ class Work:
         small = rows <= MOST_COPIED
         self.make(rows, "dataset", self.make_dataset, source / "dataset.rs", source / "prose.rs",
                   source / "bin" / "dataset.rs")
-        dataset = self.data(rows) / "dataset"
+        dataset = self.stamp(rows, "dataset")
         if set(suites) & set(LISTS):
             self.make(rows, "lists", self.make_lists, dataset, source / "lists.rs")
         self.make(rows, "sandbox", self.make_sandbox, dataset, self.cosell)
@@ -93,18 +94,24 @@ class Work:
             print(f"bench: {peer} is left out: {error}", flush=True)
 
     def make(self, rows, name, make, *sources):
-        """Makes one data directory, anew where a source is younger; half a one never stays under its name."""
-        done = self.data(rows) / name
+        """Makes one data directory, anew where a source is not what it was; half a one never stays under its name."""
+        done, stamp = self.data(rows) / name, self.stamp(rows, name)
         if done.exists():
-            if all(done.stat().st_mtime > source.stat().st_mtime for source in sources):
+            if self.keep or stamp.exists() and json.loads(stamp.read_text()) == signature(sources):
                 return
             shutil.rmtree(done)
+        stamp.unlink(missing_ok=True)
         print(f"bench: making {name} with {rows} rows", flush=True)
         partial = done.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         make(rows, partial)
         partial.rename(done)
+        stamp.write_text(json.dumps(signature(sources)))
+
+    def stamp(self, rows, name):
+        """What a data directory was made from. It lies beside it, since servers that run on data touch them."""
+        return self.data(rows) / f"{name}.made"
 
     def rows_file(self, rows):
         return self.data(rows) / "dataset" / "rows.jsonl"
@@ -186,6 +193,11 @@ class Work:
         if not (peer / "venv" / "bin" / "uvicorn").exists():
             run("python3", "-m", "venv", "venv", cwd=peer)
             run("venv/bin/pip", "install", "--quiet", "-r", "requirements.txt", cwd=peer)
+
+
+def signature(sources):
+    """The names, sizes and times of files."""
+    return [[source.name, source.stat().st_size, source.stat().st_mtime_ns] for source in sources]
 
 
 def settle(database):
