@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::support::bad_disk::{BadDisk, Call, Moment, Then};
+use super::support::bad_disk::{BadDisk, Call, Moment, Then, WatchedDirectory};
 use super::support::chance::{Chance, number_from_environment, seed};
 use super::support::journal::{Files, Journal, Rest, Word};
 use super::support::kept::Kept;
@@ -173,7 +173,7 @@ impl Life {
         struck.count(&watched.journal(), plan.is_orderly);
         if chance.percent(30) {
             let load = Duration::from_millis(20 + chance.below(60));
-            self.go_on_without_power_loss(disk, load, chance, tally);
+            self.go_on_without_power_loss(disk, &watched, load, chance, tally);
             struck.after_another_process += 1;
         }
         self.find_what_is_left(&watched.journal(), chance);
@@ -185,11 +185,13 @@ impl Life {
     fn go_on_without_power_loss(
         &mut self,
         disk: &BadDisk,
+        watched: &WatchedDirectory,
         load: Duration,
         chance: &mut Chance,
         tally: &mut Tally,
     ) {
-        let command = disk.watched_on(command_on(self.directory.path()), self.directory.path());
+        let directory = self.directory.path();
+        let command = disk.watched_on(command_on(directory), directory, watched);
         let mut sandbox = Sandbox::start_command(command);
         self.repeat(&sandbox, chance, tally);
         self.find_own(&sandbox);
@@ -258,7 +260,7 @@ fn a_process_that_follows_a_failed_fsync_builds_on_what_the_disk_has() {
     assert_writes_have_stopped(&sandbox, &shared, &token);
     assert_eq!(sandbox.stop(), 0);
     let before = tally.acknowledged;
-    life.go_on_without_power_loss(&disk, LONG_LOAD, &mut chance, &mut tally);
+    life.go_on_without_power_loss(&disk, &watched, LONG_LOAD, &mut chance, &mut tally);
     assert!(tally.acknowledged > before);
 
     let (journal, attempts, known) = (watched.journal(), life.take_attempts(), life.ledger.clone());

@@ -133,15 +133,21 @@ impl BadDisk {
         let watched =
             WatchedDirectory { before: Files::read(&directory), journal: self.folder.path().join("journal") };
         let _ = std::fs::remove_file(&watched.journal);
-        (self.watched_on(command, &directory), watched)
+        (self.watching(command, &directory), watched)
     }
 
-    /// The next process on the same directory of the same machine, which never lost its power: the journal goes on.
-    pub fn watched_on(&self, command: Command, directory: &Path) -> Command {
+    /// The next process on the same directory of the same machine, which never lost its power: the journal goes on. The
+    /// process before is gone.
+    pub fn watched_on(&self, command: Command, directory: &Path, watched: &WatchedDirectory) -> Command {
+        let directory = directory.canonicalize().expect("the directory is there");
+        watched.journal().complete(&directory, &watched.journal);
+        self.watching(command, &directory)
+    }
+
+    fn watching(&self, command: Command, directory: &Path) -> Command {
         let _ = std::fs::remove_file(self.folder.path().join("at"));
         let mut command = self.under(command);
-        command.env("BAD_DISK_DATA", directory.canonicalize().expect("the directory is there"));
-        command.env("BAD_DISK_JOURNAL", self.folder.path().join("journal"));
+        command.env("BAD_DISK_DATA", directory).env("BAD_DISK_JOURNAL", self.folder.path().join("journal"));
         command
     }
 

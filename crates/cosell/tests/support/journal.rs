@@ -5,12 +5,18 @@
 //! came first, or any sectors of 512 bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::chance::Chance;
 
 const SECTOR: u64 = 512;
+/// No system gives such high numbers to files.
+const LATER: Inode = 1 << 63;
+/// Before the bytes of a record.
+const HEAD: usize = 24;
 
 /// A file's number, as long as it has one: the inode's.
 type Inode = u64;
@@ -107,15 +113,20 @@ pub struct Journal {
     deeds: Vec<Deed>,
     /// The call at which the chosen moment came: what, which file, and what became of it.
     pub struck: Option<String>,
+    /// How many bytes of the journal are whole records.
+    length: u64,
+    /// Numbers that were given once more, when a process had ended that knew a removed file by them; what stands for them.
+    later: BTreeMap<Inode, Inode>,
 }
 
 impl Journal {
     /// Reads it. The last record may be cut short: the process died amid telling it.
     pub(super) fn read(before: Files, path: &Path) -> Journal {
         let bytes = std::fs::read(path).unwrap_or_default();
-        let mut journal = Journal { before, deeds: Vec::new(), struck: None };
+        let mut journal =
+            Journal { before, deeds: Vec::new(), struck: None, length: 0, later: BTreeMap::new() };
         let mut rest = bytes.as_slice();
-        while let Some((head, after)) = rest.split_at_checked(24) {
+        while let Some((head, after)) = rest.split_at_checked(HEAD) {
             let number = |range: std::ops::Range<usize>| {
                 let mut bytes = [0; 8];
                 bytes[..range.len()].copy_from_slice(&head[range]);
@@ -125,11 +136,79 @@ impl Journal {
             journal.enter(number(0..4), number(8..16), number(16..24), text);
             rest = after;
         }
+        journal.length = (bytes.len() - rest.len()) as u64;
         journal
+    }
+
+    /// Makes the journal one that another process can go on with: what the last one did and was killed before telling, one
+    /// call at the most, is seen in the directory and told now.
+    pub(super) fn complete(&self, directory: &Path, path: &Path) {
+        let mut journal =
+            OpenOptions::new().create(true).append(true).open(path).expect("the journal is there");
+        journal.set_len(self.length).expect("the journal can be cut");
+        let mut tell = |kind: u32, inode: Inode, at: u64, bytes: &[u8]| {
+            let mut record = Vec::from(kind.to_ne_bytes());
+            record.extend((bytes.len() as u32).to_ne_bytes());
+            record.extend(inode.to_ne_bytes());
+            record.extend(at.to_ne_bytes());
+            record.extend(bytes);
+            journal.write_all(&record).expect("the journal can be written");
+        };
+        let (told, real) = (self.seen(), Files::read(directory));
+        for name in told.names.keys().filter(|name| !real.names.contains_key(*name)) {
+            tell(5, 0, 0, name.as_bytes());
+        }
+        for (name, inode) in &real.names {
+            let number = self.number_of(*inode);
+            let is_told = told.names.get(name) == Some(&number);
+            if !is_told {
+                tell(4, *inode, 0, name.as_bytes());
+            }
+            let contents = &real.contents[inode];
+            let is_same = is_told && told.contents.get(&number) == Some(contents);
+            // What is mapped into memory is written without a call.
+            if !is_same && !name.ends_with("-shm") {
+                tell(2, *inode, contents.len() as u64, &[]);
+                tell(1, *inode, 0, contents);
+            }
+        }
+    }
+
+    /// What the processes saw, whatever was synced.
+    fn seen(&self) -> Files {
+        let mut files = self.before.clone();
+        for deed in &self.deeds {
+            match deed {
+                Deed::Write { inode, at, bytes } => {
+                    put(files.contents.entry(*inode).or_default(), *at, bytes)
+                }
+                Deed::Truncate { inode, length } => {
+                    files.contents.entry(*inode).or_default().resize(*length as usize, 0);
+                }
+                Deed::Name(Naming::Create { inode, name }) => {
+                    files.contents.entry(*inode).or_default();
+                    files.names.insert(name.clone(), *inode);
+                }
+                Deed::Name(Naming::Unlink { name }) => drop(files.names.remove(name)),
+                Deed::Name(Naming::Rename { from, to }) => {
+                    if let Some(inode) = files.names.remove(from) {
+                        files.names.insert(to.clone(), inode);
+                    }
+                }
+                Deed::Sync { .. } | Deed::FailedSync { .. } | Deed::SyncNames => {}
+            }
+        }
+        files
     }
 
     fn enter(&mut self, kind: u64, inode: Inode, at: u64, bytes: &[u8]) {
         let text = || String::from_utf8_lossy(bytes).into_owned();
+        let is_known =
+            |deed: &Deed| matches!(deed, Deed::Name(Naming::Create { inode: of, .. }) if *of == inode);
+        if kind == 4 && (self.before.contents.contains_key(&inode) || self.deeds.iter().any(is_known)) {
+            self.later.insert(inode, LATER + self.deeds.len() as u64);
+        }
+        let inode = self.number_of(inode);
         self.deeds.push(match kind {
             1 => Deed::Write { inode, at, bytes: bytes.to_vec() },
             2 => Deed::Truncate { inode, length: at },
@@ -146,6 +225,11 @@ impl Journal {
             9 => Deed::FailedSync { inode },
             kind => panic!("nothing is told with kind {kind}"),
         });
+    }
+
+    /// What stands for a number that the system gave.
+    fn number_of(&self, inode: Inode) -> Inode {
+        self.later.get(&inode).copied().unwrap_or(inode)
     }
 
     /// How many calls there were.
