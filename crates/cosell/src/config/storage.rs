@@ -28,6 +28,7 @@ pub struct Storage {
     /// How much memory answers to lists may take that are asked for again, in bytes.
     pub list_cache_bytes: u64,
     reader_threads: usize,
+    compression: bool,
     group_limit: usize,
 }
 
@@ -111,6 +112,7 @@ impl Storage {
         Ok(SqliteOptions {
             cache_bytes: self.cache_bytes,
             readers: self.reader_threads,
+            compression: self.compression,
             group_limit: self.group_limit,
             ..SqliteOptions::default()
         })

@@ -10,6 +10,7 @@ use serde_json::{Map, Value as Json};
 
 use super::functions;
 use super::meter::QueryLimits;
+use super::packing;
 use super::query::ListReader;
 use crate::class::Class;
 use crate::plan::evaluator;
@@ -114,8 +115,8 @@ fn result(row: &Row<'_>, applied: &Applied) -> rusqlite::Result<Json> {
     let mut object = Map::new();
     let mut at = 0;
     if applied.documents {
-        let document = row.get_ref(0)?.as_blob()?;
-        if let Ok(Json::Object(members)) = serde_json::from_slice(document) {
+        let document = packing::text_of(row.get_ref(0)?);
+        if let Some(Ok(Json::Object(members))) = document.as_deref().map(serde_json::from_str) {
             object = members;
         }
         at = 1;

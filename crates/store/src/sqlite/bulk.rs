@@ -15,6 +15,7 @@ use referral::OrganizationId;
 use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
+use super::ahead::{Ahead, Loadable};
 use super::cache::Cache;
 use super::changes;
 use super::direct::Direct;
@@ -81,6 +82,7 @@ fn load(
     batches: impl Iterator<Item = Vec<Write>>,
     progress: &dyn Fn(u64),
 ) -> Result<BulkReport, StoreError> {
+    let batches = Ahead::new(batches, writer.packing);
     writer.health.check()?;
     let connection = writer.connection.as_ref().ok_or(StoreError::Closed)?;
     let empty: bool = connection
@@ -126,10 +128,10 @@ struct Loading {
 }
 
 impl Loading {
-    fn take(&mut self, connection: &Connection, write: &Write) -> rusqlite::Result<()> {
+    fn take(&mut self, connection: &Connection, (write, document): &Loadable) -> rusqlite::Result<()> {
         let Write { referral, entry, search, .. } = write;
         let words = self.searchable.then_some(search.as_str());
-        if !referrals::insert_unless_there(connection, referral, words, &mut self.tallies)? {
+        if !referrals::insert_unless_there(connection, referral, document, words, &mut self.tallies)? {
             self.report.skipped_existing += 1;
             return Ok(());
         }
@@ -154,15 +156,15 @@ impl Loading {
 fn add(
     connection: &Connection,
     cache: &Cache,
-    batches: impl Iterator<Item = Vec<Write>>,
+    batches: impl Iterator<Item = Vec<Loadable>>,
     progress: &dyn Fn(u64),
     loading: &mut Loading,
 ) -> rusqlite::Result<()> {
     connection.execute_batch("BEGIN IMMEDIATE")?;
     let mut begun_at = 0;
     for batch in batches {
-        for write in &batch {
-            loading.take(connection, write)?;
+        for loadable in &batch {
+            loading.take(connection, loadable)?;
         }
         if loading.report.seen() - begun_at >= PER_TRANSACTION {
             loading.tallies.write(connection)?;
@@ -191,7 +193,7 @@ pub(super) fn commit(connection: &Connection, cache: &Cache) -> rusqlite::Result
 fn build(
     files: &Files,
     searchable: bool,
-    batches: impl Iterator<Item = Vec<Write>>,
+    batches: impl Iterator<Item = Vec<Loadable>>,
     progress: &dyn Fn(u64),
 ) -> Result<BulkReport, StoreError> {
     files.remove_unfinished_load()?;
@@ -208,7 +210,7 @@ fn build(
 fn fill(
     connection: &Connection,
     files: &Files,
-    batches: impl Iterator<Item = Vec<Write>>,
+    batches: impl Iterator<Item = Vec<Loadable>>,
     progress: &dyn Fn(u64),
     loading: &mut Loading,
 ) -> rusqlite::Result<()> {
@@ -223,8 +225,8 @@ fn fill(
         connection.execute_batch(&format!("DROP INDEX main.{name}"))?;
     }
     for batch in batches {
-        for write in &batch {
-            loading.take(connection, write)?;
+        for loadable in &batch {
+            loading.take(connection, loadable)?;
         }
         progress(loading.report.seen());
     }

@@ -5,12 +5,14 @@
 use referral::{EngagementId, OrganizationId, ReferralId};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::packing::Ready;
 use super::referrals::{self, Before};
 use super::rows;
-use crate::{AllOrNone, Change, Entry, Guard, Outcome, Position, Replayable, StoredReferral, Version, Write};
+use crate::{AllOrNone, Entry, Guard, Outcome, Position, Replayable, StoredReferral, Version, Write};
 
 /// Decides and applies one change; `searchable`: its words go into the search index.
-pub(super) fn apply(connection: &Connection, change: &Change, searchable: bool) -> rusqlite::Result<Outcome> {
+pub(super) fn apply(connection: &Connection, ready: &Ready, searchable: bool) -> rusqlite::Result<Outcome> {
+    let Ready { change, document } = ready;
     if let Some(replayable) = &change.answer
         && let Some(answer) = remembered(connection, replayable)?
     {
@@ -36,8 +38,8 @@ pub(super) fn apply(connection: &Connection, change: &Change, searchable: bool) 
         Some(write) => {
             let words = searchable.then_some(write.search.as_str());
             match &before {
-                None => referrals::insert(connection, &write.referral, words)?,
-                Some(before) => referrals::update(connection, &write.referral, words, before)?,
+                None => referrals::insert(connection, &write.referral, document, words)?,
+                Some(before) => referrals::update(connection, &write.referral, document, words, before)?,
             }
             Some(append(connection, &write.referral, &write.entry)?)
         }
@@ -52,7 +54,7 @@ pub(super) fn apply(connection: &Connection, change: &Change, searchable: bool) 
 /// that have written.
 pub(super) fn apply_all(
     connection: &Connection,
-    changes: &[Change],
+    changes: &[Ready],
     searchable: bool,
 ) -> rusqlite::Result<AllOrNone> {
     connection.execute_batch("SAVEPOINT all_or_none")?;

@@ -16,6 +16,7 @@ use serde_json::Value as Json;
 
 use super::engine_error;
 use super::meter::Meter;
+use super::packing;
 use crate::sql::{Bound, Encoding};
 use crate::{Key, StoreError};
 
@@ -54,12 +55,7 @@ fn register_all(registry: &Registry<'_>) -> Result<()> {
         }
         Ok(types::Value::try_from(value)?)
     })?;
-    scalar(registry, "document_text", 1, |context| {
-        Ok(match context.get_raw(0) {
-            ValueRef::Blob(bytes) => String::from_utf8(bytes.to_vec()).ok(),
-            _ => None,
-        })
-    })?;
+    scalar(registry, "document_text", 1, |context| Ok(packing::text_of(context.get_raw(0))))?;
     scalar(registry, "fold", 1, |context| {
         Ok(match natural(context.get_raw(0)) {
             Value::String(text) => Some(fold(&text)),

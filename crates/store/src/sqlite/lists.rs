@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use referral::{ReferralId, Timestamp};
 use rusqlite::types::ToSql;
@@ -18,7 +19,7 @@ use crate::{ListQuery, StoredReferral};
 type Place = (Reverse<Timestamp>, ReferralId);
 
 /// One page.
-pub(super) fn page(connection: &Connection, query: &ListQuery) -> rusqlite::Result<Vec<StoredReferral>> {
+pub(super) fn page(connection: &Connection, query: &ListQuery) -> rusqlite::Result<Vec<Arc<StoredReferral>>> {
     let snapshot = connection.unchecked_transaction()?;
     let mut statement = snapshot.prepare_cached(concat!(
         "SELECT ",
@@ -29,7 +30,8 @@ pub(super) fn page(connection: &Connection, query: &ListQuery) -> rusqlite::Resu
     ))?;
     places(&snapshot, query)?
         .into_iter()
-        .map(|(_, id)| statement.query_row([id.as_bytes()], rows::stored))
+        .map(|(_, id)| statement.query_row([id.as_bytes()], rows::shown))
+        .filter_map(Result::transpose)
         .collect()
 }
 

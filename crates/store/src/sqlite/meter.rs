@@ -5,11 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::functions::FunctionFlags;
 use rusqlite::limits::Limit;
-use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, ffi};
 
 use super::readers::Caller;
-use super::{engine_error, functions};
+use super::{engine_error, functions, packing};
 use crate::StoreError;
 
 /// Steps of SQLite's machine between two looks at the budget: some microseconds.
@@ -88,10 +87,7 @@ impl Meter {
         connection
             .create_scalar_function("document_text", 1, flags, move |context| {
                 spend(&counting.documents, 1, &counting.most_documents)?;
-                Ok(match context.get_raw(0) {
-                    ValueRef::Blob(bytes) => String::from_utf8(bytes.to_vec()).ok(),
-                    _ => None,
-                })
+                Ok(packing::text_of(context.get_raw(0)))
             })
             .map_err(engine_error)?;
         Ok(meter)

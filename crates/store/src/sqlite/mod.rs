@@ -4,6 +4,7 @@
 //! (`direct.rs`), and a cache (`cache.rs`) serves the hot ones. The schema is in `migrations/sqlite`.
 
 mod aggregate;
+mod ahead;
 mod backup;
 mod bulk;
 mod cache;
@@ -17,6 +18,7 @@ mod functions;
 mod health;
 mod lists;
 mod meter;
+mod packing;
 mod people;
 mod query;
 mod queue;
@@ -50,6 +52,7 @@ use self::door::Door;
 use self::files::Files;
 use self::health::Health;
 pub use self::meter::QueryLimits;
+use self::packing::Packing;
 use self::query::ListReader;
 use self::readers::Readers;
 use self::rows::stored_columns;
@@ -77,6 +80,8 @@ pub struct SqliteOptions {
     /// Whether words are indexed for `$search`: about a twentieth more on disk, and as much more work for a bulk load
     /// as all the rest. Where some were written without, `$search` is refused.
     pub search: bool,
+    /// Whether documents, log entries and remembered answers are written compressed. Both sorts can always be read.
+    pub compression: bool,
     /// How many changes share one commit at most; at least 1.
     pub group_limit: usize,
     /// The registered SQLite VFS to reach the files through; `None` for the platform's own.
@@ -93,6 +98,7 @@ impl Default for SqliteOptions {
             list_readers: 2,
             limits: QueryLimits::default(),
             search: true,
+            compression: true,
             group_limit: 256,
             vfs: None,
             busy: Duration::from_secs(5),
@@ -109,6 +115,7 @@ pub struct SqliteStore {
     readers: Readers<Connection>,
     lists: Readers<ListReader>,
     limits: QueryLimits,
+    packing: Packing,
     writer: Door<Command>,
     /// `None` once somebody closes.
     threads: Mutex<Option<Threads>>,
@@ -126,7 +133,7 @@ impl SqliteStore {
     /// `InUse` when another process holds the directory, `TooNew` when a newer program wrote it (nothing is touched
     /// then), `Engine` for what the file system or SQLite report.
     pub fn open(directory: &Path, options: SqliteOptions) -> Result<SqliteStore, StoreError> {
-        let files = Files::new(directory, options.vfs, options.busy);
+        let files = Files::new(directory, options.vfs.clone(), options.busy);
         let lock = files.take()?;
         let mut connection = files.connect(&files.database())?;
         if let Err(error) = schema::check(&connection, schema::MIGRATIONS) {
@@ -147,15 +154,8 @@ impl SqliteStore {
         reading.extend(listing);
         let (writer, commands) = Door::new();
         let (readers_live, readers_gone) = flume::bounded(0);
-        let belongings = Writer::new(
-            connection,
-            files.clone(),
-            Arc::clone(&cache),
-            Arc::clone(&health),
-            options.group_limit,
-            options.search,
-            lock,
-        );
+        let belongings =
+            Writer::new(connection, files.clone(), Arc::clone(&cache), Arc::clone(&health), &options, lock);
         let writing = std::thread::Builder::new()
             .name("store-write".to_owned())
             .spawn(move || belongings.run(&commands, &readers_gone))
@@ -170,6 +170,7 @@ impl SqliteStore {
             readers,
             lists,
             limits: options.limits,
+            packing: Packing::new(options.compression),
             writer,
             threads,
         })
@@ -330,9 +331,8 @@ impl Store for SqliteStore {
                            AND (owner = ?2 OR sender = ?2)
                          ORDER BY created, id"
                     ))?
-                    .query_map(params![id.as_bytes(), party.as_bytes()], |row| {
-                        rows::stored(row).map(Arc::new)
-                    })?
+                    .query_map(params![id.as_bytes(), party.as_bytes()], rows::shown)?
+                    .filter_map(Result::transpose)
                     .collect()
             })
             .await
@@ -345,9 +345,7 @@ impl Store for SqliteStore {
 
     async fn list(&self, query: &ListQuery) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
         let query = query.clone();
-        self.readers
-            .read(move |connection| Ok(lists::page(connection, &query)?.into_iter().map(Arc::new).collect()))
-            .await
+        self.readers.read(move |connection| lists::page(connection, &query)).await
     }
 
     async fn count(&self, query: &ListQuery) -> Result<u64, StoreError> {
@@ -396,9 +394,8 @@ impl Store for SqliteStore {
                          ORDER BY created, id
                          LIMIT ?4"
                     ))?
-                    .query_map(params![id.as_bytes(), created, after, limit(at_most)], |row| {
-                        rows::stored(row).map(Arc::new)
-                    })?
+                    .query_map(params![id.as_bytes(), created, after, limit(at_most)], rows::shown)?
+                    .filter_map(Result::transpose)
                     .collect()
             })
             .await
@@ -420,7 +417,8 @@ impl Store for SqliteStore {
                          ORDER BY expires, id
                          LIMIT ?2"
                     ))?
-                    .query_map([now.ticks(), limit(at_most)], |row| rows::stored(row).map(Arc::new))?
+                    .query_map([now.ticks(), limit(at_most)], rows::shown)?
+                    .filter_map(Result::transpose)
                     .collect()
             })
             .await
@@ -469,13 +467,15 @@ impl Store for SqliteStore {
     async fn commit(&self, change: Change) -> Result<Outcome, StoreError> {
         self.health.check()?;
         let (reply, outcome) = oneshot::channel();
-        self.ask(Command::Commit { change: Box::new(change), reply }).await?;
+        let change = Box::new(self.packing.ready(change));
+        self.ask(Command::Commit { change, reply }).await?;
         outcome.await.map_err(|_| self.gone())?
     }
 
     async fn commit_all(&self, changes: Vec<Change>) -> Result<AllOrNone, StoreError> {
         self.health.check()?;
         let (reply, outcome) = oneshot::channel();
+        let changes = changes.into_iter().map(|change| self.packing.ready(change)).collect();
         self.ask(Command::CommitAll { changes, reply }).await?;
         outcome.await.map_err(|_| self.gone())?
     }

@@ -777,17 +777,18 @@ impl Reading<'_> {
         }
         let mut statement = self.judge(self.connection.prepare_cached(DOCUMENT))?;
         let mut read = |row: i64| {
-            let referral = Arc::new(self.judge(statement.query_row([row], rows::stored))?);
-            if let Some(moment) = self.moment {
-                moment.cache.offer_of(moment.generation, &referral);
+            let referral = self.judge(statement.query_row([row], rows::shown))?;
+            if let (Some(moment), Some(referral)) = (self.moment, &referral) {
+                moment.cache.offer_of(moment.generation, referral);
             }
             Ok::<_, StoreError>(referral)
         };
-        places
-            .into_iter()
-            .zip(hot)
-            .map(|((row, place), hot)| Ok((hot.map_or_else(|| read(row), Ok)?, place)))
-            .collect()
+        let mut found = Vec::with_capacity(places.len());
+        for ((row, place), hot) in places.into_iter().zip(hot) {
+            let referral = hot.map_or_else(|| read(row), |hot| Ok(Some(hot)))?;
+            found.extend(referral.map(|referral| (referral, place)));
+        }
+        Ok(found)
     }
 
     fn count(&self, asked: &Asked<'_>) -> Result<Option<u64>, StoreError> {

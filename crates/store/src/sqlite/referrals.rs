@@ -60,7 +60,11 @@ const COLUMNS: [(&str, Group); 22] = [
     ("document", Group::Version),
 ];
 
-fn values<'a>(referral: &'a StoredReferral, digest: Option<i64>) -> [ToSqlOutput<'a>; COLUMNS.len()] {
+fn values<'a>(
+    referral: &'a StoredReferral,
+    document: &'a [u8],
+    digest: Option<i64>,
+) -> [ToSqlOutput<'a>; COLUMNS.len()] {
     fn integer<'a>(number: impl Into<i64>) -> ToSqlOutput<'a> {
         ToSqlOutput::Owned(Value::Integer(number.into()))
     }
@@ -93,7 +97,7 @@ fn values<'a>(referral: &'a StoredReferral, digest: Option<i64>) -> [ToSqlOutput
         or_null(columns.country.as_deref(), ToSqlOutput::from),
         or_null(rows::packed(&columns.team), |team| ToSqlOutput::Owned(Value::Blob(team))),
         or_null(digest, integer),
-        blob(&referral.document),
+        blob(document),
     ]
 }
 
@@ -164,14 +168,16 @@ pub(super) fn before(connection: &Connection, id: ReferralId) -> rusqlite::Resul
         .optional()
 }
 
-/// Adds a referral that is not there yet, with the words that find it; without them it is not searchable.
+/// Adds a referral that is not there yet, with its [packed](super::packing) document and the words that find it; without
+/// words it is not searchable.
 pub(super) fn insert(
     connection: &Connection,
     referral: &StoredReferral,
+    document: &[u8],
     words: Option<&str>,
 ) -> rusqlite::Result<()> {
     let mut tallies = Tallies::default();
-    if !insert_unless_there(connection, referral, words, &mut tallies)? {
+    if !insert_unless_there(connection, referral, document, words, &mut tallies)? {
         // Unreachable after a look at what is there; the constraint still speaks for itself.
         return Err(rusqlite::Error::StatementChangedRows(0));
     }
@@ -182,10 +188,11 @@ pub(super) fn insert(
 pub(super) fn insert_unless_there(
     connection: &Connection,
     referral: &StoredReferral,
+    document: &[u8],
     words: Option<&str>,
     tallies: &mut Tallies,
 ) -> rusqlite::Result<bool> {
-    let values = values(referral, words.map(digest));
+    let values = values(referral, document, words.map(digest));
     let added = connection.prepare_cached(&INSERT)?.execute(params_from_iter(values))? == 1;
     if added {
         let row = connection.last_insert_rowid();
@@ -203,6 +210,7 @@ pub(super) fn insert_unless_there(
 pub(super) fn update(
     connection: &Connection,
     referral: &StoredReferral,
+    document: &[u8],
     words: Option<&str>,
     before: &Before,
 ) -> rusqlite::Result<()> {
@@ -226,7 +234,7 @@ pub(super) fn update(
     let row = ToSqlOutput::from(before.row);
     connection
         .prepare_cached(&UPDATES[set])?
-        .execute(params_from_iter(values(referral, digest).into_iter().chain([row])))?;
+        .execute(params_from_iter(values(referral, document, digest).into_iter().chain([row])))?;
     if moved || before.team != columns.team {
         remove_team(connection, referral, before)?;
         add_team(connection, referral, before.row)?;

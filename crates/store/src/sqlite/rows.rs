@@ -2,6 +2,8 @@
 //!
 //! A closed list is kept as its place in the reference; a test pins every number.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use referral::{
     ETag, EngagementId, OrganizationId, ReferralDirection, ReferralId, ReferralQualification, ReferralStatus,
@@ -10,6 +12,7 @@ use referral::{
 use rusqlite::Row;
 use rusqlite::types::Type;
 
+use super::packing;
 use crate::{Action, Actor, Columns, Entry, LogEntry, RememberedAnswer, Role, StoredReferral};
 
 /// What [`stored`] reads, in its order.
@@ -39,8 +42,12 @@ pub(super) fn digest(row: &Row<'_>, column: usize) -> rusqlite::Result<[u8; 32]>
     bytes.try_into().map_err(|_| unreadable(column, "thirty-two bytes"))
 }
 
-fn blob(row: &Row<'_>, column: usize) -> rusqlite::Result<Bytes> {
-    Ok(Bytes::copy_from_slice(row.get_ref(column)?.as_blob()?))
+/// Reads a packed text.
+fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<Bytes> {
+    match packing::unpack(row.get_ref(column)?.as_blob()?) {
+        Ok(text) => Ok(text.into_owned().into()),
+        Err(damaged) => Err(rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, damaged.into())),
+    }
 }
 
 /// Reads an organization's bytes.
@@ -101,8 +108,20 @@ pub(super) fn stored(row: &Row<'_>) -> rusqlite::Result<StoredReferral> {
             shared_with_microsoft: row.get(17)?,
             team: team(row, 18)?,
         },
-        document: blob(row, 19)?,
+        document: text(row, 19)?,
     })
+}
+
+/// As [`stored`], for what is shown beside others: `None` where the document is damaged, which is logged.
+pub(super) fn shown(row: &Row<'_>) -> rusqlite::Result<Option<Arc<StoredReferral>>> {
+    match stored(row) {
+        Err(error) if packing::is_damage(&error) => {
+            let id = referral_id(row, 1)?;
+            tracing::error!(referral = %id, %error, "The document of referral {id} cannot be read, and is left out: {error}");
+            Ok(None)
+        }
+        other => other.map(|referral| Some(Arc::new(referral))),
+    }
 }
 
 /// Packs a team for its column: each e-mail after its length in four bytes; `None` for nobody.
@@ -150,14 +169,14 @@ pub(super) fn log_entry(row: &Row<'_>) -> rusqlite::Result<LogEntry> {
             action: listed(row, 5, &Action::ALL)?,
             at: instant(row, 6)?,
             actor,
-            changes: blob(row, 9)?,
+            changes: text(row, 9)?,
         },
     })
 }
 
 /// Reads `request_digest, status, content`.
 pub(super) fn answer(row: &Row<'_>) -> rusqlite::Result<RememberedAnswer> {
-    Ok(RememberedAnswer { request_digest: digest(row, 0)?, status: row.get(1)?, content: blob(row, 2)? })
+    Ok(RememberedAnswer { request_digest: digest(row, 0)?, status: row.get(1)?, content: text(row, 2)? })
 }
 
 const ROLES: [Role; 2] = [Role::ReferralAdmin, Role::ReferralUser];

@@ -12,8 +12,8 @@ use super::writer::{Command, Writer, checkpoint};
 use super::{SqliteStore, bulk, changes, engine_error, people};
 use crate::transfer::Feed;
 use crate::{
-    AnswerKey, Batches, BulkReport, Export, Mark, Position, Record, Replayable, StoreError, Table, Transfer,
-    UNFINISHED_COPY,
+    AnswerKey, Batches, BulkReport, Entry, Export, Mark, Position, Record, Replayable, StoreError, Table,
+    Transfer, UNFINISHED_COPY,
 };
 
 /// Page cache of a connection that reads everything, in KiB.
@@ -140,13 +140,14 @@ fn settings(connection: &Connection, visit: Visit<'_>) -> rusqlite::Result<()> {
 fn add(
     connection: &Connection,
     record: &Record,
-    searchable: bool,
+    writer: &Writer,
     tallies: &mut Tallies,
 ) -> rusqlite::Result<()> {
     match record {
         Record::Referral { referral, search } => {
-            let words = searchable.then_some(search.as_str());
-            match referrals::insert_unless_there(connection, referral, words, tallies)? {
+            let words = writer.searchable.then_some(search.as_str());
+            let document = writer.packing.pack(&referral.document);
+            match referrals::insert_unless_there(connection, referral, &document, words, tallies)? {
                 true => Ok(()),
                 false => Err(rusqlite::Error::StatementChangedRows(0)),
             }
@@ -158,9 +159,14 @@ fn add(
                 engagement: entry.engagement_id,
                 version: entry.version,
             };
-            changes::append_of(connection, &subject, &entry.entry, entry.position)
+            let news = Entry { changes: writer.packing.pack(&entry.entry.changes), ..entry.entry.clone() };
+            changes::append_of(connection, &subject, &news, entry.position)
         }
-        Record::Answer(given) => changes::remember(connection, given),
+        Record::Answer(given) => {
+            let mut given = given.clone();
+            given.answer.content = writer.packing.pack(&given.answer.content);
+            changes::remember(connection, &given)
+        }
         Record::Setting { name, value } => people::save_setting(connection, name, value).map(drop),
         Record::Assignment(assignment) => people::save_assignment(connection, assignment).map(drop),
         Record::Organization(organization) => people::save_organization(connection, organization).map(drop),
@@ -173,7 +179,7 @@ fn add_all(writer: &Writer, records: &[Record]) -> Result<(), StoreError> {
     let added = connection.execute_batch("BEGIN IMMEDIATE").and_then(|()| {
         let mut tallies = Tallies::default();
         for record in records {
-            add(connection, record, writer.searchable, &mut tallies)?;
+            add(connection, record, writer, &mut tallies)?;
         }
         tallies.write(connection)?;
         bulk::commit(connection, &writer.cache)?;

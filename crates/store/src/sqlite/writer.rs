@@ -17,11 +17,13 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
+use super::SqliteOptions;
 use super::cache::{Cache, Mark};
 use super::changes;
 use super::files::Files;
 use super::health::{Health, StopOnPanic, is_fatal};
-use crate::{AllOrNone, Change, Outcome, StoreError, StoredReferral};
+use super::packing::{Packing, Ready};
+use crate::{AllOrNone, Outcome, StoreError, StoredReferral};
 
 /// The write-ahead log is moved into the database when it holds so many pages that are not there yet (8 MiB).
 const CHECKPOINT_PAGES: i64 = 2048;
@@ -36,16 +38,16 @@ pub(super) type Alone = Box<dyn FnOnce(&mut Writer) + Send>;
 
 /// What the writer is asked.
 pub(super) enum Command {
-    Commit { change: Box<Change>, reply: Reply<Outcome> },
-    CommitAll { changes: Vec<Change>, reply: Reply<AllOrNone> },
+    Commit { change: Box<Ready>, reply: Reply<Outcome> },
+    CommitAll { changes: Vec<Ready>, reply: Reply<AllOrNone> },
     Task { task: Task, reply: Reply<u64> },
     Alone(Alone),
 }
 
 /// A member of a group, and how it ended.
 enum Member {
-    Change { change: Box<Change>, reply: Reply<Outcome>, ended: Option<Result<Outcome, StoreError>> },
-    Changes { changes: Vec<Change>, reply: Reply<AllOrNone>, ended: Option<Result<AllOrNone, StoreError>> },
+    Change { change: Box<Ready>, reply: Reply<Outcome>, ended: Option<Result<Outcome, StoreError>> },
+    Changes { changes: Vec<Ready>, reply: Reply<AllOrNone>, ended: Option<Result<AllOrNone, StoreError>> },
     Task { task: Task, reply: Reply<u64>, ended: Option<Result<u64, StoreError>> },
 }
 
@@ -59,6 +61,8 @@ pub(super) struct Writer {
     group_limit: usize,
     /// Whether words go into the search index.
     pub(super) searchable: bool,
+    /// How a bulk load writes documents; those of changes come packed.
+    pub(super) packing: Packing,
     groups_since_look: u32,
     /// Held for as long as the files may be touched.
     _lock: File,
@@ -70,18 +74,17 @@ impl Writer {
         files: Files,
         cache: Arc<Cache>,
         health: Arc<Health>,
-        group_limit: usize,
-        searchable: bool,
+        options: &SqliteOptions,
         lock: File,
     ) -> Writer {
-        let group_limit = group_limit.max(1);
         Writer {
             connection: Some(connection),
             files,
             cache,
             health,
-            group_limit,
-            searchable,
+            group_limit: options.group_limit.max(1),
+            searchable: options.search,
+            packing: Packing::new(options.compression),
             groups_since_look: 0,
             _lock: lock,
         }
@@ -269,7 +272,7 @@ impl Member {
     }
 
     /// Its changes, if they are to be committed.
-    fn committed(&self) -> &[Change] {
+    fn committed(&self) -> &[Ready] {
         match self {
             Member::Change { change, ended: Some(Ok(Outcome::Committed(_))), .. } => {
                 std::slice::from_ref(&**change)
@@ -283,7 +286,7 @@ impl Member {
     fn marks(&self) -> impl Iterator<Item = Mark> {
         self.committed()
             .iter()
-            .filter_map(|change| change.write.as_ref())
+            .filter_map(|ready| ready.change.write.as_ref())
             .map(|write| Mark::of(&write.referral))
     }
 
@@ -296,7 +299,7 @@ impl Member {
             Member::Changes { changes, ended: Some(Ok(AllOrNone::All(_))), .. } => changes,
             _ => &mut [],
         };
-        changes.iter_mut().filter_map(|change| change.write.take()).map(|write| write.referral)
+        changes.iter_mut().filter_map(|ready| ready.change.write.take()).map(|write| write.referral)
     }
 
     /// Tells the caller, who may have gone.

@@ -6,7 +6,8 @@ use crate::conformance::samples::*;
 use crate::{Outcome, Store, StoreError};
 
 fn on(disk: &FaultyDisk) -> SqliteOptions {
-    SqliteOptions { vfs: Some(disk.name().to_owned()), ..SqliteOptions::default() }
+    // What is written is as long as it is, and no shorter.
+    SqliteOptions { vfs: Some(disk.name().to_owned()), compression: false, ..SqliteOptions::default() }
 }
 
 #[tokio::test]
@@ -149,4 +150,48 @@ async fn a_tool_that_holds_the_database_stops_no_write_but_those_that_wait_for_i
     assert_eq!(stored(&store, first.id).await, Some(first.clone()));
     tool.execute_batch("ROLLBACK").unwrap();
     must(&store, edit(next(&first))).await;
+}
+
+/// A bit that fell on the disk costs the one referral that it was of.
+#[tokio::test]
+async fn a_damaged_document_is_told_and_stops_nobody_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let owner = organization(1);
+    let open = || SqliteStore::open(directory.path(), SqliteOptions::default()).unwrap();
+    let store = open();
+    for number in 1..=3 {
+        let mut referral = a_referral(&owner, number);
+        let text = format!(r#"{{"number":{number},"name":"{}"}}"#, "Fabrikam, Contoso. ".repeat(20));
+        referral.document = bytes::Bytes::from(text);
+        must(&store, creation(referral)).await;
+    }
+    store.close().await;
+    let tool = rusqlite::Connection::open(directory.path().join("cosell.db")).unwrap();
+    let (row, mut column): (i64, Vec<u8>) = tool
+        .query_row("SELECT row, document FROM referral WHERE id = ?1", [id(2).as_bytes()], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .unwrap();
+    assert!(column.len() < 100, "it was compressed");
+    let middle = column.len() / 2;
+    column[middle] ^= 1;
+    tool.execute("UPDATE referral SET document = ?1 WHERE row = ?2", rusqlite::params![column, row]).unwrap();
+    drop(tool);
+
+    let store = open();
+    let refused = store.referral(&owner, id(2)).await;
+    assert!(matches!(&refused, Err(StoreError::Engine(why)) if why.contains("damaged")), "{refused:?}");
+    let shown = |found: Vec<std::sync::Arc<crate::StoredReferral>>| -> Vec<_> {
+        found.iter().map(|referral| referral.id).collect()
+    };
+    assert_eq!(shown(store.list(&all_of(&owner)).await.unwrap()), [id(3), id(1)]);
+    assert_eq!(shown(store.engagement(engagement(1), &owner).await.unwrap()), [id(1), id(3)]);
+    let by_name = super::lists::asked("startswith(name,'Fabrikam')", "name");
+    let found = store.query(&by_name).await.unwrap();
+    assert_eq!(shown(found.referrals.into_iter().map(|(referral, _)| referral).collect()), [id(1), id(3)]);
+    // The next version makes it well.
+    let before = store.list(&all_of(&owner)).await.unwrap()[0].clone();
+    let second = crate::StoredReferral { id: id(2), ..(*before).clone() };
+    must(&store, edit(next(&second))).await;
+    assert!(store.referral(&owner, id(2)).await.unwrap().is_some());
 }

@@ -9,6 +9,7 @@ use referral::{ReferralId, Timestamp};
 use rusqlite::{Connection, Row, params_from_iter};
 use serde_json::Value as Json;
 
+use super::super::packing::Packing;
 use super::super::{functions, referrals, rows, schema};
 use super::random::{self, Choices};
 use crate::sql::{Dialect, NotSupported, SortKey, Statement, Writer};
@@ -27,8 +28,10 @@ pub(super) fn database(referrals: &[StoredReferral]) -> Connection {
     let mut connection = Connection::open_in_memory().unwrap();
     functions::register(&connection).unwrap();
     schema::migrate(&mut connection, schema::MIGRATIONS).unwrap();
-    for referral in referrals {
-        referrals::insert(&connection, referral, None).unwrap();
+    // One as it is, the next one compressed: both are asked alike.
+    for (referral, packing) in referrals.iter().zip([Packing::Plain, Packing::Compressed].iter().cycle()) {
+        let document = packing.pack(&referral.document);
+        referrals::insert(&connection, referral, &document, None).unwrap();
     }
     connection
 }

@@ -12,7 +12,7 @@ fn open(directory: &std::path::Path, limits: QueryLimits) -> SqliteStore {
     SqliteStore::open(directory, SqliteOptions { limits, ..SqliteOptions::default() }).unwrap()
 }
 
-fn asked(filter: &str, order: &str) -> Query {
+pub(super) fn asked(filter: &str, order: &str) -> Query {
     let text = [("$filter", filter), ("$orderby", order)].into_iter().filter(|(_, text)| !text.is_empty());
     let text: Vec<_> = text.map(|(name, text)| format!("{name}={}", text.replace(' ', "%20"))).collect();
     let options = QueryOptions::parse(&text.join("&"), &Settings::default()).unwrap();

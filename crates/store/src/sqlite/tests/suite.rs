@@ -29,12 +29,13 @@ mod as_shipped {
     crate::conformance_suite!(super::with(super::SqliteOptions::default()));
 }
 
-/// Room for a dozen referrals, so that reading evicts; one reader, tiny groups.
+/// Room for a dozen referrals, so that reading evicts; one reader, tiny groups; documents as they are.
 mod cramped {
     crate::conformance_suite!(super::with(super::SqliteOptions {
         cache_bytes: 8 * 1024,
         readers: 1,
         group_limit: 2,
+        compression: false,
         ..super::SqliteOptions::default()
     }));
 }

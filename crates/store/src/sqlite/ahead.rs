@@ -1,0 +1,73 @@
+//! The documents of a bulk load are packed by threads of their own, some batches ahead of the writer's.
+
+use std::iter::Fuse;
+use std::thread;
+
+use bytes::Bytes;
+use flume::{Receiver, Sender};
+
+use super::packing::Packing;
+use crate::Write;
+
+/// More threads would wait for the writer.
+const MOST_THREADS: usize = 4;
+/// How many batches each thread has before it and behind it.
+const BATCHES: usize = 2;
+
+/// A referral to load, and the column of its document; the changes of its entry are packed in their place.
+pub(super) type Loadable = (Write, Bytes);
+
+/// A thread: what it is given, and what it gives back.
+type Lane = (Sender<Vec<Write>>, Receiver<Vec<Loadable>>);
+
+/// Batches in their order, packed. They are drawn on the thread that asks for them.
+pub(super) struct Ahead<I> {
+    batches: Fuse<I>,
+    threads: Vec<Lane>,
+    drawn: usize,
+    given: usize,
+}
+
+impl<I: Iterator<Item = Vec<Write>>> Ahead<I> {
+    /// The threads end when it is dropped.
+    pub(super) fn new(batches: I, packing: Packing) -> Ahead<I> {
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+        let start = |_| {
+            let (give, to_do) = flume::bounded::<Vec<Write>>(BATCHES);
+            let (done, take) = flume::bounded(BATCHES);
+            thread::spawn(move || {
+                while let Ok(batch) = to_do.recv() {
+                    let packed = batch.into_iter().map(|write| packing.loadable(write)).collect();
+                    if done.send(packed).is_err() {
+                        return; // nobody wants the rest
+                    }
+                }
+            });
+            (give, take)
+        };
+        Ahead { batches: batches.fuse(), threads: (0..threads).map(start).collect(), drawn: 0, given: 0 }
+    }
+
+    /// The thread of the batch of this number.
+    fn thread(&self, batch: usize) -> Option<&Lane> {
+        self.threads.get(batch % self.threads.len().max(1))
+    }
+}
+
+impl<I: Iterator<Item = Vec<Write>>> Iterator for Ahead<I> {
+    type Item = Vec<Loadable>;
+
+    fn next(&mut self) -> Option<Vec<Loadable>> {
+        while self.drawn - self.given < self.threads.len() * BATCHES {
+            let Some(batch) = self.batches.next() else { break };
+            self.thread(self.drawn)?.0.send(batch).ok()?;
+            self.drawn += 1;
+        }
+        if self.given == self.drawn {
+            return None;
+        }
+        let packed = self.thread(self.given)?.1.recv().ok()?;
+        self.given += 1;
+        Some(packed)
+    }
+}
