@@ -62,7 +62,7 @@ async fn write(store: &SqliteStore, owner: &OrganizationId, of: &StoredReferral)
     referral.columns.updated = referral.columns.updated.plus_seconds(1);
     let changes = Bytes::from_static(br#"{"details/dealValue":[1000,2000]}"#);
     let entry = Entry { action: Action::Updated, at: referral.columns.updated, actor: None, changes };
-    let write = Write { referral, decided_on: Some(before.version), entry, search: String::new() };
+    let write = Write { referral, decided_on: Some(before.version), entry, search: Default::default() };
     let change = Change { write: Some(write), guards: Vec::new(), answer: None };
     assert!(matches!(store.commit(change).await.expect("it is written"), Outcome::Committed(Some(_))));
 }
