@@ -133,7 +133,7 @@ pub static STORED: LazyLock<Vec<u8>> = LazyLock::new(|| {
 /// Decides on the stored referral and looks at the result.
 pub fn decide(request: &EditRequest<'_>, dialect: &Dialect) {
     match request.decide(&STORED, 1, now(), dialect) {
-        Ok(Some(Edit { referral, changes })) => {
+        Ok(Some(Edit { referral, changes, .. })) => {
             assert!(
                 changes.as_object().is_some_and(|changes| !changes.is_empty()),
                 "a change without a change"

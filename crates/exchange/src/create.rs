@@ -147,7 +147,7 @@ impl Exchange {
         let change = Change {
             write: Some(Write {
                 entry: created(caller, &referral),
-                search: search_words(&referral),
+                search: Some(search_words(&referral)),
                 referral: stored,
                 decided_on: None,
             }),

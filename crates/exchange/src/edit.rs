@@ -138,7 +138,7 @@ impl Exchange {
         let answer = once.and_then(|once| {
             remember(Ok(&shown)).map(|(status, content)| once.replayable(status, content, now))
         });
-        let search = search_words(&edit.referral);
+        let search = edit.texts_changed.then(|| search_words(&edit.referral));
         let write = Write { referral: next, decided_on: Some(stored.version), entry, search };
         Ok(match self.store.commit(Change { write: Some(write), guards: Vec::new(), answer }).await? {
             Outcome::Committed(_) => Attempt::Saved(shown),

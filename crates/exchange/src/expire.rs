@@ -178,7 +178,7 @@ impl Exchange {
             referral: to_store(&edit.referral, referral.version + 1, referral.columns.sender.clone()),
             decided_on: Some(referral.version),
             entry,
-            search: search_words(&edit.referral),
+            search: edit.texts_changed.then(|| search_words(&edit.referral)),
         };
         match self.store.commit(Change { write: Some(write), guards: Vec::new(), answer: None }).await? {
             Outcome::Committed(_) => {

@@ -61,6 +61,8 @@ pub struct Edit {
     pub referral: Referral,
     /// `{ "member/path": [before, after], … }`
     pub changes: Value,
+    /// Whether a text has changed that searches look into ([`Referral::search_texts`]).
+    pub texts_changed: bool,
 }
 
 /// Why an edit was not decided.
@@ -282,7 +284,8 @@ fn finish(
     }
     next.updated_date_time = at;
     next.etag = ETag::of_version(version + 1, at);
-    Ok(Some(Edit { referral: next, changes }))
+    let texts_changed = !stored.search_texts().eq(next.search_texts());
+    Ok(Some(Edit { referral: next, changes, texts_changed }))
 }
 
 impl Referral {

@@ -56,7 +56,7 @@ fn referral(number: u64, document: &Bytes) -> Write {
     };
     let changes = Bytes::from_static(b"{}");
     let entry = Entry { action: Action::Imported, at: created, actor: None, changes };
-    Write { referral: stored, decided_on: None, entry, search: words(number) }
+    Write { referral: stored, decided_on: None, entry, search: Some(words(number)) }
 }
 
 /// As many words as a referral has, some of them in all and some in few.

@@ -114,7 +114,7 @@ fn referral(number: u64) -> Write {
     };
     let changes = Bytes::from_static(b"{}");
     let entry = Entry { action: Action::Imported, at: created, actor: None, changes };
-    Write { referral: stored, decided_on: None, entry, search: words(number) }
+    Write { referral: stored, decided_on: None, entry, search: Some(words(number)) }
 }
 
 fn query(filter: &str, order: &str, skip: u64, count: Counting) -> Query {

@@ -230,8 +230,9 @@ pub struct Write {
     pub decided_on: Option<Version>,
     /// The news; the store gives it its position.
     pub entry: Entry,
-    /// The words by which `$search` finds it: what [`index_text`](crate::index_text) makes of its texts.
-    pub search: String,
+    /// The words by which `$search` finds it: what [`index_text`](crate::index_text) makes of its texts. `None`: those of
+    /// the version that was decided on.
+    pub search: Option<String>,
 }
 
 /// What a change-log entry says, before it has a position.

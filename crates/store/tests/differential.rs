@@ -71,7 +71,8 @@ impl Filled {
                 actor: None,
                 changes: Bytes::from_static(b"{}"),
             };
-            let write = Write { referral: referral.clone(), decided_on: None, entry, search: String::new() };
+            let write =
+                Write { referral: referral.clone(), decided_on: None, entry, search: Some(String::new()) };
             let change = Change { write: Some(write), guards: Vec::new(), answer: None };
             assert!(matches!(runtime.block_on(store.commit(change)).unwrap(), Outcome::Committed(Some(_))));
         }

@@ -189,5 +189,5 @@ fn imported(planted: world::Planted) -> Write {
     let entry = Entry { action: Action::Imported, at, actor: None, changes: Bytes::from_static(b"{}") };
     let search = search_words(&planted.referral);
     let referral = to_store(&planted.referral, planted.version, planted.sender);
-    Write { referral, decided_on: None, entry, search }
+    Write { referral, decided_on: None, entry, search: Some(search) }
 }

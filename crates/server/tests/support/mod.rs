@@ -274,7 +274,7 @@ impl World {
         };
         let told = referral::Referral::from_document(&next.document);
         let search = told.map(|referral| exchange::search_words(&referral)).unwrap_or_default();
-        let write = Write { referral: next, decided_on: Some(stored.version), entry, search };
+        let write = Write { referral: next, decided_on: Some(stored.version), entry, search: Some(search) };
         let change = Change { write: Some(write), guards: Vec::new(), answer: None };
         let outcome = self.store.inner().commit(change).await.unwrap();
         assert!(matches!(outcome, store::Outcome::Committed(_)), "{outcome:?}");
@@ -291,7 +291,7 @@ impl World {
             changes: "{}".into(),
         };
         let search = exchange::search_words(&referral);
-        let write = Write { referral: stored, decided_on: None, entry, search };
+        let write = Write { referral: stored, decided_on: None, entry, search: Some(search) };
         let change = Change { write: Some(write), guards: Vec::new(), answer: None };
         let outcome = self.store.inner().commit(change).await.unwrap();
         assert!(matches!(outcome, store::Outcome::Committed(_)), "{outcome:?}");

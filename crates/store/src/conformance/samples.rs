@@ -97,7 +97,7 @@ pub fn words_of(referral: &StoredReferral) -> String {
 pub fn creation(referral: StoredReferral) -> Change {
     let (entry, search) = (news(Action::Created, &referral), words_of(&referral));
     Change {
-        write: Some(Write { referral, decided_on: None, entry, search }),
+        write: Some(Write { referral, decided_on: None, entry, search: Some(search) }),
         guards: Vec::new(),
         answer: None,
     }
@@ -107,7 +107,11 @@ pub fn creation(referral: StoredReferral) -> Change {
 pub fn edit(referral: StoredReferral) -> Change {
     let (entry, decided_on) = (news(Action::Updated, &referral), Some(referral.version - 1));
     let search = words_of(&referral);
-    Change { write: Some(Write { referral, decided_on, entry, search }), guards: Vec::new(), answer: None }
+    Change {
+        write: Some(Write { referral, decided_on, entry, search: Some(search) }),
+        guards: Vec::new(),
+        answer: None,
+    }
 }
 
 /// The key of a request of this number.

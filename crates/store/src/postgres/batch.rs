@@ -186,10 +186,11 @@ fn words(written: &Written) -> Statement {
          SET words = excluded.words
          WHERE referral_words.words <> excluded.words",
     );
-    let all = || written.referrals.values();
-    upsert.column(Type::BYTEA_ARRAY, all().map(|newest| bytes(&newest.referral.owner)));
-    upsert.column(Type::BYTEA_ARRAY, all().map(|newest| newest.referral.id.as_bytes().to_vec()));
-    upsert.column(Type::TEXT_ARRAY, all().map(|newest| newest.words.clone()));
+    let all =
+        || written.referrals.values().filter_map(|newest| Some((&newest.referral, newest.words.as_ref()?)));
+    upsert.column(Type::BYTEA_ARRAY, all().map(|(referral, _)| bytes(&referral.owner)));
+    upsert.column(Type::BYTEA_ARRAY, all().map(|(referral, _)| referral.id.as_bytes().to_vec()));
+    upsert.column(Type::TEXT_ARRAY, all().map(|(_, words)| words.clone()));
     upsert
 }
 

@@ -100,7 +100,8 @@ pub(super) struct Written {
 #[derive(Debug, Clone)]
 pub(super) struct Newest {
     pub(super) referral: StoredReferral,
-    pub(super) words: String,
+    /// `None`: those that are there.
+    pub(super) words: Option<String>,
     /// What there was of it before.
     pub(super) before: Option<Known>,
 }
@@ -193,7 +194,9 @@ impl State {
             .entry(referral.id)
             .and_modify(|newest| {
                 newest.referral = referral.clone();
-                newest.words.clone_from(&write.search);
+                if write.search.is_some() {
+                    newest.words.clone_from(&write.search);
+                }
             })
             .or_insert_with(|| Newest { referral: referral.clone(), words: write.search.clone(), before });
         let position = self.positions.entry(referral.owner.clone()).or_default();

@@ -170,7 +170,7 @@ fn taken_in(records: Vec<Record>) -> Result<(State, Vec<Record>), StoreError> {
         match record {
             Record::Referral { referral, search } => {
                 let id = referral.id;
-                let newest = Newest { referral: *referral, words: search, before: None };
+                let newest = Newest { referral: *referral, words: Some(search), before: None };
                 if state.written.referrals.insert(id, newest).is_some() {
                     return Err(StoreError::Engine(format!("referral {id} comes twice")));
                 }

@@ -130,7 +130,7 @@ struct Loading {
 impl Loading {
     fn take(&mut self, connection: &Connection, (write, document): &Loadable) -> rusqlite::Result<()> {
         let Write { referral, entry, search, .. } = write;
-        let words = self.searchable.then_some(search.as_str());
+        let words = self.searchable.then_some(search.as_deref().unwrap_or_default());
         if !referrals::insert_unless_there(connection, referral, document, words, &mut self.tallies)? {
             self.report.skipped_existing += 1;
             return Ok(());

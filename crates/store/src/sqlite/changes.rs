@@ -6,7 +6,7 @@ use referral::{EngagementId, OrganizationId, ReferralId};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::packing::Ready;
-use super::referrals::{self, Before};
+use super::referrals::{self, Before, Words};
 use super::rows;
 use crate::{AllOrNone, Entry, Guard, Outcome, Position, Replayable, StoredReferral, Version, Write};
 
@@ -36,7 +36,11 @@ pub(super) fn apply(connection: &Connection, ready: &Ready, searchable: bool) ->
     let position = match &change.write {
         None => None,
         Some(write) => {
-            let words = searchable.then_some(write.search.as_str());
+            let words = match &write.search {
+                _ if !searchable => Words::NotIndexed,
+                Some(words) => Words::Are(words),
+                None => Words::AsBefore,
+            };
             match &before {
                 None => referrals::insert(connection, &write.referral, document, words)?,
                 Some(before) => referrals::update(connection, &write.referral, document, words, before)?,

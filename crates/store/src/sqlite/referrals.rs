@@ -168,15 +168,30 @@ pub(super) fn before(connection: &Connection, id: ReferralId) -> rusqlite::Resul
         .optional()
 }
 
+/// What `$search` finds a referral by.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Words<'a> {
+    Are(&'a str),
+    /// Those of the version before; none for a new referral.
+    AsBefore,
+    /// The search index is switched off.
+    NotIndexed,
+}
+
 /// Adds a referral that is not there yet, with its [packed](super::packing) document and the words that find it; without
 /// words it is not searchable.
 pub(super) fn insert(
     connection: &Connection,
     referral: &StoredReferral,
     document: &[u8],
-    words: Option<&str>,
+    words: Words<'_>,
 ) -> rusqlite::Result<()> {
     let mut tallies = Tallies::default();
+    let words = match words {
+        Words::Are(words) => Some(words),
+        Words::AsBefore => Some(""),
+        Words::NotIndexed => None,
+    };
     if !insert_unless_there(connection, referral, document, words, &mut tallies)? {
         // Unreachable after a look at what is there; the constraint still speaks for itself.
         return Err(rusqlite::Error::StatementChangedRows(0));
@@ -211,14 +226,18 @@ pub(super) fn update(
     connection: &Connection,
     referral: &StoredReferral,
     document: &[u8],
-    words: Option<&str>,
+    words: Words<'_>,
     before: &Before,
 ) -> rusqlite::Result<()> {
     let columns = &referral.columns;
     let moved = before.offer_lead != columns.offer_lead || before.created != columns.created.ticks();
     let reclassed = before.class != Class::of(columns);
     let elsewhere = before.country != columns.country;
-    let digest = words.map(digest);
+    let digest = match words {
+        Words::Are(words) => Some(digest(words)),
+        Words::AsBefore => before.digest,
+        Words::NotIndexed => None,
+    };
     let reworded = before.digest != digest;
     let set = OPTIONAL.iter().zip(0..).fold(0, |set, (group, place)| {
         let changed = match group {
@@ -243,7 +262,7 @@ pub(super) fn update(
         if before.digest.is_some() {
             search::remove(connection, before.row)?;
         }
-        if let Some(words) = words {
+        if let Words::Are(words) = words {
             search::add(connection, &referral.owner, before.row, words)?;
         }
     }

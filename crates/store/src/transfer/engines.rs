@@ -69,7 +69,7 @@ fn imported(number: u64) -> Write {
     let referral = sample(number);
     let entry = Entry { actor: None, ..news(Action::Imported, &referral) };
     let search = words_of(&referral);
-    Write { referral, decided_on: None, entry, search }
+    Write { referral, decided_on: None, entry, search: Some(search) }
 }
 
 /// So many referrals as come in several pages and batches, some of them changed, and one of everything else.

@@ -133,7 +133,7 @@ pub fn imported(referral: &Referral) -> Write {
     let version = u64::from(referral.etag.counter()).max(1); // so that the next tag counts on
     let entry = Entry { action: Action::Imported, at, actor: None, changes: Bytes::from_static(b"{}") };
     let search = search_words(referral);
-    Write { referral: to_store(referral, version, None), decided_on: None, entry, search }
+    Write { referral: to_store(referral, version, None), decided_on: None, entry, search: Some(search) }
 }
 
 /// The parser counts lines within its text, which is one line of ours.

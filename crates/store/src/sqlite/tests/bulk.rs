@@ -17,7 +17,7 @@ fn imported(number: u64) -> Write {
     referral.columns.expires = Some(at(1000 + number as i64));
     let entry = Entry { actor: None, ..news(Action::Imported, &referral) };
     let search = words_of(&referral);
-    Write { referral, decided_on: None, entry, search }
+    Write { referral, decided_on: None, entry, search: Some(search) }
 }
 
 fn batches(numbers: std::ops::Range<u64>) -> impl Iterator<Item = Vec<Write>> {

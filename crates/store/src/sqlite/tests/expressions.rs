@@ -31,7 +31,7 @@ pub(super) fn database(referrals: &[StoredReferral]) -> Connection {
     // One as it is, the next one compressed: both are asked alike.
     for (referral, packing) in referrals.iter().zip([Packing::Plain, Packing::Compressed].iter().cycle()) {
         let document = packing.pack(&referral.document);
-        referrals::insert(&connection, referral, &document, None).unwrap();
+        referrals::insert(&connection, referral, &document, referrals::Words::NotIndexed).unwrap();
     }
     connection
 }

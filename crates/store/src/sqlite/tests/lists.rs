@@ -42,7 +42,7 @@ fn some(number: u64) -> Write {
     referral.document = Bytes::from(format!(r#"{{"name":"deal {number}"}}"#));
     let entry = news(Action::Imported, &referral);
     let search = words_of(&referral);
-    Write { referral, decided_on: None, entry, search }
+    Write { referral, decided_on: None, entry, search: Some(search) }
 }
 
 async fn filled(store: &SqliteStore, count: u64) {
