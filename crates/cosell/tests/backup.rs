@@ -5,13 +5,14 @@
 mod support;
 
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use referral::OrganizationId;
 use serde_json::json;
 use support::kept::Kept;
-use support::{Answer, Ran, Sandbox, run};
+use support::{Answer, Ran, Sandbox, cosell, run};
 use tempfile::TempDir;
 
 const PATH: &str = "/v1.0/engagements/referrals";
@@ -252,6 +253,33 @@ fn a_backup_of_what_a_killed_server_left_is_whole_and_changes_nothing() {
         assert_eq!((again.status, again.text()), (201, answer.text()));
         assert_eq!(sandbox.stop(), 0);
     }
+}
+
+#[test]
+fn a_backup_that_is_killed_leaves_nothing_under_its_name() {
+    let (folder, _) = backed_up();
+    let data = folder.path().join("world");
+    let loaded = run(&["load", "--generate", "1500", "--data", &data.display().to_string()]);
+    assert_eq!(loaded.code, 0, "{loaded:?}");
+    let file = folder.path().join("killed.backup");
+    let part = folder.path().join("killed.backup.part");
+    let mut child = cosell(&["backup", "--data", &data.display().to_string(), "--to"])
+        .arg(&file)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    while part.metadata().map_or(0, |about| about.len()) == 0 {
+        assert!(child.try_wait().unwrap().is_none(), "it takes its time");
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(part.exists() && !file.exists());
+    digest(&backup(&data, &file));
+    assert!(file.exists() && names(folder.path()).iter().all(|name| !name.contains(".part")));
+    let new = folder.path().join("new");
+    digest(&restore(&file, &new));
+    assert_eq!(check_agreement(&Kept::open(&new)), check_agreement(&Kept::open(&data)));
 }
 
 #[test]
