@@ -110,6 +110,9 @@ impl Pool {
 
     async fn try_lend(self: &Arc<Pool>) -> Result<Lease, StoreError> {
         self.check_open()?;
+        if locked(&self.idle).is_empty() {
+            self.is_there()?;
+        }
         let waiting = Going::begin(&self.counts.waiting);
         let permit = match timeout(self.wait, Arc::clone(&self.permits).acquire_owned()).await {
             Ok(Ok(permit)) => permit,

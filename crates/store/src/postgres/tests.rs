@@ -2,6 +2,7 @@
 
 mod figures;
 mod nodes;
+mod pooled;
 mod schema;
 mod statements;
 mod suite;
@@ -9,3 +10,6 @@ mod tls;
 
 #[path = "../../tests/support/postgres.rs"]
 pub(crate) mod database;
+
+#[path = "../../tests/support/pgbouncer.rs"]
+mod pgbouncer;

@@ -68,6 +68,12 @@ impl Database {
         self.folder.join(SOCKET)
     }
 
+    /// The folder of the server's socket.
+    #[allow(dead_code, reason = "some tests put something before the server")]
+    pub fn server(&self) -> &Path {
+        &self.folder
+    }
+
     /// What to connect to.
     pub fn address(&self) -> String {
         format!("host={} user=cosell dbname={}", self.folder.display(), self.name)
@@ -115,15 +121,19 @@ fn user_id() -> String {
     String::from_utf8_lossy(&said.stdout).trim().to_owned()
 }
 
+/// Whether servers must run as another user.
+pub fn is_root() -> bool {
+    user_id() == "0"
+}
+
 /// A command by a user that the server may run as, which root is not.
 fn as_server(program: &str, arguments: &[&str]) -> Command {
-    let mut command = match user_id().as_str() {
-        "0" => {
-            let mut command = Command::new("runuser");
-            command.args(["-u", "postgres", "--", program]);
-            command
-        }
-        _ => Command::new(program),
+    let mut command = if is_root() {
+        let mut command = Command::new("runuser");
+        command.args(["-u", "postgres", "--", program]);
+        command
+    } else {
+        Command::new(program)
     };
     command.args(arguments).current_dir("/");
     command
