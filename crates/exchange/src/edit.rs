@@ -108,7 +108,8 @@ impl Exchange {
         }
         let now = self.now();
         let dialect = &self.policy.dialect;
-        let edit = match request.decide(&stored.document, stored.version, now, dialect) {
+        let current = self.recent.of(&stored).map_err(|error| ReadError::Damaged(id, error))?;
+        let edit = match request.decide_on(&current, &stored.document, stored.version, now, dialect) {
             Ok(edit) => edit,
             Err(referral::EditError::Refused(refusal)) => return Err(refusal.into()),
             Err(referral::EditError::Damaged(error)) => return Err(ReadError::Damaged(id, error).into()),
@@ -141,7 +142,10 @@ impl Exchange {
         let search = edit.texts_changed.then(|| search_words(&edit.referral));
         let write = Write { referral: next, decided_on: Some(stored.version), entry, search };
         Ok(match self.store.commit(Change { write: Some(write), guards: Vec::new(), answer }).await? {
-            Outcome::Committed(_) => Attempt::Saved(shown),
+            Outcome::Committed(_) => {
+                self.recent.keep(stored.version + 1, edit.referral);
+                Attempt::Saved(shown)
+            }
             Outcome::AlreadyAnswered(answer) => match self.already(once, answer).await? {
                 Already::Replay(answer) => Attempt::Replayed(answer),
                 Already::Reused => return Err(EditError::RequestIdReused),

@@ -36,6 +36,8 @@ impl Exchange {
             running: Arc::clone(&self.running),
             expiry: Arc::clone(&self.expiry),
             turns: Arc::clone(&self.turns),
+            // What is staged may come to nothing.
+            recent: Arc::default(),
         };
         Group { exchange: Arc::new(exchange), staged }
     }

@@ -12,6 +12,7 @@ mod group;
 mod once;
 mod query;
 mod read;
+mod recent;
 mod sight;
 mod stored;
 
@@ -90,6 +91,7 @@ pub struct Exchange {
     running: Arc<once::Running>,
     expiry: Arc<expire::Soonest>,
     turns: Arc<edit::Turns>,
+    recent: Arc<recent::Recent>,
 }
 
 impl Exchange {
@@ -105,8 +107,9 @@ impl Exchange {
     ) -> Result<Exchange, store::StoreError> {
         let directory = Arc::new(Directory::load(store.as_ref()).await?);
         let expiry = Arc::new(expire::Soonest::load(store.as_ref()).await?);
-        let (running, turns, policy) = (Arc::default(), Arc::default(), Arc::new(policy));
-        Ok(Exchange { store, clock, ids, policy, directory, running, expiry, turns })
+        let (running, turns, recent) = Default::default();
+        let policy = Arc::new(policy);
+        Ok(Exchange { store, clock, ids, policy, directory, running, expiry, turns, recent })
     }
 
     /// The time now, by the injected clock.

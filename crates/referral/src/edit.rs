@@ -195,11 +195,25 @@ impl<'a> EditRequest<'a> {
         now: Timestamp,
         dialect: &Dialect,
     ) -> Result<Option<Edit>, EditError> {
-        let stored = Referral::from_document(document)?;
-        let mut next = self.applied(&stored, document)?;
+        self.decide_on(&Referral::from_document(document)?, document, version, now, dialect)
+    }
+
+    /// As [`decide`](EditRequest::decide), where the document has been read before: `stored` is what it says.
+    ///
+    /// # Errors
+    /// As of `decide`.
+    pub fn decide_on(
+        &self,
+        stored: &Referral,
+        document: &[u8],
+        version: u64,
+        now: Timestamp,
+        dialect: &Dialect,
+    ) -> Result<Option<Edit>, EditError> {
+        let mut next = self.applied(stored, document)?;
         diff::keep_known(&stored.team, &mut next.team);
         diff::keep_known(&stored.customer_profile.team, &mut next.customer_profile.team);
-        let changes = diff::changed(&stored, &next);
+        let changes = diff::changed(stored, &next);
         let protected = |change: &&Changed| {
             matches!(change.property.access, Access::Server | Access::Fixed | Access::Derived)
         };
@@ -212,15 +226,15 @@ impl<'a> EditRequest<'a> {
             return Err(Invalid::value(target, message, "false").into());
         }
         if dialect.profile == Profile::Program {
-            program::check_update(&stored, &next, &changes).map_err(|mut invalid| {
+            program::check_update(stored, &next, &changes).map_err(|mut invalid| {
                 invalid.target = self.target_of(&invalid.target);
                 invalid
             })?;
         }
-        let standing = self.standing(&stored, &next)?;
+        let standing = self.standing(stored, &next)?;
         let at = now.max(stored.updated_date_time.next());
         next.stand(standing, stored.standing(), at);
-        finish(&stored, next, version, at)
+        finish(stored, next, version, at)
     }
 
     fn standing(&self, stored: &Referral, next: &Referral) -> Result<Standing, EditError> {

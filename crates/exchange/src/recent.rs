@@ -1,0 +1,40 @@
+//! Referrals that were written lately, as they were decided: the next change of one need not read its document again.
+
+use std::sync::Arc;
+
+use quick_cache::sync::Cache;
+use referral::{Damaged, Referral, ReferralId};
+use store::{StoredReferral, Version};
+
+/// So many at once, each of some kilobytes.
+const REMEMBERED: usize = 512;
+
+/// What stored documents say. Version and tag together name one document, so nothing here is taken for another.
+pub(crate) struct Recent(Cache<ReferralId, (Version, Arc<Referral>)>);
+
+impl Default for Recent {
+    fn default() -> Recent {
+        Recent(Cache::new(REMEMBERED))
+    }
+}
+
+impl Recent {
+    /// What a stored referral's document says.
+    ///
+    /// # Errors
+    /// [`Damaged`] for bytes that are none of ours.
+    pub(crate) fn of(&self, stored: &StoredReferral) -> Result<Arc<Referral>, Damaged> {
+        let is_this = |(version, referral): &(Version, Arc<Referral>)| {
+            (*version, referral.etag) == (stored.version, stored.etag)
+        };
+        match self.0.get(&stored.id).filter(is_this) {
+            Some((_, referral)) => Ok(referral),
+            None => Referral::from_document(&stored.document).map(Arc::new),
+        }
+    }
+
+    /// Keeps what was committed as a version.
+    pub(crate) fn keep(&self, version: Version, referral: Referral) {
+        self.0.insert(referral.id, (version, Arc::new(referral)));
+    }
+}
