@@ -1,6 +1,6 @@
 """What is measured: the suites, who takes part in each, and what the short run leaves out."""
 from .lists import BY_LINK, COUNTED, DEEP, FIRST, LISTS
-from .servers import (BARE, CAP, COSELL, EXTENDED, FASTAPI, GROUP_ONE, HOLDING, LISTS_SERVED, LOGGED, SERVED,
+from .servers import (ANEW, BARE, CAP, COSELL, EXTENDED, FASTAPI, GROUP_ONE, HOLDING, LISTS_SERVED, LOGGED, SERVED,
                       SMALLEST, WITH_ROWS, WITH_SQLITE)
 
 CONNECTIONS, MANY = 64, 256
@@ -25,11 +25,11 @@ WHO = {
     "postgres": [PGBENCH, ON_POSTGRES],
     "weight": [PROGRAM],
     "large": [SERVED],
-    **{suite: [IN_PROCESS, LISTS_SERVED, EXTENDED, CAP, FASTAPI] for suite in LISTS},
+    **{suite: [IN_PROCESS, LISTS_SERVED, EXTENDED, ANEW, CAP, FASTAPI] for suite in LISTS},
 }
 # The largest tables they take part with.
 MOST_ROWS = {CEILING: SMALLEST, CEILING_ALONE: SMALLEST, DISK: SMALLEST, WITH_ROWS: SMALLEST, GROUP_ONE: SMALLEST,
-             WITH_SQLITE: SMALL, HOLDING: SMALL, LOGGED: SMALL}
+             WITH_SQLITE: SMALL, HOLDING: SMALL, LOGGED: SMALL, ANEW: SMALL}
 
 # The short run: what the targets are made of.
 QUICK = {
@@ -40,9 +40,9 @@ QUICK = {
     ("write", SMALL): [COSELL],
     ("write", LARGE): [COSELL],
     ("start", LARGE): [COSELL],
-    ("list", SMALL): [EXTENDED, CAP, FASTAPI],
+    ("list", SMALL): [EXTENDED, ANEW, CAP, FASTAPI],
     ("list", LARGE): [EXTENDED],
-    ("page", SMALL): [EXTENDED, CAP],
+    ("page", SMALL): [EXTENDED, ANEW, CAP],
     ("page", LARGE): [EXTENDED],
     ("disk", LARGE): [COSELL, CAP],
     ("postgres", 0): [PGBENCH, ON_POSTGRES],

@@ -22,6 +22,8 @@ START_LIMIT = 60
 COSELL = "Cosell, cache 16 MiB"
 # Search and aggregation are of the extended temperament; all its lists are measured in it.
 EXTENDED = "Cosell, extended"
+# The same without answers that are kept for who asks for a list again: each list is read from the store.
+ANEW = "Cosell, lists read anew"
 # The same as the sandbox but for the cache, in which 100,000 rows fit, or for the size of a group.
 HOLDING = "Cosell, cache 512 MiB"
 GROUP_ONE = "Cosell, groups of one"
@@ -69,7 +71,7 @@ def targets(work, issuer):
                       token=lambda server: sandbox_token(cosell, server.port), **more)
 
     def serve(name, *options, **more):
-        command = [cosell, "serve", "--strict", "--config", str(work.configuration), *options, "--data", "{data}",
+        command = [cosell, "serve", "--config", str(work.configuration), *options, "--data", "{data}",
                    "--listen", "127.0.0.1:{port}"]
         return Target(name, command, data="serve", loader_threads=2, named=True, token=lambda _: issuer.token(), **more)
 
@@ -87,10 +89,12 @@ def targets(work, issuer):
                data="writes", rows=SMALLEST, put=True, loader_threads=2),
         sandbox(COSELL, put=True, patch=JSON_PATCH),
         sandbox(EXTENDED, "--extended", list=lists.odata(LIST, page_size="pagesize=50")),
-        serve(SERVED, "--log-requests", "off"),
-        serve(HOLDING, "--log-requests", "off", env=holding),
-        serve(LOGGED, "--log-requests", "on", env=holding),
-        serve(GROUP_ONE, "--log-requests", "off", env={"COSELL_STORE_GROUP_LIMIT": "1"}, put=True),
+        serve(ANEW, "--extended", "--log-requests", "off", env={"COSELL_STORE_LIST_CACHE_BYTES": "0"},
+              list=lists.odata(LIST, page_size="pagesize=50")),
+        serve(SERVED, "--strict", "--log-requests", "off"),
+        serve(HOLDING, "--strict", "--log-requests", "off", env=holding),
+        serve(LOGGED, "--strict", "--log-requests", "on", env=holding),
+        serve(GROUP_ONE, "--strict", "--log-requests", "off", env={"COSELL_STORE_GROUP_LIMIT": "1"}, put=True),
         Target(CAP, [work.node, "node_modules/.bin/cds-serve", "all"], data="cap", cwd=str(peers / "cap"),
                env={"PORT": "{port}", "NODE_ENV": "production",
                     "cds_requires_db_credentials_url": "{data}/referrals.db"},

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 
 from .lists import BY_LINK, DEEP, FIRST, COUNTED
 from .plan import CEILING, CEILING_ALONE, LARGE, ON_POSTGRES, PGBENCH, SMALL
-from .servers import BARE, CAP, COSELL, EXTENDED, FASTAPI, GROUP_ONE, HOLDING, SERVED, SMALLEST, WITH_ROWS, WITH_SQLITE
+from .servers import ANEW, BARE, CAP, COSELL, EXTENDED, FASTAPI, GROUP_ONE, HOLDING, SERVED, SMALLEST, WITH_ROWS, WITH_SQLITE
 
 RATE, BY_PROCESSOR, MEDIAN_TIME = "per_second", "per_processor_second", "p50_ms"
 UNITS = {RATE: "/s", BY_PROCESSOR: "/processor-s", MEDIAN_TIME: " ms"}
@@ -130,8 +130,12 @@ def lists(table):
     for peer, aim in ((CAP, 120), (FASTAPI, 300)):
         table.of(f"list of 50, {SMALL:,} rows: against {peer}", DEFAULT, "list", own(FIRST), (SMALL, peer, FIRST), RATE,
                  ("≥", aim), " ×")
+        table.of(f"the same, each list read anew: against {peer}", "no list kept", "list", (SMALL, ANEW, FIRST),
+                 (SMALL, peer, FIRST), RATE, None, " ×")
     table.of(f"`$skip` near 18,000, {SMALL:,} rows: against {CAP}", DEFAULT, "page", own(DEEP), (SMALL, CAP, DEEP),
              RATE, ("≥", 70), " ×")
+    table.of(f"the same, each list read anew: against {CAP}", "no list kept", "page", (SMALL, ANEW, DEEP),
+             (SMALL, CAP, DEEP), RATE, None, " ×")
     for rows in (SMALL, LARGE):
         place = "page 1000" if rows == LARGE else "the last page"
         table.of(f"{place} by link, {rows:,} rows: the time of page 1", DEFAULT, "page", own(BY_LINK, rows),
