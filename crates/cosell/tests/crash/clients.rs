@@ -143,7 +143,8 @@ impl Client {
         }
     }
 
-    fn choose(&mut self) -> (Mark, Request) {
+    /// The next request, and the mark that it leaves.
+    pub fn choose(&mut self) -> (Mark, Request) {
         self.count += 1;
         let mark = format!("{}-{}", self.name, self.count);
         let own = self.own.len().min(KEPT);
@@ -207,7 +208,8 @@ pub fn post(mark: &str) -> Request {
     Request { method: "POST", path: PATH.to_owned(), headers: Vec::new(), body: body.to_string() }
 }
 
-fn get(id: &str) -> Request {
+/// A referral as it stands.
+pub fn get(id: &str) -> Request {
     Request { method: "GET", path: format!("{PATH}/{id}"), headers: Vec::new(), body: String::new() }
 }
 
