@@ -211,6 +211,12 @@ impl Drop for Server {
             signal("-QUIT", [postmaster.id()]);
             let _ = postmaster.wait();
         }
+        // One that was killed has left the piece of System V memory that shows who has the folder: the key and the id of
+        // it are the seventh line of this file.
+        let held = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
+        if let Some(id) = held.lines().nth(6).and_then(|line| line.split_whitespace().nth(1)) {
+            let _ = Command::new("ipcrm").args(["-m", id]).stderr(Stdio::null()).status();
+        }
     }
 }
 
