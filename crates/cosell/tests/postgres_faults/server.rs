@@ -1,5 +1,5 @@
-//! PostgreSQL servers of a test's own, which it kills, starts again and promotes. They keep what they commit as they do in
-//! earnest: `fsync` is on.
+//! PostgreSQL servers of a test's own, which it kills, starts again and promotes. Unless a test says otherwise they keep
+//! what they commit as they do in earnest: `fsync` is on.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
