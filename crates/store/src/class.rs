@@ -9,6 +9,9 @@ use crate::Columns;
 /// The members of a referral that its class tells.
 const MEMBERS: [&str; 5] = ["direction", "status", "substatus", "qualification", "type"];
 
+/// The bits of `direction`, `status` and `substatus`. The schema of SQLite says it too.
+pub(crate) const STANDING: u16 = 1009;
+
 /// `direction` in bit 0, `type` in bit 1, `qualification` in bits 2 and 3, `status` in bits 4 and 5, `substatus` in
 /// bits 6 to 9; each as its place in the reference. Numbers on disk: never changed after a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,6 +27,11 @@ impl Class {
                 | (columns.status as u16) << 4
                 | (columns.substatus as u16) << 6,
         )
+    }
+
+    /// Direction, status and substatus of this class alone: the number by which `referral_by_standing` is ordered.
+    pub(crate) fn standing(self) -> u16 {
+        self.0 & STANDING
     }
 
     /// Where a member stands in the number: by how many bits it is shifted, and its mask then.
@@ -137,6 +145,13 @@ mod tests {
         assert_eq!(class(D::Incoming, S::None, U::None, Q::SalesQualified, shared), Class(14));
         assert_eq!(class(D::Incoming, S::New, U::Pending, Q::Direct, ReferralType::Independent), Class(84));
         assert_eq!(class(D::Outgoing, S::Closed, U::Error, Q::SalesQualified, shared), Class(575));
+    }
+
+    #[test]
+    fn a_standing_is_direction_status_and_substatus() {
+        let bits = |member| Class::bits(member).map(|(shift, mask)| mask << shift);
+        let members = ["direction", "status", "substatus"].into_iter().filter_map(bits);
+        assert_eq!(members.fold(0, |all, bits| all | bits), STANDING);
     }
 
     #[test]

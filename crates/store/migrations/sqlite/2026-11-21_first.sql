@@ -36,6 +36,9 @@ CREATE INDEX referral_newest_first ON referral (owner, offer_lead, created DESC,
 
 CREATE INDEX referral_by_class ON referral (owner, offer_lead, class, created DESC, id);
 
+-- What connectors poll for is one range of this: a class without its type and qualification (class.rs).
+CREATE INDEX referral_by_standing ON referral (owner, offer_lead, class & 1009, created DESC, id);
+
 CREATE INDEX referral_last_updated ON referral (owner, offer_lead, updated DESC, id, class, created);
 
 CREATE INDEX referral_by_country ON referral (owner, offer_lead, country, created DESC, id, class)

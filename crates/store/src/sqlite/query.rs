@@ -248,7 +248,8 @@ impl<'q> Asked<'q> {
 
     fn streams(&self, way: &Way, natural: Natural) -> Streams {
         let after = self.query.after.as_ref();
-        Streams::new(self.query, &self.conditions, self.classes(), way, natural, after)
+        let occurring = &self.figures.classes;
+        Streams::new(self.query, &self.conditions, self.classes(), occurring, way, natural, after)
     }
 
     /// What the streams of a way meet.

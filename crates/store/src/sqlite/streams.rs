@@ -35,6 +35,54 @@ pub(super) struct Streams {
     arms: Vec<Vec<Bound>>,
 }
 
+/// What the streams of a way differ in, beside offer leads.
+enum Split {
+    Nothing,
+    Email(Vec<String>),
+    Class(Vec<u16>),
+    /// Classes that differ in type and qualification alone, where all of them that occur are wanted: fewer streams.
+    Standing(Vec<u16>),
+    Country(String),
+}
+
+impl Split {
+    fn of(way: &Way, conditions: &Conditions<'_>, occurring: &[(Class, u64)]) -> Split {
+        match (way, conditions.country) {
+            (Way::Team(emails), _) => Split::Email(emails.clone()),
+            (Way::Classes(classes), _) => match standings(classes, occurring) {
+                Some(standings) => Split::Standing(standings),
+                None => Split::Class(classes.iter().map(|class| class.0).collect()),
+            },
+            (Way::Country, Some(country)) => Split::Country(country.to_owned()),
+            _ => Split::Nothing,
+        }
+    }
+
+    /// The value of each stream.
+    fn values(&self) -> Vec<Option<Bound>> {
+        let text = |text: &String| Some(Bound::Text(text.clone()));
+        match self {
+            Split::Nothing => vec![None],
+            Split::Email(emails) => emails.iter().map(text).collect(),
+            Split::Country(country) => vec![text(country)],
+            Split::Class(numbers) | Split::Standing(numbers) => {
+                numbers.iter().map(|number| Some(Bound::Integer((*number).into()))).collect()
+            }
+        }
+    }
+}
+
+/// The standings of classes, where they have no other classes that occur and are fewer.
+fn standings(classes: &[Class], occurring: &[(Class, u64)]) -> Option<Vec<u16>> {
+    let mut standings: Vec<u16> = classes.iter().map(|class| class.standing()).collect();
+    standings.sort_unstable();
+    standings.dedup();
+    let is_whole = |(class, _): &(Class, u64)| {
+        classes.contains(class) || standings.binary_search(&class.standing()).is_err()
+    };
+    (standings.len() < classes.len() && occurring.iter().all(is_whole)).then_some(standings)
+}
+
 /// A statement of every stream: the numbers of its parameters go on after those of the stream.
 struct Span {
     sql: String,
@@ -42,26 +90,21 @@ struct Span {
 }
 
 impl Streams {
-    /// The streams of a way that has this order.
+    /// The streams of a way that has this order. `occurring`: all classes there are.
     pub(super) fn new(
         query: &Query,
         conditions: &Conditions<'_>,
         classes: Option<&[Class]>,
+        occurring: &[(Class, u64)],
         way: &Way,
         natural: Natural,
         after: Option<&Place>,
     ) -> Streams {
-        let split: Vec<Option<Bound>> = match way {
-            Way::Team(emails) => emails.iter().map(|email| Some(Bound::Text(email.clone()))).collect(),
-            Way::Classes(classes) => {
-                classes.iter().map(|class| Some(Bound::Integer(class.0.into()))).collect()
-            }
-            Way::Country => vec![conditions.country.map(|country| Bound::Text(country.to_owned()))],
-            _ => vec![None],
-        };
+        let split = Split::of(way, conditions, occurring);
+        let values = split.values();
         let leads: &[i64] = if query.scope.offer_leads { &[0, 1] } else { &[0] };
         let arms = leads.iter().flat_map(|lead| {
-            split.iter().map(|value| {
+            values.iter().map(|value| {
                 let owner = Bound::Blob(query.scope.owner.as_bytes().to_vec());
                 [Some(owner), Some(Bound::Integer(*lead)), value.clone()].into_iter().flatten().collect()
             })
@@ -70,7 +113,7 @@ impl Streams {
             Instant::Created => conditions.created,
             Instant::Updated => conditions.updated,
         };
-        let span = |part| span(conditions, classes, way, natural, part);
+        let span = |part| span(conditions, classes, way, &split, natural, part);
         let statements = match after.map(|place| (place.keys.first(), place.id)) {
             Some((Some(crate::Key::Integer(at)), id)) => {
                 let tie = range.contains(*at).then(|| span(Part::Tie(*at, id)));
@@ -189,6 +232,7 @@ fn span(
     conditions: &Conditions<'_>,
     classes: Option<&[Class]>,
     way: &Way,
+    split: &Split,
     natural: Natural,
     part: Part,
 ) -> Span {
@@ -196,12 +240,16 @@ fn span(
         Instant::Created => "created",
         Instant::Updated => "updated",
     };
-    let (table, row, split) = match way {
-        Way::Team(_) => ("team_member", "referral", "AND email = ?3"),
-        Way::Classes(_) => ("referral INDEXED BY referral_by_class", "row", "AND class = ?3"),
-        Way::Country => ("referral INDEXED BY referral_by_country", "row", "AND country = ?3"),
-        Way::Updated => ("referral INDEXED BY referral_last_updated", "row", ""),
-        _ => ("referral INDEXED BY referral_newest_first", "row", ""),
+    let (table, row, split) = match (split, way) {
+        (Split::Email(_), _) => ("team_member", "referral", "AND email = ?3"),
+        (Split::Class(_), _) => ("referral INDEXED BY referral_by_class", "row", "AND class = ?3"),
+        // In the words of the index (class.rs).
+        (Split::Standing(_), _) => {
+            ("referral INDEXED BY referral_by_standing", "row", "AND class & 1009 = ?3")
+        }
+        (Split::Country(_), _) => ("referral INDEXED BY referral_by_country", "row", "AND country = ?3"),
+        (Split::Nothing, Way::Updated) => ("referral INDEXED BY referral_last_updated", "row", ""),
+        (Split::Nothing, _) => ("referral INDEXED BY referral_newest_first", "row", ""),
     };
     let mut sql = format!("SELECT {at}, id, {row} FROM {table} WHERE owner = ?1 AND offer_lead = ?2 {split}");
     let before = if split.is_empty() { 2 } else { 3 };

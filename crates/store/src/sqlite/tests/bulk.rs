@@ -83,6 +83,7 @@ async fn an_empty_store_is_loaded_and_keeps_what_else_it_held() {
             "change_log_of_organization",
             "referral_by_class",
             "referral_by_country",
+            "referral_by_standing",
             "referral_expiring",
             "referral_last_updated",
             "referral_newest_first",
