@@ -1,6 +1,7 @@
 //! How an answer is remembered for a repeat: the store keeps it as bytes. Source: spec 4.3.
 //!
-//! A success is kept as the referral was shown, without the public address; a refusal as its body and headers.
+//! A success is kept as the referral was shown, without the public address; a refusal as its body and headers. The
+//! referral's document comes after the record as it is: within it, each of its quotes would be escaped.
 
 use bytes::Bytes;
 use exchange::{RememberedAnswer, Shown};
@@ -15,7 +16,7 @@ use crate::headers::{name, value};
 
 #[derive(Serialize, Deserialize)]
 enum Record {
-    Success { reply: String, id: ReferralId, engagement: EngagementId, etag: ETag, document: String },
+    Success { reply: String, id: ReferralId, engagement: EngagementId, etag: ETag },
     Refusal { body: String, hint: Option<String> },
 }
 
@@ -29,18 +30,17 @@ const REPLIES: [(Reply, &str); 4] = [
 /// The record of a success.
 pub(crate) fn success(reply: Reply, shown: &Shown) -> Option<(u16, Bytes)> {
     let name = REPLIES.iter().find(|(known, _)| *known == reply)?.1;
-    let document = match reply {
-        Reply::Empty => String::new(),
-        _ => String::from_utf8(shown.document.to_vec()).ok()?,
-    };
     let record = Record::Success {
         reply: name.to_owned(),
         id: shown.id,
         engagement: shown.engagement_id,
         etag: shown.etag,
-        document,
     };
-    Some((reply.status().as_u16(), serde_json::to_vec(&record).ok()?.into()))
+    let mut content = serde_json::to_vec(&record).ok()?;
+    if reply != Reply::Empty {
+        content.extend_from_slice(&shown.document);
+    }
+    Some((reply.status().as_u16(), content.into()))
 }
 
 /// The record of a refusal, if it is one to remember: 400, 404, 409, 422 (4.3.3). 401, 403, 412, 429 and 5xx are
@@ -64,10 +64,12 @@ impl Shared {
     }
 
     fn try_replay(&self, answer: &RememberedAnswer) -> Option<Answer> {
-        match serde_json::from_slice(&answer.content).ok()? {
-            Record::Success { reply, id, engagement, etag, document } => {
+        let mut records = serde_json::Deserializer::from_slice(&answer.content).into_iter();
+        match records.next()?.ok()? {
+            Record::Success { reply, id, engagement, etag } => {
                 let reply = REPLIES.iter().find(|(_, known)| *known == reply)?.0;
-                let shown = Shown { id, engagement_id: engagement, etag, document: document.into() };
+                let document = answer.content.slice(records.byte_offset()..);
+                let shown = Shown { id, engagement_id: engagement, etag, document };
                 Some(self.referral_answer(reply, &shown))
             }
             Record::Refusal { body, hint } => {

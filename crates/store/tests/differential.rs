@@ -40,9 +40,11 @@ struct Filled {
 }
 
 impl Filled {
-    fn on_sqlite() -> Filled {
+    fn on_sqlite(compression: bool) -> Filled {
         let directory = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(directory.path(), SqliteOptions::default()).unwrap();
+        let store =
+            SqliteStore::open(directory.path(), SqliteOptions { compression, ..SqliteOptions::default() })
+                .unwrap();
         Filled::new(runtime(), Box::new(store), Box::new(directory))
     }
 
@@ -158,7 +160,12 @@ fn bind(options: &[(&str, &str)]) -> Option<TypedOptions> {
 
 #[test]
 fn every_list_has_the_rows_the_order_and_the_count_the_evaluator_gives_it() {
-    lists(&Filled::on_sqlite());
+    lists(&Filled::on_sqlite(true));
+}
+
+#[test]
+fn documents_that_are_not_compressed_are_listed_alike() {
+    lists(&Filled::on_sqlite(false));
 }
 
 #[test]
@@ -211,7 +218,7 @@ fn lists(filled: &Filled) {
 
 #[test]
 fn every_aggregation_makes_what_the_evaluator_makes() {
-    aggregations(&Filled::on_sqlite());
+    aggregations(&Filled::on_sqlite(true));
 }
 
 #[test]
