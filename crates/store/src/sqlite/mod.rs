@@ -287,6 +287,23 @@ fn by_id(connection: &Connection, id: ReferralId) -> rusqlite::Result<Option<Sto
         .optional()
 }
 
+fn answer(
+    connection: &Connection,
+    key: &AnswerKey,
+    since: Timestamp,
+) -> rusqlite::Result<Option<RememberedAnswer>> {
+    connection
+        .prepare_cached(
+            "SELECT request_digest, status, content
+             FROM answer
+             WHERE digest = ?1
+               AND organization = ?2
+               AND remembered_at >= ?3",
+        )?
+        .query_row(params![key.digest, key.organization.as_bytes(), since.ticks()], rows::answer)
+        .optional()
+}
+
 fn limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
@@ -447,21 +464,12 @@ impl Store for SqliteStore {
         key: &AnswerKey,
         since: Timestamp,
     ) -> Result<Option<RememberedAnswer>, StoreError> {
+        // Nearly always there is none, and every write that can be repeated asks.
+        if let Some(found) = self.direct.read(|connection| answer(connection, key, since)) {
+            return found.map_err(engine_error);
+        }
         let key = key.clone();
-        self.readers
-            .read(move |connection| {
-                connection
-                    .prepare_cached(
-                        "SELECT request_digest, status, content
-                         FROM answer
-                         WHERE digest = ?1
-                           AND organization = ?2
-                           AND remembered_at >= ?3",
-                    )?
-                    .query_row(params![key.digest, key.organization.as_bytes(), since.ticks()], rows::answer)
-                    .optional()
-            })
-            .await
+        self.readers.read(move |connection| answer(connection, &key, since)).await
     }
 
     async fn commit(&self, change: Change) -> Result<Outcome, StoreError> {
