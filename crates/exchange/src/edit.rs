@@ -139,11 +139,12 @@ impl Exchange {
         let answer = once.and_then(|once| {
             remember(Ok(&shown)).map(|(status, content)| once.replayable(status, content, now))
         });
+        let bytes = next.document.len();
         let search = edit.texts_changed.then(|| search_words(&edit.referral));
         let write = Write { referral: next, decided_on: Some(stored.version), entry, search };
         Ok(match self.store.commit(Change { write: Some(write), guards: Vec::new(), answer }).await? {
             Outcome::Committed(_) => {
-                self.recent.keep(stored.version + 1, edit.referral);
+                self.recent.keep(stored.version + 1, edit.referral, bytes);
                 Attempt::Saved(shown)
             }
             Outcome::AlreadyAnswered(answer) => match self.already(once, answer).await? {

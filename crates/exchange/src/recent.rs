@@ -6,8 +6,10 @@ use quick_cache::sync::Cache;
 use referral::{Damaged, Referral, ReferralId};
 use store::{StoredReferral, Version};
 
-/// So many at once, each of some kilobytes.
+/// So many at once.
 const REMEMBERED: usize = 512;
+/// Larger documents are read again, in bytes: together they shall not take much memory.
+const LARGEST: usize = 16 * 1024;
 
 /// What stored documents say. Version and tag together name one document, so nothing here is taken for another.
 pub(crate) struct Recent(Cache<ReferralId, (Version, Arc<Referral>)>);
@@ -33,8 +35,10 @@ impl Recent {
         }
     }
 
-    /// Keeps what was committed as a version.
-    pub(crate) fn keep(&self, version: Version, referral: Referral) {
-        self.0.insert(referral.id, (version, Arc::new(referral)));
+    /// Keeps what was committed as a version, with a document of so many bytes.
+    pub(crate) fn keep(&self, version: Version, referral: Referral, bytes: usize) {
+        if bytes <= LARGEST {
+            self.0.insert(referral.id, (version, Arc::new(referral)));
+        }
     }
 }

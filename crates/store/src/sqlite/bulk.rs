@@ -100,7 +100,6 @@ fn load(
         }
         let report = built?;
         exchange(writer, parkers)?;
-        writer.cache.clear();
         Ok(report)
     } else {
         let mut loading = Loading { continues: true, searchable: writer.searchable, ..Loading::default() };
@@ -267,6 +266,7 @@ fn exchange(writer: &mut Writer, parkers: &Parkers) -> Result<(), StoreError> {
         writer.files.make_writer(&connection)?;
         Ok(connection)
     });
+    writer.cache.clear();
     drop(parked);
     let outcome = exchanged.and_then(|()| {
         writer.connection = Some(opened?);

@@ -5,7 +5,7 @@
 //! the next ones go to the readers' threads, so that what runs beside the asker waits for few of them.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode};
@@ -50,7 +50,7 @@ impl Direct {
         if self.is_held_back() {
             return None;
         }
-        let mut free = self.connections.iter().find_map(|connection| connection.try_lock().ok())?;
+        let mut free = self.connections.iter().find_map(free)?;
         // Seen under the lock, which `shut` takes after it has said so.
         if self.shut.load(Ordering::SeqCst) {
             return None;
@@ -102,6 +102,20 @@ impl Direct {
     }
 }
 
+/// The connection, if nobody has it. One whose read panicked is opened anew.
+fn free(connection: &Mutex<Option<Connection>>) -> Option<MutexGuard<'_, Option<Connection>>> {
+    match connection.try_lock() {
+        Ok(free) => Some(free),
+        Err(TryLockError::Poisoned(poisoned)) => {
+            connection.clear_poison();
+            let mut free = poisoned.into_inner();
+            *free = None;
+            Some(free)
+        }
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
 fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
@@ -138,6 +152,17 @@ mod tests {
         assert_eq!(number(&direct), Some(7));
         direct.shut();
         assert_eq!(number(&direct), None);
+    }
+
+    #[test]
+    fn a_connection_whose_read_panicked_is_opened_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let direct = store_in(directory.path());
+        for _ in 0..3 {
+            let read = std::panic::AssertUnwindSafe(|| direct.read::<()>(|_| panic!("a read that fails")));
+            assert!(std::panic::catch_unwind(read).is_err());
+            assert_eq!(number(&direct), Some(7));
+        }
     }
 
     #[test]

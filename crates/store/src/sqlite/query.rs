@@ -120,9 +120,22 @@ impl ListReader {
         limits: QueryLimits,
         query: &Query,
     ) -> Result<Found, StoreError> {
+        self.find_since(cache, cache.generation(), limits, query)
+    }
+
+    /// As [`find`](ListReader::find), with the generation that the cache had before.
+    pub(super) fn find_since(
+        &self,
+        cache: &Cache,
+        generation: Option<u64>,
+        limits: QueryLimits,
+        query: &Query,
+    ) -> Result<Found, StoreError> {
         self.meter.start(limits);
-        let generation = cache.generation();
-        let _snapshot = Snapshot::begin(&self.connection).map_err(|error| self.meter.judge(error))?;
+        let begun = Snapshot::begin(&self.connection).and_then(|snapshot| snapshot.pin().map(|()| snapshot));
+        let _snapshot = begun.map_err(|error| self.meter.judge(error))?;
+        // Only what no COMMIT has begun since is what the snapshot holds.
+        let generation = generation.filter(|generation| cache.generation() == Some(*generation));
         let moment = generation.map(|generation| Moment { cache, generation, known: &self.known });
         let reading = Reading { connection: &self.connection, meter: &self.meter, limits, moment };
         let asked = reading.ask(query)?;
@@ -157,6 +170,11 @@ impl<'c> Snapshot<'c> {
     pub(super) fn begin(connection: &'c Connection) -> rusqlite::Result<Snapshot<'c>> {
         connection.prepare_cached("BEGIN")?.execute([])?;
         Ok(Snapshot(connection))
+    }
+
+    /// From here on it is fixed what is read; else that is so from the first read on.
+    fn pin(&self) -> rusqlite::Result<()> {
+        self.0.prepare_cached("SELECT EXISTS (SELECT 1 FROM tally)")?.query_row([], |_| Ok(()))
     }
 }
 

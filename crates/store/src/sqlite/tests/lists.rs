@@ -6,7 +6,7 @@ use referral::{ReferralQualification, ReferralStatus, ReferralSubstatus};
 
 use super::super::{QueryLimits, SqliteOptions, SqliteStore};
 use crate::conformance::samples::*;
-use crate::{Action, Counting, Query, Scope, Store, StoreError, Write};
+use crate::{Action, Change, Counting, Outcome, Query, Scope, Store, StoreError, Write};
 
 fn open(directory: &std::path::Path, limits: QueryLimits) -> SqliteStore {
     SqliteStore::open(directory, SqliteOptions { limits, ..SqliteOptions::default() }).unwrap()
@@ -80,6 +80,36 @@ async fn a_page_of_incoming_pending_reads_no_more_than_it_shows() {
         assert!(rows <= 50 + 1, "{rows} rows of the second page");
     }
     assert_eq!(costs[0], costs[1], "more data make no page dearer");
+}
+
+#[tokio::test]
+async fn a_commit_between_two_looks_shows_no_row_that_does_not_match() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path(), QueryLimits::default());
+    let new: Vec<_> = (0..8).map(|number| some(number * 10)).collect();
+    store.bulk_load(std::iter::once(new), |_| ()).await.unwrap();
+    let query = asked("status eq 'New'", "");
+    let (limits, cache) = (store.limits, std::sync::Arc::clone(&store.cache));
+    let (known, is_known) = tokio::sync::oneshot::channel();
+    let (committed, is_committed) = std::sync::mpsc::channel();
+    let reading = store.lists.ask(None, move |reader| {
+        let before = cache.generation();
+        // All classes there are pass: no row would be looked at.
+        assert_eq!(reader.find(&cache, limits, &query)?.count, Some(8));
+        known.send(()).unwrap();
+        is_committed.recv().unwrap();
+        reader.find_since(&cache, before, limits, &query)
+    });
+    let writing = async {
+        is_known.await.unwrap();
+        let active = Change { write: Some(some(1)), guards: Vec::new(), answer: None };
+        assert!(matches!(store.commit(active).await, Ok(Outcome::Committed(_))));
+        committed.send(()).unwrap();
+    };
+    let (found, ()) = tokio::join!(reading, writing);
+    let found = found.unwrap();
+    assert_eq!((found.referrals.len(), found.count), (8, Some(8)));
+    assert!(found.referrals.iter().all(|(shown, _)| shown.columns.status == ReferralStatus::New));
 }
 
 #[tokio::test]
