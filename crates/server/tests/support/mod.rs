@@ -55,7 +55,7 @@ pub struct World {
     ids: Arc<SeededIds>,
     options: ServerOptions,
     policy: Policy,
-    tokens: Mutex<HashMap<String, (String, i64)>>,
+    tokens: Mutex<HashMap<String, (String, std::ops::Range<i64>)>>,
     directory: TempDir,
 }
 
@@ -152,16 +152,17 @@ impl World {
         self.restart().await;
     }
 
-    /// A token of a person, made by the issuer for the published audience; made anew when it has expired.
+    /// A token of a person, made by the issuer for the published audience; made anew when it has expired, or the clock was
+    /// set back behind its making.
     pub async fn token(&self, user: &str) -> String {
         let now = self.clock.seconds();
-        if let Some((token, until)) = self.tokens.lock().unwrap().get(user)
-            && now < *until
+        if let Some((token, good)) = self.tokens.lock().unwrap().get(user)
+            && good.contains(&now)
         {
             return token.clone();
         }
         let token = self.token_for(user, "https://api.partner.microsoft.com").await;
-        self.tokens.lock().unwrap().insert(user.to_owned(), (token.clone(), now + TOKEN_LIFETIME));
+        self.tokens.lock().unwrap().insert(user.to_owned(), (token.clone(), now..now + TOKEN_LIFETIME));
         token
     }
 
