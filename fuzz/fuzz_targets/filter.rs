@@ -34,7 +34,8 @@ fn answer(expr: &Expr) {
     assert_eq!(Expr::parse(&printed, &Limits::default()).as_ref(), Ok(expr), "{printed}");
     let (schema, settings) = (schema(), BindSettings::default());
     if let Ok(typed) = Binder::new(&schema, "T", &settings).bind(expr) {
-        let evaluator = Evaluator { schema: &schema, now: DateTimeOffset { ticks: 0, offset: 0 } };
+        let evaluator =
+            Evaluator { schema: &schema, now: DateTimeOffset { ticks: 0, offset: 0 }, work: None };
         for item in
             [json!({}), json!({"s": "a", "n": 1.5, "e": "A", "d": "2024-02-29T00:00:00Z", "c": [{"s": "b"}]})]
         {
