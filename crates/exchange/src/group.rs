@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use referral::{EngagementId, OrganizationId, ReferralId, Timestamp};
 use store::{
-    Action, Aggregation, AllOrNone, AnswerKey, Assignment, Change, Found, ListQuery, LogEntry, Organization,
-    Outcome, Plan, Position, Query, RememberedAnswer, Store, StoreError, StoredReferral,
+    Action, Aggregation, AllOrNone, AnswerKey, Assignment, Change, Found, LogEntry, Organization, Outcome,
+    Plan, Position, Query, RememberedAnswer, Store, StoreError, StoredReferral,
 };
 
 use crate::Exchange;
@@ -154,14 +154,6 @@ impl Store for Staged {
         }
         let theirs = self.engagement(id, owner).await?;
         Ok(theirs.iter().any(|one| one.owner == *owner && is_open(one)))
-    }
-
-    async fn list(&self, query: &ListQuery) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
-        self.below.list(query).await
-    }
-
-    async fn count(&self, query: &ListQuery) -> Result<u64, StoreError> {
-        self.below.count(query).await
     }
 
     async fn query(&self, query: &Query) -> Result<Found, StoreError> {

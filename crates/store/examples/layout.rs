@@ -6,9 +6,9 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use referral::OrganizationId;
+use referral::{OrganizationId, Timestamp};
 use store::sqlite::{SqliteOptions, SqliteStore};
-use store::{Action, Change, Entry, ListQuery, Outcome, Store, StoredReferral, Write};
+use store::{Action, Change, Counting, Entry, Outcome, Query, Scope, Store, StoredReferral, Write};
 
 /// As many are read in turn: more than a connection's pages hold.
 const REFERRALS: usize = 20_000;
@@ -42,15 +42,23 @@ fn main() {
 }
 
 async fn some(store: &SqliteStore, owner: &OrganizationId) -> Vec<StoredReferral> {
-    let mut all: Vec<StoredReferral> = Vec::new();
+    let (mut all, mut after): (Vec<StoredReferral>, _) = Default::default();
     while all.len() < REFERRALS {
-        let after = all.last().map(|last| (last.columns.created, last.id));
-        let query = ListQuery { owner: owner.clone(), team: None, offer_leads: true, after, limit: 1000 };
-        let page = store.list(&query).await.expect("there are referrals");
-        if page.is_empty() {
-            break;
-        }
-        all.extend(page.iter().map(|referral| (**referral).clone()));
+        let now = Timestamp::from_ticks(0);
+        let query = Query {
+            scope: Scope { owner: owner.clone(), team: None, offer_leads: true, now },
+            filter: None,
+            search: None,
+            order: Vec::new(),
+            after,
+            skip: 0,
+            limit: 1000,
+            count: Counting::No,
+        };
+        let page = store.query(&query).await.expect("there are referrals").referrals;
+        let Some((_, last)) = page.last() else { break };
+        after = Some(last.clone());
+        all.extend(page.iter().map(|(referral, _)| (**referral).clone()));
     }
     all
 }
@@ -62,7 +70,7 @@ async fn write(store: &SqliteStore, owner: &OrganizationId, of: &StoredReferral)
     referral.columns.updated = referral.columns.updated.plus_seconds(1);
     let changes = Bytes::from_static(br#"{"details/dealValue":[1000,2000]}"#);
     let entry = Entry { action: Action::Updated, at: referral.columns.updated, actor: None, changes };
-    let write = Write { referral, decided_on: Some(before.version), entry, search: Default::default() };
+    let write = Write { referral, decided_on: Some(before.version), entry, search: None };
     let change = Change { write: Some(write), guards: Vec::new(), answer: None };
     assert!(matches!(store.commit(change).await.expect("it is written"), Outcome::Committed(Some(_))));
 }

@@ -26,8 +26,8 @@ use referral::{EngagementId, OrganizationId, ReferralId, Timestamp};
 pub use figures::{CacheFigures, Distribution, Figures, PoolFigures};
 pub use model::{
     Action, Actor, Aggregation, AllOrNone, AnswerKey, Assignment, Change, Columns, Counting, Entry, Found,
-    Guard, Key, ListQuery, LogEntry, Organization, Outcome, Place, Plan, Position, Query, RememberedAnswer,
-    Replayable, Role, Scope, StoredReferral, Version, Write,
+    Guard, Key, LogEntry, Organization, Outcome, Place, Plan, Position, Query, RememberedAnswer, Replayable,
+    Role, Scope, StoredReferral, Version, Write,
 };
 pub use odata::words::{index_text, matches};
 pub use schema::{NAMESPACE, RELATED_REFERRALS, schema};
@@ -101,12 +101,6 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether an organization owns a referral in the engagement that is not `Closed`.
     async fn has_open_referral(&self, id: EngagementId, owner: &OrganizationId) -> Result<bool, StoreError>;
-
-    /// One page of an owner's referrals, newest first (ties by id ascending).
-    async fn list(&self, query: &ListQuery) -> Result<Vec<Arc<StoredReferral>>, StoreError>;
-
-    /// How many referrals the query matches, whatever its `after` and `limit`.
-    async fn count(&self, query: &ListQuery) -> Result<u64, StoreError>;
 
     /// One page of an owner's referrals, and how many there are. Page and count are of one moment.
     ///

@@ -77,21 +77,6 @@ pub struct Columns {
     pub team: Vec<String>,
 }
 
-/// Which of an owner's referrals a list shows.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ListQuery {
-    /// Whose referrals.
-    pub owner: OrganizationId,
-    /// Only those with this folded e-mail (or one of these) on the team; `None` for all.
-    pub team: Option<Vec<String>>,
-    /// Whether marketplace offer leads are shown too.
-    pub offer_leads: bool,
-    /// Begin after this one: the last of the page before.
-    pub after: Option<(Timestamp, ReferralId)>,
-    /// At most so many.
-    pub limit: usize,
-}
-
 /// Whose referrals a query is about. Every query has one: none reaches another owner's rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scope {

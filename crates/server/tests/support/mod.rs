@@ -251,14 +251,18 @@ impl World {
 
     /// How many referrals an organization owns, offer leads included.
     pub async fn count(&self, organization: &str) -> u64 {
-        let query = store::ListQuery {
-            owner: organization.parse().unwrap(),
-            team: None,
-            offer_leads: true,
+        let owner = organization.parse().unwrap();
+        let query = store::Query {
+            scope: store::Scope { owner, team: None, offer_leads: true, now: self.clock.time() },
+            filter: None,
+            search: None,
+            order: Vec::new(),
             after: None,
-            limit: 1,
+            skip: 0,
+            limit: 0,
+            count: store::Counting::Exact,
         };
-        self.store.inner().count(&query).await.unwrap()
+        self.store.inner().query(&query).await.unwrap().count.unwrap()
     }
 
     /// Puts a stored referral's next version into the store past all rules, for worlds that no call can make.

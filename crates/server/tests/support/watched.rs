@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use referral::{EngagementId, OrganizationId, ReferralId, Timestamp};
 use store::sqlite::SqliteStore;
 use store::{
-    Aggregation, AllOrNone, AnswerKey, Assignment, Change, Found, ListQuery, LogEntry, Organization, Outcome,
-    Plan, Position, Query, RememberedAnswer, Store, StoreError, StoredReferral,
+    Aggregation, AllOrNone, AnswerKey, Assignment, Change, Found, LogEntry, Organization, Outcome, Plan,
+    Position, Query, RememberedAnswer, Store, StoreError, StoredReferral,
 };
 use tokio::sync::{Notify, Semaphore};
 
@@ -160,16 +160,6 @@ impl Store for Watched {
     async fn has_open_referral(&self, id: EngagementId, owner: &OrganizationId) -> Result<bool, StoreError> {
         self.reading()?;
         self.inner.has_open_referral(id, owner).await
-    }
-
-    async fn list(&self, query: &ListQuery) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
-        self.reading()?;
-        self.inner.list(query).await
-    }
-
-    async fn count(&self, query: &ListQuery) -> Result<u64, StoreError> {
-        self.reading()?;
-        self.inner.count(query).await
     }
 
     async fn query(&self, query: &Query) -> Result<Found, StoreError> {

@@ -4,9 +4,9 @@ use referral::ReferralStatus;
 
 use super::Engine;
 use super::samples::*;
-use crate::{ListQuery, StoredReferral};
+use crate::StoredReferral;
 
-/// [`crate::Store::list`]: by `createdDateTime` downwards, then by id upwards.
+/// A page: by `createdDateTime` downwards, then by id upwards.
 pub async fn newest_first_with_ties_by_id(engine: &dyn Engine) {
     let store = engine.open().await;
     let owner = organization(1);
@@ -109,7 +109,7 @@ pub async fn a_changed_team_changes_its_lists(engine: &dyn Engine) {
     );
 }
 
-/// [`crate::Store::count`] is the length of the whole list, whatever `after` and `limit` say.
+/// The count is the length of the whole list, whatever `after` and `limit` say.
 pub async fn counts_equal_lists(engine: &dyn Engine) {
     let store = engine.open().await;
     for referral in mixed() {

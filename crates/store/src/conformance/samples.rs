@@ -1,5 +1,8 @@
 //! What the rules write: small, plain values, each told apart by its numbers.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use bytes::Bytes;
 use referral::{
     ETag, EngagementId, OrganizationId, ReferralDirection, ReferralId, ReferralQualification, ReferralStatus,
@@ -7,8 +10,8 @@ use referral::{
 };
 
 use crate::{
-    Action, Actor, AnswerKey, Change, Columns, Entry, ListQuery, Outcome, Position, RememberedAnswer,
-    Replayable, Store, StoredReferral, Write, index_text,
+    Action, Actor, AnswerKey, Change, Columns, Counting, Entry, Key, Outcome, Place, Position, Query,
+    RememberedAnswer, Replayable, Scope, Store, StoreError, StoredReferral, Write, index_text,
 };
 
 /// The organization of this number.
@@ -134,6 +137,62 @@ pub fn replayable(organization: &OrganizationId, number: u16, given: Timestamp) 
 /// Everything of an owner but offer leads.
 pub fn all_of(owner: &OrganizationId) -> ListQuery {
     ListQuery { owner: owner.clone(), team: None, offer_leads: false, after: None, limit: 1000 }
+}
+
+/// The plainest list: an owner's referrals, newest first (ties by id ascending).
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListQuery {
+    /// Whose referrals.
+    pub owner: OrganizationId,
+    /// Only those with this folded e-mail (or one of these) on the team; `None` for all.
+    pub team: Option<Vec<String>>,
+    /// Whether marketplace offer leads are shown too.
+    pub offer_leads: bool,
+    /// Begin after this one: the last of the page before.
+    pub after: Option<(Timestamp, ReferralId)>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+impl ListQuery {
+    fn query(&self, limit: usize, count: Counting) -> Query {
+        let place =
+            |(created, id): (Timestamp, ReferralId)| Place { keys: vec![Key::Integer(created.ticks())], id };
+        let (owner, team) = (self.owner.clone(), self.team.clone());
+        Query {
+            scope: Scope { owner, team, offer_leads: self.offer_leads, now: at(0) },
+            filter: None,
+            search: None,
+            order: Vec::new(),
+            after: self.after.map(place),
+            skip: 0,
+            limit,
+            count,
+        }
+    }
+}
+
+/// [`Store::query`], as most rules ask it.
+#[async_trait]
+pub trait Lists {
+    /// One page.
+    async fn list(&self, query: &ListQuery) -> Result<Vec<Arc<StoredReferral>>, StoreError>;
+
+    /// How many match, whatever `after` and `limit`.
+    async fn count(&self, query: &ListQuery) -> Result<u64, StoreError>;
+}
+
+#[async_trait]
+impl<S: Store + ?Sized> Lists for S {
+    async fn list(&self, query: &ListQuery) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
+        let found = self.query(&query.query(query.limit, Counting::No)).await?;
+        Ok(found.referrals.into_iter().map(|(referral, _)| referral).collect())
+    }
+
+    async fn count(&self, query: &ListQuery) -> Result<u64, StoreError> {
+        let found = self.query(&query.query(0, Counting::Exact)).await?;
+        Ok(found.count.expect("the count was asked for"))
+    }
 }
 
 /// Commits what must succeed; the position of its news.

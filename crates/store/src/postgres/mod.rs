@@ -40,9 +40,8 @@ pub use self::query::QueryLimits;
 use self::tls::Tls;
 use self::writer::{Request, Writer};
 use crate::{
-    Aggregation, AllOrNone, AnswerKey, Assignment, Change, Counting, Figures, Found, JobHolder, ListQuery,
-    LogEntry, Organization, Outcome, Place, Plan, Position, Query, RememberedAnswer, SchemaVersion, Scope,
-    Store, StoreError, StoredReferral,
+    Aggregation, AllOrNone, AnswerKey, Assignment, Change, Figures, Found, JobHolder, LogEntry, Organization,
+    Outcome, Plan, Position, Query, RememberedAnswer, SchemaVersion, Store, StoreError, StoredReferral,
 };
 
 /// How long a connection of the database may be silent before it is asked whether it is still there.
@@ -177,29 +176,6 @@ async fn check_durability(pool: &Arc<Pool>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A list as a query.
-fn query_of(list: &ListQuery, count: Counting) -> Query {
-    let place = |(created, id): (Timestamp, ReferralId)| Place {
-        keys: vec![crate::Key::Integer(created.ticks())],
-        id,
-    };
-    Query {
-        scope: Scope {
-            owner: list.owner.clone(),
-            team: list.team.clone(),
-            offer_leads: list.offer_leads,
-            now: Timestamp::from_ticks(0),
-        },
-        filter: None,
-        search: None,
-        order: Vec::new(),
-        after: list.after.map(place),
-        skip: 0,
-        limit: list.limit,
-        count,
-    }
-}
-
 #[async_trait]
 impl Store for PostgresStore {
     async fn referral(
@@ -224,16 +200,6 @@ impl Store for PostgresStore {
 
     async fn has_open_referral(&self, id: EngagementId, owner: &OrganizationId) -> Result<bool, StoreError> {
         referrals::has_open(&self.pool, id, owner).await
-    }
-
-    async fn list(&self, list: &ListQuery) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
-        let found = query::find(&self.pool, self.limits, &query_of(list, Counting::No)).await?;
-        Ok(found.referrals.into_iter().map(|(referral, _)| referral).collect())
-    }
-
-    async fn count(&self, list: &ListQuery) -> Result<u64, StoreError> {
-        let query = Query { limit: 0, ..query_of(list, Counting::Exact) };
-        Ok(query::find(&self.pool, self.limits, &query).await?.count.unwrap_or(0))
     }
 
     async fn query(&self, query: &Query) -> Result<Found, StoreError> {

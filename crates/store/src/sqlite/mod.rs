@@ -16,7 +16,6 @@ pub mod faults;
 mod files;
 mod functions;
 mod health;
-mod lists;
 mod meter;
 mod packing;
 mod people;
@@ -59,8 +58,8 @@ use self::rows::stored_columns;
 use self::writer::{Command, Task, Writer};
 pub use crate::BulkReport;
 use crate::{
-    Aggregation, AllOrNone, AnswerKey, Assignment, Change, Figures, Found, ListQuery, LogEntry, Organization,
-    Outcome, Plan, Position, Query, RememberedAnswer, SchemaVersion, Store, StoreError, StoredReferral,
+    Aggregation, AllOrNone, AnswerKey, Assignment, Change, Figures, Found, LogEntry, Organization, Outcome,
+    Plan, Position, Query, RememberedAnswer, SchemaVersion, Store, StoreError, StoredReferral,
 };
 
 /// How many answers one call forgets at most.
@@ -358,16 +357,6 @@ impl Store for SqliteStore {
     async fn has_open_referral(&self, id: EngagementId, owner: &OrganizationId) -> Result<bool, StoreError> {
         let owner = owner.clone();
         self.readers.read(move |connection| changes::has_open(connection, id, &owner)).await
-    }
-
-    async fn list(&self, query: &ListQuery) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
-        let query = query.clone();
-        self.readers.read(move |connection| lists::page(connection, &query)).await
-    }
-
-    async fn count(&self, query: &ListQuery) -> Result<u64, StoreError> {
-        let query = query.clone();
-        self.readers.read(move |connection| lists::count(connection, &query)).await
     }
 
     async fn query(&self, query: &Query) -> Result<Found, StoreError> {

@@ -10,7 +10,7 @@ use crate::conformance::samples::*;
 use crate::postgres::tests::database::Database;
 use crate::postgres::{PostgresOptions, PostgresStore};
 use crate::sqlite::{SqliteOptions, SqliteStore};
-use crate::{Action, AllOrNone, Entry, ListQuery, Outcome, Role};
+use crate::{Action, AllOrNone, Entry, Outcome, Role};
 
 /// A store in a place of its own.
 struct Place {

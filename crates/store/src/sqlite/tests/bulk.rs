@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::{BulkReport, SqliteOptions, SqliteStore};
 use crate::conformance::samples::*;
-use crate::{Action, Entry, ListQuery, Store, StoreError, StoredReferral, Write};
+use crate::{Action, Entry, Store, StoreError, StoredReferral, Write};
 
 fn open(directory: &std::path::Path) -> SqliteStore {
     SqliteStore::open(directory, SqliteOptions::default()).unwrap()

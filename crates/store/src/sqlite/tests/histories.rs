@@ -117,8 +117,7 @@ impl Model {
                 log.iter().map(|entry| (entry.position, entry.referral_id, entry.version)).collect();
             assert_eq!(told, expected, "log of {owner}");
             for email in ["a@x", "b@x", "c@x"] {
-                let query =
-                    crate::ListQuery { team: Some(vec![email.to_owned()]), ..all_of(&organization(owner)) };
+                let query = ListQuery { team: Some(vec![email.to_owned()]), ..all_of(&organization(owner)) };
                 let on_team = |referral: &&StoredReferral| {
                     referral.owner == organization(owner)
                         && referral.columns.team.iter().any(|member| member == email)
