@@ -341,6 +341,11 @@ fn cut_to(text: &str, longest: usize) -> String {
     }
 }
 
+/// What was said as a sentence: with its end, of which a question has its own.
+pub(crate) fn sentence(said: String) -> String {
+    if said.ends_with('?') { said } else { said + "." }
+}
+
 // ---- the table: what inner rooms say, and the face it gets; no `_` arm, so that a new failure must choose ----
 
 impl From<TokenError> for Face {
@@ -387,7 +392,7 @@ impl From<StoreError> for Face {
 impl From<QuestionError> for Face {
     fn from(error: QuestionError) -> Face {
         let QuestionError { option, at, message, kind } = error;
-        let text = format!("{option}, at {at}: {message}.");
+        let text = sentence(format!("{option}, at {at}: {message}"));
         if kind == QuestionErrorKind::NotImplemented {
             return Face::not_implemented(&option, text);
         }

@@ -485,7 +485,11 @@ async fn what_is_no_filter_is_refused_with_its_place() {
             world.contoso().lists(bare).await.refused(400, "invalidRequest", "$filter", "unsupportedFilter");
         }
         let near = world.contoso().asks("?$filter=satus eq 'New'").await.expect(400);
-        assert!(near.body["error"]["message"].as_str().unwrap().contains("status"), "{}", near.body);
+        let question = "$filter, at 0: unknown property 'satus'; did you mean 'status'?";
+        assert_eq!(near.body["error"]["message"], question);
+        let near = world.contoso().asks("?$filter=name neq 'Ada'").await.expect(400);
+        let question = "$filter, at 5: expected an operator, found 'neq'; did you mean 'eq'?";
+        assert_eq!(near.body["error"]["message"], question);
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 
 use crate::Shared;
 use crate::answer::{Answer, mark_odata, odata};
-use crate::face::Face;
+use crate::face::{Face, sentence};
 use crate::headers::{name, value};
 use crate::kept::Asked;
 use crate::negotiation::{Metadata, preferred_page_size};
@@ -73,7 +73,7 @@ impl Shared {
         let mut terms: Vec<Expr> = options.filter.take().into_iter().collect();
         for text in predicates {
             let predicate = Expr::parse(text, &Limits::default())
-                .map_err(|fault| Face::unsupported_query("$filter", format!("$filter, {fault}.")))?;
+                .map_err(|fault| Face::unsupported_query("$filter", sentence(format!("$filter, {fault}"))))?;
             terms.push(predicate);
         }
         options.filter = match terms.len() {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value as Json};
 use super::list::{Subject, naming_option, plain, projection};
 use crate::Shared;
 use crate::answer::{Answer, Reply, empty, mark_odata, odata};
-use crate::face::Face;
+use crate::face::{Face, sentence};
 use crate::negotiation::Metadata;
 use crate::shape::Shape;
 
@@ -221,7 +221,7 @@ impl Shared {
         // Only the text is read here: what it speaks of is known when it is bound.
         let settings = odata::Settings { empty_is_absent: vec![SystemOption::Expand], ..Default::default() };
         QueryOptions::parse(query, &settings).map_err(|fault| {
-            let text = format!("{fault}.");
+            let text = sentence(fault.to_string());
             match fault.error.kind {
                 odata::ErrorKind::Unsupported => Face::not_implemented(&fault.option, text),
                 _ => Face::unsupported_query(&fault.option, text),

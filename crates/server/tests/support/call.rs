@@ -245,6 +245,9 @@ impl Answer {
         assert!(CODES.contains(&code), "{}", context());
         let message = error["message"].as_str().unwrap_or_else(|| panic!("{}", context()));
         assert!((1..=1024).contains(&message.chars().count()), "{}", context());
+        let ends = |end: char| ".?!".contains(end);
+        let before = message.chars().rev().nth(1);
+        assert!(!(message.ends_with(ends) && before.is_some_and(ends)), "{}", context());
         if let Some(target) = error.get("target") {
             assert!(target.as_str().is_some_and(|target| !target.is_empty()), "{}", context());
         }
