@@ -1,9 +1,9 @@
 //! Makes the dictionary that documents are compressed with: `cargo run --release -p store --example train_dictionary`
-//! writes `crates/store/src/sqlite/dictionary_1.bin`, the same at every call.
+//! writes `crates/store/src/dictionary_1.bin`, the same at every call.
 //!
 //! It is trained on documents made from the property table alone, with values by their kinds and from the published
 //! lists (spec 6), and on notes as people write them (`dictionary/prose.txt`): nothing that a benchmark stores is in it. A dictionary that rows were
-//! written with is never changed, but followed by another (`sqlite/packing.rs`).
+//! written with is never changed, but followed by another (`packing.rs`).
 
 use std::fs;
 use std::path::Path;
@@ -24,7 +24,7 @@ fn main() {
         samples.extend(maker.prose.iter().map(|text| text.clone().into_bytes()));
     }
     let dictionary = zstd::dict::from_samples(&samples, BYTES).expect("the samples are many");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sqlite/dictionary_1.bin");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/dictionary_1.bin");
     fs::write(path, dictionary).expect("the dictionary can be written");
 }
 

@@ -10,6 +10,7 @@ pub mod conformance;
 mod figures;
 mod key;
 mod model;
+mod packing;
 mod plan;
 pub mod postgres;
 mod schema;
