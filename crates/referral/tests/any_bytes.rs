@@ -1,8 +1,8 @@
-//! The fuzz targets' functions over mutated example bodies: the same bytes at every run, no fuzzer needed.
+//! The fuzz targets' functions of the resource over mutated example bodies: the same bytes at every run, no fuzzer needed.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
-#[path = "../../../fuzz/src/lib.rs"]
+#[path = "../../../fuzz/src/resource.rs"]
 mod fuzz;
 
 /// A small generator (splitmix64), so that every run tries the same bytes.

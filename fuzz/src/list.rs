@@ -1,0 +1,84 @@
+//! Any bytes as the query string of a list, in both temperaments, over a real store: refused with a reason, or
+//! answered; its continuation reads back as the same question; and no statement is made that SQLite refuses.
+
+use std::sync::{Arc, LazyLock};
+
+use exchange::{
+    Clock, Continuation, Exchange, Ids, Person, Policy, Question, ReadError, StoreError, Temperament,
+};
+use referral::{OrganizationId, Timestamp};
+use store::sqlite::{SqliteOptions, SqliteStore};
+use store::{Organization, Store};
+use uuid::Uuid;
+
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_seconds(1_800_000_000)
+    }
+}
+
+impl Ids for Still {
+    fn next(&self, _: Timestamp) -> Uuid {
+        Uuid::from_u128(1)
+    }
+}
+
+struct World {
+    exchange: Exchange,
+    caller: exchange::Caller,
+    runtime: tokio::runtime::Runtime,
+}
+
+static WORLD: LazyLock<World> = LazyLock::new(|| {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let folder = tempfile::tempdir().expect("a folder").keep();
+    let store = Arc::new(SqliteStore::open(&folder, SqliteOptions::default()).expect("a store"));
+    // The files are open: they live as long as the process.
+    let _ = std::fs::remove_dir_all(folder);
+    let organization = Organization {
+        id: OrganizationId::MICROSOFT,
+        name: "Microsoft".to_owned(),
+        issuer: "issuer".to_owned(),
+        tenant: None,
+        partner_id: None,
+        locations: Vec::new(),
+    };
+    let exchange = runtime.block_on(async {
+        store.save_organization(&organization).await.expect("an organization");
+        Exchange::open(store as Arc<dyn Store>, Arc::new(Still), Arc::new(Still), Policy::default()).await
+    });
+    let exchange = exchange.expect("an exchange");
+    let person = Person {
+        issuer: "issuer".to_owned(),
+        tenant: None,
+        subject: "seller".to_owned(),
+        identities: vec!["seller@msft.example".to_owned()],
+        roles: vec!["ReferralAdmin".to_owned()],
+        app_only: false,
+    };
+    let caller = exchange.admit(&person).expect("a caller");
+    World { exchange, caller, runtime }
+});
+
+/// Any bytes as the query string of a list.
+pub fn list(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    for temperament in [Temperament::Strict, Temperament::Extended] {
+        let Ok(question) = Question::read(text, temperament) else { continue };
+        let again = Question::read(&question.continued("token"), temperament).expect("a continuation");
+        assert_eq!(again.fingerprint(), question.fingerprint());
+        let World { exchange, caller, runtime } = &*WORLD;
+        let outcome = runtime.block_on(async {
+            if question.options().apply.is_some() {
+                return exchange.aggregate(caller, &question, None).await.map(drop);
+            }
+            exchange.page(caller, &question, None::<&Continuation>, false).await.map(drop)
+        });
+        match outcome {
+            Ok(()) | Err(ReadError::Store(StoreError::NotSupported(_) | StoreError::TooCostly(_))) => {}
+            Err(other) => panic!("{text}: {other}"),
+        }
+    }
+}
