@@ -34,7 +34,8 @@ pub enum Command {
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(Box<ServeOptions>),
     /// Make the first organization and its administrator in an empty store
-    #[command(after_help = INIT_EXAMPLES)]
+    #[command(after_help = INIT_EXAMPLES, mut_arg("data", |data| data.help("The data directory")))]
+    #[command(mut_arg("config", |config| config.display_order(0)))]
     Init(InitOptions),
     /// Print a bearer token of a running sandbox
     #[command(after_help = TOKEN_EXAMPLES)]
@@ -56,6 +57,7 @@ pub enum Command {
     Copy(CopyOptions),
     /// Bring the schema of the data up to date, as the first start of a server does
     #[command(after_help = MIGRATE_EXAMPLES)]
+    #[command(mut_arg("database", |database| database.help(DATABASE_IN_USE)))]
     Migrate(MigrateOptions),
 }
 
@@ -78,6 +80,8 @@ const COPY_EXAMPLES: &str = "Examples:
 
 No server may be running on either. The target must be empty, or begun by the same copy before: then it
 goes on where that was broken off. Exit code 0 says that both hold the same; the digests are printed.";
+
+const DATABASE_IN_USE: &str = "A PostgreSQL database instead; servers may be running on it";
 
 const MIGRATE_EXAMPLES: &str = "Examples:
   cosell migrate --database postgres://owner@db.contoso.example/cosell
@@ -235,18 +239,25 @@ pub struct LogOptions {
     pub log_requests: Option<OnOff>,
 }
 
-/// `cosell init`
-#[derive(Debug, Args)]
-pub struct InitOptions {
-    /// The settings in TOML, for where the data are
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// The data directory
+/// Where the data are, for the commands that work on data at rest or on a database.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PlaceOptions {
+    /// The data directory; no server may be using it
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// A PostgreSQL database instead
     #[arg(long, value_name = "URL", conflicts_with = "data")]
     pub database: Option<String>,
+    /// The settings in TOML, for where the data are
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// `cosell init`
+#[derive(Debug, Args)]
+pub struct InitOptions {
+    #[command(flatten)]
+    pub place: PlaceOptions,
     /// The organization's name, as referrals show it
     #[arg(long, value_name = "NAME")]
     pub organization: String,
@@ -338,15 +349,8 @@ pub struct CopyOptions {
 /// `cosell migrate`
 #[derive(Debug, Args)]
 pub struct MigrateOptions {
-    /// The data directory; no server may be using it
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// A PostgreSQL database instead; servers may be running on it
-    #[arg(long, value_name = "URL", conflicts_with = "data")]
-    pub database: Option<String>,
-    /// The settings in TOML, for where the data are
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub place: PlaceOptions,
     /// Change nothing; exit code 1 if there is something to do
     #[arg(long)]
     pub check: bool,
@@ -378,15 +382,8 @@ pub struct LoadOptions {
     /// Invent so many instead
     #[arg(long, value_name = "N")]
     pub generate: Option<u64>,
-    /// The data directory; no server may be using it
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// A PostgreSQL database instead
-    #[arg(long, value_name = "URL", conflicts_with = "data")]
-    pub database: Option<String>,
-    /// The settings in TOML, for where the data are
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub place: PlaceOptions,
     /// Who owns them [default: as each line says; of invented ones, all in turn]
     #[arg(long, value_name = "ID")]
     pub organization: Option<OrganizationId>,

@@ -8,7 +8,7 @@ use super::progress::Bar;
 use crate::clock::SystemClock;
 use crate::config::Place;
 use crate::failure::Failure;
-use crate::options::BackupOptions;
+use crate::options::{BackupOptions, PlaceOptions};
 use crate::terminal;
 use exchange::Clock;
 
@@ -18,7 +18,8 @@ use exchange::Clock;
 /// `Usage` without a directory; `Failed` when there are no data, the file is there, or something cannot be read, written
 /// or verified.
 pub fn run(options: BackupOptions) -> Result<(), Failure> {
-    let directory = match super::place(options.config.as_deref(), options.data.as_ref(), None)? {
+    let place = PlaceOptions { data: options.data, config: options.config, database: None };
+    let directory = match super::place(&place)? {
         Place::Directory(directory, _) => directory,
         Place::Database(..) => {
             return Err(Failure::usage(

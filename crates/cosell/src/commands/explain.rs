@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::chance::RandomIds;
 use crate::clock::SystemClock;
 use crate::failure::Failure;
-use crate::options::ExplainOptions;
+use crate::options::{ExplainOptions, PlaceOptions};
 use crate::{serving, terminal};
 
 /// Prints the plan of a query.
@@ -42,12 +42,13 @@ pub fn run(options: ExplainOptions) -> Result<(), Failure> {
 }
 
 /// Asks a database, for an organization that has something there.
-async fn plan_there(
-    question: &Question,
-    options: &ExplainOptions,
-    database: &String,
-) -> Result<Plan, Failure> {
-    let place = super::place(options.config.as_deref(), None, Some(database))?;
+async fn plan_there(question: &Question, options: &ExplainOptions, database: &str) -> Result<Plan, Failure> {
+    let place = PlaceOptions {
+        database: Some(database.to_owned()),
+        config: options.config.clone(),
+        ..PlaceOptions::default()
+    };
+    let place = super::place(&place)?;
     let store = super::open_whole(&place).await?;
     let outcome = async {
         let heads = store.heads().await?;

@@ -6,7 +6,6 @@ use store::{Assignment, Organization, Role, Store};
 
 use crate::chance::RandomIds;
 use crate::clock::SystemClock;
-use crate::config::Config;
 use crate::failure::Failure;
 use crate::options::InitOptions;
 use crate::{serving, terminal};
@@ -19,7 +18,7 @@ use crate::{serving, terminal};
 pub fn run(options: InitOptions) -> Result<(), Failure> {
     let organization = organization(&options)?;
     serving::run(async {
-        let store = super::open(config(&options)?.store.place()?).await?;
+        let store = super::open(super::place(&options.place)?).await?;
         let outcome = make(&options, &organization, store.as_ref()).await;
         store.close().await;
         outcome
@@ -30,23 +29,13 @@ pub fn run(options: InitOptions) -> Result<(), Failure> {
         organization.name,
         organization.id,
         options.admin.join(", "),
-        match &options.data {
+        match &options.place.data {
             Some(directory) => format!("--data {}", directory.display()),
             None => "--database URL".to_owned(),
         },
         organization.issuer
     ));
     Ok(())
-}
-
-/// The settings, of which only the place of the data matters.
-fn config(options: &InitOptions) -> Result<Config, Failure> {
-    let mut config = Config::load(options.config.as_deref(), super::environment())?;
-    if options.data.is_some() || options.database.is_some() {
-        config.store.directory.clone_from(&options.data);
-        config.store.database.clone_from(&options.database);
-    }
-    Ok(config)
 }
 
 fn organization(options: &InitOptions) -> Result<Organization, Failure> {

@@ -13,7 +13,7 @@ use crate::{serving, terminal};
 /// # Errors
 /// `Failed` when it cannot be done; with `--check` when it is to be done.
 pub fn run(options: MigrateOptions) -> Result<(), Failure> {
-    let place = super::place(options.config.as_deref(), options.data.as_ref(), options.database.as_ref())?;
+    let place = super::place(&options.place)?;
     serving::run(async {
         let before = version(&place).await?;
         let SchemaVersion { found, known } = before;

@@ -12,7 +12,7 @@ pub mod sandbox;
 pub mod serve;
 pub mod token;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use store::postgres::PostgresStore;
@@ -21,6 +21,7 @@ use store::{Store, Transfer, UNFINISHED_COPY};
 
 use crate::config::{Config, Place};
 use crate::failure::Failure;
+use crate::options::PlaceOptions;
 
 /// The environment, as far as it is text.
 fn environment() -> impl Iterator<Item = (String, String)> {
@@ -29,11 +30,11 @@ fn environment() -> impl Iterator<Item = (String, String)> {
 }
 
 /// Where the data are: on the command line, or in the settings.
-fn place(config: Option<&Path>, data: Option<&PathBuf>, database: Option<&String>) -> Result<Place, Failure> {
-    let mut config = Config::load(config, environment())?;
-    if data.is_some() || database.is_some() {
-        config.store.directory = data.cloned();
-        config.store.database = database.cloned();
+fn place(options: &PlaceOptions) -> Result<Place, Failure> {
+    let mut config = Config::load(options.config.as_deref(), environment())?;
+    if options.data.is_some() || options.database.is_some() {
+        config.store.directory.clone_from(&options.data);
+        config.store.database.clone_from(&options.database);
     }
     config.store.place()
 }

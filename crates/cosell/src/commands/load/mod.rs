@@ -53,8 +53,7 @@ struct Tally {
 /// is in use or refuses. What was read before a bad line is loaded.
 pub fn run(options: LoadOptions) -> Result<(), Failure> {
     serving::run(async {
-        let place =
-            super::place(options.config.as_deref(), options.data.as_ref(), options.database.as_ref())?;
+        let place = super::place(&options.place)?;
         let store = super::open_whole(&place).await?;
         let outcome = load(&options, store.as_ref()).await;
         store.close().await;
