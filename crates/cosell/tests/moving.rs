@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use database::{Database, programs};
 use serde_json::{Value, json};
-use support::{Ran, Sandbox, cosell, run};
+use support::{Ran, Sandbox, call, cosell, run};
 use tempfile::TempDir;
 
 const PATH: &str = "/v1.0/engagements/referrals";
@@ -52,20 +52,6 @@ const ONCE: [(&str, &str); 1] = [("request-id", "0c1d1a2e-7c2b-4a8a-9a55-1c1f2f9
 fn new_referral() -> String {
     json!({ "type": "Independent", "customerProfile": { "name": "Trey Research" }, "consent": {}, "details": {} })
         .to_string()
-}
-
-fn call(
-    sandbox: &Sandbox,
-    token: &str,
-    method: &str,
-    path: &str,
-    more: &[(&str, &str)],
-    body: &str,
-) -> support::Answer {
-    let bearer = format!("Bearer {token}");
-    let mut headers = vec![("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
-    headers.extend(more);
-    sandbox.request(method, path, &headers, body.as_bytes())
 }
 
 fn list(sandbox: &Sandbox, token: &str) -> Value {

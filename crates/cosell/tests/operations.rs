@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use support::{Answer, Sandbox, cosell};
+use support::{Sandbox, call, cosell};
 use tempfile::TempDir;
 
 const PATH: &str = "/v1.0/engagements/referrals";
@@ -25,23 +25,6 @@ const PEOPLE: [&str; 7] = [
     "user@fabrikam.example",
     "seller@msft.example",
 ];
-
-fn call(
-    sandbox: &Sandbox,
-    token: &str,
-    method: &str,
-    path: &str,
-    more: &[(&str, &str)],
-    body: &str,
-) -> Answer {
-    let bearer = format!("Bearer {token}");
-    let mut headers = vec![("Authorization", bearer.as_str())];
-    if !more.iter().any(|(name, _)| *name == "Content-Type") {
-        headers.push(("Content-Type", "application/json"));
-    }
-    headers.extend(more);
-    sandbox.request(method, path, &headers, body.as_bytes())
-}
 
 fn a_connected_referral() -> Value {
     json!({

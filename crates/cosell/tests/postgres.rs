@@ -9,7 +9,7 @@ mod support;
 use database::Database;
 use serde_json::{Value, json};
 use support::issuer::{Algorithm, Keys, now};
-use support::{Answer, Sandbox, cosell, run};
+use support::{Sandbox, call, cosell, run};
 use tempfile::TempDir;
 
 const PATH: &str = "/v1.0/engagements/referrals";
@@ -62,21 +62,6 @@ impl Place {
         });
         self.keys.token(Algorithm::Es256, &claims)
     }
-}
-
-/// A call with more headers than the token.
-fn call(
-    server: &Sandbox,
-    token: &str,
-    method: &str,
-    path: &str,
-    more: &[(&str, &str)],
-    body: &str,
-) -> Answer {
-    let bearer = format!("Bearer {token}");
-    let mut headers = vec![("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
-    headers.extend(more);
-    server.request(method, path, &headers, body.as_bytes())
 }
 
 fn example(name: &str) -> String {

@@ -85,6 +85,18 @@ impl Call {
         self.answer.as_ref().is_none_or(|answer| answer.status == 503)
     }
 
+    /// That the same request, sent again, is answered as it was the first time.
+    #[track_caller]
+    pub fn assert_same_answer(&self, first: &Answer, again: &Answer) {
+        let Request { method, path, .. } = &self.request;
+        let what = format!("{} ({method} {path}), asked for again", self.mark);
+        assert_eq!(again.status, first.status, "{what}: {}", again.text());
+        assert_eq!(again.text(), first.text(), "{what}");
+        for name in ["ETag", "Location", "Preference-Applied", "Request-ID"] {
+            assert_eq!(again.header(name), first.header(name), "{what}: {name}");
+        }
+    }
+
     /// Whoever is refused for the moment is told so in words, and when to come again.
     fn hold_refusal(&self, answer: &Answer) -> Result<(), String> {
         let error = &answer.json()["error"];

@@ -3,6 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+use store::{Action, LogEntry};
+
 /// A mark that one request leaves in the data and no other does.
 pub type Mark = String;
 
@@ -53,6 +56,23 @@ pub struct Line {
     pub created: bool,
     /// The mark of the request that wrote it.
     pub mark: Mark,
+}
+
+impl Line {
+    /// Of an entry, and of the referral that it speaks of as that stands.
+    pub fn of(organization: &str, entry: &LogEntry, document: &Value) -> Line {
+        let changes: Value = serde_json::from_slice(&entry.entry.changes).unwrap();
+        let created = entry.entry.action == Action::Created;
+        let mark = if created { &document["name"] } else { &changes["externalReferenceId"][1] };
+        Line {
+            organization: organization.to_owned(),
+            position: entry.position,
+            referral: entry.referral_id.to_string(),
+            version: entry.version,
+            created,
+            mark: mark.as_str().unwrap_or("no mark").to_owned(),
+        }
+    }
 }
 
 /// A referral as the disk has it.

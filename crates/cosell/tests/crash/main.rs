@@ -23,13 +23,12 @@ use std::time::Duration;
 
 use referral::OrganizationId;
 use serde_json::Value;
-use store::{Action, LogEntry};
 use support::chance::{Chance, number_from_environment, seed};
 use support::kept::Kept;
 use support::{Connection, Sandbox, cosell};
 use tempfile::TempDir;
 
-use crate::clients::{Call, Client, PATH, Request, post};
+use crate::clients::{Call, Client, PATH, post};
 use crate::ledger::{Attempt, Ledger, Line, Outcome, State};
 
 /// How often the process is killed, unless the environment says otherwise.
@@ -166,7 +165,7 @@ impl Life {
             let token = &self.tokens[organization_of(client)];
             let first = call.request.send(&mut connection, token).unwrap();
             let second = call.request.send(&mut connection, token).unwrap();
-            assert_same_answer(&call, &first, &second);
+            call.assert_same_answer(&first, &second);
             self.clients[client].learn(&call.request, &first);
             call.answer = Some(first);
             self.calls.push(call);
@@ -175,7 +174,7 @@ impl Life {
         for (client, call) in known {
             let Some(first) = call.answer.as_ref().filter(|answer| answer.status < 300) else { continue };
             let again = call.request.send(&mut connection, &self.tokens[organization_of(client)]).unwrap();
-            assert_same_answer(&call, first, &again);
+            call.assert_same_answer(first, &again);
             tally.repeated += 1;
         }
     }
@@ -281,37 +280,12 @@ impl Life {
                 };
                 let document: Value = serde_json::from_slice(&stored.document).unwrap();
                 assert_eq!(document["eTag"], stored.etag.to_string());
-                lines.push(line(organization, &entry, &document));
+                lines.push(Line::of(organization, &entry, &document));
                 let mark = document["externalReferenceId"].as_str().map(str::to_owned);
                 let state = State { version: stored.version, etag: stored.etag.to_string(), mark };
                 states.insert(entry.referral_id.to_string(), state);
             }
         }
         (lines, states)
-    }
-}
-
-fn line(organization: &str, entry: &LogEntry, document: &Value) -> Line {
-    let changes: Value = serde_json::from_slice(&entry.entry.changes).unwrap();
-    let created = entry.entry.action == Action::Created;
-    let mark = if created { &document["name"] } else { &changes["externalReferenceId"][1] };
-    Line {
-        organization: organization.to_owned(),
-        position: entry.position,
-        referral: entry.referral_id.to_string(),
-        version: entry.version,
-        created,
-        mark: mark.as_str().unwrap_or("no mark").to_owned(),
-    }
-}
-
-#[track_caller]
-fn assert_same_answer(call: &Call, first: &support::Answer, again: &support::Answer) {
-    let Request { method, path, .. } = &call.request;
-    let what = format!("{} ({method} {path}), asked for again", call.mark);
-    assert_eq!(again.status, first.status, "{what}: {}", again.text());
-    assert_eq!(again.text(), first.text(), "{what}");
-    for name in ["ETag", "Location", "Preference-Applied", "Request-ID"] {
-        assert_eq!(again.header(name), first.header(name), "{what}: {name}");
     }
 }

@@ -3,10 +3,11 @@
 
 use std::sync::Mutex;
 
-use super::life::Life;
+use super::life::{Gauge, Life};
 use super::place::Place;
 use super::proxy::{Network, Proxy};
 use super::server::{Killed, Server};
+use super::support::Sandbox;
 use super::support::chance::{Chance, seed};
 use super::{addresses, times, wait_for_readiness};
 
@@ -25,6 +26,34 @@ fn pair() -> (Server, Server) {
     (primary, standby)
 }
 
+/// Clients write through two nodes at this address while `lose` takes the primary away, and then its standby takes over:
+/// they go on, and the standby has all that was acknowledged before and after.
+fn take_over(
+    place: &Place,
+    address: &str,
+    standby: &Server,
+    chance: &mut Chance,
+    lose: impl FnOnce(&Gauge, &[Sandbox]),
+) {
+    let nodes = [place.serve(address), place.serve(address)];
+    let mut life = Life::begin(place, nodes[0].address(), chance);
+    let at = Mutex::new(addresses(&nodes));
+    life.load(&at, |gauge| {
+        gauge.wait_for_writes(WRITES);
+        lose(gauge, &nodes);
+        standby.promote();
+        gauge.wait_for_writes(WRITES);
+        for node in &nodes {
+            wait_for_readiness(node, 200);
+        }
+    });
+    assert!(life.tally.refused > 0, "{:?}", life.tally);
+    life.ask_again(nodes[1].address(), chance);
+    life.judge(&standby.address("cosell"));
+    life.judge_all(&standby.address("cosell"));
+    println!("{:?}", life.tally);
+}
+
 #[test]
 fn a_synchronous_standby_that_is_promoted_has_everything_that_was_acknowledged() {
     let mut chance = Chance::from_seed(seed());
@@ -33,27 +62,13 @@ fn a_synchronous_standby_that_is_promoted_has_everything_that_was_acknowledged()
         let hosts = format!("{},{}", primary.path().display(), standby.path().display());
         let address = format!("host={hosts} user=cosell dbname=cosell target_session_attrs=read-write");
         let place = Place::in_database(&address);
-        let nodes = [place.serve(&address), place.serve(&address)];
-        let mut life = Life::begin(&place, nodes[0].address(), &mut chance);
-        let at = Mutex::new(addresses(&nodes));
-        life.load(&at, |gauge| {
-            gauge.wait_for_writes(WRITES);
+        take_over(&place, &address, &standby, &mut chance, |gauge, nodes| {
             primary.kill(Killed::Everything);
             gauge.wait_for_a_refusal();
-            for node in &nodes {
+            for node in nodes {
                 wait_for_readiness(node, 503);
             }
-            standby.promote();
-            gauge.wait_for_writes(WRITES);
-            for node in &nodes {
-                wait_for_readiness(node, 200);
-            }
         });
-        assert!(life.tally.refused > 0, "{:?}", life.tally);
-        life.ask_again(nodes[1].address(), &mut chance);
-        life.judge(&standby.address("cosell"));
-        life.judge_all(&standby.address("cosell"));
-        println!("{:?}", life.tally);
     }
 }
 
@@ -69,20 +84,5 @@ fn a_primary_that_falls_silent_is_left_for_the_standby_that_takes_over() {
     );
     let mut place = Place::in_database(&address);
     place.store = "connections = 6\nstatement_timeout_seconds = 1".to_owned();
-    let nodes = [place.serve(&address), place.serve(&address)];
-    let mut life = Life::begin(&place, nodes[0].address(), &mut chance);
-    let at = Mutex::new(addresses(&nodes));
-    life.load(&at, |gauge| {
-        gauge.wait_for_writes(WRITES);
-        before.becomes(Network::Silent);
-        standby.promote();
-        gauge.wait_for_writes(WRITES);
-        for node in &nodes {
-            wait_for_readiness(node, 200);
-        }
-    });
-    assert!(life.tally.refused > 0, "{:?}", life.tally);
-    life.ask_again(nodes[1].address(), &mut chance);
-    life.judge(&standby.address("cosell"));
-    life.judge_all(&standby.address("cosell"));
+    take_over(&place, &address, &standby, &mut chance, |_, _| before.becomes(Network::Silent));
 }

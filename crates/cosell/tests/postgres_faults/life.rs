@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use referral::OrganizationId;
 use serde_json::Value;
+use store::Store;
 use store::postgres::{PostgresOptions, PostgresStore};
-use store::{Action, LogEntry, Store};
 
 use super::clients::{Call, Client, Request, get, post};
 use super::ledger::{Attempt, Ledger, Line, Outcome, State};
@@ -175,7 +175,7 @@ impl Life {
             let token = &self.tokens[organization_of(client)];
             let first = served(&mut connection, &call.request, token);
             let second = served(&mut connection, &call.request, token);
-            assert_same_answer(&call, &first, &second);
+            call.assert_same_answer(&first, &second);
             self.clients[client].learn(&call.request, &first);
             call.answer = Some(first);
             self.calls.push(call);
@@ -184,7 +184,7 @@ impl Life {
         for (client, call) in known {
             let Some(first) = &call.answer else { continue };
             let again = served(&mut connection, &call.request, &self.tokens[organization_of(client)]);
-            assert_same_answer(&call, first, &again);
+            call.assert_same_answer(first, &again);
             self.tally.repeated += 1;
         }
         for (number, client) in self.clients.iter_mut().enumerate() {
@@ -335,33 +335,8 @@ async fn read_once(store: &PostgresStore, known: &Ledger) -> (Vec<Line>, BTreeMa
                 states.insert(id.to_string(), state);
                 unread.insert(document);
             }
-            lines.push(line(organization, &entry, &documents[&id.to_string()]));
+            lines.push(Line::of(organization, &entry, &documents[&id.to_string()]));
         }
     }
     (lines, states)
-}
-
-fn line(organization: &str, entry: &LogEntry, document: &Value) -> Line {
-    let changes: Value = serde_json::from_slice(&entry.entry.changes).unwrap();
-    let created = entry.entry.action == Action::Created;
-    let mark = if created { &document["name"] } else { &changes["externalReferenceId"][1] };
-    Line {
-        organization: organization.to_owned(),
-        position: entry.position,
-        referral: entry.referral_id.to_string(),
-        version: entry.version,
-        created,
-        mark: mark.as_str().unwrap_or("no mark").to_owned(),
-    }
-}
-
-#[track_caller]
-fn assert_same_answer(call: &Call, first: &Answer, again: &Answer) {
-    let Request { method, path, .. } = &call.request;
-    let what = format!("{} ({method} {path}), asked for again", call.mark);
-    assert_eq!(again.status, first.status, "{what}: {}", again.text());
-    assert_eq!(again.text(), first.text(), "{what}");
-    for name in ["ETag", "Location", "Preference-Applied", "Request-ID"] {
-        assert_eq!(again.header(name), first.header(name), "{what}: {name}");
-    }
 }

@@ -37,7 +37,7 @@ use std::time::{Duration, Instant};
 
 use database::Database;
 use support::chance::number_from_environment;
-use support::{Answer, Connection, Sandbox};
+use support::{Answer, Connection, Sandbox, call};
 
 /// How often something is killed, unless the environment says otherwise.
 const KILLS: u64 = 10;
@@ -50,14 +50,6 @@ fn times(usually: u64) -> u64 {
 
 fn addresses(nodes: &[Sandbox]) -> Vec<SocketAddr> {
     nodes.iter().map(Sandbox::address).collect()
-}
-
-/// One call with a token.
-fn call(node: &Sandbox, token: &str, method: &str, path: &str, more: &[(&str, &str)], body: &str) -> Answer {
-    let bearer = format!("Bearer {token}");
-    let mut headers = vec![("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
-    headers.extend(more);
-    Connection::open(node.address()).request(method, path, &headers, body.as_bytes())
 }
 
 /// Waits until a node says that it is ready, or that it is not.

@@ -105,6 +105,24 @@ pub fn run_command(mut command: Command) -> Ran {
     }
 }
 
+/// A call with a token, of JSON unless `more` says otherwise.
+pub fn call(
+    server: &Sandbox,
+    token: &str,
+    method: &str,
+    path: &str,
+    more: &[(&str, &str)],
+    body: &str,
+) -> Answer {
+    let bearer = format!("Bearer {token}");
+    let mut headers = vec![("Authorization", bearer.as_str())];
+    if !more.iter().any(|(name, _)| *name == "Content-Type") {
+        headers.push(("Content-Type", "application/json"));
+    }
+    headers.extend(more);
+    server.request(method, path, &headers, body.as_bytes())
+}
+
 impl Sandbox {
     /// `cosell sandbox` on a free port, with these options, its data in a private folder of its own.
     pub fn start(options: &[&str]) -> Sandbox {
