@@ -3,7 +3,7 @@
 
 use std::sync::Mutex;
 
-use super::life::{Gauge, Life};
+use super::life::{Gauge, Life, Tally};
 use super::place::Place;
 use super::proxy::{Network, Proxy};
 use super::server::{Killed, Server};
@@ -34,7 +34,7 @@ fn take_over(
     standby: &Server,
     chance: &mut Chance,
     lose: impl FnOnce(&Gauge, &[Sandbox]),
-) {
+) -> Tally {
     let nodes = [place.serve(address), place.serve(address)];
     let mut life = Life::begin(place, nodes[0].address(), chance);
     let at = Mutex::new(addresses(&nodes));
@@ -51,7 +51,7 @@ fn take_over(
     life.ask_again(nodes[1].address(), chance);
     life.judge(&standby.address("cosell"));
     life.judge_all(&standby.address("cosell"));
-    println!("{:?}", life.tally);
+    life.tally
 }
 
 #[test]
@@ -62,13 +62,14 @@ fn a_synchronous_standby_that_is_promoted_has_everything_that_was_acknowledged()
         let hosts = format!("{},{}", primary.path().display(), standby.path().display());
         let address = format!("host={hosts} user=cosell dbname=cosell target_session_attrs=read-write");
         let place = Place::in_database(&address);
-        take_over(&place, &address, &standby, &mut chance, |gauge, nodes| {
+        let tally = take_over(&place, &address, &standby, &mut chance, |gauge, nodes| {
             primary.kill(Killed::Everything);
             gauge.wait_for_a_refusal();
             for node in nodes {
                 wait_for_readiness(node, 503);
             }
         });
+        println!("{tally:?}");
     }
 }
 

@@ -37,7 +37,7 @@ use std::time::{Duration, Instant};
 
 use database::Database;
 use support::chance::number_from_environment;
-use support::{Answer, Connection, Sandbox, call};
+use support::{Sandbox, call};
 
 /// How often something is killed, unless the environment says otherwise.
 const KILLS: u64 = 10;
