@@ -102,23 +102,33 @@ fn a_must_that_is_not_met_says_which_line_of_the_contract_forbids_it() {
     }
 }
 
-/// `crate::file::function` of every test in a `tests` folder.
+/// `crate::file::function` of every test in a `tests` folder, or `crate::folder::file::function`; `main.rs` has no part
+/// in the name.
 fn tests_of_the_house() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for of in std::fs::read_dir(root().join("crates")).unwrap() {
         let of = of.unwrap();
-        let Ok(files) = std::fs::read_dir(of.path().join("tests")) else { continue };
-        for file in files {
-            let path = file.unwrap().path();
-            let Ok(text) = std::fs::read_to_string(&path) else { continue };
-            let (of, file) = (of.file_name(), path.file_stem().unwrap().to_owned());
-            for line in text.lines() {
-                if let Some((_, rest)) = line.split_once("fn ") {
-                    let function = rest.split('(').next().unwrap_or_default();
-                    found.insert(format!("{}::{}::{function}", of.display(), file.display()));
-                }
+        collect(&of.path().join("tests"), &of.file_name().to_string_lossy(), &mut found);
+    }
+    found
+}
+
+fn collect(folder: &Path, within: &str, found: &mut BTreeSet<String>) {
+    let Ok(files) = std::fs::read_dir(folder) else { return };
+    for file in files {
+        let path = file.unwrap().path();
+        let stem = path.file_stem().unwrap().to_string_lossy();
+        let module = if stem == "main" { within.to_owned() } else { format!("{within}::{stem}") };
+        if path.is_dir() {
+            collect(&path, &module, found);
+            continue;
+        }
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        for line in text.lines() {
+            if let Some((_, rest)) = line.split_once("fn ") {
+                let function = rest.split('(').next().unwrap_or_default();
+                found.insert(format!("{module}::{function}"));
             }
         }
     }
-    found
 }

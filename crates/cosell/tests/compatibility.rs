@@ -305,7 +305,8 @@ fn function_name(line: &str) -> Option<String> {
 /// `crates/referral/src/standing.rs` → `referral::standing`; `crates/cosell/tests/seeds.rs` → `cosell::seeds`.
 fn module(relative: &str) -> String {
     let stem = relative.rsplit_once('.').map_or(relative, |(stem, _)| stem);
-    let parts = stem.split('/').filter(|part| !["crates", "src", "tests", "mod", "lib"].contains(part));
+    let parts =
+        stem.split('/').filter(|part| !["crates", "src", "tests", "mod", "lib", "main"].contains(part));
     parts.collect::<Vec<_>>().join("::")
 }
 
