@@ -25,5 +25,7 @@ VOLUME /var/lib/cosell
 ENV COSELL_LISTENER_ADDRESS=0.0.0.0:8080
 EXPOSE 8080
 STOPSIGNAL SIGTERM
+# At the address above, without TLS; docs/operations.md says what else there is.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=30s CMD ["/usr/local/bin/cosell", "health"]
 ENTRYPOINT ["/usr/local/bin/cosell"]
 CMD ["serve", "--config", "/etc/cosell/cosell.toml"]

@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         Command::Restore(options) => commands::restore::run(options),
         Command::Copy(options) => commands::copy::run(options),
         Command::Migrate(options) => commands::migrate::run(options),
+        Command::Health(options) => commands::health::run(options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -59,7 +59,18 @@ pub enum Command {
     #[command(after_help = MIGRATE_EXAMPLES)]
     #[command(mut_arg("database", |database| database.help(DATABASE_IN_USE)))]
     Migrate(MigrateOptions),
+    /// Ask a running server whether it is ready
+    #[command(after_help = HEALTH_EXAMPLES)]
+    Health(HealthOptions),
 }
+
+const HEALTH_EXAMPLES: &str = "Examples:
+  cosell health                                         at the address that the settings name
+  cosell health --config /etc/cosell/cosell.toml
+  cosell health --server https://referrals.contoso.example --authorities authorities.pem
+
+Exit code 0: it is ready, and takes writes; 1: it is not, or gives no answer within five seconds, and
+one line says why. With https the certificate must be good for the name in --server.";
 
 const BACKUP_EXAMPLES: &str = "Examples:
   cosell backup --data /var/lib/cosell --to /backup/monday.backup
@@ -354,6 +365,20 @@ pub struct MigrateOptions {
     /// Change nothing; exit code 1 if there is something to do
     #[arg(long)]
     pub check: bool,
+}
+
+/// `cosell health`
+#[derive(Debug, Args)]
+pub struct HealthOptions {
+    /// The server [default: http and listener.address of the settings]
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+    /// A PEM file of certificate authorities to trust besides the machine's own
+    #[arg(long, value_name = "FILE", requires = "server")]
+    pub authorities: Option<PathBuf>,
+    /// The settings in TOML, for where the server listens
+    #[arg(long, value_name = "FILE", conflicts_with = "server")]
+    pub config: Option<PathBuf>,
 }
 
 /// `cosell token`

@@ -192,9 +192,10 @@ fn wrong_usage_is_exit_code_2() {
 fn version_and_help_are_good_ends() {
     let version = run(&["--version"]);
     assert_eq!((version.code, version.stdout), (0, format!("cosell {}\n", env!("CARGO_PKG_VERSION"))));
-    for command in
-        ["sandbox", "serve", "init", "token", "load", "explain", "backup", "restore", "copy", "migrate"]
-    {
+    for command in [
+        "sandbox", "serve", "init", "token", "load", "explain", "backup", "restore", "copy", "migrate",
+        "health",
+    ] {
         let help = run(&[command, "--help"]);
         assert_eq!(help.code, 0);
         assert!(help.stdout.contains("Examples:") && help.stdout.contains(&format!("cosell {command}")));
@@ -209,6 +210,27 @@ fn a_token_is_printed_and_nothing_else() {
     let token = ran.stdout.strip_suffix('\n').unwrap();
     assert!(token.split('.').count() == 3 && !token.contains(char::is_whitespace), "{token}");
     assert_eq!(sandbox.request("GET", LEAD, &[("Authorization", &bearer(token))], b"").status, 200);
+}
+
+#[test]
+fn a_ready_server_is_healthy_and_one_that_is_not_there_is_not() {
+    let sandbox = Sandbox::start(&[]);
+    let ready = run(&["health", "--server", sandbox.url()]);
+    assert_eq!((ready.code, ready.stdout.as_str(), ready.stderr.as_str()), (0, "ready\n", ""));
+    // As in a container, where the server listens on all addresses by a variable.
+    let everywhere = format!("0.0.0.0:{}", sandbox.address().port());
+    let mut command = cosell(&["health"]);
+    command.env("COSELL_LISTENER_ADDRESS", &everywhere);
+    let ready = run_command(command);
+    assert_eq!((ready.code, ready.stdout.as_str(), ready.stderr.as_str()), (0, "ready\n", ""));
+    let url = sandbox.url().to_owned();
+    assert_eq!(sandbox.stop(), 0);
+    let gone = run(&["health", "--server", &url]);
+    assert_eq!((gone.code, gone.stdout.as_str()), (1, ""), "{gone:?}");
+    assert_eq!(gone.stderr.lines().count(), 1, "{gone:?}");
+    assert!(gone.stderr.starts_with(&format!("cosell: no answer from {url}: ")), "{gone:?}");
+    let wrong = run(&["health", "--server", "127.0.0.1:8080"]);
+    assert_eq!((wrong.code, wrong.stderr.lines().count()), (2, 1), "{wrong:?}");
 }
 
 #[test]

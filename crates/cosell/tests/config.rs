@@ -243,5 +243,15 @@ fn tls_by_certificate_files() {
     assert!(server.url().starts_with("https://127.0.0.1:"), "{}", server.url());
     let plain = server.raw(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(!plain.starts_with(b"HTTP/1.1 200"), "plain HTTP finds no server there");
+    // The certificate is good for the name alone, and only for who trusts its authority.
+    let (named, by_address) = (server.url().replace("127.0.0.1", "localhost"), server.url());
+    for (arguments, code) in [
+        (vec!["health", "--server", &named, "--authorities", &certificate], 0),
+        (vec!["health", "--server", &named], 1),
+        (vec!["health", "--server", by_address, "--authorities", &certificate], 1),
+    ] {
+        let health = run(&arguments);
+        assert_eq!(health.code, code, "{health:?}");
+    }
     assert_eq!(server.stop(), 0);
 }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use store::{Action, LogEntry};
 use support::bad_disk::{BadDisk, Fault};
 use support::kept::Kept;
-use support::{Answer, Connection, PATIENCE, Sandbox, cosell, run_command};
+use support::{Answer, Connection, PATIENCE, Sandbox, cosell, run, run_command};
 use tempfile::TempDir;
 
 const PATH: &str = "/v1.0/engagements/referrals";
@@ -169,6 +169,10 @@ fn writes_stop_and_reads_go_on(fault: Fault) {
         "{}",
         ready.text()
     );
+    let health = run(&["health", "--server", sandbox.url()]);
+    assert_eq!((health.code, health.stdout.as_str()), (1, ""), "{health:?}");
+    let why = "is not ready: the store accepts no writes; see the log\n";
+    assert!(health.stderr.ends_with(why), "{health:?}");
     assert_eq!(sandbox.request("GET", "/livez", &[], b"").status, 200);
     let metrics = sandbox.request("GET", "/metrics", &[], b"").text();
     assert!(metrics.contains("cosell_store_accepts_writes 0"), "{metrics}");

@@ -98,6 +98,8 @@ fn the_image_holds_what_it_runs_and_is_built_from_what_is_there() {
     let user = only(&image, "USER ");
     let (user, group) = user.split_once(':').unwrap();
     assert!(user != "0" && image.contains(&format!("-o {user} -g {group} {}", DATA.trim_start_matches('/'))));
+    let asks = only(&image, "HEALTHCHECK ").split_once(" CMD ").unwrap().1;
+    assert_eq!(asks, format!("[\"{PROGRAM}\", \"health\"]"), "without settings: by the variable alone");
     // The one setting that the image brings is a setting.
     assert_eq!(only(&image, "ENV "), "COSELL_LISTENER_ADDRESS=0.0.0.0:8080");
     let manual = read("docs/operations.md");

@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod copy;
 pub mod explain;
+pub mod health;
 pub mod init;
 pub mod load;
 pub mod migrate;
@@ -19,7 +20,7 @@ use store::postgres::PostgresStore;
 use store::sqlite::{SqliteOptions, SqliteStore};
 use store::{Store, Transfer, UNFINISHED_COPY};
 
-use crate::config::{Config, Place};
+use crate::config::{Config, Place, public_url};
 use crate::failure::Failure;
 use crate::options::PlaceOptions;
 
@@ -37,6 +38,12 @@ fn place(options: &PlaceOptions) -> Result<Place, Failure> {
         config.store.database.clone_from(&options.database);
     }
     config.store.place()
+}
+
+/// The base of a running server, as `--server` names it.
+fn server_url(text: &str) -> Result<String, Failure> {
+    public_url(text)
+        .map_err(|_| Failure::usage(format!("--server {text} must be http:// or https:// and a host")))
 }
 
 /// Opens the store of a place.

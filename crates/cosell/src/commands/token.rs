@@ -3,7 +3,6 @@
 use net::{AddressPolicy, ClientOptions, Document, HttpClient};
 use serde::Deserialize;
 
-use crate::config::public_url;
 use crate::failure::Failure;
 use crate::options::TokenOptions;
 use crate::terminal;
@@ -16,9 +15,7 @@ const CLIENT: &str = "cosell-token";
 /// # Errors
 /// `Failed` when there is no sandbox, or it refuses.
 pub fn run(options: TokenOptions) -> Result<(), Failure> {
-    let server = public_url(&options.server).map_err(|_| {
-        Failure::usage(format!("--server {} must be http:// or https:// and a host", options.server))
-    })?;
+    let server = super::server_url(&options.server)?;
     let form = form(&[
         ("grant_type", "password"),
         ("scope", "openid"),
