@@ -282,6 +282,26 @@ fn a_backup_that_is_killed_leaves_nothing_under_its_name() {
     assert_eq!(check_agreement(&Kept::open(&new)), check_agreement(&Kept::open(&data)));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn data_of_another_user_are_one_clear_line() {
+    let folder = TempDir::new().unwrap();
+    // A file that even root may not write, as those of another user are for everybody else.
+    std::os::unix::fs::symlink("/sys/kernel/uevent_seqnum", folder.path().join("cosell.db")).unwrap();
+    let data = folder.path().display().to_string();
+    for refused in [
+        backup(folder.path(), &folder.path().join("x.backup")),
+        run(&["migrate", "--check", "--data", &data]),
+        run(&["copy", "--from", &data, "--to", &format!("{data}/new")]),
+    ] {
+        assert_eq!((refused.code, refused.stdout.as_str()), (1, ""), "{refused:?}");
+        assert_eq!(refused.stderr.lines().count(), 1, "{refused:?}");
+        let words = ["cannot write ", "Run it as the user whom the data belong to\n"];
+        assert!(words.iter().all(|words| refused.stderr.contains(words)), "{refused:?}");
+    }
+    assert_eq!(names(folder.path()), ["cosell.db"], "nothing was made");
+}
+
 #[test]
 fn a_restore_that_was_cut_off_is_done_again() {
     let (folder, file) = backed_up();

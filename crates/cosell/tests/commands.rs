@@ -173,6 +173,8 @@ fn wrong_usage_is_exit_code_2() {
         &["token"],
         &["load", "--data", "x"],
         &["init", "--data", "x"],
+        &["load", "--generate", "1", "--data", "postgres://cosell@db.contoso.example/cosell"],
+        &["copy", "--from", "x", "--to", "mysql://db.contoso.example/cosell"],
         &["backup", "--data", "x"],
         &["backup", "--to", "x"],
         &["restore", "--from", "x"],
@@ -340,4 +342,12 @@ fn init_makes_one_organization_and_adds_only_when_asked() {
     }
     let added = init(&[&fabrikam[..], &ann, &["--add"]].concat());
     assert_eq!(added.code, 0, "{}", added.stderr);
+    assert!(added.stdout.contains(&format!("next: cosell serve --data {directory} --config FILE, ")));
+
+    let settings = data.path().join("cosell.toml").display().to_string();
+    std::fs::write(&settings, format!("[store]\ndirectory = '{directory}'\n")).unwrap();
+    let northwind = ["--organization", "Northwind", "--issuer", "entra", "--tenant", "northwind"];
+    let added = run(&[&["init", "--add", "--config", &settings][..], &northwind, &ann].concat());
+    let next = format!("next: cosell serve --config {settings}, with the [[issuer]] entra in {settings}\n");
+    assert!(added.code == 0 && added.stdout.ends_with(&next), "the settings name the place: {added:?}");
 }

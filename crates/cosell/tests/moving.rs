@@ -288,6 +288,11 @@ fn explain_shows_which_index_postgresql_would_take() {
     assert!(pending.contains("referral_by_class") && pending.contains("cost="), "{pending}");
     let nobody = explain("$top=10", &["--organization", "11111111-2222-4333-8444-555555555555"]);
     assert!(!nobody.contains("planner"), "who has nothing has no plan: {nobody}");
+    let untouched = Database::new();
+    let too_old = run(&["explain", "$top=10", "--database", &untouched.address()]);
+    assert!(too_old.code == 1 && too_old.stderr.contains("run cosell migrate first"), "{too_old:?}");
+    let check = run(&["migrate", "--check", "--database", &untouched.address()]);
+    assert!(check.stderr.contains("the schema is of version 0"), "explaining migrates nothing: {check:?}");
     let wrong = run(&["explain", "$top=10", "--organization", CONTOSO]);
     assert_eq!((wrong.code, wrong.stdout.as_str()), (2, ""));
 }

@@ -27,6 +27,7 @@ pub fn run(options: BackupOptions) -> Result<(), Failure> {
             ));
         }
     };
+    super::check_permission(&directory)?;
     let file = file(&options.to);
     let mut bar = Bar::new();
     let outcome = sqlite::back_up(&directory, &file, &mut |stage, done, of| bar.show(stage, done, of));

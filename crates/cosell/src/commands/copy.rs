@@ -52,12 +52,20 @@ pub fn run(options: CopyOptions) -> Result<(), Failure> {
 /// `key=value`; nothing is the place of the settings.
 fn place(config: &Config, text: Option<&str>) -> Result<Place, Failure> {
     let mut store = config.store.clone();
+    if text.is_none() && store.directory.is_none() && store.database.is_none() {
+        return Err(Failure::usage("the settings name no place: give --from PLACE and --to PLACE"));
+    }
     if let Some(text) = text {
         let is_url = ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme));
         let database = match is_url {
             true => Some(text),
             false => text.strip_prefix("postgres:"),
         };
+        if database.is_none() && text.contains("://") {
+            return Err(Failure::usage(format!(
+                "{text} is no place: that is DIR, sqlite:DIR or postgres://…"
+            )));
+        }
         let directory = text.strip_prefix("sqlite:").unwrap_or(text);
         store.database = database.map(str::to_owned);
         store.directory = database.is_none().then(|| Path::new(directory).to_owned());
@@ -295,6 +303,10 @@ mod tests {
         assert_eq!(told("postgresql://127.0.0.1/cosell"), "database postgresql://127.0.0.1/cosell");
         assert_eq!(told("postgres:host=/run dbname=cosell"), "database host=/run dbname=cosell");
         assert!(place(&config, None).is_err(), "the settings name no place");
+        assert!(
+            place(&config, Some("mysql://127.0.0.1/cosell")).is_err(),
+            "no directory is made of an address"
+        );
     }
 
     #[test]

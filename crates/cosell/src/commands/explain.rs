@@ -49,6 +49,14 @@ async fn plan_there(question: &Question, options: &ExplainOptions, database: &st
         ..PlaceOptions::default()
     };
     let place = super::place(&place)?;
+    // Opening would bring the schema up to date, and who asks changes nothing.
+    let version = super::migrate::version(&place).await?;
+    if version.found < version.known {
+        return Err(Failure::failed(format!(
+            "the schema is of version {}, this program's is {}: run cosell migrate first",
+            version.found, version.known
+        )));
+    }
     let store = super::open_whole(&place).await?;
     let outcome = async {
         let heads = store.heads().await?;

@@ -23,16 +23,19 @@ pub fn run(options: InitOptions) -> Result<(), Failure> {
         store.close().await;
         outcome
     })?;
+    let place = &options.place;
+    let file = place.config.as_ref().map_or("FILE".to_owned(), |path| path.display().to_string());
+    let data = place.data.as_ref().map(|directory| format!("--data {}", directory.display()));
+    let database = place.database.as_ref().map(|_| "--database URL".to_owned());
+    let arguments: Vec<String> =
+        data.into_iter().chain(database).chain([format!("--config {file}")]).collect();
     terminal::say(&format!(
         "organization {} ({}) made; Referral Admin: {}\n\
-         next: cosell serve {} --config FILE, with the [[issuer]] {} in FILE",
+         next: cosell serve {}, with the [[issuer]] {} in {file}",
         organization.name,
         organization.id,
         options.admin.join(", "),
-        match &options.place.data {
-            Some(directory) => format!("--data {}", directory.display()),
-            None => "--database URL".to_owned(),
-        },
+        arguments.join(" "),
         organization.issuer
     ));
     Ok(())

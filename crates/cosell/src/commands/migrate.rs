@@ -45,6 +45,7 @@ pub fn run(options: MigrateOptions) -> Result<(), Failure> {
 pub async fn version(place: &Place) -> Result<SchemaVersion, Failure> {
     match place {
         Place::Directory(directory, _) => {
+            super::check_permission(directory)?;
             let version = SqliteStore::schema_version(directory)?;
             match version.found {
                 0 => Err(Failure::failed(format!("{} holds no data", directory.display()))),

@@ -13,6 +13,8 @@ pub mod sandbox;
 pub mod serve;
 pub mod token;
 
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -44,6 +46,20 @@ fn place(options: &PlaceOptions) -> Result<Place, Failure> {
 fn server_url(text: &str) -> Result<String, Failure> {
     public_url(text)
         .map_err(|_| Failure::usage(format!("--server {text} must be http:// or https:// and a host")))
+}
+
+/// That this user may work on a data directory: SQLite writes beside the database even where it only reads.
+fn check_permission(directory: &Path) -> Result<(), Failure> {
+    let file = directory.join("cosell.db");
+    match OpenOptions::new().read(true).write(true).open(&file) {
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
+            Err(Failure::failed(format!(
+                "cannot write {}: {error}. Run it as the user whom the data belong to",
+                file.display()
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Opens the store of a place.

@@ -58,6 +58,12 @@ impl Storage {
     /// `Usage` for no place or two, and for values that cannot be.
     pub fn place(&self) -> Result<Place, Failure> {
         match (&self.directory, &self.database) {
+            (Some(directory), None) if directory.to_string_lossy().contains("://") => {
+                Err(Failure::usage(format!(
+                    "{} is no directory: the address of a database is given with --database, or as store.database",
+                    directory.display()
+                )))
+            }
             (Some(directory), None) => Ok(Place::Directory(directory.clone(), self.sqlite_options()?)),
             (None, Some(database)) => {
                 Ok(Place::Database(database.clone(), Box::new(self.postgres_options(database)?)))
