@@ -29,6 +29,13 @@ fn every_setting_is_in_the_manual() {
     assert!(missing.is_empty(), "docs/operations.md does not explain {missing:?}");
 }
 
+/// The figures in the first cell of a table's row.
+fn named<'a>(manual: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+    let rows = manual.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" |"));
+    rows.flat_map(|(cell, _)| cell.split(", ").map(|name| name.trim_matches('`')))
+        .filter(move |name| name.starts_with(prefix))
+}
+
 #[test]
 fn every_figure_is_in_the_manual() {
     let (manual, sandbox) = (manual(), Sandbox::start(&[]));
@@ -47,5 +54,10 @@ fn every_figure_is_in_the_manual() {
     assert!(figures.contains("process_resident_memory_bytes "), "{figures}");
     let missing: Vec<&String> = names.iter().filter(|name| !manual.contains(name.as_str())).collect();
     assert!(missing.is_empty(), "docs/operations.md does not explain {missing:?}");
+    // Those of a database are looked for on one: crates/cosell/tests/postgres.rs.
+    let explained = named(&manual, "cosell_").chain(named(&manual, "process_"));
+    let explained = explained.filter(|name| !name.starts_with("cosell_database_"));
+    let gone: Vec<&str> = explained.filter(|name| !names.contains(&format!("`{name}`"))).collect();
+    assert!(gone.is_empty(), "docs/operations.md explains what is not there: {gone:?}");
     assert_eq!(sandbox.stop(), 0);
 }

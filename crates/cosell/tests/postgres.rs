@@ -118,6 +118,30 @@ fn create_read_change_close_list_and_be_refused_by_two_servers_in_turn() {
 }
 
 #[test]
+fn the_figures_of_a_database_are_those_of_the_manual() {
+    let place = Place::with_contoso();
+    let server = place.serve();
+    let figures = server.request("GET", "/metrics", &[], b"").text();
+    let manual = format!("{}/../../docs/operations.md", env!("CARGO_MANIFEST_DIR"));
+    let manual = std::fs::read_to_string(manual).unwrap();
+    let rows = manual.lines().filter_map(|line| line.strip_prefix("| `cosell_database_")?.split_once(" |"));
+    let names = rows.flat_map(|(cell, _)| cell.split(", ").map(|name| name.trim_matches('`')));
+    let mut names: Vec<String> = names
+        .map(|name| format!("cosell_database_{}", name.trim_start_matches("cosell_database_")))
+        .collect();
+    names.sort();
+    let mut shown: Vec<String> = figures
+        .lines()
+        .filter(|line| line.starts_with("cosell_database_"))
+        .filter_map(|line| Some(line.split_once(' ')?.0.to_owned()))
+        .collect();
+    shown.sort();
+    assert_eq!(shown, names);
+    assert!(shown.len() >= 5, "{shown:?}");
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
 fn pages_go_on_at_another_server() {
     let place = Place::with_contoso();
     let (one, other, token) = (place.serve(), place.serve(), place.token());
