@@ -99,6 +99,7 @@ impl Storage {
             statement_timeout: Duration::from_secs(self.statement_timeout_seconds),
             lanes: defaults.lanes.min(self.connections as usize - 1),
             group_limit: self.group_limit.max(1),
+            compression: self.compression,
             tls,
             ..defaults
         })

@@ -67,9 +67,7 @@ pub(super) fn rows_of(written: &Written) -> Vec<Statement> {
             all.push(moves(&moved));
         }
     }
-    if !written.referrals.is_empty() {
-        all.push(words(written));
-    }
+    all.extend(words(written));
     all.extend(teams(written));
     if !written.news.is_empty() {
         all.push(news(written));
@@ -177,7 +175,13 @@ fn referrals(sql: &'static str, all: &[&StoredReferral]) -> Statement {
     write
 }
 
-fn words(written: &Written) -> Statement {
+/// Most changes leave the words as they are.
+fn words(written: &Written) -> Option<Statement> {
+    let newest = written.referrals.values();
+    let all: Vec<_> = newest.filter_map(|newest| Some((&newest.referral, newest.words.as_ref()?))).collect();
+    if all.is_empty() {
+        return None;
+    }
     let mut upsert = statement(
         "INSERT INTO referral_words (owner, id, words)
          SELECT owner, id, words
@@ -186,12 +190,10 @@ fn words(written: &Written) -> Statement {
          SET words = excluded.words
          WHERE referral_words.words <> excluded.words",
     );
-    let all =
-        || written.referrals.values().filter_map(|newest| Some((&newest.referral, newest.words.as_ref()?)));
-    upsert.column(Type::BYTEA_ARRAY, all().map(|(referral, _)| bytes(&referral.owner)));
-    upsert.column(Type::BYTEA_ARRAY, all().map(|(referral, _)| referral.id.as_bytes().to_vec()));
-    upsert.column(Type::TEXT_ARRAY, all().map(|(_, words)| words.clone()));
-    upsert
+    upsert.column(Type::BYTEA_ARRAY, all.iter().map(|(referral, _)| bytes(&referral.owner)));
+    upsert.column(Type::BYTEA_ARRAY, all.iter().map(|(referral, _)| referral.id.as_bytes().to_vec()));
+    upsert.column(Type::TEXT_ARRAY, all.iter().map(|(_, words)| (*words).clone()));
+    Some(upsert)
 }
 
 /// A row of `team_member`.

@@ -18,16 +18,22 @@ use super::pool::{Lease, Pool};
 use super::rows;
 use super::writer::LOCK;
 use crate::class::Class;
+use crate::packing::Packing;
 use crate::{Batches, BulkReport, Position, StoreError, Write};
 
 /// Batches that wait to be written.
 const WAITING: usize = 2;
 
 /// Loads.
-pub(super) async fn load(pool: &Arc<Pool>, batches: Batches) -> Result<BulkReport, StoreError> {
+pub(super) async fn load(
+    pool: &Arc<Pool>,
+    packing: Packing,
+    batches: Batches,
+) -> Result<BulkReport, StoreError> {
     let (sender, receiver) = flume::bounded(WAITING);
     let drawing = tokio::task::spawn_blocking(move || {
         for batch in batches {
+            let batch = batch.into_iter().map(|write| packing.write(write)).collect();
             if sender.send(Some(batch)).is_err() {
                 return;
             }

@@ -50,7 +50,10 @@ impl Known {
 pub(super) struct Wanted {
     /// Whose log is written or whose referrals are looked at: sorted, so that all lock them in one order.
     pub(super) organizations: BTreeSet<Vec<u8>>,
-    pub(super) referrals: Vec<ReferralId>,
+    /// What must not be there yet, under any owner.
+    pub(super) new: Vec<ReferralId>,
+    /// What was seen with its owner.
+    pub(super) seen: Vec<(OrganizationId, ReferralId)>,
     pub(super) answers: Vec<(OrganizationId, [u8; 32])>,
     pub(super) guarded: Vec<(EngagementId, OrganizationId)>,
 }
@@ -60,8 +63,12 @@ impl Wanted {
         let mut wanted = Wanted::default();
         for change in changes {
             if let Some(write) = &change.write {
-                wanted.organizations.insert(write.referral.owner.as_bytes().to_vec());
-                wanted.referrals.push(write.referral.id);
+                let (owner, id) = (&write.referral.owner, write.referral.id);
+                wanted.organizations.insert(owner.as_bytes().to_vec());
+                match write.decided_on {
+                    None => wanted.new.push(id),
+                    Some(_) => wanted.seen.push((owner.clone(), id)),
+                }
             }
             if let Some(replayable) = &change.answer {
                 wanted.organizations.insert(replayable.key.organization.as_bytes().to_vec());

@@ -9,8 +9,10 @@ mod aggregate;
 mod batch;
 mod bulk;
 mod errors;
+mod gathered;
 mod group;
 mod jobs;
+mod packed;
 mod people;
 mod pool;
 mod query;
@@ -35,10 +37,13 @@ use tokio::sync::oneshot;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
+use self::gathered::Gathered;
 use self::pool::Pool;
 pub use self::query::QueryLimits;
+use self::referrals::{Answered, OwnedReferral};
 use self::tls::Tls;
 use self::writer::{Request, Writer};
+use crate::packing::Packing;
 use crate::{
     Aggregation, AllOrNone, AnswerKey, Assignment, Change, Figures, Found, JobHolder, LogEntry, Organization,
     Outcome, Plan, Position, Query, RememberedAnswer, SchemaVersion, Store, StoreError, StoredReferral,
@@ -61,6 +66,8 @@ pub struct PostgresOptions {
     pub lanes: usize,
     /// How many changes share one commit at most; at least 1.
     pub group_limit: usize,
+    /// Whether documents, the log and remembered answers are written compressed (ADR 0027); both ways are read.
+    pub compression: bool,
     /// What one list may cost.
     pub limits: QueryLimits,
     /// How the server's certificate is checked; `None` for a connection without TLS.
@@ -75,6 +82,7 @@ impl Default for PostgresOptions {
             statement_timeout: Duration::from_secs(10),
             lanes: 4,
             group_limit: 256,
+            compression: true,
             limits: QueryLimits::default(),
             tls: None,
         }
@@ -108,6 +116,10 @@ fn read(address: &str) -> Result<Config, StoreError> {
 pub struct PostgresStore {
     pool: Arc<Pool>,
     writer: Writer,
+    /// Reads of single referrals by owner and id, and of remembered answers.
+    referrals: Gathered<OwnedReferral>,
+    answers: Gathered<Answered>,
+    packing: Packing,
     limits: QueryLimits,
 }
 
@@ -120,12 +132,19 @@ impl PostgresStore {
     /// may lose; `Unavailable` when it cannot be reached; `TooNew` when a newer program wrote it (nothing is touched
     /// then).
     pub async fn open(address: &str, options: PostgresOptions) -> Result<PostgresStore, StoreError> {
-        let PostgresOptions { lanes, group_limit, limits, .. } = options;
+        let PostgresOptions { lanes, group_limit, compression, limits, .. } = options;
         let pool = pool_of(address, options)?;
         check_durability(&pool).await?;
         schema::migrate(&pool, schema::MIGRATIONS).await?;
         let writer = Writer::start(&pool, lanes.max(1), group_limit.max(1));
-        Ok(PostgresStore { pool, writer, limits })
+        Ok(PostgresStore {
+            referrals: Gathered::new(&pool),
+            answers: Gathered::new(&pool),
+            pool,
+            writer,
+            packing: Packing::new(compression),
+            limits,
+        })
     }
 }
 
@@ -183,7 +202,7 @@ impl Store for PostgresStore {
         owner: &OrganizationId,
         id: ReferralId,
     ) -> Result<Option<Arc<StoredReferral>>, StoreError> {
-        referrals::of_owner(&self.pool, owner, id).await
+        self.referrals.get((owner.clone(), id)).await
     }
 
     async fn find_referral(&self, id: ReferralId) -> Result<Option<Arc<StoredReferral>>, StoreError> {
@@ -237,21 +256,24 @@ impl Store for PostgresStore {
         key: &AnswerKey,
         since: Timestamp,
     ) -> Result<Option<RememberedAnswer>, StoreError> {
-        referrals::answer(&self.pool, key, since).await
+        let found = self.answers.get(key.clone()).await?;
+        Ok(found.filter(|(at, _)| *at >= since).map(|(_, answer)| answer))
     }
 
     async fn commit(&self, change: Change) -> Result<Outcome, StoreError> {
         let (reply, outcome) = oneshot::channel();
         let organization = organization_of(&change).cloned();
-        self.writer.send(organization.as_ref(), Request::One(Box::new(change), reply)).await?;
-        outcome.await.map_err(|_| StoreError::Closed)?
+        let change = Box::new(self.packing.change(change));
+        self.writer.send(organization.as_ref(), Request::One(change, reply)).await?;
+        packed::outcome(outcome.await.map_err(|_| StoreError::Closed)??)
     }
 
     async fn commit_all(&self, changes: Vec<Change>) -> Result<AllOrNone, StoreError> {
         let (reply, outcome) = oneshot::channel();
         let organization = changes.iter().find_map(organization_of).cloned();
+        let changes = changes.into_iter().map(|change| self.packing.change(change)).collect();
         self.writer.send(organization.as_ref(), Request::All(changes, reply)).await?;
-        outcome.await.map_err(|_| StoreError::Closed)?
+        packed::outcome_of_all(outcome.await.map_err(|_| StoreError::Closed)??)
     }
 
     async fn forget_answers(&self, before: Timestamp) -> Result<u64, StoreError> {

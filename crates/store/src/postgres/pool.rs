@@ -117,10 +117,7 @@ impl Pool {
         let permit = match timeout(self.wait, Arc::clone(&self.permits).acquire_owned()).await {
             Ok(Ok(permit)) => permit,
             Ok(Err(_)) => return Err(StoreError::Closed),
-            Err(_) => {
-                let message = format!("none of {} connections became free in time", self.size);
-                return Err(StoreError::Unavailable(message));
-            }
+            Err(_) => return Err(self.none_free()),
         };
         drop(waiting);
         self.check_open()?;
@@ -139,6 +136,21 @@ impl Pool {
             pool: Arc::clone(self),
             _permit: permit,
         })
+    }
+
+    fn none_free(&self) -> StoreError {
+        StoreError::Unavailable(format!("none of {} connections became free in time", self.size))
+    }
+
+    /// How long a call waits for what others have.
+    pub(super) fn wait(&self) -> Duration {
+        self.wait
+    }
+
+    /// A call waited as long as it may.
+    pub(super) fn none_in_time(&self) -> StoreError {
+        self.counts.unavailable.fetch_add(1, Ordering::Relaxed);
+        self.none_free()
     }
 
     fn check_open(&self) -> Result<(), StoreError> {

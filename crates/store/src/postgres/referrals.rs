@@ -1,11 +1,14 @@
-//! Reads of single referrals, of engagements, of the log and of remembered answers: one statement each.
+//! Reads of single referrals, of engagements, of the log and of remembered answers: one statement each, or one for all
+//! that wait.
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use referral::{EngagementId, OrganizationId, ReferralId, Timestamp};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::gathered::{Lookup, Rows};
 use super::pool::{Param, Pool};
 use super::rows::{self, STORED};
 use crate::{AnswerKey, LogEntry, Position, RememberedAnswer, StoreError, StoredReferral};
@@ -28,16 +31,28 @@ async fn stored(pool: &Arc<Pool>, rest: &str, params: &[Param<'_>]) -> Referrals
     found.iter().map(shared).collect()
 }
 
-pub(super) async fn of_owner(
-    pool: &Arc<Pool>,
-    owner: &OrganizationId,
-    id: ReferralId,
-) -> Result<Option<Arc<StoredReferral>>, StoreError> {
-    let (owner, id) = (owner.as_bytes(), &id.as_bytes()[..]);
-    let rest = "FROM referral
-         WHERE owner = $1
-           AND id = $2";
-    Ok(stored(pool, rest, &[(&owner, Type::BYTEA), (&id, Type::BYTEA)]).await?.pop())
+/// A referral by owner and id.
+pub(super) struct OwnedReferral;
+
+#[async_trait]
+impl Lookup for OwnedReferral {
+    type Key = (OrganizationId, ReferralId);
+    type Found = Arc<StoredReferral>;
+
+    async fn find(pool: &Arc<Pool>, keys: &[Self::Key]) -> Result<Rows<Self>, StoreError> {
+        let (owners, ids): (Vec<&[u8]>, Vec<&[u8]>) =
+            keys.iter().map(|(owner, id)| (owner.as_bytes(), &id.as_bytes()[..])).unzip();
+        let sql = format!(
+            "SELECT {STORED}
+             FROM unnest($1, $2) AS asked (owner, id)
+             JOIN referral
+               ON referral.owner = asked.owner
+               AND referral.id = asked.id"
+        );
+        let found = pool.rows(&sql, &[(&owners, Type::BYTEA_ARRAY), (&ids, Type::BYTEA_ARRAY)]).await?;
+        let keyed = |row| Ok(((rows::organization(row, 0)?, rows::referral_id(row, 1)?), shared(row)));
+        found.iter().map(keyed).collect()
+    }
 }
 
 pub(super) async fn find(
@@ -137,23 +152,31 @@ pub(super) async fn next_expiry(pool: &Arc<Pool>) -> Result<Option<Timestamp>, S
     found.first().map(|row| rows::instant(row, 0)).transpose()
 }
 
-pub(super) async fn answer(
-    pool: &Arc<Pool>,
-    key: &AnswerKey,
-    since: Timestamp,
-) -> Result<Option<RememberedAnswer>, StoreError> {
-    let (organization, digest) = (key.organization.as_bytes(), &key.digest[..]);
-    let found = pool
-        .rows(
-            "SELECT request_digest, status, content
-             FROM answer
-             WHERE organization = $1
-               AND digest = $2
-               AND remembered_at >= $3",
-            &[(&organization, Type::BYTEA), (&digest, Type::BYTEA), (&since.ticks(), Type::INT8)],
-        )
-        .await?;
-    found.first().map(|row| rows::answer(row, 0)).transpose()
+/// A remembered answer, and since when it is.
+pub(super) struct Answered;
+
+#[async_trait]
+impl Lookup for Answered {
+    type Key = AnswerKey;
+    type Found = (Timestamp, RememberedAnswer);
+
+    async fn find(pool: &Arc<Pool>, keys: &[Self::Key]) -> Result<Rows<Self>, StoreError> {
+        let (organizations, digests): (Vec<&[u8]>, Vec<&[u8]>) =
+            keys.iter().map(|key| (key.organization.as_bytes(), &key.digest[..])).unzip();
+        let sql = "SELECT request_digest, status, content, answer.organization, answer.digest, remembered_at
+             FROM unnest($1, $2) AS asked (organization, digest)
+             JOIN answer
+               ON answer.organization = asked.organization
+               AND answer.digest = asked.digest";
+        let params = [(&organizations as _, Type::BYTEA_ARRAY), (&digests as _, Type::BYTEA_ARRAY)];
+        let found = pool.rows(sql, &params).await?;
+        let answer = |row| Ok((rows::instant(row, 5)?, rows::answer(row, 0)?));
+        let keyed = |row| {
+            let key = AnswerKey { organization: rows::organization(row, 3)?, digest: rows::digest(row, 4)? };
+            Ok((key, answer(row)))
+        };
+        found.iter().map(keyed).collect()
+    }
 }
 
 pub(super) async fn forget_answers(pool: &Arc<Pool>, before: Timestamp) -> Result<u64, StoreError> {

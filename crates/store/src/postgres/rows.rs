@@ -1,6 +1,6 @@
 //! The border between rows and the model: what each column holds, and how it is read back.
 //!
-//! The numbers are those of SQLite's columns, whose tests pin them.
+//! The numbers are those of SQLite's columns, whose tests pin them; long texts are packed as they are there.
 
 use bytes::Bytes;
 use referral::{
@@ -11,6 +11,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 
 use crate::class::Class;
+use crate::packing;
 use crate::{Action, Actor, Columns, Entry, LogEntry, RememberedAnswer, Role, StoreError, StoredReferral};
 
 /// What [`stored`] reads, in its order.
@@ -44,6 +45,19 @@ pub(super) fn text(row: &Row, column: usize) -> Read<Option<String>> {
     let Some(bytes) = get::<Option<&[u8]>>(row, column)? else { return Ok(None) };
     let text = std::str::from_utf8(bytes).map_err(|_| unreadable(column, "text"))?;
     Ok(Some(text.to_owned()))
+}
+
+/// Reads a [packed](crate::packing) text.
+fn packed_text(row: &Row, column: usize) -> Read<Bytes> {
+    unpacked(get(row, column)?)
+}
+
+/// The text of a column that holds it packed.
+pub(super) fn unpacked(column: &[u8]) -> Read<Bytes> {
+    match packing::unpack(column) {
+        Ok(text) => Ok(text.into_owned().into()),
+        Err(damaged) => Err(StoreError::Engine(damaged.to_string())),
+    }
 }
 
 /// Reads an organization's bytes.
@@ -121,7 +135,7 @@ pub(super) fn stored(row: &Row) -> Read<StoredReferral> {
             shared_with_microsoft: get(row, 13)?,
             team: team(row, 14)?,
         },
-        document: Bytes::copy_from_slice(get(row, 15)?),
+        document: packed_text(row, 15)?,
     })
 }
 
@@ -155,7 +169,7 @@ pub(super) fn log_entry(row: &Row) -> Read<LogEntry> {
             action: listed(row, 5, &Action::ALL)?,
             at: instant(row, 6)?,
             actor: actor.map(|(organization, user)| Actor { organization, user }),
-            changes: Bytes::copy_from_slice(get(row, 9)?),
+            changes: packed_text(row, 9)?,
         },
     })
 }
@@ -167,6 +181,12 @@ pub(super) fn digest(row: &Row, column: usize) -> Read<[u8; 32]> {
 
 /// Reads `request_digest, status, content` from this column on.
 pub(super) fn answer(row: &Row, column: usize) -> Read<RememberedAnswer> {
+    let answer = packed_answer(row, column)?;
+    Ok(RememberedAnswer { content: unpacked(&answer.content)?, ..answer })
+}
+
+/// The same with the content as its column holds it.
+pub(super) fn packed_answer(row: &Row, column: usize) -> Read<RememberedAnswer> {
     Ok(RememberedAnswer {
         request_digest: digest(row, column)?,
         status: u16::try_from(get::<i32>(row, column + 1)?)

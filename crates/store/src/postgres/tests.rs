@@ -1,6 +1,7 @@
 //! What only this engine promises; the rest is the conformance suite.
 
 mod figures;
+mod gathered;
 mod nodes;
 mod pooled;
 mod schema;

@@ -197,7 +197,7 @@ fn taken_in(records: Vec<Record>) -> Result<(State, Vec<Record>), StoreError> {
 #[async_trait::async_trait]
 impl Transfer for PostgresStore {
     async fn load(&self, batches: Batches) -> Result<BulkReport, StoreError> {
-        bulk::load(&self.pool, batches).await
+        bulk::load(&self.pool, self.packing, batches).await
     }
 
     fn export(&self, table: Table, after: Option<Mark>) -> Export {
@@ -211,6 +211,7 @@ impl Transfer for PostgresStore {
     }
 
     async fn import(&self, records: Vec<Record>) -> Result<(), StoreError> {
+        let records = records.into_iter().map(|record| self.packing.record(record)).collect();
         let (state, rest) = taken_in(records)?;
         if !state.written.is_empty() {
             let mut lease = bulk::begin(&self.pool).await?;

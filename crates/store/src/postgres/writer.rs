@@ -243,8 +243,12 @@ impl Lane {
         let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {}", self.pool.limits());
         let organizations: Vec<&[u8]> = wanted.organizations.iter().map(Vec::as_slice).collect();
         let lock: [(&(dyn ToSql + Sync), Type); 1] = [(&organizations, Type::BYTEA_ARRAY)];
-        let ids: Vec<&[u8]> = wanted.referrals.iter().map(|id| &id.as_bytes()[..]).collect();
-        let find: [(&(dyn ToSql + Sync), Type); 1] = [(&ids, Type::BYTEA_ARRAY)];
+        let new: Vec<&[u8]> = wanted.new.iter().map(|id| &id.as_bytes()[..]).collect();
+        let find_new: [(&(dyn ToSql + Sync), Type); 1] = [(&new, Type::BYTEA_ARRAY)];
+        let (seen_owners, seen): (Vec<&[u8]>, Vec<&[u8]>) =
+            wanted.seen.iter().map(|(owner, id)| (owner.as_bytes(), &id.as_bytes()[..])).unzip();
+        let find: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&seen_owners, Type::BYTEA_ARRAY), (&seen, Type::BYTEA_ARRAY)];
         let (askers, digests): (Vec<&[u8]>, Vec<&[u8]>) =
             wanted.answers.iter().map(|(asker, digest)| (asker.as_bytes(), &digest[..])).unzip();
         let remember: [(&(dyn ToSql + Sync), Type); 2] =
@@ -264,18 +268,19 @@ impl Lane {
                 biased;
                 client.batch_execute(&begin),
                 client.query_typed(LOCK, &lock),
-                some(client, none_if(ids.is_empty(), FIND), &find),
+                some(client, none_if(new.is_empty(), FIND_NEW), &find_new),
+                some(client, none_if(seen.is_empty(), FIND), &find),
                 some(client, none_if(askers.is_empty(), REMEMBER), &remember),
                 some(client, none_if(guarded.is_empty(), GUARD), &guard),
             )
         };
-        let ((), heads, found, answers, open) = lease.within(asked).await?;
+        let ((), heads, taken, found, answers, open) = lease.within(asked).await?;
 
         let mut state = State::default();
         for row in &heads {
             state.positions.insert(rows::organization(row, 0)?, rows::count(row, 1)?);
         }
-        for row in &found {
+        for row in taken.iter().chain(&found) {
             let known = Known {
                 owner: rows::organization(row, 1)?,
                 engagement: rows::engagement_id(row, 2)?,
@@ -290,7 +295,7 @@ impl Lane {
         }
         for row in &answers {
             let digest = rows::digest(row, 1)?;
-            state.answers.insert((rows::organization(row, 0)?, digest), rows::answer(row, 2)?);
+            state.answers.insert((rows::organization(row, 0)?, digest), rows::packed_answer(row, 2)?);
         }
         state.open.extend(guarded.into_iter().map(|pair| (pair, 0)));
         for row in &open {
@@ -308,13 +313,21 @@ pub(super) const LOCK: &str = "SELECT organization, position
      ORDER BY organization
      FOR UPDATE";
 
-const FIND: &str = "SELECT referral.id, referral.owner, referral.engagement, version, class, offer_lead,
+/// Which ids are taken, under any owner.
+const FIND_NEW: &str = "SELECT referral.id, referral.owner, referral.engagement, version, class, offer_lead,
             referral.created, country, team
      FROM referral_directory
      JOIN referral
        ON referral.owner = referral_directory.owner
        AND referral.id = referral_directory.id
      WHERE referral_directory.id = ANY ($1)";
+
+const FIND: &str = "SELECT referral.id, referral.owner, referral.engagement, version, class, offer_lead,
+            referral.created, country, team
+     FROM unnest($1, $2) AS seen (owner, id)
+     JOIN referral
+       ON referral.owner = seen.owner
+       AND referral.id = seen.id";
 
 const REMEMBER: &str = "SELECT answer.organization, answer.digest, request_digest, status, content
      FROM unnest($1, $2) AS asked (organization, digest)

@@ -279,14 +279,15 @@ async fn wait_for_blocked(client: &tokio_postgres::Client) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_read_that_takes_too_long_ends_at_the_server_and_leaves_no_connection_behind() {
     let database = Database::new();
+    let owner = organization(1);
+    // Written by one with patience: on a busy machine a write may take longer than the reads below.
+    created(&*node(&database).await, a_referral(&owner, 1)).await;
     let options = PostgresOptions {
         connections: 2,
         statement_timeout: Duration::from_millis(10),
         ..PostgresOptions::default()
     };
     let store = PostgresStore::open(&database.address(), options).await.unwrap();
-    let owner = organization(1);
-    created(&store, a_referral(&owner, 1)).await;
     let (client, connection) = tokio_postgres::connect(&database.address(), NoTls).await.unwrap();
     let connection = tokio::spawn(connection);
     client.batch_execute("BEGIN; LOCK referral").await.unwrap();

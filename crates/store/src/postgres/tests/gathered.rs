@@ -1,0 +1,141 @@
+//! Reads that share a statement, and texts as their columns hold them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio_postgres::NoTls;
+
+use super::super::{PostgresOptions, PostgresStore};
+use super::database::Database;
+use crate::conformance::samples::*;
+use crate::{Change, Outcome, Store, StoreError};
+
+async fn open(database: &Database, options: PostgresOptions) -> Arc<PostgresStore> {
+    Arc::new(PostgresStore::open(&database.address(), options).await.unwrap())
+}
+
+async fn number(database: &Database, sql: &str) -> i64 {
+    let (client, connection) = tokio_postgres::connect(&database.address(), NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let found = client.query_one(sql, &[]).await.unwrap().get(0);
+    connection.abort();
+    found
+}
+
+/// Holds a lock on a table until it is dropped; answers wait for it.
+async fn locked(database: &Database, table: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(&database.address(), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute(&format!("BEGIN; LOCK TABLE {table}")).await.unwrap();
+    client
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_reads_than_a_statement_takes_each_have_their_own_row_or_none() {
+    let database = Database::new();
+    let store = open(&database, PostgresOptions::default()).await;
+    let owner = organization(1);
+    let creations = (0..300).map(|number| creation(a_referral(&owner, number)));
+    assert!(matches!(store.commit_all(creations.collect()).await.unwrap(), crate::AllOrNone::All(_)));
+    let lock = locked(&database, "referral").await;
+    // Twice each, and as many that are not there; nothing is answered before all are asked.
+    let reads = (0..600).chain(0..600).map(|number| {
+        let (store, owner) = (Arc::clone(&store), owner.clone());
+        tokio::spawn(async move { (number, store.referral(&owner, id(number)).await.unwrap()) })
+    });
+    let reads: Vec<_> = reads.collect();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(store.figures().pool.unwrap().in_use <= 4, "a thousand reads do not take every connection");
+    drop(lock);
+    for read in join_all(reads).await {
+        let (number, found) = read.unwrap();
+        assert_eq!(found.map(|found| found.id), (number < 300).then(|| id(number)));
+    }
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_that_no_statement_takes_in_time_is_told_so() {
+    let database = Database::new();
+    let wait = Duration::from_millis(300);
+    let store = open(&database, PostgresOptions { wait, ..PostgresOptions::default() }).await;
+    let first = created(&*store, a_referral(&organization(1), 1)).await;
+    let lock = locked(&database, "referral").await;
+    let read = |number| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.referral(&organization(1), id(number)).await })
+    };
+    // One after the other takes a statement that hangs, until no more are sent.
+    let mut hanging = Vec::new();
+    for number in 1..=4 {
+        hanging.push(read(number));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let refused = read(9).await.unwrap();
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    assert_eq!(store.figures().pool.unwrap().unavailable, 1);
+    drop(lock);
+    let mut found = Vec::new();
+    for read in hanging {
+        found.push(read.await.unwrap().unwrap().map(|found| (*found).clone()));
+    }
+    assert_eq!(found, [Some(first), None, None, None]);
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_document_is_the_trouble_of_who_reads_it_alone() {
+    let database = Database::new();
+    let store = open(&database, PostgresOptions::default()).await;
+    let owner = organization(1);
+    let whole = created(&*store, a_referral(&owner, 1)).await;
+    created(&*store, a_referral(&owner, 2)).await;
+    let sql = "WITH damaged AS (
+         UPDATE referral SET document = '\\x0128b52ffd07' WHERE created = (SELECT max(created) FROM referral)
+         RETURNING 1
+       )
+       SELECT count(*) FROM damaged";
+    assert_eq!(number(&database, sql).await, 1);
+    let (one, other) = tokio::join!(store.referral(&owner, id(1)), store.referral(&owner, id(2)));
+    assert_eq!(*one.unwrap().unwrap(), whole);
+    assert!(other.unwrap_err().to_string().contains("damaged"));
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn texts_are_compressed_in_their_columns_and_are_read_as_either_was_written() {
+    let database = Database::new();
+    let plain = PostgresOptions { compression: false, ..PostgresOptions::default() };
+    let (owner, mut longer) = (organization(1), a_referral(&organization(1), 2));
+    longer.document = format!(r#"{{"notes":"{}"}}"#, "Fabrikam asks for a workshop. ".repeat(40)).into();
+    let mut same = longer.clone();
+    same.id = id(3);
+    let answered = |number| {
+        let mut given = replayable(&owner, number, at(1));
+        given.answer.content = longer.document.clone();
+        Change { write: None, guards: Vec::new(), answer: Some(given) }
+    };
+    for (options, referral, number) in [(plain, &longer, 1), (PostgresOptions::default(), &same, 2)] {
+        let store = open(&database, options).await;
+        created(&*store, referral.clone()).await;
+        assert_eq!(store.commit(answered(number)).await.unwrap(), Outcome::Committed(None));
+        store.close().await;
+    }
+    let lengths = "SELECT count(*) FROM referral WHERE length(document) < 200";
+    assert_eq!(number(&database, lengths).await, 1, "one of two");
+    assert_eq!(number(&database, "SELECT count(*) FROM answer WHERE length(content) < 200").await, 1);
+    let store = open(&database, PostgresOptions::default()).await;
+    for referral in [&longer, &same] {
+        let found = stored(&*store, referral.id).await.unwrap();
+        assert_eq!(found.document, longer.document);
+    }
+    for number in [1, 2] {
+        let found = store.answer(&key(&owner, number), at(0)).await.unwrap().unwrap();
+        assert_eq!(found.content, longer.document);
+        // And so is what a repeat of the change is told.
+        let again = store.commit(answered(number)).await.unwrap();
+        assert_eq!(again, Outcome::AlreadyAnswered(found));
+    }
+    store.close().await;
+}
