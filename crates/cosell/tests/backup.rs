@@ -282,6 +282,26 @@ fn a_backup_that_is_killed_leaves_nothing_under_its_name() {
     assert_eq!(check_agreement(&Kept::open(&new)), check_agreement(&Kept::open(&data)));
 }
 
+#[test]
+fn a_file_that_is_no_database_is_named() {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("cosell.db"), "a letter to Ann, and no database at all").unwrap();
+    let data = folder.path().display().to_string();
+    for refused in [
+        backup(folder.path(), &folder.path().join("x.backup")),
+        run(&["migrate", "--data", &data]),
+        run(&["load", "--generate", "1", "--data", &data]),
+        run(&["sandbox", "--listen", "127.0.0.1:0", "--data", &data]),
+    ] {
+        assert_eq!((refused.code, refused.stdout.as_str()), (1, ""), "{refused:?}");
+        let last = refused.stderr.lines().last().unwrap();
+        assert!(
+            last.starts_with(&format!("cosell: {data}/cosell.db is no database of Cosell: ")),
+            "{refused:?}"
+        );
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn data_of_another_user_are_one_clear_line() {

@@ -74,6 +74,10 @@ fn a_bad_line_stops_the_load_and_is_named() {
     assert!(ran.stdout.starts_with("loaded 1 referrals"), "what came before is there: {}", ran.stdout);
     assert!(ran.stderr.starts_with("cosell: line 3: ") && ran.stderr.lines().count() == 1, "{}", ran.stderr);
 
+    let folder = run(&["load", &directory, "--data", &directory]);
+    assert_eq!((folder.code, folder.stdout.as_str()), (1, ""), "nothing was read: {folder:?}");
+    assert!(folder.stderr.starts_with(&format!("cosell: cannot read {directory}: ")), "{folder:?}");
+
     let again = run(&["load", &path, "--data", &directory, "--skip-bad"]);
     assert_eq!(again.code, 0, "{}", again.stderr);
     assert!(

@@ -46,7 +46,8 @@ pub async fn version(place: &Place) -> Result<SchemaVersion, Failure> {
     match place {
         Place::Directory(directory, _) => {
             super::check_permission(directory)?;
-            let version = SqliteStore::schema_version(directory)?;
+            let version = SqliteStore::schema_version(directory)
+                .map_err(|error| super::of_directory(directory, error))?;
             match version.found {
                 0 => Err(Failure::failed(format!("{} holds no data", directory.display()))),
                 _ => Ok(version),

@@ -32,6 +32,9 @@ pub fn open(path: &Path) -> Result<Input, Failure> {
     let failed = |error| Failure::failed(format!("cannot read {}: {error}", path.display()));
     let file = File::open(path).map_err(failed)?;
     let about = file.metadata().map_err(failed)?;
+    if about.is_dir() {
+        return Err(failed(std::io::ErrorKind::IsADirectory.into()));
+    }
     let length = about.is_file().then_some(about.len());
     Ok(Input { from: Box::new(file), length })
 }
