@@ -24,6 +24,7 @@ pub struct Storage {
     database_authorities_file: Option<PathBuf>,
     connections: u32,
     statement_timeout_seconds: u64,
+    prepared_statements: bool,
     cache_bytes: u64,
     /// How much memory answers to lists may take that are asked for again, in bytes.
     pub list_cache_bytes: u64,
@@ -100,6 +101,7 @@ impl Storage {
             lanes: defaults.lanes.min(self.connections as usize - 1),
             group_limit: self.group_limit.max(1),
             compression: self.compression,
+            prepared_statements: self.prepared_statements,
             tls,
             ..defaults
         })

@@ -5,6 +5,7 @@ use std::error::Error as _;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
+use super::prepared::is_unprepared;
 use crate::StoreError;
 
 /// What is said of a database that does not answer.
@@ -23,6 +24,8 @@ pub(super) enum Trouble {
     TooLong,
     /// An earlier statement of the transaction failed.
     Aborted,
+    /// A prepared statement was none: nothing of it was done, and none is used from now on.
+    Unprepared(String),
     /// The schema is not there.
     NoSuchTable(String),
     /// Anything else.
@@ -41,6 +44,7 @@ impl Trouble {
             };
         };
         match *state {
+            _ if is_unprepared(error) => Trouble::Unprepared(said(error)),
             SqlState::T_R_SERIALIZATION_FAILURE
             | SqlState::T_R_DEADLOCK_DETECTED
             | SqlState::LOCK_NOT_AVAILABLE
@@ -61,6 +65,11 @@ impl Trouble {
         }
     }
 
+    /// Whether nothing was done of what may be done later, as a whole.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, Trouble::Contended(_) | Trouble::Absent(_) | Trouble::Unprepared(_))
+    }
+
     /// The worse of two of one transaction: the one that tells why.
     pub(super) fn is_cause(&self) -> bool {
         !matches!(self, Trouble::Aborted)
@@ -71,7 +80,7 @@ impl From<Trouble> for StoreError {
     fn from(trouble: Trouble) -> StoreError {
         match trouble {
             Trouble::Contended(what) => StoreError::Unavailable(format!("others were in the way: {what}")),
-            Trouble::Absent(what) => StoreError::Unavailable(what),
+            Trouble::Absent(what) | Trouble::Unprepared(what) => StoreError::Unavailable(what),
             Trouble::Silent => StoreError::Unavailable(SILENT.to_owned()),
             Trouble::TooLong => StoreError::Unavailable("the database took too long".to_owned()),
             Trouble::Aborted => StoreError::Engine("the transaction was given up".to_owned()),

@@ -1,8 +1,8 @@
 //! PostgreSQL, for when one machine is not enough: several nodes share one database.
 //!
 //! Nothing is cached here and every read asks the primary, so a read never shows less than what any node has
-//! acknowledged. Every statement is sent with the types of its parameters, so nothing is prepared, and the engine works
-//! through a pooler that lends connections for a transaction. The schema is in `migrations/postgres`; `owner` leads
+//! acknowledged. Every statement is sent with the types of its parameters, so nothing is prepared unless the operator wants
+//! it, and the engine works through a pooler that lends connections for a transaction. The schema is in `migrations/postgres`; `owner` leads
 //! every key.
 
 mod aggregate;
@@ -15,6 +15,7 @@ mod jobs;
 mod packed;
 mod people;
 mod pool;
+mod prepared;
 mod query;
 mod referrals;
 mod rows;
@@ -28,6 +29,7 @@ mod writer;
 pub(crate) mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -68,6 +70,9 @@ pub struct PostgresOptions {
     pub group_limit: usize,
     /// Whether documents, the log and remembered answers are written compressed (ADR 0027); both ways are read.
     pub compression: bool,
+    /// Whether the statements of single reads and of writes are parsed and planned once for each connection. A pooler
+    /// that lends connections for a transaction must know of prepared statements then, as PgBouncer does from 1.21 on.
+    pub prepared_statements: bool,
     /// What one list may cost.
     pub limits: QueryLimits,
     /// How the server's certificate is checked; `None` for a connection without TLS.
@@ -83,6 +88,7 @@ impl Default for PostgresOptions {
             lanes: 4,
             group_limit: 256,
             compression: true,
+            prepared_statements: false,
             limits: QueryLimits::default(),
             tls: None,
         }
@@ -132,10 +138,11 @@ impl PostgresStore {
     /// may lose; `Unavailable` when it cannot be reached; `TooNew` when a newer program wrote it (nothing is touched
     /// then).
     pub async fn open(address: &str, options: PostgresOptions) -> Result<PostgresStore, StoreError> {
-        let PostgresOptions { lanes, group_limit, compression, limits, .. } = options;
+        let PostgresOptions { lanes, group_limit, compression, prepared_statements, limits, .. } = options;
         let pool = pool_of(address, options)?;
         check_durability(&pool).await?;
         schema::migrate(&pool, schema::MIGRATIONS).await?;
+        pool.prepares.store(prepared_statements, Ordering::Relaxed);
         let writer = Writer::start(&pool, lanes.max(1), group_limit.max(1));
         Ok(PostgresStore {
             referrals: Gathered::new(&pool),

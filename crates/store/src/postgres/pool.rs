@@ -17,6 +17,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{CancelToken, Client, Config, NoTls, Row};
 
 use super::errors::{SILENT, Trouble, cannot_connect};
+use super::prepared::Connection;
 use super::tls::Tls;
 use crate::figures::{Commits, Going};
 use crate::{Figures, PoolFigures, StoreError};
@@ -42,8 +43,10 @@ pub(super) struct Pool {
     wait: Duration,
     statement_timeout: Duration,
     permits: Arc<Semaphore>,
-    idle: Mutex<Vec<Client>>,
+    idle: Mutex<Vec<Connection>>,
     closed: AtomicBool,
+    /// Whether statements are prepared.
+    pub(super) prepares: AtomicBool,
     /// Why the database cannot be reached, while it cannot.
     absent: Mutex<Option<StoreError>>,
     pub(super) counts: Counts,
@@ -82,6 +85,7 @@ impl Pool {
             permits: Arc::new(Semaphore::new(size as usize)),
             idle: Mutex::default(),
             closed: AtomicBool::new(false),
+            prepares: AtomicBool::new(false),
             absent: Mutex::default(),
             counts: Counts::default(),
         })
@@ -121,16 +125,17 @@ impl Pool {
         };
         drop(waiting);
         self.check_open()?;
-        let kept = std::iter::from_fn(|| locked(&self.idle).pop()).find(|client| !client.is_closed());
-        let client = match kept {
-            Some(client) => client,
+        let kept = std::iter::from_fn(|| locked(&self.idle).pop()).find(|kept| !kept.client.is_closed());
+        let connection = match kept {
+            Some(connection) => connection,
             None => {
                 self.is_there()?;
-                self.connect().await.inspect_err(|error| self.miss(error))?
+                let client = self.connect().await.inspect_err(|error| self.miss(error))?;
+                Connection::new(client)
             }
         };
         Ok(Lease {
-            client: Some(client),
+            connection: Some(connection),
             open: Open::Nothing,
             silent: AtomicBool::new(false),
             pool: Arc::clone(self),
@@ -264,22 +269,31 @@ impl Pool {
         sql: &str,
         params: &[Param<'_>],
     ) -> Result<Vec<Row>, StoreError> {
-        self.alone(Open::Reading, sql, params).await
+        self.alone(Open::Reading, Sql::Once(sql), params).await
     }
 
-    /// The same of one statement that writes, and may be done twice as well as once.
+    /// The same of a statement that is asked often: prepared, where the setting says so.
+    pub(super) async fn often(
+        self: &Arc<Pool>,
+        sql: &'static str,
+        params: &[Param<'_>],
+    ) -> Result<Vec<Row>, StoreError> {
+        self.alone(Open::Reading, Sql::Often(sql), params).await
+    }
+
+    /// The rows of one statement that writes, and may be done twice as well as once.
     pub(super) async fn write(
         self: &Arc<Pool>,
         sql: &str,
         params: &[Param<'_>],
     ) -> Result<Vec<Row>, StoreError> {
-        self.alone(Open::Writing, sql, params).await
+        self.alone(Open::Writing, Sql::Once(sql), params).await
     }
 
     async fn alone(
         self: &Arc<Pool>,
         open: Open,
-        sql: &str,
+        sql: Sql<'_>,
         params: &[Param<'_>],
     ) -> Result<Vec<Row>, StoreError> {
         let mut tries = 0;
@@ -287,16 +301,26 @@ impl Pool {
             let mut lease = self.lend().await?;
             tries += 1;
             lease.open = open;
-            let answer = lease.within(lease.client().query_typed(sql, params)).await;
+            let answer = match sql {
+                Sql::Once(sql) => lease.within(lease.client().query_typed(sql, params)).await,
+                Sql::Often(sql) => lease.rows_often(sql, params).await,
+            };
             if !matches!(answer, Err(Trouble::Silent)) {
                 lease.is_whole_again();
             }
             match answer {
-                Err(Trouble::Absent(_)) if tries < TRIES => self.count_retry(),
+                Err(Trouble::Absent(_) | Trouble::Unprepared(_)) if tries < TRIES => self.count_retry(),
                 answer => return Ok(answer?),
             }
         }
     }
+}
+
+/// A statement, by how often it is asked.
+#[derive(Clone, Copy)]
+enum Sql<'a> {
+    Once(&'a str),
+    Often(&'static str),
 }
 
 /// An address for each host of one that may name several; one that cannot be is left as it is, for the driver to refuse.
@@ -388,7 +412,7 @@ enum Open {
 
 /// A connection that is lent. It is kept for others only if nothing is open on it when it is given back.
 pub(super) struct Lease {
-    client: Option<Client>,
+    connection: Option<Connection>,
     open: Open,
     /// Whether something was asked on it that was not answered in time.
     silent: AtomicBool,
@@ -398,7 +422,15 @@ pub(super) struct Lease {
 
 impl Lease {
     pub(super) fn client(&self) -> &Client {
-        self.client.as_ref().expect("a lease has its connection until it is dropped")
+        &self.connection().client
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        self.connection.as_ref().expect("a lease has its connection until it is dropped")
+    }
+
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     /// Waits for an answer, no longer than a statement may take; what was asked may be left open on the connection
@@ -435,14 +467,14 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let Some(client) = self.client.take().filter(|client| !client.is_closed()) else { return };
+        let Some(connection) = self.connection.take().filter(|kept| !kept.client.is_closed()) else { return };
         let open = match self.open {
             Open::Nothing if self.silent.load(Ordering::Relaxed) => Open::Writing,
             open => open,
         };
         match open {
-            Open::Nothing if self.pool.check_open().is_ok() => locked(&self.pool.idle).push(client),
-            Open::Reading => end_at_the_server(&self.pool, client.cancel_token()),
+            Open::Nothing if self.pool.check_open().is_ok() => locked(&self.pool.idle).push(connection),
+            Open::Reading => end_at_the_server(&self.pool, connection.client.cancel_token()),
             Open::Nothing | Open::Writing => {}
         }
     }

@@ -1,7 +1,7 @@
 //! Reads of single referrals, of engagements, of the log and of remembered answers: one statement each, or one for all
 //! that wait.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use referral::{EngagementId, OrganizationId, ReferralId, Timestamp};
@@ -34,6 +34,16 @@ async fn stored(pool: &Arc<Pool>, rest: &str, params: &[Param<'_>]) -> Referrals
 /// A referral by owner and id.
 pub(super) struct OwnedReferral;
 
+static OWNED: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT {STORED}
+         FROM unnest($1, $2) AS asked (owner, id)
+         JOIN referral
+           ON referral.owner = asked.owner
+           AND referral.id = asked.id"
+    )
+});
+
 #[async_trait]
 impl Lookup for OwnedReferral {
     type Key = (OrganizationId, ReferralId);
@@ -42,14 +52,8 @@ impl Lookup for OwnedReferral {
     async fn find(pool: &Arc<Pool>, keys: &[Self::Key]) -> Result<Rows<Self>, StoreError> {
         let (owners, ids): (Vec<&[u8]>, Vec<&[u8]>) =
             keys.iter().map(|(owner, id)| (owner.as_bytes(), &id.as_bytes()[..])).unzip();
-        let sql = format!(
-            "SELECT {STORED}
-             FROM unnest($1, $2) AS asked (owner, id)
-             JOIN referral
-               ON referral.owner = asked.owner
-               AND referral.id = asked.id"
-        );
-        let found = pool.rows(&sql, &[(&owners, Type::BYTEA_ARRAY), (&ids, Type::BYTEA_ARRAY)]).await?;
+        let params = [(&owners as _, Type::BYTEA_ARRAY), (&ids as _, Type::BYTEA_ARRAY)];
+        let found = pool.often(&OWNED, &params).await?;
         let keyed = |row| Ok(((rows::organization(row, 0)?, rows::referral_id(row, 1)?), shared(row)));
         found.iter().map(keyed).collect()
     }
@@ -169,7 +173,7 @@ impl Lookup for Answered {
                ON answer.organization = asked.organization
                AND answer.digest = asked.digest";
         let params = [(&organizations as _, Type::BYTEA_ARRAY), (&digests as _, Type::BYTEA_ARRAY)];
-        let found = pool.rows(sql, &params).await?;
+        let found = pool.often(sql, &params).await?;
         let answer = |row| Ok((rows::instant(row, 5)?, rows::answer(row, 0)?));
         let keyed = |row| {
             let key = AnswerKey { organization: rows::organization(row, 3)?, digest: rows::digest(row, 4)? };

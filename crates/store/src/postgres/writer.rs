@@ -183,7 +183,7 @@ impl Lane {
         loop {
             tries += 1;
             match self.try_once(group).await {
-                Err(Failed::Before(Trouble::Contended(_) | Trouble::Absent(_))) if tries < TRIES => {
+                Err(Failed::Before(trouble)) if trouble.may_pass() && tries < TRIES => {
                     self.pool.count_retry();
                     tokio::time::sleep(PAUSE * (1 << tries)).await;
                 }
@@ -239,7 +239,6 @@ impl Lane {
     /// Locks, then reads: all sent at once, done one after the other. Every statement sees what was committed before it
     /// began, so the reads see all that was committed before the locks were had.
     async fn begin(&self, lease: &Lease, wanted: &Wanted) -> Result<State, Failed> {
-        let client = lease.client();
         let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {}", self.pool.limits());
         let organizations: Vec<&[u8]> = wanted.organizations.iter().map(Vec::as_slice).collect();
         let lock: [(&(dyn ToSql + Sync), Type); 1] = [(&organizations, Type::BYTEA_ARRAY)];
@@ -263,15 +262,28 @@ impl Lane {
         let guard: [(&(dyn ToSql + Sync), Type); 2] =
             [(&engagements, Type::BYTEA_ARRAY), (&owners, Type::BYTEA_ARRAY)];
         let none_if = |empty: bool, sql: &'static str| (!empty).then_some(sql);
+        let find_new_sql = none_if(new.is_empty(), FIND_NEW);
+        let find_sql = none_if(seen.is_empty(), FIND);
+        let remember_sql = none_if(askers.is_empty(), REMEMBER);
+        let guard_sql = none_if(guarded.is_empty(), GUARD);
+        let reads: [(Option<&'static str>, &[_]); 5] = [
+            (Some(LOCK), &lock),
+            (find_new_sql, &find_new),
+            (find_sql, &find),
+            (remember_sql, &remember),
+            (guard_sql, &guard),
+        ];
+        let needed: Vec<_> = reads.into_iter().filter_map(|(sql, params)| Some((sql?, params))).collect();
+        lease.prepare(&needed).await?;
         let asked = async {
             tokio::try_join!(
                 biased;
-                client.batch_execute(&begin),
-                client.query_typed(LOCK, &lock),
-                some(client, none_if(new.is_empty(), FIND_NEW), &find_new),
-                some(client, none_if(seen.is_empty(), FIND), &find),
-                some(client, none_if(askers.is_empty(), REMEMBER), &remember),
-                some(client, none_if(guarded.is_empty(), GUARD), &guard),
+                lease.client().batch_execute(&begin),
+                lease.query(LOCK, &lock),
+                some(lease, find_new_sql, &find_new),
+                some(lease, find_sql, &find),
+                some(lease, remember_sql, &remember),
+                some(lease, guard_sql, &guard),
             )
         };
         let ((), heads, taken, found, answers, open) = lease.within(asked).await?;
@@ -349,12 +361,12 @@ const GUARD: &str = "SELECT guarded.engagement, guarded.owner, count(*)
 
 /// The rows of a statement that may not be needed.
 async fn some(
-    client: &tokio_postgres::Client,
-    sql: Option<&str>,
+    lease: &Lease,
+    sql: Option<&'static str>,
     params: &[(&(dyn ToSql + Sync), Type)],
 ) -> Result<Vec<tokio_postgres::Row>, tokio_postgres::Error> {
     match sql {
-        Some(sql) => client.query_typed(sql, params).await,
+        Some(sql) => lease.query(sql, params).await,
         None => Ok(Vec::new()),
     }
 }
@@ -364,13 +376,19 @@ async fn some(
 async fn finish(lease: &Lease, state: &State) -> Result<(), Failed> {
     let statements = batch::statements(state);
     let params: Vec<_> = statements.iter().map(batch::Statement::params).collect();
-    let client = lease.client();
+    let needed: Vec<_> = statements
+        .iter()
+        .zip(&params)
+        .map(|(statement, params)| (statement.sql, params.as_slice()))
+        .collect();
+    lease.prepare(&needed).await?;
     let writes = statements.iter().zip(&params).map(|(statement, params)| async move {
-        client.execute_typed(statement.sql, params).await.map_err(|error| Trouble::of(&error))
+        lease.execute(statement.sql, params).await.map_err(|error| Trouble::of(&error))
     });
     let done = async {
         let writes = join_all(writes);
-        let commit = async { client.batch_execute("COMMIT").await.map_err(|error| Trouble::of(&error)) };
+        let commit =
+            async { lease.client().batch_execute("COMMIT").await.map_err(|error| Trouble::of(&error)) };
         let (writes, commit) = tokio::join!(biased; writes, commit);
         let writes = writes.into_iter().map(|write| write.map(drop));
         Ok(writes.chain([commit]).filter_map(Result::err).collect::<Vec<Trouble>>())

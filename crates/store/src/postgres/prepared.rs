@@ -1,0 +1,106 @@
+//! Statements that are asked again and again, parsed and planned once for each connection. Only where the setting says
+//! so: a pooler that lends connections for a transaction must know of prepared statements.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
+
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Error, Row, Statement};
+
+use super::errors::Trouble;
+use super::pool::{Lease, Param};
+
+/// A connection with what is prepared on it.
+pub(super) struct Connection {
+    pub(super) client: Client,
+    statements: Mutex<HashMap<&'static str, Statement>>,
+}
+
+impl Connection {
+    pub(super) fn new(client: Client) -> Connection {
+        Connection { client, statements: Mutex::default() }
+    }
+
+    fn statement(&self, sql: &'static str) -> Option<Statement> {
+        self.statements.lock().unwrap_or_else(PoisonError::into_inner).get(sql).cloned()
+    }
+}
+
+impl Lease {
+    /// Prepares what is not prepared yet: before any of it is sent, since what is sent at once is done in its order only
+    /// if none of it waits for this.
+    pub(super) async fn prepare(&self, statements: &[(&'static str, &[Param<'_>])]) -> Result<(), Trouble> {
+        if !self.prepares() {
+            return Ok(());
+        }
+        let connection = self.connection();
+        for (sql, params) in statements {
+            if connection.statement(sql).is_some() {
+                continue;
+            }
+            let types: Vec<Type> = params.iter().map(|(_, ty)| ty.clone()).collect();
+            let prepared = connection.client.prepare_typed(sql, &types);
+            let made = self.within(async { self.noticed(prepared.await) }).await?;
+            connection.statements.lock().unwrap_or_else(PoisonError::into_inner).insert(sql, made);
+        }
+        Ok(())
+    }
+
+    /// The rows of a statement, by the prepared one if there is one.
+    pub(super) async fn query(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, Error> {
+        match self.ready(sql) {
+            Some(statement) => self.noticed(self.client().query(&statement, &values(params)).await),
+            None => self.client().query_typed(sql, params).await,
+        }
+    }
+
+    /// The rows of a statement that is done alone.
+    pub(super) async fn rows_often(
+        &self,
+        sql: &'static str,
+        params: &[Param<'_>],
+    ) -> Result<Vec<Row>, Trouble> {
+        self.prepare(&[(sql, params)]).await?;
+        self.within(self.query(sql, params)).await
+    }
+
+    /// Runs a statement, by the prepared one if there is one.
+    pub(super) async fn execute(&self, sql: &'static str, params: &[Param<'_>]) -> Result<u64, Error> {
+        match self.ready(sql) {
+            Some(statement) => self.noticed(self.client().execute(&statement, &values(params)).await),
+            None => self.client().execute_typed(sql, params).await,
+        }
+    }
+
+    fn ready(&self, sql: &'static str) -> Option<Statement> {
+        self.connection().statement(sql).filter(|_| self.prepares())
+    }
+
+    fn prepares(&self) -> bool {
+        self.pool().prepares.load(Ordering::Relaxed)
+    }
+
+    /// Prepares no more where that does not work.
+    fn noticed<T>(&self, answer: Result<T, Error>) -> Result<T, Error> {
+        answer.inspect_err(|error| {
+            if is_unprepared(error) && self.pool().prepares.swap(false, Ordering::Relaxed) {
+                tracing::warn!(
+                    "the database, or a pooler before it, does not keep prepared statements: none are used any more \
+                     ([store] prepared_statements)"
+                );
+            }
+        })
+    }
+}
+
+/// Whether a prepared statement is not what was prepared: another server connection answers, or another client's does.
+pub(super) fn is_unprepared(error: &Error) -> bool {
+    let states = [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::DUPLICATE_PSTATEMENT];
+    error.code().is_some_and(|state| states.contains(state))
+}
+
+fn values<'p>(params: &[Param<'p>]) -> Vec<&'p (dyn ToSql + Sync)> {
+    params.iter().map(|(value, _)| *value).collect()
+}
