@@ -18,7 +18,7 @@ pub use claims::{IdentityClaim, VerifiedToken};
 pub use error::TokenError;
 pub use jwk::{KeySet, KeySetError};
 pub use keys::{Discovery, KeySource, KeySourceError};
-pub use memory::TokenMemory;
+pub use memory::{LastToken, TokenHash, TokenMemory};
 pub use verifier::{IssuerSettings, TokenVerifier};
 
 /// Strict base64url: no padding, no other alphabet, no stray bits in the last character (RFC 7515, section 2).

@@ -1,19 +1,49 @@
 //! Tokens that have been verified, remembered by hash until they expire: asked on every request.
 
+use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use quick_cache::UnitWeighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 
-type Hash = [u8; 32];
+/// What a token is remembered by: its SHA-256.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TokenHash([u8; 32]);
+
+impl TokenHash {
+    /// The hash of a token's text.
+    pub fn of(token: &[u8]) -> TokenHash {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, token).as_ref());
+        TokenHash(hash)
+    }
+}
+
+/// The token that one connection sent last, with its hash: a client sends the same with every request, and comparing
+/// is a tenth of the work of hashing. What the token is worth is asked each time.
+#[derive(Default)]
+pub struct LastToken(Cell<Option<(Box<[u8]>, TokenHash)>>);
+
+impl LastToken {
+    /// The hash of a token. The time it takes tells nothing of the text of the one before, which behind a proxy may be
+    /// another client's.
+    pub fn hash(&self, token: &[u8]) -> TokenHash {
+        let last = self.0.take().filter(|(last, _)| verify_slices_are_equal(last, token).is_ok());
+        let (text, hash) = last.unwrap_or_else(|| (token.into(), TokenHash::of(token)));
+        self.0.set(Some((text, hash)));
+        hash
+    }
+}
 
 /// What is known of verified tokens. Bounded by count; refusals are never remembered; the text of a token is not
 /// kept. `T` is the caller as the server knows it.
 pub struct TokenMemory<T> {
-    cache: Cache<Hash, Remembered<T>, UnitWeighter, FirstEight, DefaultLifecycle<Hash, Remembered<T>>>,
+    cache:
+        Cache<TokenHash, Remembered<T>, UnitWeighter, FirstEight, DefaultLifecycle<TokenHash, Remembered<T>>>,
 }
 
 struct Remembered<T> {
@@ -36,20 +66,19 @@ impl<T> TokenMemory<T> {
     }
 
     /// Who this token stands for, if it was verified and that still counts at `now` (Unix seconds).
-    pub fn get(&self, token: &str, now: i64) -> Option<Arc<T>> {
-        let hash = hash(token);
-        let found = self.cache.get(&hash)?;
+    pub fn get(&self, token: &TokenHash, now: i64) -> Option<Arc<T>> {
+        let found = self.cache.get(token)?;
         if found.good.contains(&now) {
             return Some(found.value);
         }
-        self.cache.remove(&hash);
+        self.cache.remove(token);
         None
     }
 
     /// Remembers a verified token for a time: from now until it expires at the latest, in Unix seconds. It has a
     /// beginning so that a clock set back makes nothing remembered for longer.
-    pub fn insert(&self, token: &str, value: Arc<T>, good: Range<i64>) {
-        self.cache.insert(hash(token), Remembered { value, good });
+    pub fn insert(&self, token: TokenHash, value: Arc<T>, good: Range<i64>) {
+        self.cache.insert(token, Remembered { value, good });
     }
 
     /// Forgets all: roles or organizations were changed.
@@ -72,12 +101,6 @@ impl<T> std::fmt::Debug for TokenMemory<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TokenMemory").field("len", &self.len()).finish_non_exhaustive()
     }
-}
-
-fn hash(token: &str) -> Hash {
-    let mut hash = Hash::default();
-    hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
-    hash
 }
 
 /// SHA-256 needs no second hash: its first eight bytes serve.
@@ -114,22 +137,34 @@ impl Hasher for FirstEightHasher {
 mod tests {
     use super::*;
 
+    fn hash(token: &str) -> TokenHash {
+        TokenHash::of(token.as_bytes())
+    }
+
+    #[test]
+    fn a_connection_may_change_its_token() {
+        let last = LastToken::default();
+        for token in ["a.b.c", "a.b.c", "a.b.d", "a.b", "a.b.c", "", "a.b.c"] {
+            assert_eq!(last.hash(token.as_bytes()), hash(token), "{token}");
+        }
+    }
+
     #[test]
     fn a_token_is_remembered_up_to_its_last_second() {
         let memory = TokenMemory::new(10);
-        memory.insert("a.b.c", Arc::new(7), 50..100);
-        assert_eq!(memory.get("a.b.c", 99).as_deref(), Some(&7));
-        assert_eq!(memory.get("a.b.d", 99), None);
-        assert_eq!(memory.get("a.b.c", 100), None);
+        memory.insert(hash("a.b.c"), Arc::new(7), 50..100);
+        assert_eq!(memory.get(&hash("a.b.c"), 99).as_deref(), Some(&7));
+        assert_eq!(memory.get(&hash("a.b.d"), 99), None);
+        assert_eq!(memory.get(&hash("a.b.c"), 100), None);
         assert!(memory.is_empty(), "the expired token is forgotten");
     }
 
     #[test]
     fn a_clock_set_back_makes_nothing_remembered_for_longer() {
         let memory = TokenMemory::new(10);
-        memory.insert("a.b.c", Arc::new(7), 50..100);
-        assert_eq!(memory.get("a.b.c", 50).as_deref(), Some(&7));
-        assert_eq!(memory.get("a.b.c", 49), None);
+        memory.insert(hash("a.b.c"), Arc::new(7), 50..100);
+        assert_eq!(memory.get(&hash("a.b.c"), 50).as_deref(), Some(&7));
+        assert_eq!(memory.get(&hash("a.b.c"), 49), None);
         assert!(memory.is_empty(), "it is to be verified again");
     }
 
@@ -137,11 +172,12 @@ mod tests {
     fn the_memory_never_holds_more_than_its_capacity() {
         let memory = TokenMemory::new(50);
         for n in 0..1000 {
-            memory.insert(&format!("token {n}"), Arc::new(n), 50..100);
+            memory.insert(hash(&format!("token {n}")), Arc::new(n), 50..100);
             assert!(memory.len() <= 50, "{} after {n}", memory.len());
         }
-        let held =
-            (0..1000).filter(|n| memory.get(&format!("token {n}"), 60).is_some_and(|v| *v == *n)).count();
+        let held = (0..1000)
+            .filter(|n| memory.get(&hash(&format!("token {n}")), 60).is_some_and(|v| *v == *n))
+            .count();
         assert!((25..=50).contains(&held), "{held} of 50 places are used");
         memory.clear();
         assert_eq!(memory.len(), 0);

@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use memchr::memmem::FinderRev;
+use memchr::memmem::Finder;
 use uuid::Uuid;
 
 use crate::check::brief;
@@ -14,8 +14,14 @@ use crate::ids::{EngagementId, ReferralId};
 use crate::invalid::Invalid;
 use crate::model::Referral;
 
-/// Quotes inside strings are escaped, so this text stands nowhere else; it is near the end of every document.
+/// Quotes inside strings are escaped, so this text stands nowhere else.
 const LINKS_PLACE: &[u8] = b",\"links\":null";
+
+/// What ends the links.
+const LINKS_END: &[u8] = b"\",\"method\":\"GET\"}}";
+
+/// The length of an id's text.
+const GUID: usize = uuid::fmt::Hyphenated::LENGTH;
 
 /// The longest document that a caller's request may leave behind, in bytes. As long as the longest body (spec 8.5), for
 /// otherwise a referral could grow without end by short patches that each append.
@@ -93,13 +99,15 @@ impl PublicBase {
         out.extend_from_slice(engagement.as_uuid().as_hyphenated().encode_lower(&mut guid).as_bytes());
         out.extend_from_slice(self.self_link.as_bytes());
         out.extend_from_slice(id.as_uuid().as_hyphenated().encode_lower(&mut guid).as_bytes());
-        out.extend_from_slice(b"\",\"method\":\"GET\"}}");
+        out.extend_from_slice(LINKS_END);
     }
 
     /// A document as the answer for one referral, with `@odata.context`.
     pub fn entity(&self, document: &[u8], id: ReferralId, engagement: EngagementId) -> Vec<u8> {
-        let mut out =
-            Vec::with_capacity(document.len() + self.entity_member.len() + 2 * self.url.len() + 280);
+        // Exactly what it takes: a buffer with room left is allocated for twice.
+        let links = self.related_link.len() + self.self_link.len() + LINKS_END.len() + 2 * GUID;
+        let gained = self.entity_member.len() - 1 + links - LINKS_PLACE.len();
+        let mut out = Vec::with_capacity(document.len() + gained);
         out.extend_from_slice(self.entity_member.as_bytes());
         self.write_members(document.get(1..).unwrap_or_default(), id, engagement, &mut out);
         out
@@ -111,8 +119,7 @@ impl PublicBase {
     }
 
     fn write_members(&self, document: &[u8], id: ReferralId, engagement: EngagementId, out: &mut Vec<u8>) {
-        static PLACE: LazyLock<FinderRev<'static>> = LazyLock::new(|| FinderRev::new(LINKS_PLACE));
-        match PLACE.rfind(document) {
+        match links_place(document) {
             Some(at) => {
                 out.extend_from_slice(&document[..at]);
                 self.write_links(id, engagement, out);
@@ -121,6 +128,12 @@ impl PublicBase {
             None => out.extend_from_slice(document),
         }
     }
+}
+
+/// Where the links belong.
+fn links_place(document: &[u8]) -> Option<usize> {
+    static PLACE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(LINKS_PLACE));
+    PLACE.find(document)
 }
 
 /// The bytes are no document of this program: the store is damaged.

@@ -8,13 +8,16 @@ use http_body_util::Full;
 
 use crate::Shared;
 use crate::face::Face;
-use crate::headers::{name, value};
+use crate::headers::{self, name, value};
 use crate::negotiation::Metadata;
 
 pub(crate) type Answer = Response<Full<Bytes>>;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const ODATA_VERSION: HeaderValue = HeaderValue::from_static("4.0");
+
+/// As many headers as an answer has, or a few more.
+const USUAL_HEADERS: usize = 12;
 
 /// What a successful write answers with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +46,8 @@ impl Reply {
 pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
+    // At once what all headers of an answer take, so that the map does not grow twice.
+    answer.headers_mut().reserve(USUAL_HEADERS);
     answer.headers_mut().insert(CONTENT_TYPE, JSON);
     answer
 }
@@ -93,7 +98,7 @@ impl Shared {
             _ => odata(reply.status(), self.base.entity(&shown.document, shown.id, shown.engagement_id)),
         };
         let headers = answer.headers_mut();
-        headers.insert(ETAG, value(&shown.etag.to_string()));
+        headers.insert(ETAG, headers::shown(shown.etag));
         if reply == Reply::Created {
             headers.insert(LOCATION, value(&self.base.referral(shown.id)));
         }

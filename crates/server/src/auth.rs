@@ -5,29 +5,32 @@ use std::sync::Arc;
 use exchange::{Caller, Person};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use identity::{TokenError, VerifiedToken};
-use referral::Timestamp;
+use identity::{TokenError, TokenHash, VerifiedToken};
 
 use crate::Shared;
 use crate::face::Face;
+use crate::headers::Trace;
 
 /// A verified token is looked at again after an hour at the latest: its key may have been withdrawn.
 const REMEMBERED_SECONDS: i64 = 3600;
 
+/// The scheme (RFC 6750, 2.1).
+const BEARER: &[u8] = b"Bearer";
+
 /// The bearer token, if there is exactly one and it looks like one.
-fn bearer(headers: &HeaderMap) -> Result<&str, TokenError> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<&[u8], TokenError> {
     let mut lines = headers.get_all(AUTHORIZATION).iter();
     let line = lines.next().ok_or(TokenError::Missing)?;
     if lines.next().is_some() {
         return Err(TokenError::Invalid("there is more than one Authorization header"));
     }
-    let line = line.to_str().map_err(|_| TokenError::Invalid("the Authorization header is no text"))?;
-    let (scheme, token) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
-    if !scheme.eq_ignore_ascii_case("Bearer") {
+    let line = line.as_bytes().trim_ascii();
+    let (scheme, token) = line.split_at_checked(BEARER.len()).unwrap_or_default();
+    if !scheme.eq_ignore_ascii_case(BEARER) || !token.starts_with(b" ") {
         return Err(TokenError::Missing);
     }
-    match token.trim() {
-        "" => Err(TokenError::Missing),
+    match token.trim_ascii() {
+        b"" => Err(TokenError::Missing),
         token => Ok(token),
     }
 }
@@ -35,21 +38,24 @@ fn bearer(headers: &HeaderMap) -> Result<&str, TokenError> {
 impl Shared {
     /// Who is calling: 401 and 403, in this order. A verified token is remembered until it expires, for an
     /// hour at the most.
-    pub(crate) async fn caller(&self, headers: &HeaderMap, now: Timestamp) -> Result<Arc<Caller>, Face> {
+    pub(crate) async fn caller(&self, headers: &HeaderMap, trace: &Trace) -> Result<Arc<Caller>, Face> {
         let token = bearer(headers)?;
-        let seconds = now.unix_seconds();
-        if let Some(caller) = self.tokens.get(token, seconds) {
+        let hash = trace.token.unwrap_or_else(|| TokenHash::of(token));
+        let seconds = trace.arrived.unix_seconds();
+        if let Some(caller) = self.tokens.get(&hash, seconds) {
             return Ok(caller);
         }
         // Boxed, as every rare branch on the way of a GET: a request's future stays small and is quick to move.
-        Box::pin(self.verified(token, seconds)).await
+        Box::pin(self.verified(token, hash, seconds)).await
     }
 
-    async fn verified(&self, token: &str, seconds: i64) -> Result<Arc<Caller>, Face> {
+    async fn verified(&self, token: &[u8], hash: TokenHash, seconds: i64) -> Result<Arc<Caller>, Face> {
+        let token = std::str::from_utf8(token)
+            .map_err(|_| TokenError::Invalid("the Authorization header is no text"))?;
         let verified = self.verifier.verify(token, seconds).await?;
         let expires = verified.expires.min(seconds.saturating_add(REMEMBERED_SECONDS));
         let caller = Arc::new(self.exchange.admit(&self.person(verified))?);
-        self.tokens.insert(token, caller.clone(), seconds..expires);
+        self.tokens.insert(hash, caller.clone(), seconds..expires);
         Ok(caller)
     }
 

@@ -14,10 +14,12 @@ use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, Version};
 use hyper::body::{Body, Incoming};
+use identity::{LastToken, TokenHash};
 use tokio::sync::SemaphorePermit;
 use uuid::Uuid;
 
 use crate::answer::{Answer, name_level, name_newest, refusal};
+use crate::auth::bearer;
 use crate::face::Face;
 use crate::headers::Trace;
 use crate::negotiation::{Metadata, refuses_ours, takes_newest};
@@ -25,8 +27,16 @@ use crate::routes::{Offers, REFERRAL, Route, known_method};
 use crate::{App, Shared};
 
 /// The service of one connection.
-#[derive(Clone)]
-pub struct Service(pub(crate) App);
+pub struct Service {
+    app: App,
+    last_token: LastToken,
+}
+
+impl Service {
+    pub(crate) fn new(app: App) -> Service {
+        Service { app, last_token: LastToken::default() }
+    }
+}
 
 impl hyper::service::Service<Request<Incoming>> for Service {
     type Response = Answer;
@@ -34,8 +44,9 @@ impl hyper::service::Service<Request<Incoming>> for Service {
     type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let app = self.0.clone();
-        Box::pin(async move { Ok(app.handle(request).await) })
+        let app = self.app.clone();
+        let token = bearer(request.headers()).ok().map(|token| self.last_token.hash(token));
+        Box::pin(async move { Ok(app.0.handle(request, token).await) })
     }
 }
 
@@ -46,20 +57,20 @@ impl App {
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        self.0.handle(request).await
+        self.0.handle(request, None).await
     }
 }
 
 impl Shared {
-    /// Answers one request, from the network or from a batch.
-    pub(crate) async fn handle<B>(&self, request: Request<B>) -> Answer
+    /// Answers one request, from the network or from a batch; `token` is the hash of its token where it is known.
+    pub(crate) async fn handle<B>(&self, request: Request<B>, token: Option<TokenHash>) -> Answer
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let begun = Instant::now();
         let running = self.metrics.begin();
-        let trace = self.trace(request.headers());
+        let trace = self.trace(request.headers()).of_token(token);
         let head = request.method() == Method::HEAD;
         let method = known_method(request.method());
         let newest = takes_newest(request.headers());
@@ -113,7 +124,11 @@ impl Shared {
             return Ok(self.health(health));
         }
         refuses_ours(request.headers())?;
-        let work = caught(self.route(found, request, trace));
+        let mut work = pin!(caught(self.route(found, request, trace)));
+        // What is done at once needs no timer.
+        if let Poll::Ready(answer) = poll_once(work.as_mut()).await {
+            return answer;
+        }
         match tokio::time::timeout(self.options.deadline, work).await {
             Ok(answer) => answer,
             Err(_) => Err(Face::unavailable("the deadline has passed").closing()),
@@ -199,12 +214,31 @@ fn strict_http<B>(request: &Request<B>) -> Result<(), Face> {
     }
 }
 
+/// What nearly every client sends: a name or an IPv4 address, perhaps with a port.
+fn is_plain_host(text: &[u8]) -> bool {
+    let colon = text.iter().position(|byte| *byte == b':').unwrap_or(text.len());
+    let (host, port) = text.split_at(colon);
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    let digits = port.strip_prefix(b":");
+    !host.is_empty()
+        && host.iter().all(plain)
+        && digits.is_none_or(|port| !port.is_empty() && port.len() < 5 && port.iter().all(u8::is_ascii_digit))
+}
+
 /// A host with an optional port. A comma is legal in a name, but what it joins here are two hosts.
 fn is_host(text: &str) -> bool {
+    if is_plain_host(text.as_bytes()) {
+        return true;
+    }
     let Ok(authority) = text.parse::<Authority>() else { return false };
     let Some(after) = text.strip_prefix(authority.host()) else { return false };
     let port = after.strip_prefix(':').unwrap_or(after);
     !text.contains(['@', ',']) && port.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// A first look at some work.
+async fn poll_once<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+    std::future::poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await
 }
 
 /// Turns a panic into the 500 face; the connection and the process go on.

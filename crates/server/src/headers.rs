@@ -1,6 +1,11 @@
 //! The headers of spec section 4: what every answer carries, and how request headers are read.
 
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::io::Write;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
+use identity::TokenHash;
 use referral::{ClientRequestId, Timestamp};
 use uuid::Uuid;
 
@@ -39,6 +44,8 @@ pub(crate) struct Trace {
     client_request_id: Uuid,
     /// When the request arrived.
     pub arrived: Timestamp,
+    /// The hash of its bearer token, where the connection knows it already.
+    pub token: Option<TokenHash>,
 }
 
 impl Trace {
@@ -52,14 +59,20 @@ impl Trace {
             request_id: once.map_or_else(&fresh, |id| id.as_uuid()),
             client_request_id: client.map_or_else(&fresh, |id| id.as_uuid()),
             arrived,
+            token: None,
         }
+    }
+
+    /// With the hash of the request's token, if it is known.
+    pub(crate) fn of_token(self, token: Option<TokenHash>) -> Trace {
+        Trace { token, ..self }
     }
 
     /// Puts the headers of every answer on this one.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
         headers.insert(name::REQUEST_ID, guid_value(self.request_id));
         headers.insert(name::CLIENT_REQUEST_ID, guid_value(self.client_request_id));
-        headers.insert(name::TIMESTAMP, value(&self.arrived.to_string()));
+        headers.insert(name::TIMESTAMP, shown(self.arrived));
         headers.insert(name::DIAGNOSTIC, DIAGNOSTIC);
     }
 }
@@ -74,6 +87,18 @@ fn guid_value(id: Uuid) -> HeaderValue {
     value(id.as_hyphenated().encode_lower(&mut buffer))
 }
 
+/// A header value from something short of ours, such as a tag or an instant.
+pub(crate) fn shown(what: impl Display) -> HeaderValue {
+    let mut buffer = [0; 64];
+    let mut room = &mut buffer[..];
+    let written = write!(room, "{what}");
+    let left = room.len();
+    match HeaderValue::from_bytes(&buffer[..buffer.len() - left]) {
+        Ok(short) if written.is_ok() => short,
+        _ => value(&what.to_string()),
+    }
+}
+
 /// A header value from a text of ours; what a header cannot hold becomes a question mark.
 pub(crate) fn value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or_else(|_| {
@@ -84,9 +109,8 @@ pub(crate) fn value(text: &str) -> HeaderValue {
 }
 
 /// All lines of a list header, joined by commas; bytes that are no text become question marks.
-pub(crate) fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    let mut lines =
-        headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned());
+pub(crate) fn joined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>> {
+    let mut lines = headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
     let first = lines.next()?;
-    Some(lines.fold(first, |all, line| format!("{all},{line}")))
+    Some(lines.fold(first, |all, line| format!("{all},{line}").into()))
 }

@@ -188,6 +188,6 @@ impl App {
 
     /// The service of one connection.
     pub fn service(&self) -> Service {
-        Service(self.clone())
+        Service::new(self.clone())
     }
 }

@@ -9,6 +9,9 @@ use crate::headers::{joined, name};
 /// 406 when the `Accept` header excludes JSON.
 pub(crate) fn accepts_json(headers: &HeaderMap) -> Result<(), Face> {
     let Some(accept) = joined(headers, &ACCEPT) else { return Ok(()) };
+    if matches!(&*accept, "application/json" | "*/*") {
+        return Ok(());
+    }
     if accept.trim().is_empty() || weight(&accept, "application/json") > 0.0 {
         return Ok(());
     }
@@ -71,6 +74,8 @@ impl Metadata {
     /// The level that `Accept` names, if it names one.
     pub(crate) fn accepted(headers: &HeaderMap) -> Option<Metadata> {
         let accept = joined(headers, &ACCEPT)?;
+        // A level is a parameter.
+        memchr::memchr(b';', accept.as_bytes())?;
         let json = accept.split(',').find(|range| {
             range.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case("application/json"))
         });

@@ -321,7 +321,7 @@ fn sent<'a>(
     server: &'a Shared,
     request: Request<Full<Bytes>>,
 ) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>> {
-    Box::pin(server.handle(request))
+    Box::pin(server.handle(request, None))
 }
 
 fn out_of_time() -> Face {

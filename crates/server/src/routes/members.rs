@@ -60,7 +60,7 @@ impl Shared {
             tree = with_context(self.base.entity_context(&projection(&question)), tree);
         }
         let mut answer = odata(StatusCode::OK, tree.to_string());
-        answer.headers_mut().insert(http::header::ETAG, crate::headers::value(&etag.to_string()));
+        answer.headers_mut().insert(http::header::ETAG, crate::headers::shown(etag));
         Ok(answer)
     }
 

@@ -8,6 +8,8 @@ mod metadata;
 mod patch_page;
 mod referrals;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
@@ -122,7 +124,8 @@ impl Route {
         if method == Method::OPTIONS {
             return Ok(Route::Options(methods, route.speaks_odata()));
         }
-        if methods.split(", ").any(|offered| offered == method.as_str()) {
+        let mut offered = methods.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        if offered.any(|offered| offered == method.as_str().as_bytes()) {
             return Ok(route);
         }
         Err(Face::method_not_allowed(method.as_str(), of, methods))
@@ -269,9 +272,12 @@ fn closing(text: &str) -> Option<usize> {
 }
 
 /// A path, percent-decoded. An encoded slash is no separator (RFC 3986, 2.2), and no name here holds a slash.
-fn decoded_path(path: &str) -> Option<String> {
+fn decoded_path(path: &str) -> Option<Cow<'_, str>> {
+    if memchr::memchr(b'%', path.as_bytes()).is_none() {
+        return Some(path.into());
+    }
     let encoded_slash = path.as_bytes().windows(3).any(|three| three.eq_ignore_ascii_case(b"%2f"));
-    if encoded_slash { None } else { decoded(path, false).ok() }
+    if encoded_slash { None } else { decoded(path, false).ok().map(Cow::Owned) }
 }
 
 /// A method's name for log and figures; those not in HTTP's own list are one.

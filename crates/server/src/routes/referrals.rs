@@ -11,7 +11,7 @@ use crate::Shared;
 use crate::answer::{Answer, Reply, empty};
 use crate::body::Sent;
 use crate::face::Face;
-use crate::headers::{Trace, joined, value};
+use crate::headers::{self, Trace, joined};
 use crate::negotiation::{MediaType, Metadata, accepts_json, prefers_representation};
 use crate::query::decoded;
 use crate::record;
@@ -188,7 +188,7 @@ impl Shared {
         headers: &HeaderMap,
         trace: &Trace,
     ) -> Result<std::sync::Arc<Caller>, Face> {
-        let caller = self.caller(headers, trace.arrived).await?;
+        let caller = self.caller(headers, trace).await?;
         if let Some(throttle) = &self.throttle {
             throttle.take(&caller, trace.arrived).map_err(Face::throttled)?;
         }
@@ -210,7 +210,7 @@ impl Shared {
             && Precondition::parse(&known).holds_for(&shown.etag)
         {
             let mut answer = empty(StatusCode::NOT_MODIFIED);
-            answer.headers_mut().insert(ETAG, value(&shown.etag.to_string()));
+            answer.headers_mut().insert(ETAG, headers::shown(shown.etag));
             return Ok(answer);
         }
         if query.is_empty() && Metadata::asked(headers, None)? == Metadata::Minimal {
