@@ -10,7 +10,7 @@ use store::{Action, Change, Entry, Guard, Outcome, RememberedAnswer, StoredRefer
 
 use crate::caller::{Caller, Role};
 use crate::error::{CreateError, ReadError};
-use crate::once::{Already, Begin, Once, Remember, Written};
+use crate::once::{Already, Earlier, Once, Remember, Written};
 use crate::sight::{is_open, redacted, whole};
 use crate::{Exchange, Shown, search_words, to_store};
 
@@ -53,12 +53,7 @@ impl Exchange {
         remember: Remember<'_, Shown, CreateError>,
     ) -> Result<Written<Shown>, CreateError> {
         let plan = self.plan(caller, request)?;
-        let _turn = match self.begin(once).await? {
-            Begin::Run(turn) => turn,
-            Begin::Replay(answer) => return Ok(Written::Before(answer)),
-            Begin::Reused => return Err(CreateError::RequestIdReused),
-            Begin::InProgress => return Err(CreateError::RequestInProgress),
-        };
+        let _turn = self.turn(once).await.ok_or(CreateError::RequestInProgress)?;
         for _ in 0..ROUNDS {
             match self.try_create(caller, request, &plan, once, remember).await {
                 Ok(Attempt::Saved(shown)) => return Ok(Written::Now(shown)),
@@ -66,9 +61,9 @@ impl Exchange {
                 Ok(Attempt::Overtaken) => {}
                 Err(error) => {
                     if let Some(once) = once
-                        && let Some(answer) = self.remember(once, remember(Err(&error))).await?
+                        && let Some(earlier) = self.remember(once, remember(Err(&error))).await?
                     {
-                        return Ok(Written::Before(answer));
+                        return Ok(Written::Before(replayed(earlier)?));
                     }
                     return Err(error);
                 }
@@ -157,8 +152,7 @@ impl Exchange {
         Ok(match self.store.commit(change).await? {
             Outcome::Committed(_) => Attempt::Saved(shown),
             Outcome::AlreadyAnswered(answer) => match self.already(once, answer).await? {
-                Already::Replay(answer) => Attempt::Replayed(answer),
-                Already::Reused => return Err(CreateError::RequestIdReused),
+                Already::Earlier(earlier) => Attempt::Replayed(replayed(earlier)?),
                 Already::Forgotten => Attempt::Overtaken,
             },
             Outcome::Overtaken | Outcome::GuardFailed => Attempt::Overtaken,
@@ -232,6 +226,13 @@ fn created(caller: &Caller, referral: &Referral) -> Entry {
         at: referral.created_date_time,
         actor: Some(caller.actor()),
         changes: "{}".into(),
+    }
+}
+
+fn replayed(earlier: Earlier) -> Result<RememberedAnswer, CreateError> {
+    match earlier {
+        Earlier::Answered(answer) => Ok(answer),
+        Earlier::Reused => Err(CreateError::RequestIdReused),
     }
 }
 

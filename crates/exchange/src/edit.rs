@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::caller::Caller;
 use crate::error::{EditError, ReadError};
-use crate::once::{Already, Begin, Once, Remember, Written};
+use crate::once::{Already, Earlier, Once, Remember, Written};
 use crate::sight::{redacted, whole};
 use crate::{Exchange, Shown, search_words, to_store};
 
@@ -59,12 +59,7 @@ impl Exchange {
         once: Option<&Once>,
         remember: Remember<'_, Shown, EditError>,
     ) -> Result<Written<Shown>, EditError> {
-        let _turn = match self.begin(once).await? {
-            Begin::Run(turn) => turn,
-            Begin::Replay(answer) => return Ok(Written::Before(answer)),
-            Begin::Reused => return Err(EditError::RequestIdReused),
-            Begin::InProgress => return Err(EditError::RequestInProgress),
-        };
+        let _turn = self.turn(once).await.ok_or(EditError::RequestInProgress)?;
         let mut queue = None;
         for _ in 0..ROUNDS {
             match self.attempt(caller, id, expected, request, once, remember).await {
@@ -85,9 +80,9 @@ impl Exchange {
         remember: Remember<'_, Shown, EditError>,
     ) -> Result<Written<Shown>, EditError> {
         if let Some(once) = once
-            && let Some(answer) = self.remember(once, remember(Err(&error))).await?
+            && let Some(earlier) = self.remember(once, remember(Err(&error))).await?
         {
-            return Ok(Written::Before(answer));
+            return Ok(Written::Before(replayed(earlier)?));
         }
         Err(error)
     }
@@ -117,9 +112,9 @@ impl Exchange {
         let Some(edit) = edit else {
             let shown = show(&writer, &stored)?;
             if let Some(once) = once
-                && let Some(answer) = self.remember(once, remember(Ok(&shown))).await?
+                && let Some(earlier) = self.remember(once, remember(Ok(&shown))).await?
             {
-                return Ok(Attempt::Replayed(answer));
+                return Ok(Attempt::Replayed(replayed(earlier)?));
             }
             return Ok(Attempt::Saved(shown));
         };
@@ -148,8 +143,7 @@ impl Exchange {
                 Attempt::Saved(shown)
             }
             Outcome::AlreadyAnswered(answer) => match self.already(once, answer).await? {
-                Already::Replay(answer) => Attempt::Replayed(answer),
-                Already::Reused => return Err(EditError::RequestIdReused),
+                Already::Earlier(earlier) => Attempt::Replayed(replayed(earlier)?),
                 Already::Forgotten => Attempt::Overtaken,
             },
             Outcome::Overtaken | Outcome::GuardFailed => Attempt::Overtaken,
@@ -172,6 +166,13 @@ impl Exchange {
             return Ok(Writer::Sender);
         }
         Err(EditError::NotOwner)
+    }
+}
+
+fn replayed(earlier: Earlier) -> Result<RememberedAnswer, EditError> {
+    match earlier {
+        Earlier::Answered(answer) => Ok(answer),
+        Earlier::Reused => Err(EditError::RequestIdReused),
     }
 }
 

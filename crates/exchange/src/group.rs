@@ -63,7 +63,7 @@ impl Group {
         match self.staged.below.commit_all(changes).await? {
             AllOrNone::All(_) => Ok(true),
             AllOrNone::None { because: Outcome::AlreadyAnswered(_), .. } => {
-                // Of today, then the next try finds it; or too old to count, then it must make room.
+                // Of today, then the next try finds it; or too old to count meanwhile, then it must make room.
                 while self.exchange.forget_old_answers().await? > 0 {}
                 Ok(false)
             }
@@ -206,6 +206,11 @@ impl Store for Staged {
             return self.below.commit(change).await;
         }
         self.below.health()?;
+        if let Some(replayable) = &change.answer
+            && let Some(answer) = self.answer(&replayable.key, Timestamp::MIN).await?
+        {
+            return Ok(Outcome::AlreadyAnswered(answer));
+        }
         self.changes().push(change);
         Ok(Outcome::Committed(None))
     }

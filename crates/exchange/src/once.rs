@@ -118,26 +118,29 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// How a request begins: with its turn, or with the answer it already has.
-pub(crate) enum Begin<'a> {
-    Run(Option<Turn<'a>>),
-    Replay(RememberedAnswer),
+/// What a request finds that was answered before under its id.
+pub(crate) enum Earlier {
+    /// The same request; this is its answer.
+    Answered(RememberedAnswer),
+    /// Another one.
     Reused,
-    InProgress,
+}
+
+impl Earlier {
+    fn of(answer: RememberedAnswer, once: &Once) -> Earlier {
+        if answer.request_digest == once.request_digest { Earlier::Answered(answer) } else { Earlier::Reused }
+    }
 }
 
 /// What an answer that turned up at the commit means.
 pub(crate) enum Already {
-    /// Another node answered the same request meanwhile.
-    Replay(RememberedAnswer),
-    /// Another node answered another request under the same id meanwhile.
-    Reused,
+    Earlier(Earlier),
     /// It was older than a day, and is gone now: commit again.
     Forgotten,
 }
 
 impl Exchange {
-    /// Judges an answer that the store held when a change was committed, though none was there when it began.
+    /// Judges an answer that the store held when a change was to be committed.
     pub(crate) async fn already(
         &self,
         once: Option<&Once>,
@@ -149,40 +152,36 @@ impl Exchange {
             while self.store.forget_answers(since).await? > 0 {}
             return Ok(Already::Forgotten);
         }
-        Ok(if answer.request_digest == once.request_digest {
-            Already::Replay(answer)
-        } else {
-            Already::Reused
-        })
+        Ok(Already::Earlier(Earlier::of(answer, once)))
     }
 
-    pub(crate) async fn begin(&self, once: Option<&Once>) -> Result<Begin<'_>, StoreError> {
-        let Some(once) = once else { return Ok(Begin::Run(None)) };
-        let Some(turn) = self.running.enter(&once.key).await else { return Ok(Begin::InProgress) };
-        let since = self.now().plus_seconds(-REMEMBERED_SECONDS);
-        Ok(match self.store.answer(&once.key, since).await? {
-            None => Begin::Run(Some(turn)),
-            Some(answer) if answer.request_digest == once.request_digest => Begin::Replay(answer),
-            Some(_) => Begin::Reused,
-        })
+    /// The turn of a request among those of its id; `None` when the first of them takes too long.
+    ///
+    /// Whether it was answered before is not asked here but where it ends: the commit of a change looks under its id
+    /// anyway, and [`Self::remember`] where there is none (ADR 0030).
+    pub(crate) async fn turn(&self, once: Option<&Once>) -> Option<Option<Turn<'_>>> {
+        match once {
+            None => Some(None),
+            Some(once) => self.running.enter(&once.key).await.map(Some),
+        }
     }
 
-    /// The answer of a call that this one did not wait for: one of another node, or one whose client went away before
-    /// its commit. What that call changed may be why this one is refused, as stale for instance.
-    async fn answered_meanwhile(&self, once: &Once) -> Result<Option<RememberedAnswer>, StoreError> {
+    /// What was answered before, as the store knows it now.
+    async fn earlier(&self, once: &Once) -> Result<Option<Earlier>, StoreError> {
         let since = self.now().plus_seconds(-REMEMBERED_SECONDS);
         let known = self.store.answer(&once.key, since).await?;
-        Ok(known.filter(|known| known.request_digest == once.request_digest))
+        Ok(known.map(|known| Earlier::of(known, once)))
     }
 
-    /// Remembers an answer that came with no change: a failure, or a write without effect. Should the same request
-    /// have been answered meanwhile, that answer is handed back.
+    /// Remembers an answer that came with no change: a failure, or a write without effect. `None` is one that is not
+    /// to be remembered. Hands back what was answered before under this id: what that changed may be why this one is
+    /// refused, as stale for instance.
     pub(crate) async fn remember(
         &self,
         once: &Once,
         answer: Option<(u16, Bytes)>,
-    ) -> Result<Option<RememberedAnswer>, StoreError> {
-        let Some((status, content)) = answer else { return self.answered_meanwhile(once).await };
+    ) -> Result<Option<Earlier>, StoreError> {
+        let Some((status, content)) = answer else { return self.earlier(once).await };
         let answer = Some(once.replayable(status, content, self.now()));
         let change = Change { write: None, guards: Vec::new(), answer };
         loop {
@@ -190,8 +189,7 @@ impl Exchange {
                 return Ok(None);
             };
             match self.already(Some(once), known).await? {
-                Already::Replay(known) => return Ok(Some(known)),
-                Already::Reused => return Ok(None),
+                Already::Earlier(earlier) => return Ok(Some(earlier)),
                 Already::Forgotten => {}
             }
         }

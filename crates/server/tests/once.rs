@@ -397,14 +397,14 @@ async fn a_first_call_that_is_given_up_leaves_the_way_free() {
 #[tokio::test]
 async fn a_write_that_a_lost_call_did_is_answered_again_and_not_refused_as_stale() {
     // The first call's client is gone, so that the repeat need not wait for it; its commit lands when the repeat has
-    // already looked for an answer. Another node stands for the lost call here.
+    // been decided already. Another node stands for the lost call here.
     let world = World::new().await;
     let other = world.another_node().await;
     let deal = world.contoso().own_deal().await;
     let body = json!({ "name": "Once" });
-    let gate = world.store.hold_next_answer();
+    let gate = world.store.hold_next_commit();
     let lost = async {
-        world.store.answer_waits().await;
+        world.store.commit_waits().await;
         let done = put(&world, &deal, ID, &deal.etag, body.clone()).at(&other).await.expect(200);
         gate.close();
         done
@@ -416,9 +416,9 @@ async fn a_write_that_a_lost_call_did_is_answered_again_and_not_refused_as_stale
     // Likewise a withdrawal, which is not allowed twice.
     let sent = world.contoso().connects(&deal.engagement, FABRIKAM_LOCATION).await;
     let withdrawal = example("patch.request.decline.json");
-    let gate = world.store.hold_next_answer();
+    let gate = world.store.hold_next_commit();
     let lost = async {
-        world.store.answer_waits().await;
+        world.store.commit_waits().await;
         let done = patch(&world, &sent, OTHER, withdrawal.clone()).at(&other).await.expect(204);
         gate.close();
         done
@@ -426,18 +426,23 @@ async fn a_write_that_a_lost_call_did_is_answered_again_and_not_refused_as_stale
     let (repeat, done) = tokio::join!(patch(&world, &sent, OTHER, withdrawal.clone()).send(), lost);
     assert_eq!(said(&repeat), said(&done));
 
-    // Another request under the same id keeps its refusal.
+    // Another request under the same id is told so.
     let current = world.contoso().sees(&deal.id).await;
     let third = "00000000-0000-4000-8000-0000000000f3";
-    let gate = world.store.hold_next_answer();
+    let gate = world.store.hold_next_commit();
     let lost = async {
-        world.store.answer_waits().await;
+        world.store.commit_waits().await;
         put(&world, &deal, third, &current.etag, json!({ "name": "First" })).at(&other).await.expect(200);
         gate.close();
     };
     let late = put(&world, &deal, third, &current.etag, json!({ "name": "Second" }));
     let (late, ()) = tokio::join!(late.send(), lost);
-    late.refused(412, "preconditionFailed", "ETag", "99918");
+    late.refused(409, "invalidRequest", "request-id", "requestIdReused");
+    // And so when it is stale already, and when it is wrong in itself.
+    let stale = put(&world, &deal, third, &current.etag, json!({ "name": "Third" })).await;
+    stale.refused(409, "invalidRequest", "request-id", "requestIdReused");
+    let wrong = put(&world, &deal, third, "*", json!({ "status": "Closed", "substatus": "Expired" })).await;
+    wrong.refused(409, "invalidRequest", "request-id", "requestIdReused");
 }
 
 #[tokio::test]

@@ -32,8 +32,8 @@ pub struct Watched {
     held: AtomicUsize,
     /// Reads of referrals and lists, ever.
     read: AtomicUsize,
-    /// Where the next answer that is read waits before it is handed over.
-    answer_gate: Mutex<Option<Arc<Semaphore>>>,
+    /// Where the next commit alone waits.
+    next: Mutex<Option<Arc<Semaphore>>>,
 }
 
 impl Watched {
@@ -46,7 +46,7 @@ impl Watched {
             waiting: Notify::new(),
             held: AtomicUsize::new(0),
             read: AtomicUsize::new(0),
-            answer_gate: Mutex::default(),
+            next: Mutex::default(),
         }
     }
 
@@ -92,22 +92,18 @@ impl Watched {
         self.waiting.notified().await;
     }
 
-    /// The next remembered answer that is looked for is found or not found now, and handed over when the gate closes.
-    pub fn hold_next_answer(&self) -> Arc<Semaphore> {
+    /// The next commit waits until the gate closes; those after it do not.
+    pub fn hold_next_commit(&self) -> Arc<Semaphore> {
         let gate = Arc::new(Semaphore::new(0));
-        *self.answer_gate.lock().unwrap() = Some(Arc::clone(&gate));
+        *self.next.lock().unwrap() = Some(Arc::clone(&gate));
         gate
-    }
-
-    /// Returns once a read of an answer, or a commit, waits at its gate.
-    pub async fn answer_waits(&self) {
-        self.waiting.notified().await;
     }
 
     /// Waits at the gate, if there is one.
     async fn committing(&self) -> Result<(), StoreError> {
         suffer(&self.commits)?;
-        let gate = self.gate.lock().unwrap().clone();
+        let next = self.next.lock().unwrap().take();
+        let gate = next.or_else(|| self.gate.lock().unwrap().clone());
         if let Some(gate) = gate {
             self.held.fetch_add(1, Ordering::SeqCst);
             self.waiting.notify_one();
@@ -201,13 +197,7 @@ impl Store for Watched {
         key: &AnswerKey,
         since: Timestamp,
     ) -> Result<Option<RememberedAnswer>, StoreError> {
-        let answer = self.inner.answer(key, since).await;
-        let gate = self.answer_gate.lock().unwrap().take();
-        if let Some(gate) = gate {
-            self.waiting.notify_one();
-            let _ = gate.acquire().await;
-        }
-        answer
+        self.inner.answer(key, since).await
     }
 
     async fn commit(&self, change: Change) -> Result<Outcome, StoreError> {
