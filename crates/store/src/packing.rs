@@ -2,8 +2,9 @@
 //! answers, each as it is or compressed by zstd with a dictionary (ADR 0027).
 //!
 //! The first byte of a column tells: `0`, and what follows is the text; a dictionary's number, and what follows is a
-//! zstd frame that was made with it; any other byte begins the text itself. A dictionary that a release wrote rows with
-//! stays as it is for ever; a better one gets the next number.
+//! zstd frame that was made with it; `31`, and the text is in two parts, of which the second is a column of its own; any
+//! other byte begins the text itself. A dictionary that a release wrote rows with stays as it is for ever; a better one
+//! gets the next number.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -20,6 +21,8 @@ static DICTIONARY_1: &[u8] = include_bytes!("dictionary_1.bin");
 const PLAIN: u8 = 0;
 /// Before a frame of the first dictionary.
 const FIRST: u8 = 1;
+/// Before a text in two parts: the length of the first as two bytes, the first as it is, the second as a column.
+const PARTS: u8 = 31;
 /// Marks are below this byte: a text of JSON begins with none.
 const MARKS: u8 = 32;
 
@@ -53,6 +56,17 @@ impl Packing {
     /// By the option of an engine.
     pub(crate) fn new(compression: bool) -> Packing {
         if compression { Packing::Compressed } else { Packing::Plain }
+    }
+
+    /// An answer to remember as its column holds it. Most end with the very document that their change wrote, whose
+    /// column is there already: compressing it again would take as long as all the rest of the answer.
+    pub(crate) fn pack_answer(self, answer: &Bytes, document: &[u8], column: &[u8]) -> Bytes {
+        let head =
+            answer.strip_suffix(document).filter(|_| self == Packing::Compressed && !document.is_empty());
+        match head.and_then(|head| Some((head, u16::try_from(head.len()).ok()?))) {
+            Some((head, length)) => [&[PARTS], &length.to_be_bytes()[..], head, column].concat().into(),
+            None => self.pack(answer),
+        }
     }
 
     /// A text as its column holds it.
@@ -99,6 +113,23 @@ pub(crate) struct Damaged(String);
 /// # Errors
 /// A frame that is damaged, made with a dictionary this program does not know, or longer than any it writes.
 pub(crate) fn unpack(column: &[u8]) -> Result<Cow<'_, [u8]>, Damaged> {
+    match column.split_first() {
+        Some((&PARTS, parts)) => {
+            let (head, rest) = in_parts(parts).ok_or_else(|| Damaged("a part is missing".to_owned()))?;
+            Ok(Cow::Owned([head, &unpack_whole(rest)?].concat()))
+        }
+        _ => unpack_whole(column),
+    }
+}
+
+/// The first part of a text and the column of the second.
+fn in_parts(parts: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, parts) = parts.split_first_chunk()?;
+    parts.split_at_checked(usize::from(u16::from_be_bytes(*length))).filter(|(_, rest)| !rest.is_empty())
+}
+
+/// The text of a column that is not in parts.
+fn unpack_whole(column: &[u8]) -> Result<Cow<'_, [u8]>, Damaged> {
     match column.split_first() {
         Some((&PLAIN, text)) => Ok(Cow::Borrowed(text)),
         Some((&FIRST, frame)) => match decompressed(frame) {
@@ -169,8 +200,30 @@ mod tests {
             }
             assert!(unpack(&column[..place]).is_err(), "{place} bytes of it");
         }
-        let error = unpack(&[31, 1, 2, 3]).unwrap_err().to_string();
-        assert_eq!(error, "damaged: no dictionary has the number 31");
+        let error = unpack(&[30, 1, 2, 3]).unwrap_err().to_string();
+        assert_eq!(error, "damaged: no dictionary has the number 30");
+    }
+
+    #[test]
+    fn an_answer_shares_the_column_of_its_document() {
+        let text = document("Fabrikam asks for a workshop on site.");
+        let column = Packing::Compressed.pack(&text);
+        let answer = Bytes::from([b"{\"head\":1}", &text[..]].concat());
+        let packed = Packing::Compressed.pack_answer(&answer, &text, &column);
+        assert_eq!(packed.len(), 1 + 2 + 10 + column.len());
+        assert_eq!(unpack(&packed).unwrap(), &answer[..]);
+        for cut in 0..packed.len() {
+            assert!(cut == 0 || unpack(&packed[..cut]).is_err(), "{cut} bytes of it");
+        }
+        let other = Packing::Compressed.pack_answer(&answer, b"another", &column);
+        assert_eq!(unpack(&other).unwrap(), &answer[..], "an answer without the document");
+        assert_eq!(
+            Packing::Plain.pack_answer(&answer, &text, &text),
+            answer,
+            "readable for everybody's tools"
+        );
+        let nested = [&[PARTS, 0, 0], &packed[..]].concat();
+        assert!(unpack(&nested).is_err(), "parts have no parts");
     }
 
     #[test]

@@ -20,13 +20,15 @@ pub(super) struct Ready {
 impl Packing {
     /// A change whose texts are as their columns hold them.
     pub(super) fn ready(self, mut change: Change) -> Ready {
-        let mut document = Bytes::new();
+        let (mut text, mut document) = (Bytes::new(), Bytes::new());
         if let Some(write) = &mut change.write {
-            document = self.pack(&write.referral.document);
+            text = write.referral.document.clone();
+            document = self.pack(&text);
             write.entry.changes = self.pack(&write.entry.changes);
         }
         if let Some(replayable) = &mut change.answer {
-            replayable.answer.content = self.pack(&replayable.answer.content);
+            let content = &mut replayable.answer.content;
+            *content = self.pack_answer(content, &text, &document);
         }
         Ready { change, document }
     }

@@ -10,7 +10,7 @@
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use flume::Receiver;
 use rusqlite::config::DbConfig;
@@ -29,6 +29,10 @@ use crate::{AllOrNone, Outcome, StoreError, StoredReferral};
 const CHECKPOINT_PAGES: i64 = 2048;
 /// So many groups pass between two looks at the log's length.
 const LOOK_EVERY: u32 = 16;
+/// A group of so many is never cut.
+const SMALLEST_GROUP: usize = 32;
+/// What a commit may cost each change of its group, beyond which more of them are taken.
+const COMMIT_SHARE: Duration = Duration::from_micros(16);
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 /// A small write of its own: how many rows it touched. It may run twice; its transaction counts once.
@@ -59,6 +63,7 @@ pub(super) struct Writer {
     pub(super) cache: Arc<Cache>,
     pub(super) health: Arc<Health>,
     group_limit: usize,
+    last_commit: Duration,
     /// Whether words go into the search index.
     pub(super) searchable: bool,
     /// How a bulk load writes documents; those of changes come packed.
@@ -83,6 +88,7 @@ impl Writer {
             cache,
             health,
             group_limit: options.group_limit.max(1),
+            last_commit: Duration::ZERO,
             searchable: options.search,
             packing: Packing::new(options.compression),
             groups_since_look: 0,
@@ -94,6 +100,7 @@ impl Writer {
     /// because the last checkpoint needs the files for itself.
     pub(super) fn run(mut self, commands: &Receiver<Command>, readers_gone: &Receiver<()>) {
         while let Ok(first) = commands.recv() {
+            let enough = self.enough();
             let mut next = Some(first);
             let mut group = Vec::new();
             let mut alone = None;
@@ -108,7 +115,7 @@ impl Writer {
                     Command::Task { task, reply } => group.push(Member::Task { task, reply, ended: None }),
                     Command::Alone(work) => alone = Some(work),
                 }
-                if alone.is_none() && group.len() < self.group_limit {
+                if alone.is_none() && group.len() < enough {
                     next = commands.try_recv().ok();
                 }
             }
@@ -122,6 +129,13 @@ impl Writer {
         }
         let _ = readers_gone.recv();
         self.shut();
+    }
+
+    /// How many changes make a commit worth its while. More can wait for the next one, and those who were answered get
+    /// their next changes ready meanwhile: else all clients would wait for the disk, and then the disk for all of them.
+    fn enough(&self) -> usize {
+        let shares = self.last_commit.as_nanos() / COMMIT_SHARE.as_nanos();
+        usize::try_from(shares).unwrap_or(usize::MAX).max(SMALLEST_GROUP).min(self.group_limit)
     }
 
     fn group(&mut self, mut group: Vec<Member>) {
@@ -174,6 +188,7 @@ impl Writer {
         let begun = Instant::now();
         let committed = connection.execute_batch("COMMIT");
         let took = begun.elapsed();
+        self.last_commit = took;
         if let Err(error) = committed {
             let error = stop("a commit", error);
             let _ = connection.execute_batch("ROLLBACK"); // so that readers of this connection's files are not held
