@@ -2,13 +2,18 @@
 
 use super::rows::unpacked;
 use crate::packing::Packing;
-use crate::{AllOrNone, Change, Entry, Outcome, Record, Replayable, StoreError, StoredReferral, Write};
+use crate::{AllOrNone, Change, Entry, Outcome, Record, StoreError, StoredReferral, Write};
 
 impl Packing {
     /// A change whose texts are as their columns hold them.
     pub(super) fn change(self, change: Change) -> Change {
+        let document = change.write.as_ref().map(|write| write.referral.document.clone()).unwrap_or_default();
         let write = change.write.map(|write| self.write(write));
-        let answer = change.answer.map(|answer| self.replayable(answer));
+        let column = write.as_ref().map(|write| &write.referral.document[..]).unwrap_or_default();
+        let answer = change.answer.map(|mut given| {
+            given.answer.content = self.pack_answer(&given.answer.content, &document, column);
+            given
+        });
         Change { write, answer, ..change }
     }
 
@@ -27,7 +32,10 @@ impl Packing {
                 entry.entry = self.entry(entry.entry);
                 Record::Entry(entry)
             }
-            Record::Answer(answer) => Record::Answer(self.replayable(answer)),
+            Record::Answer(mut given) => {
+                given.answer.content = self.pack(&given.answer.content);
+                Record::Answer(given)
+            }
             small => small,
         }
     }
@@ -38,11 +46,6 @@ impl Packing {
 
     fn entry(self, entry: Entry) -> Entry {
         Entry { changes: self.pack(&entry.changes), ..entry }
-    }
-
-    fn replayable(self, mut answer: Replayable) -> Replayable {
-        answer.answer.content = self.pack(&answer.answer.content);
-        answer
     }
 }
 

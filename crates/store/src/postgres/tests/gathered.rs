@@ -9,7 +9,7 @@ use tokio_postgres::NoTls;
 use super::super::{PostgresOptions, PostgresStore};
 use super::database::Database;
 use crate::conformance::samples::*;
-use crate::{Change, Outcome, Store, StoreError};
+use crate::{Change, Outcome, Store, StoreError, StoredReferral};
 
 async fn open(database: &Database, options: PostgresOptions) -> Arc<PostgresStore> {
     Arc::new(PostgresStore::open(&database.address(), options).await.unwrap())
@@ -120,11 +120,21 @@ async fn texts_are_compressed_in_their_columns_and_are_read_as_either_was_writte
         let store = open(&database, options).await;
         created(&*store, referral.clone()).await;
         assert_eq!(store.commit(answered(number)).await.unwrap(), Outcome::Committed(None));
+        // As most answers do, it ends with the document that is written beside it.
+        let mut beside = replayable(&owner, 10 + number, at(1));
+        beside.answer.content = [&b"200 "[..], &referral.document].concat().into();
+        let changed = StoredReferral { version: 2, ..referral.clone() };
+        let write = Change { answer: Some(beside), ..edit(changed) };
+        assert_eq!(store.commit(write).await.unwrap(), Outcome::Committed(Some(2 * u64::from(number))));
         store.close().await;
     }
     let lengths = "SELECT count(*) FROM referral WHERE length(document) < 200";
     assert_eq!(number(&database, lengths).await, 1, "one of two");
-    assert_eq!(number(&database, "SELECT count(*) FROM answer WHERE length(content) < 200").await, 1);
+    assert_eq!(
+        number(&database, "SELECT count(*) FROM answer WHERE length(content) < 200").await,
+        2,
+        "of four"
+    );
     let store = open(&database, PostgresOptions::default()).await;
     for referral in [&longer, &same] {
         let found = stored(&*store, referral.id).await.unwrap();
@@ -136,6 +146,8 @@ async fn texts_are_compressed_in_their_columns_and_are_read_as_either_was_writte
         // And so is what a repeat of the change is told.
         let again = store.commit(answered(number)).await.unwrap();
         assert_eq!(again, Outcome::AlreadyAnswered(found));
+        let beside = store.answer(&key(&owner, 10 + number), at(0)).await.unwrap().unwrap();
+        assert_eq!(beside.content, [&b"200 "[..], &longer.document].concat());
     }
     store.close().await;
 }
