@@ -10,6 +10,9 @@
 //! 3. After COMMIT the writer locks the slot, puts the new version in and makes the counter even again: a new
 //!    count, which turns away every reader that noted an earlier one. Only then does it acknowledge.
 //!
+//! A reader may read in a snapshot that began before it noted the counter, if the generation (below) of before the
+//! snapshot is still the one when it looks after noting.
+//!
 //! Hence, while a COMMIT runs, the id is not in the cache and readers see what the database shows them, which never
 //! goes back; before and after, the cache holds what the database holds. After a failed COMMIT step 3 puts nothing
 //! in. There is one writer, so a slot that two ids of a group share is marked once.

@@ -3,6 +3,10 @@
 //!
 //! The asker lends itself to one of a few connections, if one is free. A read that took long had to wait for the disk:
 //! the next ones go to the readers' threads, so that what runs beside the asker waits for few of them.
+//!
+//! While nothing is written, a connection keeps its snapshot from one read to the next: beginning one takes the locks that
+//! all processes share, a third of such a read. The cache's generation tells that none was written since; and the writer
+//! asks for the snapshots before it moves the log, which they hold in its place.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -10,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode};
 
+use super::cache::Cache;
 use super::files::Files;
 use crate::StoreError;
 
@@ -21,28 +26,59 @@ const HELD_BACK: u32 = 16;
 /// The connections; one that is `None` is opened when it is needed.
 pub(super) struct Direct {
     files: Files,
-    connections: Box<[Mutex<Option<Connection>>]>,
+    cache: Arc<Cache>,
+    connections: Box<[Mutex<Option<Reading>>]>,
     held_back: AtomicU32,
     shut: AtomicBool,
 }
 
+/// A connection, and what it has seen.
+struct Reading {
+    connection: Connection,
+    /// The cache's generation at the last read.
+    generation: Option<u64>,
+    /// Whether a snapshot of that generation is kept.
+    keeps: bool,
+}
+
 /// Keeps the connections closed until it is dropped.
 pub(super) struct Closed<'a> {
-    _all: Vec<MutexGuard<'a, Option<Connection>>>,
+    _all: Vec<MutexGuard<'a, Option<Reading>>>,
+}
+
+impl Reading {
+    /// Makes the next read one of now. The second in a row between two commits begins a snapshot to keep.
+    fn renew(&mut self, generation: Option<u64>) -> rusqlite::Result<()> {
+        if generation.is_none() || generation != self.generation {
+            self.let_go()?;
+            self.generation = generation;
+        } else if !self.keeps {
+            self.connection.execute_batch("BEGIN")?;
+            self.keeps = true;
+        }
+        Ok(())
+    }
+
+    /// Ends the snapshot, if one is kept.
+    fn let_go(&mut self) -> rusqlite::Result<()> {
+        if std::mem::take(&mut self.keeps) { self.connection.execute_batch("COMMIT") } else { Ok(()) }
+    }
 }
 
 impl Direct {
     /// So many connections, none of them open yet.
-    pub(super) fn new(files: &Files, connections: usize) -> Arc<Direct> {
+    pub(super) fn new(files: &Files, cache: &Arc<Cache>, connections: usize) -> Arc<Direct> {
         Arc::new(Direct {
             files: files.clone(),
+            cache: Arc::clone(cache),
             connections: (0..connections.max(1)).map(|_| Mutex::default()).collect(),
             held_back: AtomicU32::new(0),
             shut: AtomicBool::new(false),
         })
     }
 
-    /// What a read finds; `None` where it should rather be asked of a thread. Blocks as long as the disk does.
+    /// What a read finds; `None` where it should rather be asked of a thread. Blocks as long as the disk does. A ticket
+    /// of the cache is to be had before: the generation is looked at after it.
     pub(super) fn read<T>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -58,10 +94,15 @@ impl Direct {
         if free.is_none() {
             *free = self.open().ok();
         }
+        let reading = free.as_mut()?;
         let begun = Instant::now();
-        let found = read(free.as_ref()?);
+        let found = reading.renew(self.cache.generation()).and_then(|()| read(&reading.connection));
         if begun.elapsed() > LONG {
             self.held_back.store(HELD_BACK, Ordering::Relaxed);
+        }
+        if found.is_err() {
+            // What state it is in is not known; the next read opens it anew.
+            *free = None;
         }
         match found {
             // A thread may wait for what holds the database.
@@ -76,10 +117,19 @@ impl Direct {
             && self.held_back.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
     }
 
-    fn open(&self) -> Result<Connection, StoreError> {
+    fn open(&self) -> Result<Reading, StoreError> {
         let connection = self.files.connect_reader()?;
         connection.busy_timeout(Duration::ZERO).map_err(super::engine_error)?;
-        Ok(connection)
+        Ok(Reading { connection, generation: None, keeps: false })
+    }
+
+    /// Ends the snapshots that are kept, but for those of reads that run: they hold back the log.
+    pub(super) fn let_go(&self) {
+        for mut reading in self.connections.iter().filter_map(free) {
+            if reading.as_mut().is_some_and(|reading| reading.let_go().is_err()) {
+                *reading = None;
+            }
+        }
     }
 
     /// Closes every connection, and lets none be opened while the answer lives. Waits for the reads that run.
@@ -103,7 +153,7 @@ impl Direct {
 }
 
 /// The connection, if nobody has it. One whose read panicked is opened anew.
-fn free(connection: &Mutex<Option<Connection>>) -> Option<MutexGuard<'_, Option<Connection>>> {
+fn free(connection: &Mutex<Option<Reading>>) -> Option<MutexGuard<'_, Option<Reading>>> {
     match connection.try_lock() {
         Ok(free) => Some(free),
         Err(TryLockError::Poisoned(poisoned)) => {
@@ -125,11 +175,15 @@ mod tests {
     use super::*;
 
     fn store_in(directory: &std::path::Path) -> Arc<Direct> {
+        store_with(directory, 2)
+    }
+
+    fn store_with(directory: &std::path::Path, connections: usize) -> Arc<Direct> {
         let files = Files::new(directory, None, Duration::ZERO);
         let connection = files.connect(&files.database()).unwrap();
         files.make_writer(&connection).unwrap();
         connection.execute_batch("CREATE TABLE t (n INTEGER); INSERT INTO t VALUES (7)").unwrap();
-        Direct::new(&files, 2)
+        Direct::new(&files, &Arc::new(Cache::new(0)), connections)
     }
 
     fn number(direct: &Direct) -> Option<i64> {
@@ -152,6 +206,49 @@ mod tests {
         assert_eq!(number(&direct), Some(7));
         direct.shut();
         assert_eq!(number(&direct), None);
+    }
+
+    /// The log of a database, in bytes.
+    fn log_of(direct: &Direct) -> u64 {
+        std::fs::metadata(direct.files.database().with_extension("db-wal")).unwrap().len()
+    }
+
+    #[test]
+    fn a_snapshot_is_kept_while_nothing_is_written_and_never_shown_after() {
+        let directory = tempfile::tempdir().unwrap();
+        let direct = store_with(directory.path(), 1);
+        let writer = direct.files.connect(&direct.files.database()).unwrap();
+        let write = |number: i64| writer.execute("UPDATE t SET n = ?1", [number]).unwrap();
+        assert_eq!((number(&direct), number(&direct)), (Some(7), Some(7)));
+        // Nobody says that something is written: so this shows that the snapshot is kept.
+        write(8);
+        assert_eq!(number(&direct), Some(7));
+        for value in 9..12 {
+            direct.cache.begin_writes(&[]);
+            assert_eq!(number(&direct), Some(value - 1), "a commit may be running");
+            write(value);
+            assert_eq!(number(&direct), Some(value), "and may be done");
+            direct.cache.end_writes(std::iter::empty(), &[]);
+            assert_eq!((number(&direct), number(&direct)), (Some(value), Some(value)));
+        }
+    }
+
+    #[test]
+    fn a_snapshot_that_is_kept_is_let_go_for_the_log() {
+        let directory = tempfile::tempdir().unwrap();
+        let direct = store_with(directory.path(), 2);
+        let writer = direct.files.connect(&direct.files.database()).unwrap();
+        let truncated = || {
+            let busy: i64 =
+                writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).unwrap();
+            busy == 0 && log_of(&direct) == 0
+        };
+        assert_eq!((number(&direct), number(&direct)), (Some(7), Some(7)));
+        writer.execute("UPDATE t SET n = 8", []).unwrap();
+        assert!(!truncated(), "the snapshot holds the log");
+        direct.let_go();
+        assert!(truncated());
+        assert_eq!(number(&direct), Some(8));
     }
 
     #[test]

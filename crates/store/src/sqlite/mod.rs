@@ -45,7 +45,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::oneshot;
 
 pub use self::backup::{BackupReport, Progress, Stage, back_up, restore};
-use self::cache::Cache;
+use self::cache::{Cache, Ticket};
 use self::direct::Direct;
 use self::door::Door;
 use self::files::Files;
@@ -148,13 +148,20 @@ impl SqliteStore {
         let cache = Arc::new(Cache::new(options.cache_bytes));
         let health = Arc::new(Health::default());
         let (readers, mut reading) = Readers::start(&files, "store-read", options.readers)?;
-        let direct = Direct::new(&files, options.readers);
+        let direct = Direct::new(&files, &cache, options.readers);
         let (lists, listing) = Readers::start(&files, "store-list", options.list_readers)?;
         reading.extend(listing);
         let (writer, commands) = Door::new();
         let (readers_live, readers_gone) = flume::bounded(0);
-        let belongings =
-            Writer::new(connection, files.clone(), Arc::clone(&cache), Arc::clone(&health), &options, lock);
+        let belongings = Writer::new(
+            connection,
+            files.clone(),
+            Arc::clone(&cache),
+            Arc::clone(&direct),
+            Arc::clone(&health),
+            &options,
+            lock,
+        );
         let writing = std::thread::Builder::new()
             .name("store-write".to_owned())
             .spawn(move || belongings.run(&commands, &readers_gone))
@@ -191,11 +198,12 @@ impl SqliteStore {
 
     /// The referral from the database, or from the cache that somebody else has just put it into.
     async fn find(&self, id: ReferralId) -> Result<Option<Arc<StoredReferral>>, StoreError> {
-        if let Some(found) = self.direct.read(|connection| read(connection, &self.cache, id)) {
+        let ticket = self.cache.begin_read(&id);
+        if let Some(found) = self.direct.read(|connection| read(connection, &self.cache, &ticket, id)) {
             return found.map_err(engine_error);
         }
         let cache = Arc::clone(&self.cache);
-        self.readers.read(move |connection| read(connection, &cache, id)).await
+        self.readers.read(move |connection| read(connection, &cache, &ticket, id)).await
     }
 
     /// Hands a small write to the writer and waits until it is durable; how many rows it touched.
@@ -260,15 +268,15 @@ impl Drop for SqliteStore {
 fn read(
     connection: &Connection,
     cache: &Cache,
+    ticket: &Ticket,
     id: ReferralId,
 ) -> rusqlite::Result<Option<Arc<StoredReferral>>> {
     if let Some(referral) = cache.get(&id) {
         return Ok(Some(referral));
     }
-    let ticket = cache.begin_read(&id);
     let found = by_id(connection, id)?.map(Arc::new);
     if let Some(referral) = &found {
-        cache.offer(&ticket, referral);
+        cache.offer(ticket, referral);
     }
     Ok(found)
 }

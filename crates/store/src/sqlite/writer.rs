@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use super::SqliteOptions;
 use super::cache::{Cache, Mark};
 use super::changes;
+use super::direct::Direct;
 use super::files::Files;
 use super::health::{Health, StopOnPanic, is_fatal};
 use super::packing::{Packing, Ready};
@@ -61,6 +62,7 @@ pub(super) struct Writer {
     pub(super) connection: Option<Connection>,
     pub(super) files: Files,
     pub(super) cache: Arc<Cache>,
+    direct: Arc<Direct>,
     pub(super) health: Arc<Health>,
     group_limit: usize,
     last_commit: Duration,
@@ -78,6 +80,7 @@ impl Writer {
         connection: Connection,
         files: Files,
         cache: Arc<Cache>,
+        direct: Arc<Direct>,
         health: Arc<Health>,
         options: &SqliteOptions,
         lock: File,
@@ -86,6 +89,7 @@ impl Writer {
             connection: Some(connection),
             files,
             cache,
+            direct,
             health,
             group_limit: options.group_limit.max(1),
             last_commit: Duration::ZERO,
@@ -209,6 +213,7 @@ impl Writer {
             if pages - moved < CHECKPOINT_PAGES {
                 Ok(())
             } else {
+                self.direct.let_go();
                 checkpoint(connection, "PASSIVE").map(|_| ())
             }
         });
