@@ -17,6 +17,9 @@ use crate::model::Referral;
 /// Quotes inside strings are escaped, so this text stands nowhere else.
 const LINKS_PLACE: &[u8] = b",\"links\":null";
 
+/// As much as follows the links in most documents, in bytes, or more: the rest need not be brought from memory for them.
+const USUAL_TAIL: usize = 512;
+
 /// What ends the links.
 const LINKS_END: &[u8] = b"\",\"method\":\"GET\"}}";
 
@@ -133,7 +136,9 @@ impl PublicBase {
 /// Where the links belong.
 fn links_place(document: &[u8]) -> Option<usize> {
     static PLACE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(LINKS_PLACE));
-    PLACE.find(document)
+    let tail = document.len().saturating_sub(USUAL_TAIL);
+    let near_the_end = PLACE.find(document.get(tail..)?).map(|at| tail + at);
+    near_the_end.or_else(|| PLACE.find(document))
 }
 
 /// The bytes are no document of this program: the store is damaged.
