@@ -4,6 +4,7 @@
 //! engines' folders, and nowhere else. Every effective write appends exactly one entry to the change log, in the same
 //! transaction as the new state.
 
+mod asked;
 mod class;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;

@@ -4,7 +4,7 @@
 //! [`Conditions::set_way`] choose a [`Way`] by the kept counts ([`Figures`]); the engine walks it, and holds each row
 //! against the conditions the way has not met.
 
-use odata::{Comparison, DateTimeOffset, Evaluator, Search, Typed, TypedKind, Value, fold};
+use odata::{Comparison, Evaluator, Search, Typed, TypedKind, Value, fold};
 use referral::{EngagementId, ReferralId};
 
 use crate::class::Class;
@@ -401,7 +401,7 @@ fn cheapest(ways: Vec<(u64, Way)>) -> Way {
 }
 
 impl Figures {
-    fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.classes.iter().map(|(_, count)| count).sum()
     }
 
@@ -424,6 +424,14 @@ impl Figures {
     /// Up to how many of a range of `updatedDateTime` were counted.
     fn probed(&self, conditions: &Conditions<'_>, wanted: u64) -> u64 {
         conditions.probe(None, self.total(), wanted).unwrap_or(0)
+    }
+}
+
+/// Adds how many there are of a class to those that are known.
+pub(crate) fn add(counts: &mut Vec<(Class, u64)>, class: Class, number: u64) {
+    match counts.iter_mut().find(|(known, _)| *known == class) {
+        Some((_, known)) => *known += number,
+        None => counts.push((class, number)),
     }
 }
 
@@ -476,10 +484,4 @@ fn team_emails(term: &Typed) -> Option<Vec<String>> {
         }
         _ => None,
     }
-}
-
-/// What `now()` is in a query's expressions.
-pub(crate) fn evaluator(query: &Query) -> Evaluator<'static> {
-    let now = DateTimeOffset { ticks: query.scope.now.ticks(), offset: 0 };
-    Evaluator { schema: crate::schema(), now, work: None }
 }

@@ -7,8 +7,8 @@ use serde_json::Value as Json;
 
 use super::pool::Pool;
 use super::query::{self, QueryLimits};
-use crate::sql::leading;
-use crate::{Aggregation, Counting, Query, StoreError};
+use crate::sql::leading_query;
+use crate::{Aggregation, StoreError};
 
 /// The results of an aggregation, all of one moment.
 pub(super) async fn aggregate(
@@ -16,21 +16,11 @@ pub(super) async fn aggregate(
     limits: QueryLimits,
     aggregation: &Aggregation,
 ) -> Result<Vec<Json>, StoreError> {
-    let (filter, search, steps) = leading(&aggregation.apply);
+    let (query, steps) = leading_query(aggregation);
     if searches(steps) {
         let message = "search after other transformations is not supported";
         return Err(StoreError::NotSupported(message.to_owned()));
     }
-    let query = Query {
-        scope: aggregation.scope.clone(),
-        filter,
-        search,
-        order: Vec::new(),
-        after: None,
-        skip: 0,
-        limit: usize::MAX,
-        count: Counting::No,
-    };
     let documents = query::documents(pool, limits, &query).await?;
     let Aggregation { scope, apply, filter, order, skip, limit } = aggregation;
     let now = DateTimeOffset { ticks: scope.now.ticks(), offset: 0 };

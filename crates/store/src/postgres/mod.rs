@@ -9,6 +9,7 @@ mod aggregate;
 mod batch;
 mod bulk;
 mod errors;
+mod explain;
 mod gathered;
 mod group;
 mod jobs;
@@ -237,8 +238,8 @@ impl Store for PostgresStore {
     }
 
     async fn plan(&self, query: &Query) -> Result<Plan, StoreError> {
-        let plan = query::plan(query)?;
-        Ok(Plan { planner: query::planner(&self.pool, query).await?, ..plan })
+        let plan = explain::plan(query)?;
+        Ok(Plan { planner: explain::planner(&self.pool, query).await?, ..plan })
     }
 
     async fn engagement_members(

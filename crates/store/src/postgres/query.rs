@@ -8,7 +8,6 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
-use odata::Evaluator;
 use referral::ReferralId;
 use serde_json::Value as Json;
 use tokio_postgres::Row;
@@ -17,10 +16,10 @@ use tokio_postgres::types::Type;
 use super::errors::Trouble;
 use super::pool::{Lease, Pool};
 use super::rows::{self, STORED};
-use super::ways::{Met, Sql, Ways};
-use crate::class::Class;
-use crate::plan::{Conditions, Figures, Instant, Natural, Way, evaluator};
-use crate::{Counting, Found, Key, Place, Plan, Query, StoreError, StoredReferral};
+use super::ways::{Sql, Ways};
+use crate::asked::{Asked, evaluator, wanted};
+use crate::plan::{Conditions, Figures, Instant, Natural, Way, add};
+use crate::{Counting, Found, Key, Place, Query, StoreError, StoredReferral};
 
 /// What one query may cost. Time is bounded by the pool's statement time-out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,18 +70,6 @@ fn judge(trouble: Trouble) -> StoreError {
     }
 }
 
-/// A query with all that is known before a referral is read.
-struct Asked<'q> {
-    query: &'q Query,
-    evaluator: Evaluator<'static>,
-    conditions: Conditions<'q>,
-    /// The order, where an index has it.
-    natural: Option<Natural>,
-    figures: Figures,
-    /// The classes that may be shown; `None`: all.
-    classes: Option<Vec<Class>>,
-}
-
 /// A transaction that reads: everything in it is of one moment.
 pub(super) struct Reading {
     lease: Lease,
@@ -116,7 +103,7 @@ impl Reading {
         Ok(())
     }
 
-    async fn rows(&self, sql: &Sql) -> Result<Vec<Row>, StoreError> {
+    pub(super) async fn rows(&self, sql: &Sql) -> Result<Vec<Row>, StoreError> {
         let params = sql.params();
         self.lease.within(self.lease.client().query_typed(&sql.text, &params)).await.map_err(judge)
     }
@@ -176,7 +163,8 @@ pub(super) async fn documents(
     let mut budget = Budget(limits.documents);
     let (reading, asked) = ask(pool, query).await?;
     let mut documents: Vec<(i64, ReferralId, Json)> = Vec::new();
-    let sql = asked.ways().set(&asked.set_way(), asked.ways().select());
+    let ways = Ways { asked: &asked };
+    let sql = ways.set(&asked.set_way(), ways.select());
     let scanned = reading.visit(&sql, |row| {
         budget.take()?;
         let referral = rows::stored(row)?;
@@ -200,7 +188,7 @@ fn document(referral: &StoredReferral) -> Result<Json, StoreError> {
         .map_err(|error| StoreError::Engine(format!("referral {} is no JSON: {error}", referral.id)))
 }
 
-async fn ask<'q>(pool: &Arc<Pool>, query: &'q Query) -> Result<(Reading, Asked<'q>), StoreError> {
+pub(super) async fn ask<'q>(pool: &Arc<Pool>, query: &'q Query) -> Result<(Reading, Asked<'q>), StoreError> {
     let evaluator = evaluator(query);
     let conditions = Conditions::of(query, &evaluator);
     let (reading, rows) = Reading::begin(pool, &figures(query, &conditions)).await?;
@@ -208,25 +196,20 @@ async fn ask<'q>(pool: &Arc<Pool>, query: &'q Query) -> Result<(Reading, Asked<'
     for row in &rows {
         let (class, number) = (rows::class(row, 0)?, rows::count(row, 1)?);
         let counts = if rows::get(row, 2)? { &mut figures.in_country } else { &mut figures.classes };
-        match counts.iter_mut().find(|(known, _)| *known == class) {
-            Some((_, known)) => *known += number,
-            None => counts.push((class, number)),
-        }
+        add(counts, class, number);
     }
     // No index finds words here: each referral is asked for them.
     figures.found = query.search.as_ref().map(|_| u64::MAX);
-    let total = figures.classes.iter().map(|(_, count)| count).sum();
-    let wanted = query.skip.saturating_add(query.limit as u64);
+    let (total, wanted) = (figures.total(), wanted(query));
     if let Some(most) = conditions.probe(Natural::of(query), total, wanted) {
         figures.updated = Some(updated_within(&reading, query, &conditions, most).await?);
     }
-    let asked = Asked::new(query, evaluator, conditions, figures);
-    asked.check()?;
+    let asked = Asked::new(query, evaluator, conditions, figures)?;
     Ok((reading, asked))
 }
 
 /// The kept counts: class, number, and whether of the country.
-fn figures(query: &Query, conditions: &Conditions<'_>) -> Sql {
+pub(super) fn figures(query: &Query, conditions: &Conditions<'_>) -> Sql {
     let owner = query.scope.owner.as_bytes();
     let leads = if query.scope.offer_leads { "(FALSE, TRUE)" } else { "(FALSE)" };
     let mut sql = Sql::default();
@@ -263,63 +246,8 @@ struct Candidate {
     place: Place,
 }
 
-impl<'q> Asked<'q> {
-    fn new(
-        query: &'q Query,
-        evaluator: Evaluator<'static>,
-        conditions: Conditions<'q>,
-        figures: Figures,
-    ) -> Asked<'q> {
-        let classes = conditions.classes(&figures, &evaluator);
-        Asked { query, evaluator, natural: Natural::of(query), conditions, figures, classes }
-    }
-
-    /// A place that belongs to another order would be taken for one in this.
-    fn check(&self) -> Result<(), StoreError> {
-        let keys = match self.natural {
-            Some(natural) => 1 + usize::from(natural.with_id),
-            None => self.query.order.len(),
-        };
-        match &self.query.after {
-            Some(place) if place.keys.len() != keys => {
-                Err(StoreError::NotSupported("the place to go on from is none of this order".to_owned()))
-            }
-            Some(Place { keys, .. })
-                if self.natural.is_some() && !matches!(keys.first(), Some(Key::Integer(_))) =>
-            {
-                Err(StoreError::NotSupported("the place to go on from is no instant".to_owned()))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn ways(&self) -> Ways<'_> {
-        Ways { query: self.query, conditions: &self.conditions, classes: self.classes.as_deref() }
-    }
-
-    /// As many as must be found, at least.
-    fn wanted(&self) -> u64 {
-        self.query.skip.saturating_add(self.query.limit as u64)
-    }
-
-    fn page_way(&self) -> Way {
-        match self.natural {
-            Some(natural) => {
-                self.conditions.page_way(natural, self.classes.as_deref(), &self.figures, self.wanted())
-            }
-            None => self.set_way(),
-        }
-    }
-
-    fn set_way(&self) -> Way {
-        self.conditions.set_way(self.classes.as_deref(), &self.figures, self.wanted())
-    }
-
-    /// The order of the index of a way, where it is that of the page.
-    fn in_order(&self, way: &Way) -> Option<Natural> {
-        self.natural.filter(|natural| way.order() == Some(natural.by))
-    }
-
+/// What documents tell.
+impl Asked<'_> {
     /// Whether columns tell all that is asked.
     fn is_plain(&self) -> bool {
         self.conditions.rest.is_empty() && self.conditions.search.is_none()
@@ -332,14 +260,6 @@ impl<'q> Asked<'q> {
             None => true,
         };
         Ok(found && self.conditions.rest.iter().all(|term| self.evaluator.matches(term, document)))
-    }
-
-    /// Where the page begins, in an order of an index.
-    fn after(&self) -> Option<(i64, ReferralId)> {
-        match self.query.after.as_ref().map(|place| (place.keys.first(), place.id)) {
-            Some((Some(Key::Integer(at)), id)) => Some((*at, id)),
-            _ => None,
-        }
     }
 
     /// Whether documents must be read to know which match and in what order.
@@ -402,7 +322,7 @@ impl Reading {
         let mut page = Vec::new();
         let mut after = asked.after();
         loop {
-            let found = self.rows(&asked.ways().page(way, natural, after, batch, offset)).await?;
+            let found = self.rows(&Ways { asked }.page(way, natural, after, batch, offset)).await?;
             for row in &found {
                 let referral = rows::stored(row)?;
                 let at = match natural.by {
@@ -440,12 +360,13 @@ impl Reading {
         way: &Way,
         budget: &mut Budget,
     ) -> Result<(Page, Option<u64>), StoreError> {
+        let ways = Ways { asked };
         let needs_documents = asked.needs_documents();
         let select = match needs_documents {
-            true => asked.ways().select(),
+            true => ways.select(),
             false => "referral.id, referral.created, referral.updated",
         };
-        let sql = asked.ways().set(way, select);
+        let sql = ways.set(way, select);
         let most = usize::try_from(asked.wanted()).unwrap_or(usize::MAX);
         let mut matching = 0;
         let mut kept: Vec<Candidate> = Vec::new();
@@ -513,19 +434,20 @@ impl Reading {
 
     /// How many match.
     async fn count(&self, asked: &Asked<'_>, budget: &mut Budget) -> Result<u64, StoreError> {
-        if let Some(count) = asked.conditions.kept_count(&asked.figures, asked.classes.as_deref()) {
+        if let Some(count) = asked.kept_count() {
             return Ok(count);
         }
         let way = asked.set_way();
         if way == Way::Nothing {
             return Ok(0);
         }
+        let ways = Ways { asked };
         if asked.is_plain() {
-            let rows = self.rows(&asked.ways().set(&way, "count(*)")).await?;
+            let rows = self.rows(&ways.set(&way, "count(*)")).await?;
             return rows.first().map_or(Ok(0), |row| rows::count(row, 0));
         }
         let mut count = 0;
-        let sql = asked.ways().set(&way, asked.ways().select());
+        let sql = ways.set(&way, ways.select());
         let visited = self.visit(&sql, |row| {
             budget.take()?;
             count += u64::from(asked.passes(row, &document(&rows::stored(row)?)?)?);
@@ -541,79 +463,4 @@ fn natural_place(natural: Natural, created: i64, updated: i64, id: ReferralId) -
         Instant::Created => natural.place(created, id),
         Instant::Updated => natural.place(updated, id),
     }
-}
-
-/// How a query would be carried out, if every class had many referrals.
-pub(super) fn plan(query: &Query) -> Result<Plan, StoreError> {
-    /// As many of each class as make no way cheap by being empty.
-    const MANY: u64 = 1000;
-    let evaluator = evaluator(query);
-    let conditions = Conditions::of(query, &evaluator);
-    let mut figures = Figures::default();
-    figures.classes.extend(Class::all().map(|class| (class, MANY)));
-    figures.in_country.extend(Class::all().map(|class| (class, MANY / 20)));
-    let asked = Asked::new(query, evaluator, conditions, figures);
-    asked.check()?;
-    let way = asked.page_way();
-    let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
-    let mut steps = vec![said(&way)];
-    let mut statements = vec![self::figures(query, &asked.conditions).text];
-    let mut by_index = false;
-    match asked.in_order(&way) {
-        _ if way == Way::Nothing => {}
-        Some(natural) => {
-            by_index = !asked.ways().has_more_than(Met::by(&way));
-            if !by_index {
-                steps.push("rows are held against the other conditions until the page is full".to_owned());
-            }
-            statements.push(asked.ways().page(&way, natural, asked.after(), limit, 0).text);
-        }
-        None => {
-            steps.push("those that match are sorted".to_owned());
-            statements.push(asked.ways().set(&way, asked.ways().select()).text);
-        }
-    }
-    for path in asked.conditions.rest.iter().flat_map(|term| term.item_paths()) {
-        steps.push(format!("{path} is read from the document"));
-    }
-    let count = match asked.conditions.kept_count(&asked.figures, asked.classes.as_deref()) {
-        Some(_) => "kept for each class, and summed up".to_owned(),
-        None => format!("all that match are counted; {}", said(&asked.set_way())),
-    };
-    Ok(Plan { steps, by_index, count, statements, planner: Vec::new() })
-}
-
-/// What the database's planner makes of the page with what the owner has now; nothing where that is nothing.
-pub(super) async fn planner(pool: &Arc<Pool>, query: &Query) -> Result<Vec<String>, StoreError> {
-    let (reading, asked) = ask(pool, query).await?;
-    let way = asked.page_way();
-    if way == Way::Nothing || asked.figures.classes.is_empty() {
-        reading.end().await?;
-        return Ok(Vec::new());
-    }
-    let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
-    let mut sql = match asked.in_order(&way) {
-        Some(natural) => asked.ways().page(&way, natural, asked.after(), limit, 0),
-        None => asked.ways().set(&way, asked.ways().select()),
-    };
-    sql.text.insert_str(0, "EXPLAIN ");
-    let lines = reading.rows(&sql).await?.iter().map(|row| rows::get(row, 0)).collect::<Result<_, _>>()?;
-    reading.end().await?;
-    Ok(lines)
-}
-
-/// A way in words.
-fn said(way: &Way) -> String {
-    match way {
-        Way::Nothing => "no referral can match: none is read",
-        Way::Ids => "by their ids",
-        Way::Engagement => "all of the engagement",
-        Way::Team(_) => "all with one of the e-mails on the team",
-        Way::Search => "all that the words are in",
-        Way::Classes(_) => "a range, newest first, for each class that occurs and passes the filter",
-        Way::Country => "all of the country, newest first",
-        Way::Updated => "a range of updatedDateTime",
-        Way::Created => "a range of createdDateTime",
-    }
-    .to_owned()
 }

@@ -7,9 +7,9 @@ use referral::ReferralId;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::rows::STORED;
-use crate::Query;
+use crate::asked::{Asked, Met, Part};
 use crate::class::Class;
-use crate::plan::{Conditions, Instant, Natural, Range, Way};
+use crate::plan::{Instant, Natural, Range, Way};
 
 /// A statement with its values.
 #[derive(Default)]
@@ -53,6 +53,21 @@ impl Sql {
         self.push(")");
     }
 
+    /// A condition on the members with one of these e-mails that are on the team of a row of a table.
+    fn of_team(&mut self, question: &str, table: &str, emails: &[String]) {
+        self.push(&format!(
+            " AND {question}
+               FROM team_member AS other
+               WHERE other.owner = {table}.owner
+                 AND other.offer_lead = {table}.offer_lead
+                 AND other.created = {table}.created
+                 AND other.id = {table}.id
+                 AND "
+        ));
+        self.any_of("other.email", emails.iter().map(String::as_bytes));
+        self.push(")");
+    }
+
     fn classes(&mut self, classes: &[Class]) {
         self.push(" AND referral.class = ANY (");
         let numbers = classes.iter().filter_map(|class| i16::try_from(class.0).ok());
@@ -81,37 +96,10 @@ impl Sql {
     }
 }
 
-/// What a way meets of the conditions.
-#[derive(Default, Clone, Copy)]
-pub(super) struct Met {
-    pub(super) class: bool,
-    pub(super) created: bool,
-    pub(super) updated: bool,
-    pub(super) country: bool,
-    pub(super) first_team: bool,
-}
-
-impl Met {
-    /// What the ranges of an index meet.
-    pub(super) fn by(way: &Way) -> Met {
-        let met = Met { created: true, ..Met::default() };
-        match way {
-            Way::Classes(_) => Met { class: true, ..met },
-            Way::Country => Met { country: true, ..met },
-            Way::Updated => Met { created: false, updated: true, ..met },
-            Way::Team(_) => Met { first_team: true, ..met },
-            Way::Created => met,
-            Way::Nothing | Way::Ids | Way::Engagement | Way::Search => Met::default(),
-        }
-    }
-}
-
-/// A query, its conditions, and the classes that may be shown.
+/// A query in SQL.
 #[derive(Clone, Copy)]
 pub(super) struct Ways<'a> {
-    pub(super) query: &'a Query,
-    pub(super) conditions: &'a Conditions<'a>,
-    pub(super) classes: Option<&'a [Class]>,
+    pub(super) asked: &'a Asked<'a>,
 }
 
 /// The words of a referral, after what else is selected of it.
@@ -128,27 +116,26 @@ static STORED_AND_WORDS: LazyLock<String> = LazyLock::new(|| format!("{STORED}, 
 impl Ways<'_> {
     /// What is selected of a row to hold it against the conditions that are left.
     pub(super) fn select(&self) -> &'static str {
-        if self.conditions.search.is_some() { &STORED_AND_WORDS } else { STORED }
+        if self.asked.conditions.search.is_some() { &STORED_AND_WORDS } else { STORED }
     }
 
-    /// Whether rows of a way must be held against more.
-    pub(super) fn has_more_than(&self, met: Met) -> bool {
-        let conditions = self.conditions;
-        (self.classes.is_some() && !met.class)
-            || (!conditions.created.is_whole() && !met.created)
-            || (!conditions.updated.is_whole() && !met.updated)
-            || (conditions.country.is_some() && !met.country)
-            || conditions.teams.len() > usize::from(met.first_team)
-            || conditions.ids.is_some()
-            || conditions.engagement.is_some()
-            || conditions.search.is_some()
-            || !conditions.rest.is_empty()
+    /// What the ranges of an index meet.
+    pub(super) fn met(way: &Way) -> Met {
+        let met = Met { created: true, ..Met::default() };
+        match way {
+            Way::Classes(_) => Met { class: true, ..met },
+            Way::Country => Met { country: true, ..met },
+            Way::Updated => Met { created: false, updated: true, ..met },
+            Way::Team(_) => Met { first_team: true, ..met },
+            Way::Created => met,
+            Way::Nothing | Way::Ids | Way::Engagement | Way::Search => Met::default(),
+        }
     }
 
     /// What columns tell, as far as a way has not met it.
     fn conditions(&self, sql: &mut Sql, met: Met) {
-        let conditions = self.conditions;
-        if let (Some(classes), false) = (self.classes, met.class) {
+        let conditions = &self.asked.conditions;
+        if let (Some(classes), false) = (self.asked.classes(), met.class) {
             sql.classes(classes);
         }
         if !met.created {
@@ -161,18 +148,7 @@ impl Ways<'_> {
             sql.bytes(" AND referral.country = ", country.as_bytes());
         }
         for emails in conditions.teams.iter().skip(usize::from(met.first_team)) {
-            sql.push(
-                " AND EXISTS (
-                   SELECT 1
-                   FROM team_member AS other
-                   WHERE other.owner = referral.owner
-                     AND other.offer_lead = referral.offer_lead
-                     AND other.created = referral.created
-                     AND other.id = referral.id
-                     AND ",
-            );
-            sql.any_of("other.email", emails.iter().map(String::as_bytes));
-            sql.push(")");
+            sql.of_team("EXISTS (SELECT 1", "referral", emails);
         }
         if let Some(ids) = &conditions.ids {
             sql.any_of(" AND referral.id", ids.iter().map(|id| &id.as_bytes()[..]));
@@ -184,10 +160,10 @@ impl Ways<'_> {
 
     /// All rows that columns tell of, by a way, in no order.
     pub(super) fn set(&self, way: &Way, select: &str) -> Sql {
-        let owner = self.query.scope.owner.as_bytes();
+        let owner = self.asked.query.scope.owner.as_bytes();
         let mut sql = Sql::default();
         sql.bytes(&format!("SELECT {select} FROM referral WHERE referral.owner = "), owner);
-        let leads = if self.query.scope.offer_leads { "(FALSE, TRUE)" } else { "(FALSE)" };
+        let leads = if self.asked.query.scope.offer_leads { "(FALSE, TRUE)" } else { "(FALSE)" };
         sql.push(&format!(" AND referral.offer_lead IN {leads}"));
         match way {
             Way::Nothing => sql.push(" AND FALSE"),
@@ -199,7 +175,7 @@ impl Ways<'_> {
                 sql.push(&format!(" AND member.offer_lead IN {leads})"));
             }
             Way::Engagement => {
-                if let Some(engagement) = self.conditions.engagement {
+                if let Some(engagement) = self.asked.conditions.engagement {
                     let listed = " AND referral.id IN (SELECT listed.id FROM referral_directory AS listed \
                          WHERE listed.engagement = ";
                     sql.bytes(listed, engagement.as_bytes());
@@ -209,7 +185,7 @@ impl Ways<'_> {
             }
             Way::Ids | Way::Search | Way::Classes(_) | Way::Country | Way::Updated | Way::Created => {}
         }
-        self.conditions(&mut sql, Met { first_team: matches!(way, Way::Team(_)), ..Met::default() });
+        self.conditions(&mut sql, Met::in_a_set(way));
         sql
     }
 
@@ -227,18 +203,8 @@ impl Ways<'_> {
             Instant::Created => "created",
             Instant::Updated => "updated",
         };
-        let range = match natural.by {
-            Instant::Created => self.conditions.created,
-            Instant::Updated => self.conditions.updated,
-        };
-        let parts: Vec<Part> = match after {
-            None => vec![Part::Range(range)],
-            Some((at, id)) => {
-                let tie = range.contains(at).then_some(Part::Tie(at, id));
-                tie.into_iter().chain([Part::Range(range.after(at, natural.descending))]).collect()
-            }
-        };
-        let leads: &[&str] = if self.query.scope.offer_leads { &["FALSE", "TRUE"] } else { &["FALSE"] };
+        let parts = self.asked.parts(natural, after);
+        let leads: &[&str] = if self.asked.query.scope.offer_leads { &["FALSE", "TRUE"] } else { &["FALSE"] };
         let splits: Vec<Split<'_>> = match way {
             Way::Classes(classes) => classes.iter().map(|class| Split::Class(*class)).collect(),
             Way::Team(emails) => {
@@ -270,7 +236,7 @@ impl Ways<'_> {
     }
 
     fn arm(&self, sql: &mut Sql, way: &Way, column: &str, lead: &str, split: &Split<'_>, part: &Part) {
-        let owner = self.query.scope.owner.as_bytes();
+        let owner = self.asked.query.scope.owner.as_bytes();
         let select = self.select();
         let table = match split {
             Split::Team(email, before) => {
@@ -290,18 +256,7 @@ impl Ways<'_> {
                 sql.bytes(" AND member.email = ", email.as_bytes());
                 if !before.is_empty() {
                     // Who is on the team twice is shown once. A count, so that it is asked of one row after the other.
-                    sql.push(
-                        " AND 0 = (
-                           SELECT count(*)
-                           FROM team_member AS same
-                           WHERE same.owner = member.owner
-                             AND same.offer_lead = member.offer_lead
-                             AND same.created = member.created
-                             AND same.id = member.id
-                             AND ",
-                    );
-                    sql.any_of("same.email", before.iter().map(String::as_bytes));
-                    sql.push(")");
+                    sql.of_team("0 = (SELECT count(*)", "member", before);
                 }
                 "member"
             }
@@ -311,7 +266,7 @@ impl Ways<'_> {
                 if let Split::Class(class) = split {
                     sql.push(&format!(" AND referral.class = {}", class.0));
                 }
-                if let (Way::Country, Some(country)) = (way, self.conditions.country) {
+                if let (Way::Country, Some(country)) = (way, self.asked.conditions.country) {
                     sql.bytes(" AND referral.country = ", country.as_bytes());
                 }
                 "referral"
@@ -324,7 +279,7 @@ impl Ways<'_> {
                 sql.bytes(&format!(" AND {table}.id > "), id.as_bytes());
             }
         }
-        self.conditions(sql, Met::by(way));
+        self.conditions(sql, Ways::met(way));
     }
 }
 
@@ -334,12 +289,4 @@ enum Split<'a> {
     Class(Class),
     /// An e-mail, and those before it.
     Team(&'a str, &'a [String]),
-}
-
-/// What an arm reads of a stream.
-enum Part {
-    /// The rest of an instant, after an id.
-    Tie(i64, ReferralId),
-    /// Everything of a range.
-    Range(Range),
 }

@@ -13,6 +13,7 @@ use odata::{
 use super::expr::{Sql, balanced};
 use super::items::Items;
 use super::{Bound, Column, Encoding, NotSupported, Statement, Writer, depth};
+use crate::{Aggregation, Counting, Query};
 
 /// Most tables that one statement may be made of.
 const MOST_TABLES: usize = 100;
@@ -45,8 +46,25 @@ pub(crate) struct Applied {
     pub(crate) columns: Vec<Column>,
 }
 
+/// The query for the referrals that the filters and searches leave which an aggregation begins with, and the steps after
+/// them.
+pub(crate) fn leading_query(aggregation: &Aggregation) -> (Query, &[TypedTransformation]) {
+    let (filter, search, steps) = leading(&aggregation.apply);
+    let query = Query {
+        scope: aggregation.scope.clone(),
+        filter,
+        search,
+        order: Vec::new(),
+        after: None,
+        skip: 0,
+        limit: usize::MAX,
+        count: Counting::No,
+    };
+    (query, steps)
+}
+
 /// The filters and searches that a pipeline begins with, as one of each, and the steps after them.
-pub(crate) fn leading(apply: &TypedApply) -> (Option<Typed>, Option<Search>, &[TypedTransformation]) {
+fn leading(apply: &TypedApply) -> (Option<Typed>, Option<Search>, &[TypedTransformation]) {
     let (mut filters, mut searches) = (Vec::new(), Vec::new());
     let mut rest = apply.steps.as_slice();
     while let Some((step, after)) = rest.split_first() {

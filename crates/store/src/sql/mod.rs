@@ -22,7 +22,7 @@ mod order;
 use odata::{DateTimeOffset, Evaluator, Schema, Typed};
 use referral::Timestamp;
 
-pub(crate) use self::apply::{Applied, Start, leading};
+pub(crate) use self::apply::{Applied, Start, leading_query};
 pub(crate) use self::dialect::Dialect;
 pub(crate) use self::encoding::{Bound, Encoding};
 pub(crate) use self::expr::balanced;

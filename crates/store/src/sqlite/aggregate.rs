@@ -12,10 +12,10 @@ use super::functions;
 use super::meter::QueryLimits;
 use super::packing;
 use super::query::ListReader;
+use crate::asked::evaluator;
 use crate::class::Class;
-use crate::plan::evaluator;
-use crate::sql::{Applied, Bound, Dialect, Start, Writer, leading};
-use crate::{Aggregation, Counting, Query, StoreError};
+use crate::sql::{Applied, Bound, Dialect, Start, Writer, leading_query};
+use crate::{Aggregation, Query, StoreError};
 
 impl ListReader {
     /// The results of an aggregation, all of one moment.
@@ -47,19 +47,9 @@ impl ListReader {
     }
 
     fn applied(&self, limits: QueryLimits, aggregation: &Aggregation) -> Result<Applied, StoreError> {
-        let (filter, search, steps) = leading(&aggregation.apply);
+        let (query, steps) = leading_query(aggregation);
         let mut writer =
             Writer::with_schema(Dialect::Sqlite, aggregation.scope.now, &aggregation.apply.schema);
-        let query = Query {
-            scope: aggregation.scope.clone(),
-            filter,
-            search,
-            order: Vec::new(),
-            after: None,
-            skip: 0,
-            limit: usize::MAX,
-            count: Counting::No,
-        };
         let start = match kept(&query, steps) {
             true => kept_counts(&query, &mut writer),
             false => Start::Referrals(self.rows(limits, &query, &mut writer)?),

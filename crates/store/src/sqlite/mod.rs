@@ -11,6 +11,7 @@ mod cache;
 mod changes;
 mod direct;
 mod door;
+mod explain;
 #[cfg(any(test, feature = "faults"))]
 pub mod faults;
 mod files;
@@ -28,6 +29,7 @@ mod schema;
 mod search;
 mod streams;
 mod transfer;
+mod ways;
 mod writer;
 
 #[cfg(test)]
@@ -384,7 +386,7 @@ impl Store for SqliteStore {
     }
 
     async fn plan(&self, query: &Query) -> Result<Plan, StoreError> {
-        query::plan(query)
+        explain::plan(query)
     }
 
     async fn engagement_members(

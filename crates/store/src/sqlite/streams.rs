@@ -11,10 +11,10 @@ use rusqlite::{CachedStatement, Connection, Rows, StatementStatus};
 use super::meter::Meter;
 use super::rows;
 use crate::StoreError;
+use crate::asked::{Asked, Met, Part};
 use crate::class::Class;
 use crate::plan::{Conditions, Instant, Natural, Range, Way};
 use crate::sql::Bound;
-use crate::{Place, Query};
 
 /// A row in the order of its streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,38 +90,34 @@ struct Span {
 }
 
 impl Streams {
-    /// The streams of a way that has this order. `occurring`: all classes there are.
-    pub(super) fn new(
-        query: &Query,
-        conditions: &Conditions<'_>,
-        classes: Option<&[Class]>,
-        occurring: &[(Class, u64)],
-        way: &Way,
-        natural: Natural,
-        after: Option<&Place>,
-    ) -> Streams {
-        let split = Split::of(way, conditions, occurring);
+    /// The streams of a way that has this order.
+    pub(super) fn new(asked: &Asked<'_>, way: &Way, natural: Natural) -> Streams {
+        let scope = &asked.query.scope;
+        let split = Split::of(way, &asked.conditions, &asked.figures.classes);
         let values = split.values();
-        let leads: &[i64] = if query.scope.offer_leads { &[0, 1] } else { &[0] };
+        let leads: &[i64] = if scope.offer_leads { &[0, 1] } else { &[0] };
         let arms = leads.iter().flat_map(|lead| {
             values.iter().map(|value| {
-                let owner = Bound::Blob(query.scope.owner.as_bytes().to_vec());
+                let owner = Bound::Blob(scope.owner.as_bytes().to_vec());
                 [Some(owner), Some(Bound::Integer(*lead)), value.clone()].into_iter().flatten().collect()
             })
         });
-        let range = match natural.by {
-            Instant::Created => conditions.created,
-            Instant::Updated => conditions.updated,
-        };
-        let span = |part| span(conditions, classes, way, &split, natural, part);
-        let statements = match after.map(|place| (place.keys.first(), place.id)) {
-            Some((Some(crate::Key::Integer(at)), id)) => {
-                let tie = range.contains(*at).then(|| span(Part::Tie(*at, id)));
-                tie.into_iter().chain([span(Part::Range(range.after(*at, natural.descending)))]).collect()
-            }
-            _ => vec![span(Part::Range(range))],
-        };
+        let parts = asked.parts(natural, asked.after());
+        let statements = parts.into_iter().map(|part| span(asked, way, &split, natural, part)).collect();
         Streams { natural, statements, arms: arms.collect() }
+    }
+
+    /// What the streams of a way meet.
+    pub(super) fn meet(way: &Way) -> Met {
+        let met = Met { created: true, ..Met::default() };
+        match way {
+            Way::Classes(_) => Met { class: true, ..met },
+            Way::Country => Met { class: true, country: true, ..met },
+            Way::Updated => Met { class: true, updated: true, ..met },
+            Way::Team(_) => Met { first_team: true, ..met },
+            Way::Created => met,
+            Way::Nothing | Way::Ids | Way::Engagement | Way::Search => Met::default(),
+        }
     }
 
     /// How many there are.
@@ -220,22 +216,7 @@ impl Streams {
     }
 }
 
-/// What a statement reads of a stream.
-enum Part {
-    /// The rest of an instant, after an id.
-    Tie(i64, ReferralId),
-    /// Everything of a range.
-    Range(Range),
-}
-
-fn span(
-    conditions: &Conditions<'_>,
-    classes: Option<&[Class]>,
-    way: &Way,
-    split: &Split,
-    natural: Natural,
-    part: Part,
-) -> Span {
+fn span(asked: &Asked<'_>, way: &Way, split: &Split, natural: Natural, part: Part) -> Span {
     let at = match natural.by {
         Instant::Created => "created",
         Instant::Updated => "updated",
@@ -267,7 +248,7 @@ fn span(
         }
     };
     if *way == Way::Updated {
-        within("created", &conditions.created);
+        within("created", &asked.conditions.created);
     }
     match &part {
         Part::Range(range) => within(at, range),
@@ -276,7 +257,7 @@ fn span(
             add("id >", Bound::Blob(id.as_bytes().to_vec()));
         }
     }
-    if let (Way::Country | Way::Updated, Some(classes)) = (way, classes) {
+    if let (Way::Country | Way::Updated, Some(classes)) = (way, asked.classes()) {
         sql.push_str(&format!(" AND {}", of_classes(classes)));
     }
     sql.push_str(match part {
