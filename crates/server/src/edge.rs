@@ -215,19 +215,15 @@ fn strict_http<B>(request: &Request<B>) -> Result<(), Face> {
 }
 
 /// What nearly every client sends: a name or an IPv4 address, perhaps with a port.
-fn is_plain_host(text: &[u8]) -> bool {
-    let colon = text.iter().position(|byte| *byte == b':').unwrap_or(text.len());
-    let (host, port) = text.split_at(colon);
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
-    let digits = port.strip_prefix(b":");
-    !host.is_empty()
-        && host.iter().all(plain)
-        && digits.is_none_or(|port| !port.is_empty() && port.len() < 5 && port.iter().all(u8::is_ascii_digit))
+fn is_plain_host(text: &str) -> bool {
+    let (host, port) = text.split_once(':').unwrap_or((text, "0"));
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    !host.is_empty() && host.bytes().all(plain) && port.parse::<u16>().is_ok() && !port.starts_with('+')
 }
 
 /// A host with an optional port. A comma is legal in a name, but what it joins here are two hosts.
 fn is_host(text: &str) -> bool {
-    if is_plain_host(text.as_bytes()) {
+    if is_plain_host(text) {
         return true;
     }
     let Ok(authority) = text.parse::<Authority>() else { return false };

@@ -73,9 +73,12 @@ impl Metadata {
 
     /// The level that `Accept` names, if it names one.
     pub(crate) fn accepted(headers: &HeaderMap) -> Option<Metadata> {
-        let accept = joined(headers, &ACCEPT)?;
         // A level is a parameter.
-        memchr::memchr(b';', accept.as_bytes())?;
+        let mut lines = headers.get_all(ACCEPT).iter();
+        if !lines.any(|line| line.as_bytes().contains(&b';')) {
+            return None;
+        }
+        let accept = joined(headers, &ACCEPT)?;
         let json = accept.split(',').find(|range| {
             range.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case("application/json"))
         });
