@@ -103,13 +103,14 @@ pub fn back_up(directory: &Path, to: &Path, progress: Progress<'_>) -> Result<Ba
 /// when something cannot be read or written; `TooNew` when a newer program made it. The directory holds no data then.
 pub fn restore(from: &Path, directory: &Path, progress: Progress<'_>) -> Result<BackupReport, StoreError> {
     refuse_live(from)?;
+    // Before the directory is made: a name that was mistyped leaves nothing behind.
+    let backup = Input::open(from)?;
     let target = Files::new(directory, None, BUSY);
     let _lock = target.take()?;
     let restoring = target.restoring();
     refuse_full(directory, &restoring)?;
     let _ = std::fs::remove_file(&restoring);
-    let restored =
-        copy_file(from, &restoring, progress).and_then(|()| take_over(&target, &restoring, progress));
+    let restored = backup.copy(&restoring, progress).and_then(|()| take_over(&target, &restoring, progress));
     let finished = restored.and_then(|report| {
         std::fs::rename(&restoring, target.database())
             .and_then(|()| target.sync_directory())
@@ -406,24 +407,39 @@ fn check_agreement(connection: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Copies a file that is no database in use.
-fn copy_file(from: &Path, to: &Path, progress: Progress<'_>) -> Result<(), StoreError> {
-    let cannot_read = |error: io::Error| failed(format!("cannot read {}: {error}", from.display()));
-    let cannot_write = |error: io::Error| failed(format!("cannot write {}: {error}", to.display()));
-    let mut input = File::open(from).map_err(cannot_read)?;
-    let length = input.metadata().map_err(cannot_read)?.len();
-    let mut output = files::own_file(to).map_err(cannot_write)?;
-    let mut buffer = vec![0; STEP_BYTES];
-    let mut done = 0;
-    loop {
-        let read = match input.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(cannot_read(error)),
-        };
-        output.write_all(buffer.get(..read).unwrap_or_default()).map_err(cannot_write)?;
-        done += read as u64;
-        progress(Stage::Copying, done, length);
+/// A file that is no database in use.
+struct Input<'p> {
+    path: &'p Path,
+    file: File,
+    length: u64,
+}
+
+impl Input<'_> {
+    fn open(path: &Path) -> Result<Input<'_>, StoreError> {
+        let cannot = |error: io::Error| failed(format!("cannot read {}: {error}", path.display()));
+        let file = File::open(path).map_err(cannot)?;
+        let about = file.metadata().map_err(cannot)?;
+        if about.is_dir() {
+            return Err(cannot(io::ErrorKind::IsADirectory.into()));
+        }
+        Ok(Input { path, file, length: about.len() })
+    }
+
+    fn copy(mut self, to: &Path, progress: Progress<'_>) -> Result<(), StoreError> {
+        let cannot_write = |error: io::Error| failed(format!("cannot write {}: {error}", to.display()));
+        let mut output = files::own_file(to).map_err(cannot_write)?;
+        let mut buffer = vec![0; STEP_BYTES];
+        let mut done = 0;
+        loop {
+            let read = match self.file.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(failed(format!("cannot read {}: {error}", self.path.display()))),
+            };
+            output.write_all(buffer.get(..read).unwrap_or_default()).map_err(cannot_write)?;
+            done += read as u64;
+            progress(Stage::Copying, done, self.length);
+        }
     }
 }

@@ -61,6 +61,17 @@ async fn a_record_that_was_changed_in_the_file_is_found_though_the_file_is_well(
     assert_eq!(must(&store, edit(next(&referral))).await, 21);
 }
 
+#[test]
+fn a_restore_of_what_is_no_file_makes_no_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let new = folder.path().join("new");
+    for missing in [folder.path().join("missing"), folder.path().to_owned()] {
+        let error = said(put_back(&missing, &new));
+        assert!(error.contains(&format!("cannot read {}", missing.display())), "{error}");
+        assert!(!new.exists(), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn data_that_do_not_agree_make_no_backup() {
     for (damage, words) in [
