@@ -1,5 +1,6 @@
 //! The data directory: its lock, its files, and how a connection to them is opened.
 
+use std::fmt::Display;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -104,7 +105,7 @@ impl Files {
                  PRAGMA wal_autocheckpoint = 0;
                  PRAGMA cache_size = -4000;"
             ))
-            .map_err(engine_error)?;
+            .map_err(|error| file_error(connection, &error))?;
         self.settle_log(connection).inspect_err(|_| {
             // Closing must not move into the database what may not be on the disk.
             let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
@@ -121,10 +122,10 @@ impl Files {
         // So that no person's own tool writes there meanwhile.
         connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy) => StoreError::InUse(self.directory.display().to_string()),
-            _ => engine_error(error),
+            _ => file_error(connection, &error),
         })?;
         let rewritten = rewrite(&self.log());
-        connection.execute_batch("ROLLBACK").map_err(engine_error)?;
+        connection.execute_batch("ROLLBACK").map_err(|error| file_error(connection, &error))?;
         rewritten.map_err(|error| self.failed("cannot sync the log of", &error))
     }
 
@@ -145,7 +146,8 @@ impl Files {
     /// A connection that only reads.
     pub(super) fn connect_reader(&self) -> Result<Connection, StoreError> {
         let connection = self.open(&self.database(), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        connection.execute_batch("PRAGMA cache_size = -2000").map_err(engine_error)?;
+        let set = connection.execute_batch("PRAGMA cache_size = -2000");
+        set.map_err(|error| file_error(&connection, &error))?;
         Ok(connection)
     }
 
@@ -153,7 +155,8 @@ impl Files {
     /// that the last to close leaves no log behind, whoever that is.
     pub(super) fn connect_beside(&self) -> Result<Connection, StoreError> {
         let connection = self.open(&self.database(), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        connection.execute_batch("PRAGMA query_only = ON").map_err(engine_error)?;
+        let set = connection.execute_batch("PRAGMA query_only = ON");
+        set.map_err(|error| file_error(&connection, &error))?;
         Ok(connection)
     }
 
@@ -176,6 +179,14 @@ impl Files {
     /// Makes the names in the directory durable.
     pub(super) fn sync_directory(&self) -> io::Result<()> {
         sync_directory(&self.directory)
+    }
+}
+
+/// What is reported of a connection's file, with the file's name: SQLite does not say which one is damaged.
+pub(super) fn file_error(connection: &Connection, what: &dyn Display) -> StoreError {
+    match connection.path() {
+        Some(path) if !path.is_empty() => StoreError::Engine(format!("{path}: {what}")),
+        _ => StoreError::Engine(what.to_string()),
     }
 }
 

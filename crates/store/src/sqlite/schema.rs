@@ -4,7 +4,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::engine_error;
+use super::files::file_error;
 use crate::StoreError;
 
 /// One step of the schema; never edited after a release.
@@ -23,7 +23,9 @@ pub(super) const MIGRATIONS: &[Migration] = &[Migration {
 
 /// The version the database says it is of; 0 for an empty one.
 pub(super) fn version(connection: &Connection) -> Result<u32, StoreError> {
-    connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(engine_error)
+    connection
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(|error| file_error(connection, &error))
 }
 
 /// Refuses a database that a newer program wrote. Reads only.
@@ -53,7 +55,7 @@ pub(super) fn migrate(connection: &mut Connection, migrations: &[Migration]) -> 
     let seen = version(connection)? as usize;
     for (place, migration) in migrations.iter().enumerate().skip(seen) {
         apply(connection, place as u32 + 1, migration)
-            .map_err(|error| StoreError::Engine(format!("migration {}: {error}", migration.name)))?;
+            .map_err(|error| file_error(connection, &format!("migration {}: {error}", migration.name)))?;
     }
     Ok(())
 }

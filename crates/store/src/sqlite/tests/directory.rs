@@ -82,6 +82,22 @@ fn a_newer_directory_is_refused_and_not_touched() {
 
 /// Every version there ever was opens; a file of each is made from the migrations of its day.
 #[tokio::test]
+async fn a_damaged_database_is_named_when_it_is_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    open(directory.path()).unwrap().close().await;
+    let database = directory.path().join("cosell.db");
+    let whole = std::fs::read(&database).unwrap();
+    // The file's header, and that of its first page, which says where the tables are.
+    for (at, words) in [(0, "not a database"), (100, "malformed")] {
+        let mut damaged = whole.clone();
+        damaged[at..at + 8].fill(0xA5);
+        std::fs::write(&database, damaged).unwrap();
+        let error = open(directory.path()).map(drop).unwrap_err().to_string();
+        assert!(error.contains(&format!("{}: ", database.display())) && error.contains(words), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_directory_of_every_older_version_opens() {
     for version in 0..=schema::MIGRATIONS.len() {
         let directory = tempfile::tempdir().unwrap();
