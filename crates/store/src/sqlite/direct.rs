@@ -1,5 +1,5 @@
-//! Reads of single referrals and of remembered answers where they are asked for, without a thread between: while the
-//! disk answers from memory, going to another thread and back costs as much as the read.
+//! Reads of single referrals where they are asked for, without a thread between: while the disk answers from memory, going
+//! to another thread and back costs as much as the read.
 //!
 //! The asker lends itself to one of a few connections, if one is free. A read that took long had to wait for the disk:
 //! the next ones go to the readers' threads, so that what runs beside the asker waits for few of them.

@@ -463,10 +463,6 @@ impl Store for SqliteStore {
         key: &AnswerKey,
         since: Timestamp,
     ) -> Result<Option<RememberedAnswer>, StoreError> {
-        // Nearly always there is none, and every write that can be repeated asks.
-        if let Some(found) = self.direct.read(|connection| answer(connection, key, since)) {
-            return found.map_err(engine_error);
-        }
         let key = key.clone();
         self.readers.read(move |connection| answer(connection, &key, since)).await
     }
