@@ -283,6 +283,8 @@ fn finish(
     if changes.is_empty() {
         return Ok(None);
     }
+    let texts_changed = changes.iter().any(|change| change.property.kind.may_hold_text())
+        && !stored.search_texts().eq(next.search_texts());
     let frozen = |change: &Changed| change.property.access != Access::FreeWhenClosed;
     if let Standing::Closed(was) = stored.standing()
         && changes.iter().any(frozen)
@@ -298,7 +300,6 @@ fn finish(
     }
     next.updated_date_time = at;
     next.etag = ETag::of_version(version + 1, at);
-    let texts_changed = !stored.search_texts().eq(next.search_texts());
     Ok(Some(Edit { referral: next, changes, texts_changed }))
 }
 

@@ -3,6 +3,7 @@
 //! Rows are in the wire order of spec 5.2; a member's rule stands in its row.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use uuid::Uuid;
 
 use crate::amount::Amount;
 use crate::diff::{Part, write_plain};
@@ -22,8 +23,20 @@ const OTHER: usize = 1024;
 const LISTED: usize = 256;
 
 impl Part for OrganizationId {}
-impl Part for ETag {}
-impl Part for Amount {}
+impl Part for Amount {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.to_string().as_bytes());
+    }
+}
+
+impl Part for ETag {
+    fn write(&self, out: &mut Vec<u8>) {
+        let guid = Uuid::from_bytes(*self.as_bytes());
+        out.extend_from_slice(b"\"\\\"");
+        out.extend_from_slice(guid.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()).as_bytes());
+        out.extend_from_slice(b"\\\"\"");
+    }
+}
 
 impl Part for ReferralId {
     fn write(&self, out: &mut Vec<u8>) {
@@ -37,8 +50,8 @@ impl Part for EngagementId {
     }
 }
 
-fn write_guid(uuid: uuid::Uuid, out: &mut Vec<u8>) {
-    write_plain(uuid.as_hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()), out);
+fn write_guid(uuid: Uuid, out: &mut Vec<u8>) {
+    write_plain(uuid.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()), out);
 }
 
 const fn list_of(values: &'static crate::values::Enumeration) -> Kind {

@@ -146,6 +146,12 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Whether a person may have written some of it: what can be searched for.
+    pub(crate) fn may_hold_text(self) -> bool {
+        use Kind::{Amount, Boolean, DateTime, ETag, Enumeration, Flag, Guid};
+        !matches!(self, Guid | ETag | DateTime | Amount | Boolean | Flag | Enumeration(_))
+    }
+
     /// What the kind accepts, for an error message.
     pub fn expected(&self) -> String {
         match self {
