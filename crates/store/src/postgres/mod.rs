@@ -135,13 +135,13 @@ impl PostgresStore {
     /// `key=value`, as libpq reads them.
     ///
     /// # Errors
-    /// `Engine` for an address that cannot be read, for what the database reports, and for one that acknowledges what it
-    /// may lose; `Unavailable` when it cannot be reached; `TooNew` when a newer program wrote it (nothing is touched
-    /// then).
+    /// `Engine` for an address that cannot be read, for what the database reports, for one whose encoding is not UTF8, and
+    /// for one that acknowledges what it may lose; `Unavailable` when it cannot be reached; `TooNew` when a newer program
+    /// wrote it (nothing is touched then).
     pub async fn open(address: &str, options: PostgresOptions) -> Result<PostgresStore, StoreError> {
         let PostgresOptions { lanes, group_limit, compression, prepared_statements, limits, .. } = options;
         let pool = pool_of(address, options)?;
-        check_durability(&pool).await?;
+        check_server(&pool).await?;
         schema::migrate(&pool, schema::MIGRATIONS).await?;
         pool.prepares.store(prepared_statements, Ordering::Relaxed);
         let writer = Writer::start(&pool, lanes.max(1), group_limit.max(1));
@@ -178,19 +178,25 @@ fn pool_of(address: &str, options: PostgresOptions) -> Result<Arc<Pool>, StoreEr
     Ok(Pool::new(config, tls.map(Tls), connections.max(2), wait, statement_timeout))
 }
 
-/// Refuses a database that acknowledges commits it has not written; says when it would not survive a power cut.
-async fn check_durability(pool: &Arc<Pool>) -> Result<(), StoreError> {
+/// Refuses a database that cannot keep every text, and one that acknowledges commits it has not written; says when it
+/// would not survive a power cut.
+async fn check_server(pool: &Arc<Pool>) -> Result<(), StoreError> {
     let found = pool
         .rows(
-            "SELECT current_setting('synchronous_commit'),
+            "SELECT current_setting('server_encoding'),
+                    current_setting('synchronous_commit'),
                     coalesce(current_setting('fsync', true), 'on'),
                     coalesce(current_setting('full_page_writes', true), 'on')",
             &[],
         )
         .await?;
     let Some(row) = found.first() else { return Ok(()) };
-    let (commit, fsync, pages): (String, String, String) =
-        (rows::get(row, 0)?, rows::get(row, 1)?, rows::get(row, 2)?);
+    let (encoding, commit): (String, String) = (rows::get(row, 0)?, rows::get(row, 1)?);
+    let (fsync, pages): (String, String) = (rows::get(row, 2)?, rows::get(row, 3)?);
+    if encoding != "UTF8" {
+        let message = format!("the database has the encoding {encoding}: make one with ENCODING 'UTF8'");
+        return Err(StoreError::Engine(message));
+    }
     if commit == "off" {
         let message = "the database has synchronous_commit = off: it would lose acknowledged writes";
         return Err(StoreError::Engine(message.to_owned()));

@@ -38,6 +38,16 @@ pub struct Database {
 impl Database {
     /// An empty database, on the server that runs or on a new one.
     pub fn new() -> Database {
+        Database::made("")
+    }
+
+    /// The same in another encoding than UTF8.
+    #[allow(dead_code, reason = "most tests want a database as it should be")]
+    pub fn in_encoding(encoding: &str) -> Database {
+        Database::made(&format!("TEMPLATE template0 ENCODING '{encoding}'"))
+    }
+
+    fn made(options: &str) -> Database {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let folder = std::env::temp_dir().join(format!("cosell-test-postgres-{}", user_id()));
         let make = r#"umask 022; mkdir -p "$0" && cd "$0" && touch users starting"#;
@@ -52,7 +62,7 @@ impl Database {
         }
         drop(starting);
         let name = format!("test_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::SeqCst));
-        assert!(run(&folder, &format!("CREATE DATABASE {name}")), "no database could be made");
+        assert!(run(&folder, &format!("CREATE DATABASE {name} {options}")), "no database could be made");
         Database { folder, name, _user: user }
     }
 

@@ -52,6 +52,17 @@ async fn a_newer_database_is_refused() {
 }
 
 #[tokio::test]
+async fn a_database_that_cannot_keep_every_text_is_refused_and_not_touched() {
+    for encoding in ["LATIN1", "SQL_ASCII"] {
+        let database = Database::in_encoding(encoding);
+        let opened = PostgresStore::open(&database.address(), PostgresOptions::default()).await;
+        let error = opened.map(drop).unwrap_err().to_string();
+        assert!(error.contains(encoding) && error.contains("UTF8"), "{error}");
+        assert!(pool(&database).rows("SELECT version FROM schema_version", &[]).await.is_err());
+    }
+}
+
+#[tokio::test]
 async fn a_database_of_each_older_version_is_brought_to_the_newest_and_keeps_its_data() {
     for version in 1..MIGRATIONS.len() {
         let database = Database::new();
