@@ -32,7 +32,7 @@ pub fn run(options: BackupOptions) -> Result<(), Failure> {
     let mut bar = Bar::new();
     let outcome = sqlite::back_up(&directory, &file, &mut |stage, done, of| bar.show(stage, done, of));
     bar.end();
-    let report = outcome.map_err(|error| super::of_directory(&directory, error))?;
+    let report = outcome?;
     terminal::say(&format!(
         "{} holds {} referrals in {} bytes; verified\ndigest {} of {} records",
         file.display(),

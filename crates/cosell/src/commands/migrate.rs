@@ -46,8 +46,7 @@ pub async fn version(place: &Place) -> Result<SchemaVersion, Failure> {
     match place {
         Place::Directory(directory, _) => {
             super::check_permission(directory)?;
-            let version = SqliteStore::schema_version(directory)
-                .map_err(|error| super::of_directory(directory, error))?;
+            let version = SqliteStore::schema_version(directory)?;
             match version.found {
                 0 => Err(Failure::failed(format!("{} holds no data", directory.display()))),
                 _ => Ok(version),

@@ -13,21 +13,18 @@ pub mod sandbox;
 pub mod serve;
 pub mod token;
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read};
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
 use store::postgres::PostgresStore;
 use store::sqlite::{SqliteOptions, SqliteStore};
-use store::{Store, StoreError, Transfer, UNFINISHED_COPY};
+use store::{Store, Transfer, UNFINISHED_COPY};
 
 use crate::config::{Config, Place, public_url};
 use crate::failure::Failure;
 use crate::options::PlaceOptions;
-
-/// How a file of SQLite's begins. Source: SQLite, Database File Format, 1.3.1.
-const SQLITE: &[u8; 16] = b"SQLite format 3\0";
 
 /// The environment, as far as it is text.
 fn environment() -> impl Iterator<Item = (String, String)> {
@@ -62,19 +59,6 @@ fn check_permission(directory: &Path) -> Result<(), Failure> {
             )))
         }
         _ => Ok(()),
-    }
-}
-
-/// Why a data directory cannot be worked on: what SQLite says of it, with the file where that is none of SQLite's at all.
-fn of_directory(directory: &Path, error: StoreError) -> Failure {
-    let file = directory.join("cosell.db");
-    let mut beginning = [0; SQLITE.len()];
-    let is_read = File::open(&file).and_then(|mut file| file.read_exact(&mut beginning)).is_ok();
-    match error {
-        StoreError::Engine(_) if is_read && beginning != *SQLITE => {
-            Failure::failed(format!("{} is no database of Cosell: {error}", file.display()))
-        }
-        _ => error.into(),
     }
 }
 
@@ -123,10 +107,10 @@ async fn open_store(directory: &Path, options: SqliteOptions) -> Result<Arc<Sqli
 
 /// Opens the store of a data directory, off the runtime's threads.
 async fn open_directory(directory: &Path, options: SqliteOptions) -> Result<Arc<SqliteStore>, Failure> {
-    let (directory, place) = (directory.to_owned(), directory.to_owned());
+    let directory = directory.to_owned();
     let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&directory, options)).await;
     match opened {
-        Ok(store) => Ok(Arc::new(store.map_err(|error| of_directory(&place, error))?)),
+        Ok(store) => Ok(Arc::new(store?)),
         Err(error) => Err(Failure::failed(format!("the store could not be opened: {error}"))),
     }
 }
