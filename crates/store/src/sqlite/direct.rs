@@ -28,6 +28,8 @@ pub(super) struct Direct {
     files: Files,
     cache: Arc<Cache>,
     connections: Box<[Mutex<Option<Reading>>]>,
+    /// What takes longer holds back the next ones.
+    long: Duration,
     held_back: AtomicU32,
     shut: AtomicBool,
 }
@@ -68,10 +70,15 @@ impl Reading {
 impl Direct {
     /// So many connections, none of them open yet.
     pub(super) fn new(files: &Files, cache: &Arc<Cache>, connections: usize) -> Arc<Direct> {
+        Direct::with_patience(files, cache, connections, LONG)
+    }
+
+    fn with_patience(files: &Files, cache: &Arc<Cache>, connections: usize, long: Duration) -> Arc<Direct> {
         Arc::new(Direct {
             files: files.clone(),
             cache: Arc::clone(cache),
             connections: (0..connections.max(1)).map(|_| Mutex::default()).collect(),
+            long,
             held_back: AtomicU32::new(0),
             shut: AtomicBool::new(false),
         })
@@ -97,7 +104,7 @@ impl Direct {
         let reading = free.as_mut()?;
         let begun = Instant::now();
         let found = reading.renew(self.cache.generation()).and_then(|()| read(&reading.connection));
-        if begun.elapsed() > LONG {
+        if begun.elapsed() > self.long {
             self.held_back.store(HELD_BACK, Ordering::Relaxed);
         }
         if found.is_err() {
@@ -174,16 +181,19 @@ fn is_busy(error: &rusqlite::Error) -> bool {
 mod tests {
     use super::*;
 
+    /// However busy the machine is, no read here takes so long.
+    const FOR_EVER: Duration = Duration::from_secs(3600);
+
     fn store_in(directory: &std::path::Path) -> Arc<Direct> {
-        store_with(directory, 2)
+        store_with(directory, 2, FOR_EVER)
     }
 
-    fn store_with(directory: &std::path::Path, connections: usize) -> Arc<Direct> {
+    fn store_with(directory: &std::path::Path, connections: usize, long: Duration) -> Arc<Direct> {
         let files = Files::new(directory, None, Duration::ZERO);
         let connection = files.connect(&files.database()).unwrap();
         files.make_writer(&connection).unwrap();
         connection.execute_batch("CREATE TABLE t (n INTEGER); INSERT INTO t VALUES (7)").unwrap();
-        Direct::new(&files, &Arc::new(Cache::new(0)), connections)
+        Direct::with_patience(&files, &Arc::new(Cache::new(0)), connections, long)
     }
 
     fn number(direct: &Direct) -> Option<i64> {
@@ -216,7 +226,7 @@ mod tests {
     #[test]
     fn a_snapshot_is_kept_while_nothing_is_written_and_never_shown_after() {
         let directory = tempfile::tempdir().unwrap();
-        let direct = store_with(directory.path(), 1);
+        let direct = store_with(directory.path(), 1, FOR_EVER);
         let writer = direct.files.connect(&direct.files.database()).unwrap();
         let write = |number: i64| writer.execute("UPDATE t SET n = ?1", [number]).unwrap();
         assert_eq!((number(&direct), number(&direct)), (Some(7), Some(7)));
@@ -236,7 +246,7 @@ mod tests {
     #[test]
     fn a_snapshot_that_is_kept_is_let_go_for_the_log() {
         let directory = tempfile::tempdir().unwrap();
-        let direct = store_with(directory.path(), 2);
+        let direct = store_with(directory.path(), 2, FOR_EVER);
         let writer = direct.files.connect(&direct.files.database()).unwrap();
         let truncated = || {
             let busy: i64 =
@@ -265,7 +275,7 @@ mod tests {
     #[test]
     fn after_a_slow_read_the_threads_are_asked_for_a_while() {
         let directory = tempfile::tempdir().unwrap();
-        let direct = store_in(directory.path());
+        let direct = store_with(directory.path(), 2, LONG);
         let slow = direct.read(|_| {
             std::thread::sleep(2 * LONG);
             Ok(())
