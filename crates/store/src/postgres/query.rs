@@ -167,7 +167,7 @@ pub(super) async fn documents(
     let sql = ways.set(&asked.set_way(), ways.select());
     let scanned = reading.visit(&sql, |row| {
         budget.take()?;
-        let referral = rows::stored(row)?;
+        let Some(referral) = rows::shown(row)? else { return Ok(()) };
         let document = document(&referral)?;
         if asked.passes(row, &document)? {
             if documents.len() == limits.aggregated {
@@ -324,12 +324,9 @@ impl Reading {
         loop {
             let found = self.rows(&Ways { asked }.page(way, natural, after, batch, offset)).await?;
             for row in &found {
-                let referral = rows::stored(row)?;
-                let at = match natural.by {
-                    Instant::Created => referral.columns.created.ticks(),
-                    Instant::Updated => referral.columns.updated.ticks(),
-                };
-                after = Some((at, referral.id));
+                let (at, id) = rows::instant_and_id(row, natural.by)?;
+                after = Some((at, id));
+                let Some(referral) = rows::shown(row)? else { continue };
                 if !plain {
                     budget.take()?;
                     if !asked.passes(row, &document(&referral)?)? {
@@ -377,7 +374,7 @@ impl Reading {
         let visited = self.visit(&sql, |row| {
             let place = if needs_documents {
                 budget.take()?;
-                let referral = rows::stored(row)?;
+                let Some(referral) = rows::shown(row)? else { return Ok(()) };
                 let document = document(&referral)?;
                 if !asked.passes(row, &document)? {
                     return Ok(());
@@ -425,8 +422,9 @@ impl Reading {
         let found = self.lease.within(self.lease.client().query_typed(&sql, &params)).await.map_err(judge)?;
         let mut referrals = HashMap::with_capacity(found.len());
         for row in &found {
-            let referral = rows::stored(row)?;
-            referrals.insert(referral.id, Arc::new(referral));
+            if let Some(referral) = rows::shown(row)? {
+                referrals.insert(referral.id, Arc::new(referral));
+            }
         }
         let with_place = |place: Place| Some((referrals.get(&place.id).cloned()?, place));
         Ok(places.into_iter().filter_map(with_place).collect())
@@ -450,7 +448,9 @@ impl Reading {
         let sql = ways.set(&way, ways.select());
         let visited = self.visit(&sql, |row| {
             budget.take()?;
-            count += u64::from(asked.passes(row, &document(&rows::stored(row)?)?)?);
+            if let Some(referral) = rows::shown(row)? {
+                count += u64::from(asked.passes(row, &document(&referral)?)?);
+            }
             Ok(())
         });
         visited.await?;

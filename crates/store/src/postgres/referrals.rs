@@ -26,9 +26,10 @@ fn shared(row: &Row) -> Result<Arc<StoredReferral>, StoreError> {
     rows::stored(row).map(Arc::new)
 }
 
-async fn stored(pool: &Arc<Pool>, rest: &str, params: &[Param<'_>]) -> Referrals {
+/// Several, but for those whose document is damaged.
+async fn shown(pool: &Arc<Pool>, rest: &str, params: &[Param<'_>]) -> Referrals {
     let found = pool.rows(&format!("SELECT {STORED} {rest}"), params).await?;
-    found.iter().map(shared).collect()
+    found.iter().filter_map(|row| rows::shown(row).map(|shown| shown.map(Arc::new)).transpose()).collect()
 }
 
 /// A referral by owner and id.
@@ -69,7 +70,8 @@ pub(super) async fn find(
            ON referral.owner = referral_directory.owner
            AND referral.id = referral_directory.id
          WHERE referral_directory.id = $1";
-    Ok(stored(pool, rest, &[(&id, Type::BYTEA)]).await?.pop())
+    let found = pool.rows(&format!("SELECT {STORED} {rest}"), &[(&id, Type::BYTEA)]).await?;
+    found.first().map(shared).transpose()
 }
 
 pub(super) async fn engagement(pool: &Arc<Pool>, id: EngagementId, party: &OrganizationId) -> Referrals {
@@ -81,7 +83,7 @@ pub(super) async fn engagement(pool: &Arc<Pool>, id: EngagementId, party: &Organ
          WHERE referral_directory.engagement = $1
            AND (referral.owner = $2 OR referral.sender = $2)
          ORDER BY referral.created, referral.id";
-    stored(pool, rest, &[(&id, Type::BYTEA), (&party, Type::BYTEA)]).await
+    shown(pool, rest, &[(&id, Type::BYTEA), (&party, Type::BYTEA)]).await
 }
 
 pub(super) async fn engagement_members(
@@ -103,7 +105,7 @@ pub(super) async fn engagement_members(
          LIMIT $4";
     let params: [Param<'_>; 4] =
         [(&id, Type::BYTEA), (&created, Type::INT8), (&after, Type::BYTEA), (&whole(limit), Type::INT8)];
-    stored(pool, rest, &params).await
+    shown(pool, rest, &params).await
 }
 
 pub(super) async fn has_open(
@@ -138,7 +140,7 @@ pub(super) async fn due(pool: &Arc<Pool>, now: Timestamp, limit: usize) -> Refer
            AND expires <= $1
          ORDER BY expires, id
          LIMIT $2";
-    stored(pool, rest, &[(&now.ticks(), Type::INT8), (&whole(limit), Type::INT8)]).await
+    shown(pool, rest, &[(&now.ticks(), Type::INT8), (&whole(limit), Type::INT8)]).await
 }
 
 pub(super) async fn next_expiry(pool: &Arc<Pool>) -> Result<Option<Timestamp>, StoreError> {

@@ -12,6 +12,7 @@ use tokio_postgres::types::FromSql;
 
 use crate::class::Class;
 use crate::packing;
+use crate::plan::Instant;
 use crate::{Action, Actor, Columns, Entry, LogEntry, RememberedAnswer, Role, StoreError, StoredReferral};
 
 /// What [`stored`] reads, in its order.
@@ -111,6 +112,34 @@ fn member<T: Copy>(class: Class, name: &str, all: &[T]) -> Option<T> {
 
 /// Reads the columns of [`STORED`].
 pub(super) fn stored(row: &Row) -> Read<StoredReferral> {
+    with_document(row, packed_text(row, DOCUMENT)?)
+}
+
+/// As [`stored`], for what is shown beside others: `None` where the document is damaged, which is logged.
+pub(super) fn shown(row: &Row) -> Read<Option<StoredReferral>> {
+    match packing::unpack(get(row, DOCUMENT)?) {
+        Ok(text) => with_document(row, text.into_owned().into()).map(Some),
+        Err(error) => {
+            let id = referral_id(row, 1)?;
+            tracing::error!(referral = %id, %error, "The document of referral {id} cannot be read, and is left out: {error}");
+            Ok(None)
+        }
+    }
+}
+
+/// When the referral of a row was created, or written last, and its id.
+pub(super) fn instant_and_id(row: &Row, by: Instant) -> Read<(i64, ReferralId)> {
+    let column = match by {
+        Instant::Created => 7,
+        Instant::Updated => 8,
+    };
+    Ok((instant(row, column)?.ticks(), referral_id(row, 1)?))
+}
+
+/// The place of the document among [`STORED`].
+const DOCUMENT: usize = 15;
+
+fn with_document(row: &Row, document: Bytes) -> Read<StoredReferral> {
     let class = class(row, 5)?;
     let no_class = || unreadable(5, "a class");
     Ok(StoredReferral {
@@ -135,7 +164,7 @@ pub(super) fn stored(row: &Row) -> Read<StoredReferral> {
             shared_with_microsoft: get(row, 13)?,
             team: team(row, 14)?,
         },
-        document: packed_text(row, 15)?,
+        document,
     })
 }
 

@@ -151,3 +151,35 @@ async fn texts_are_compressed_in_their_columns_and_are_read_as_either_was_writte
     }
     store.close().await;
 }
+
+/// What was damaged costs the one referral that it was of.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_document_is_told_and_stops_nobody_else() {
+    let database = Database::new();
+    let store = open(&database, PostgresOptions::default()).await;
+    let owner = organization(1);
+    for number in 1..=3 {
+        let mut referral = a_referral(&owner, number);
+        let text = format!(r#"{{"number":{number},"name":"{}"}}"#, "Fabrikam, Contoso. ".repeat(20));
+        referral.document = bytes::Bytes::from(text);
+        must(&*store, creation(referral)).await;
+    }
+    let (client, connection) = tokio_postgres::connect(&database.address(), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let damage = "UPDATE referral
+         SET document = set_byte(document, 20, get_byte(document, 20) # 1)
+         WHERE id = $1
+           AND length(document) < 100";
+    assert_eq!(client.execute(damage, &[&&id(2).as_bytes()[..]]).await.unwrap(), 1, "it was compressed");
+
+    let refused = store.referral(&owner, id(2)).await;
+    assert!(matches!(&refused, Err(StoreError::Engine(why)) if why.contains("damaged")), "{refused:?}");
+    let ids = |found: Vec<Arc<StoredReferral>>| found.iter().map(|found| found.id).collect::<Vec<_>>();
+    assert_eq!(ids(store.list(&all_of(&owner)).await.unwrap()), [id(3), id(1)]);
+    assert_eq!(ids(store.engagement(engagement(1), &owner).await.unwrap()), [id(1), id(3)]);
+    // The next version makes it well.
+    let before = store.list(&all_of(&owner)).await.unwrap()[0].clone();
+    must(&*store, edit(next(&StoredReferral { id: id(2), ..(*before).clone() }))).await;
+    assert_eq!(ids(store.list(&all_of(&owner)).await.unwrap()).len(), 3);
+    store.close().await;
+}
