@@ -103,7 +103,7 @@ fn load(
         Ok(report)
     } else {
         let mut loading = Loading { continues: true, searchable: writer.searchable, ..Loading::default() };
-        let added = add(connection, &writer.cache, batches, progress, &mut loading);
+        let added = add(writer, connection, batches, progress, &mut loading);
         added.map_err(|error| {
             let _ = connection.execute_batch("ROLLBACK"); // refused where nothing is open
             writer.health.judge("a bulk load", error)
@@ -153,8 +153,8 @@ impl Loading {
 
 /// Adds to a store that is in use.
 fn add(
+    writer: &Writer,
     connection: &Connection,
-    cache: &Cache,
     batches: impl Iterator<Item = Vec<Loadable>>,
     progress: &dyn Fn(u64),
     loading: &mut Loading,
@@ -167,17 +167,16 @@ fn add(
         }
         if loading.report.seen() - begun_at >= PER_TRANSACTION {
             loading.tallies.write(connection)?;
-            commit(connection, cache)?;
-            checkpoint(connection, "PASSIVE")?;
+            commit(connection, &writer.cache)?;
+            writer.move_log(connection)?;
             begun_at = loading.report.seen();
             connection.execute_batch("BEGIN IMMEDIATE")?;
         }
         progress(loading.report.seen());
     }
     loading.tallies.write(connection)?;
-    commit(connection, cache)?;
-    checkpoint(connection, "PASSIVE")?;
-    Ok(())
+    commit(connection, &writer.cache)?;
+    writer.move_log(connection)
 }
 
 /// Commits, and has the cache know of it, which holds none of these referrals and is asked how old it is.

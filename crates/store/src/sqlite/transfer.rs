@@ -8,7 +8,7 @@ use referral::{OrganizationId, ReferralId};
 use super::health::StopOnPanic;
 use super::referrals::{self, Tallies};
 use super::rows::{self, stored_columns};
-use super::writer::{Command, Writer, checkpoint};
+use super::writer::{Command, Writer};
 use super::{SqliteStore, bulk, changes, engine_error, people};
 use crate::transfer::Feed;
 use crate::{
@@ -183,7 +183,7 @@ fn add_all(writer: &Writer, records: &[Record]) -> Result<(), StoreError> {
         }
         tallies.write(connection)?;
         bulk::commit(connection, &writer.cache)?;
-        checkpoint(connection, "PASSIVE").map(drop)
+        writer.move_log(connection)
     });
     added.map_err(|error| {
         let _ = connection.execute_batch("ROLLBACK"); // refused where nothing is open

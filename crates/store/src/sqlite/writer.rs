@@ -210,18 +210,26 @@ impl Writer {
             return;
         }
         let outcome = checkpoint(connection, "NOOP").and_then(|(pages, moved)| {
-            if pages - moved < CHECKPOINT_PAGES {
-                Ok(())
-            } else {
-                self.direct.let_go();
-                checkpoint(connection, "PASSIVE").map(|_| ())
-            }
+            if pages - moved < CHECKPOINT_PAGES { Ok(()) } else { self.move_log(connection) }
         });
         if let Err(error) = outcome
             && error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy)
         {
             self.health.stop("a checkpoint", &error);
         }
+    }
+
+    /// Moves the log into the database, so that the next commit can begin it anew. That takes a moment in which nobody
+    /// keeps a snapshot of it: one that was begun in the midst would hold the log until the commit after, and so on. So
+    /// the cache says that something is written, as around a commit.
+    pub(super) fn move_log(&self, connection: &Connection) -> rusqlite::Result<()> {
+        self.cache.begin_writes(&[]);
+        self.direct.let_go();
+        let moved = checkpoint(connection, "PASSIVE");
+        // Those that were being read from when the others were let go.
+        self.direct.let_go();
+        self.cache.end_writes(std::iter::empty(), &[]);
+        moved.map(|_| ())
     }
 
     /// Moves the log into the database and closes; after a failed write it touches nothing any more.
