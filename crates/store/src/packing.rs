@@ -21,7 +21,8 @@ static DICTIONARY_1: &[u8] = include_bytes!("dictionary_1.bin");
 const PLAIN: u8 = 0;
 /// Before a frame of the first dictionary.
 const FIRST: u8 = 1;
-/// Before a text in two parts: the length of the first as two bytes, the first as it is, the second as a column.
+/// Before a text in two parts: a checksum of four bytes over what comes up to the second part, the length of the first as
+/// two bytes, the first as it is, the second as a column with a frame, which has a checksum of its own.
 const PARTS: u8 = 31;
 /// Marks are below this byte: a text of JSON begins with none.
 const MARKS: u8 = 32;
@@ -61,10 +62,12 @@ impl Packing {
     /// An answer to remember as its column holds it. Most end with the very document that their change wrote, whose
     /// column is there already: compressing it again would take as long as all the rest of the answer.
     pub(crate) fn pack_answer(self, answer: &Bytes, document: &[u8], column: &[u8]) -> Bytes {
-        let head =
-            answer.strip_suffix(document).filter(|_| self == Packing::Compressed && !document.is_empty());
+        let head = answer.strip_suffix(document).filter(|_| column.first() == Some(&FIRST));
         match head.and_then(|head| Some((head, u16::try_from(head.len()).ok()?))) {
-            Some((head, length)) => [&[PARTS], &length.to_be_bytes()[..], head, column].concat().into(),
+            Some((head, length)) => {
+                let head = [&length.to_be_bytes(), head].concat();
+                [&[PARTS], &checksum(&head).to_be_bytes()[..], &head, column].concat().into()
+            }
             None => self.pack(answer),
         }
     }
@@ -115,7 +118,7 @@ pub(crate) struct Damaged(String);
 pub(crate) fn unpack(column: &[u8]) -> Result<Cow<'_, [u8]>, Damaged> {
     match column.split_first() {
         Some((&PARTS, parts)) => {
-            let (head, rest) = in_parts(parts).ok_or_else(|| Damaged("a part is missing".to_owned()))?;
+            let (head, rest) = in_parts(parts).ok_or_else(|| Damaged("the parts do not fit".to_owned()))?;
             Ok(Cow::Owned([head, &unpack_whole(rest)?].concat()))
         }
         _ => unpack_whole(column),
@@ -124,8 +127,16 @@ pub(crate) fn unpack(column: &[u8]) -> Result<Cow<'_, [u8]>, Damaged> {
 
 /// The first part of a text and the column of the second.
 fn in_parts(parts: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, parts) = parts.split_first_chunk()?;
-    parts.split_at_checked(usize::from(u16::from_be_bytes(*length))).filter(|(_, rest)| !rest.is_empty())
+    let (sum, parts) = parts.split_first_chunk()?;
+    let (length, _) = parts.split_first_chunk()?;
+    let (head, rest) = parts.split_at_checked(2 + usize::from(u16::from_be_bytes(*length)))?;
+    let whole = checksum(head) == u32::from_be_bytes(*sum) && rest.first() == Some(&FIRST);
+    whole.then(|| (&head[2..], rest))
+}
+
+/// FNV-1a of 32 bits: no change of a single byte leaves it as it was.
+fn checksum(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
 /// The text of a column that is not in parts.
@@ -210,10 +221,17 @@ mod tests {
         let column = Packing::Compressed.pack(&text);
         let answer = Bytes::from([b"{\"head\":1}", &text[..]].concat());
         let packed = Packing::Compressed.pack_answer(&answer, &text, &column);
-        assert_eq!(packed.len(), 1 + 2 + 10 + column.len());
+        assert_eq!(packed.len(), 1 + 4 + 2 + 10 + column.len());
         assert_eq!(unpack(&packed).unwrap(), &answer[..]);
-        for cut in 0..packed.len() {
-            assert!(cut == 0 || unpack(&packed[..cut]).is_err(), "{cut} bytes of it");
+        for place in 1..packed.len() {
+            assert!(unpack(&packed[..place]).is_err(), "{place} bytes of it");
+            for bit in 0..8 {
+                let mut damaged = packed.to_vec();
+                damaged[place] ^= 1 << bit;
+                if let Ok(other) = unpack(&damaged) {
+                    assert_eq!(other, &answer[..], "byte {place}, bit {bit}");
+                }
+            }
         }
         let other = Packing::Compressed.pack_answer(&answer, b"another", &column);
         assert_eq!(unpack(&other).unwrap(), &answer[..], "an answer without the document");
@@ -222,7 +240,8 @@ mod tests {
             answer,
             "readable for everybody's tools"
         );
-        let nested = [&[PARTS, 0, 0], &packed[..]].concat();
+        let head = [0, 0];
+        let nested = [&[PARTS], &checksum(&head).to_be_bytes()[..], &head, &packed].concat();
         assert!(unpack(&nested).is_err(), "parts have no parts");
     }
 
