@@ -17,6 +17,10 @@ use crate::{Exchange, search_words, to_store};
 
 /// How many are closed in one go: they are handed to the store together, which commits them as one group.
 const BATCH: usize = 256;
+/// So many looks in a row may close nothing of what is due: others may be at it.
+const IN_VAIN: u32 = 8;
+/// After them the next look waits so long, in ticks: a second.
+const LOOK_AGAIN: i64 = 10_000_000;
 
 /// The store is asked for the next expiry again after so long at the latest. Whoever writes a referral while the store
 /// is being asked is not seen by that question, but its expiry is two weeks away (T10), and the next question sees it.
@@ -91,10 +95,13 @@ impl Exchange {
     /// What the store reports; a damaged document.
     pub async fn settle(&self) -> Result<u64, ReadError> {
         let now = self.now();
-        let mut closed = 0;
-        while self.expiry.is_due(now) {
-            closed += self.settle_some(now).await?;
+        let (mut closed, mut in_vain) = (0, 0);
+        while self.expiry.is_due(now) && in_vain < IN_VAIN {
+            let some = self.settle_some(now).await?;
+            closed += some;
+            in_vain = if some > 0 { 0 } else { in_vain + 1 };
         }
+        self.put_off(now, in_vain);
         Ok(closed)
     }
 
@@ -105,19 +112,33 @@ impl Exchange {
     /// As of [`Exchange::settle`].
     pub async fn settle_as_job(&self, holder: &JobHolder) -> Result<u64, ReadError> {
         let now = self.now();
-        let mut closed = 0;
+        let (mut closed, mut in_vain) = (0, 0);
         let mut is_held = false;
-        while self.expiry.is_due(now) {
+        while self.expiry.is_due(now) && in_vain < IN_VAIN {
             is_held = self.store.take_job(JOB, holder, TERM).await?;
             if !is_held {
                 break;
             }
-            closed += self.settle_some(now).await?;
+            let some = self.settle_some(now).await?;
+            closed += some;
+            in_vain = if some > 0 { 0 } else { in_vain + 1 };
         }
+        self.put_off(now, in_vain);
         if is_held {
             self.store.leave_job(JOB, holder).await?;
         }
         Ok(closed)
+    }
+
+    /// After looks that closed nothing, though something is due, the next may wait a while. Somebody else may be about to
+    /// close it; or it cannot be closed, its document being damaged: then it must hold up nobody.
+    fn put_off(&self, now: Timestamp, in_vain: u32) {
+        let seen = self.expiry.at.load(Ordering::SeqCst);
+        if in_vain >= IN_VAIN && seen <= now.ticks() {
+            tracing::error!("A referral is due and cannot be closed; the next look is in a second");
+            let later = now.ticks().saturating_add(LOOK_AGAIN);
+            let _ = self.expiry.at.compare_exchange(seen, later, Ordering::SeqCst, Ordering::SeqCst);
+        }
     }
 
     /// Closes a batch, and looks when the next is due.

@@ -185,9 +185,12 @@ impl Exchange {
         let answer = Some(once.replayable(status, content, self.now()));
         let change = Change { write: None, guards: Vec::new(), answer };
         loop {
-            let Outcome::AlreadyAnswered(known) = self.store.commit(change.clone()).await? else {
-                return Ok(None);
+            let outcome = match self.store.commit(change.clone()).await {
+                Ok(outcome) => outcome,
+                // While nothing can be written, what was answered before is known all the same.
+                Err(error) => return self.earlier(once).await?.map(Some).ok_or(error),
             };
+            let Outcome::AlreadyAnswered(known) = outcome else { return Ok(None) };
             match self.already(Some(once), known).await? {
                 Already::Earlier(earlier) => return Ok(Some(earlier)),
                 Already::Forgotten => {}

@@ -212,6 +212,23 @@ async fn a_page_size_is_kept_on_every_page_and_capped_at_a_hundred() {
 // ---- next links ----
 
 #[tokio::test]
+async fn a_referral_that_is_damaged_ends_no_list() {
+    for place in [0, 1, 2, 5, 6] {
+        let (world, all) = with_referrals(7).await;
+        world.store.damage(all[place].parse().unwrap());
+        let pages = world.contoso().pages("?pagesize=3").await;
+        let whole: Vec<_> = all.iter().filter(|id| **id != all[place]).cloned().collect();
+        assert_eq!(all_ids(&pages), whole, "without {place}");
+    }
+    // A page on which nothing else is cannot say how to go on: that is told.
+    let (world, all) = with_referrals(3).await;
+    world.store.damage(all[0].parse().unwrap());
+    world.store.damage(all[1].parse().unwrap());
+    world.contoso().asks("?pagesize=1").await.expect(500);
+    assert_eq!(all_ids(&world.contoso().pages("?pagesize=2").await), all[2..]);
+}
+
+#[tokio::test]
 async fn equal_creation_times_are_ordered_by_id_and_paged_without_loss() {
     // REF-210
     let world = World::new().await;

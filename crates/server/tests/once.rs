@@ -75,6 +75,21 @@ async fn without_a_request_id_equal_posts_create_two_referrals() {
 }
 
 #[tokio::test]
+async fn what_was_answered_is_answered_again_while_nothing_can_be_written() {
+    let world = World::new().await;
+    let deal = world.contoso().own_deal().await;
+    let wrong = json!({ "status": "New", "substatus": "Pending" });
+    let refused = put(&world, &deal, ID, "*", wrong.clone()).await;
+    assert!(matches!(refused.status, 400 | 409 | 422), "{refused:?}");
+    let done = patch(&world, &deal, OTHER, rename("Patched")).await.expect(204);
+    world.store.trouble_commits(Some(Trouble::Error(store::StoreError::Unavailable("the disk".to_owned()))));
+    assert_eq!(said(&put(&world, &deal, ID, "*", wrong.clone()).await), said(&refused));
+    assert_eq!(said(&patch(&world, &deal, OTHER, rename("Patched")).await), said(&done));
+    let third = "00000000-0000-4000-8000-0000000000f3";
+    put(&world, &deal, third, "*", wrong).await.expect(503);
+}
+
+#[tokio::test]
 async fn another_request_under_the_same_id_is_409() {
     // REF-053, rule 5
     let world = World::new().await;
@@ -441,7 +456,7 @@ async fn a_write_that_a_lost_call_did_is_answered_again_and_not_refused_as_stale
     // And so when it is stale already, and when it is wrong in itself.
     let stale = put(&world, &deal, third, &current.etag, json!({ "name": "Third" })).await;
     stale.refused(409, "invalidRequest", "request-id", "requestIdReused");
-    let wrong = put(&world, &deal, third, "*", json!({ "status": "Closed", "substatus": "Expired" })).await;
+    let wrong = put(&world, &deal, third, "*", json!({ "status": "New", "substatus": "Pending" })).await;
     wrong.refused(409, "invalidRequest", "request-id", "requestIdReused");
 }
 

@@ -285,3 +285,23 @@ async fn a_due_referral_that_cannot_be_read_stops_no_list_of_others() {
     let closed = world.contoso().sees(&other.id).await.body;
     assert_eq!(closed["status"], "Closed", "what can be closed is");
 }
+
+#[tokio::test]
+async fn what_is_due_and_cannot_be_closed_holds_up_no_list_and_no_job() {
+    let world = World::new().await;
+    let sent = lead(&world).await;
+    let other = world.contoso().own_deal().await;
+    world.store.hide_due();
+    world.clock.set(text_at(&sent.body, "/expirationDateTime"));
+    let settled = tokio::time::timeout(std::time::Duration::from_secs(20), world.exchange.settle()).await;
+    assert_eq!(settled.expect("it ends").unwrap(), 0);
+    let list = world.contoso().asks("").await.expect(200);
+    assert!(list.body["value"].as_array().unwrap().iter().any(|item| item["id"] == other.id.as_str()));
+    // It is looked for again a second later.
+    let looks = world.store.looks_for_due();
+    world.exchange.settle().await.unwrap();
+    assert_eq!(world.store.looks_for_due(), looks);
+    world.clock.advance(1);
+    world.exchange.settle().await.unwrap();
+    assert!(world.store.looks_for_due() > looks);
+}

@@ -159,6 +159,8 @@ pub struct Found {
     pub referrals: Vec<(Arc<StoredReferral>, Place)>,
     /// How many match in all, whatever `after`, `skip` and `limit`.
     pub count: Option<u64>,
+    /// How many of the `limit` are left out because their documents are damaged.
+    pub left_out: usize,
 }
 
 /// An aggregation over an owner's referrals.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use odata::{Expanded, TypedExpand, TypedOptions, Work};
 use referral::EngagementId;
 use serde_json::Value as Json;
-use store::{Aggregation, Counting, Place, Query, Scope, StoreError, StoredReferral};
+use store::{Aggregation, Counting, Found, Place, Query, Scope, StoreError, StoredReferral};
 
 use super::Question;
 use crate::caller::{Caller, Role};
@@ -88,6 +88,8 @@ pub(super) struct Window<'a> {
 pub(super) struct Matches {
     pub found: Vec<(Shown, Place)>,
     pub count: Option<u64>,
+    /// How many could not be shown because they are damaged.
+    pub left_out: usize,
 }
 
 impl Exchange {
@@ -273,7 +275,10 @@ impl Exchange {
         let wanted = if limit == 0 { 0 } else { limit + 1 };
         let mut matches =
             self.matches(caller, engagement, options, Window { limit: wanted, ..window }, work).await?;
-        let more = matches.found.len() > limit;
+        let more = matches.found.len() + matches.left_out > limit;
+        if more && limit > 0 && matches.found.is_empty() {
+            return Err(StoreError::Engine("a whole page of damaged documents".to_owned()).into());
+        }
         matches.found.truncate(limit);
         let left = left.map(|left| left - limit as u64);
         let next = match matches.found.last() {
@@ -297,7 +302,8 @@ impl Exchange {
         }
         let found = self.store.query(&query(self.scope(caller), options, &window)).await?;
         let shown = |(referral, place): (Arc<StoredReferral>, Place)| (whole(&referral), place);
-        Ok(Matches { found: found.referrals.into_iter().map(shown).collect(), count: found.count })
+        let Found { referrals, count, left_out } = found;
+        Ok(Matches { found: referrals.into_iter().map(shown).collect(), count, left_out })
     }
 
     /// The caller's own organization's referrals, as far as the role reaches.

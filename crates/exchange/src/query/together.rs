@@ -94,7 +94,7 @@ impl Exchange {
                 found.push((shown, place));
             }
         }
-        Ok(Matches { found, count })
+        Ok(Matches { found, count, left_out: 0 })
     }
 
     /// From which side the caller sees a referral of the engagement; `None`: not at all.

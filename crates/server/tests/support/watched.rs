@@ -1,6 +1,6 @@
 //! The real store with a door-keeper, who can hold commits back, or make calls fail.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -34,6 +34,12 @@ pub struct Watched {
     read: AtomicUsize,
     /// Where the next commit alone waits.
     next: Mutex<Option<Arc<Semaphore>>>,
+    /// What is due cannot be read, though it is known when.
+    hides_due: AtomicBool,
+    /// How often was asked what is due.
+    looks: AtomicUsize,
+    /// What lists leave out, as if its document were damaged.
+    damaged: Mutex<Vec<ReferralId>>,
 }
 
 impl Watched {
@@ -47,6 +53,9 @@ impl Watched {
             held: AtomicUsize::new(0),
             read: AtomicUsize::new(0),
             next: Mutex::default(),
+            hides_due: AtomicBool::new(false),
+            looks: AtomicUsize::new(0),
+            damaged: Mutex::default(),
         }
     }
 
@@ -90,6 +99,21 @@ impl Watched {
     /// Returns once a commit waits at the gate.
     pub async fn commit_waits(&self) {
         self.waiting.notified().await;
+    }
+
+    /// From now on lists leave this one out, as if its document were damaged.
+    pub fn damage(&self, id: ReferralId) {
+        self.damaged.lock().unwrap().push(id);
+    }
+
+    /// From now on what is due is as if its documents were damaged.
+    pub fn hide_due(&self) {
+        self.hides_due.store(true, Ordering::SeqCst);
+    }
+
+    /// How often was asked what is due, so far.
+    pub fn looks_for_due(&self) -> usize {
+        self.looks.load(Ordering::SeqCst)
     }
 
     /// The next commit waits until the gate closes; those after it do not.
@@ -160,7 +184,12 @@ impl Store for Watched {
 
     async fn query(&self, query: &Query) -> Result<Found, StoreError> {
         self.reading()?;
-        self.inner.query(query).await
+        let mut found = self.inner.query(query).await?;
+        let damaged = self.damaged.lock().unwrap().clone();
+        let read = found.referrals.len();
+        found.referrals.retain(|(referral, _)| !damaged.contains(&referral.id));
+        found.left_out += read - found.referrals.len();
+        Ok(found)
     }
 
     fn moment(&self, owner: &OrganizationId) -> Option<u64> {
@@ -185,6 +214,10 @@ impl Store for Watched {
     }
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
+        self.looks.fetch_add(1, Ordering::SeqCst);
+        if self.hides_due.load(Ordering::SeqCst) {
+            return Ok(Vec::new());
+        }
         self.inner.due(now, limit).await
     }
 

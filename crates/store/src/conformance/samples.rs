@@ -155,7 +155,8 @@ pub struct ListQuery {
 }
 
 impl ListQuery {
-    fn query(&self, limit: usize, count: Counting) -> Query {
+    /// The same as a query.
+    pub fn query(&self, limit: usize, count: Counting) -> Query {
         let place =
             |(created, id): (Timestamp, ReferralId)| Place { keys: vec![Key::Integer(created.ticks())], id };
         let (owner, team) = (self.owner.clone(), self.team.clone());

@@ -128,8 +128,8 @@ impl Reading {
 pub(super) async fn find(pool: &Arc<Pool>, limits: QueryLimits, query: &Query) -> Result<Found, StoreError> {
     let mut budget = Budget(limits.documents);
     let (reading, asked) = ask(pool, query).await?;
-    let (referrals, known) = match query.limit {
-        0 => (Vec::new(), None),
+    let (Page { referrals, left_out }, known) = match query.limit {
+        0 => (Page::default(), None),
         _ => reading.page(&asked, &mut budget).await?,
     };
     let count = match (query.count, known) {
@@ -145,13 +145,13 @@ pub(super) async fn find(pool: &Arc<Pool>, limits: QueryLimits, query: &Query) -
             };
             match counted.await {
                 // The transaction is given up with its connection.
-                Err(StoreError::TooCostly(_)) => return Ok(Found { referrals, count: None }),
+                Err(StoreError::TooCostly(_)) => return Ok(Found { referrals, count: None, left_out }),
                 counted => Some(counted?),
             }
         }
     };
     reading.end().await?;
-    Ok(Found { referrals, count })
+    Ok(Found { referrals, count, left_out })
 }
 
 /// Every document that a query matches, newest first, up to a number.
@@ -288,14 +288,20 @@ impl Asked<'_> {
     }
 }
 
-type Page = Vec<(Arc<StoredReferral>, Place)>;
+/// The rows of a page.
+#[derive(Default)]
+struct Page {
+    referrals: Vec<(Arc<StoredReferral>, Place)>,
+    /// How many of them are damaged.
+    left_out: usize,
+}
 
 impl Reading {
     /// The page, and how many match in all where that is known by the way.
     async fn page(&self, asked: &Asked<'_>, budget: &mut Budget) -> Result<(Page, Option<u64>), StoreError> {
         let way = asked.page_way();
         if way == Way::Nothing {
-            return Ok((Vec::new(), Some(0)));
+            return Ok((Page::default(), Some(0)));
         }
         match asked.in_order(&way) {
             Some(natural) => Ok((self.in_order(asked, &way, natural, budget).await?, None)),
@@ -319,14 +325,17 @@ impl Reading {
             true => (number(limit as u64), number(std::mem::take(&mut left_out))),
             false => (FIRST_BATCH.max(number(asked.wanted())).min(LARGEST_BATCH), 0),
         };
-        let mut page = Vec::new();
+        let mut page = Page::default();
         let mut after = asked.after();
         loop {
             let found = self.rows(&Ways { asked }.page(way, natural, after, batch, offset)).await?;
             for row in &found {
                 let (at, id) = rows::instant_and_id(row, natural.by)?;
                 after = Some((at, id));
-                let Some(referral) = rows::shown(row)? else { continue };
+                let Some(referral) = rows::shown(row)? else {
+                    page.left_out += usize::from(plain);
+                    continue;
+                };
                 if !plain {
                     budget.take()?;
                     if !asked.passes(row, &document(&referral)?)? {
@@ -338,8 +347,8 @@ impl Reading {
                     }
                 }
                 let place = natural.place(at, referral.id);
-                page.push((Arc::new(referral), place));
-                if page.len() == limit {
+                page.referrals.push((Arc::new(referral), place));
+                if page.referrals.len() == limit {
                     return Ok(page);
                 }
             }
@@ -413,7 +422,7 @@ impl Reading {
 
     async fn documents_of(&self, asked: &Asked<'_>, places: Vec<Place>) -> Result<Page, StoreError> {
         if places.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Page::default());
         }
         let owner = asked.query.scope.owner.as_bytes();
         let ids: Vec<&[u8]> = places.iter().map(|place| &place.id.as_bytes()[..]).collect();
@@ -426,8 +435,10 @@ impl Reading {
                 referrals.insert(referral.id, Arc::new(referral));
             }
         }
+        let wanted = places.len();
         let with_place = |place: Place| Some((referrals.get(&place.id).cloned()?, place));
-        Ok(places.into_iter().filter_map(with_place).collect())
+        let referrals: Vec<_> = places.into_iter().filter_map(with_place).collect();
+        Ok(Page { left_out: wanted - referrals.len(), referrals })
     }
 
     /// How many match.

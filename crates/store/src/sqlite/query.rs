@@ -119,9 +119,10 @@ impl ListReader {
         let reading = Reading { connection: &self.connection, meter: &self.meter, limits, moment };
         let asked = reading.ask(query)?;
         let places = if query.limit == 0 { Vec::new() } else { reading.page(&asked)? };
+        let read = places.len();
         let referrals = reading.documents(places)?;
         let count = reading.count(&asked)?;
-        Ok(Found { referrals, count })
+        Ok(Found { left_out: read - referrals.len(), referrals, count })
     }
 
     /// Adds all rows that a query matches, whatever its page, as `table WHERE conditions`.

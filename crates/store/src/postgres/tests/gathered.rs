@@ -177,6 +177,13 @@ async fn a_damaged_document_is_told_and_stops_nobody_else() {
     let ids = |found: Vec<Arc<StoredReferral>>| found.iter().map(|found| found.id).collect::<Vec<_>>();
     assert_eq!(ids(store.list(&all_of(&owner)).await.unwrap()), [id(3), id(1)]);
     assert_eq!(ids(store.engagement(engagement(1), &owner).await.unwrap()), [id(1), id(3)]);
+    // A page with it is short, and says so: more may follow.
+    let mut two = all_of(&owner).query(2, crate::Counting::No);
+    let page = store.query(&two).await.unwrap();
+    assert_eq!((page.referrals.len(), page.left_out), (1, 1));
+    two.after = Some(page.referrals[0].1.clone());
+    let rest = store.query(&two).await.unwrap();
+    assert_eq!((rest.referrals.len(), rest.left_out), (1, 1));
     // The next version makes it well.
     let before = store.list(&all_of(&owner)).await.unwrap()[0].clone();
     must(&*store, edit(next(&StoredReferral { id: id(2), ..(*before).clone() }))).await;

@@ -189,6 +189,13 @@ async fn a_damaged_document_is_told_and_stops_nobody_else() {
     let by_name = super::lists::asked("startswith(name,'Fabrikam')", "name");
     let found = store.query(&by_name).await.unwrap();
     assert_eq!(shown(found.referrals.into_iter().map(|(referral, _)| referral).collect()), [id(1), id(3)]);
+    // A page with it is short, and says so: more may follow.
+    let mut two = all_of(&owner).query(2, crate::Counting::No);
+    let page = store.query(&two).await.unwrap();
+    assert_eq!((page.referrals.len(), page.left_out), (1, 1));
+    two.after = Some(page.referrals[0].1.clone());
+    let rest = store.query(&two).await.unwrap();
+    assert_eq!((rest.referrals.len(), rest.left_out), (1, 1));
     // The next version makes it well.
     let before = store.list(&all_of(&owner)).await.unwrap()[0].clone();
     let second = crate::StoredReferral { id: id(2), ..(*before).clone() };
