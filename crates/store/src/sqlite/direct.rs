@@ -1,7 +1,7 @@
 //! Reads of single referrals where they are asked for, without a thread between: while the disk answers from memory, going
 //! to another thread and back costs as much as the read.
 //!
-//! The asker lends itself to one of a few connections, if one is free. A read that took long had to wait for the disk:
+//! The asker lends itself to one of a few connections, if one is free. Reads that took long had to wait for the disk:
 //! the next ones go to the readers' threads, so that what runs beside the asker waits for few of them.
 //!
 //! While nothing is written, a connection keeps its snapshot from one read to the next: beginning one takes the locks that
@@ -20,6 +20,8 @@ use crate::StoreError;
 
 /// A read that takes longer has waited for a slow disk, or for a processor.
 const LONG: Duration = Duration::from_millis(2);
+/// So many of them in a row have waited for the disk.
+const IN_A_ROW: u32 = 2;
 /// So many reads after such a one go to the threads: the slower the disk is, the more of all reads.
 const HELD_BACK: u32 = 16;
 
@@ -30,6 +32,8 @@ pub(super) struct Direct {
     connections: Box<[Mutex<Option<Reading>>]>,
     /// What takes longer holds back the next ones.
     long: Duration,
+    /// How many of the last reads took so long, without a quick one between.
+    slow: AtomicU32,
     held_back: AtomicU32,
     shut: AtomicBool,
 }
@@ -79,6 +83,7 @@ impl Direct {
             cache: Arc::clone(cache),
             connections: (0..connections.max(1)).map(|_| Mutex::default()).collect(),
             long,
+            slow: AtomicU32::new(0),
             held_back: AtomicU32::new(0),
             shut: AtomicBool::new(false),
         })
@@ -104,9 +109,7 @@ impl Direct {
         let reading = free.as_mut()?;
         let begun = Instant::now();
         let found = reading.renew(self.cache.generation()).and_then(|()| read(&reading.connection));
-        if begun.elapsed() > self.long {
-            self.held_back.store(HELD_BACK, Ordering::Relaxed);
-        }
+        self.judge(begun.elapsed());
         if found.is_err() {
             // What state it is in is not known; the next read opens it anew.
             *free = None;
@@ -115,6 +118,16 @@ impl Direct {
             // A thread may wait for what holds the database.
             Err(error) if is_busy(&error) => None,
             found => Some(found),
+        }
+    }
+
+    fn judge(&self, took: Duration) {
+        if took <= self.long {
+            if self.slow.load(Ordering::Relaxed) > 0 {
+                self.slow.store(0, Ordering::Relaxed);
+            }
+        } else if self.slow.fetch_add(1, Ordering::Relaxed) + 1 >= IN_A_ROW {
+            self.held_back.store(HELD_BACK, Ordering::Relaxed);
         }
     }
 
@@ -281,17 +294,24 @@ mod tests {
     }
 
     #[test]
-    fn after_a_slow_read_the_threads_are_asked_for_a_while() {
+    fn after_slow_reads_the_threads_are_asked_for_a_while() {
         let directory = tempfile::tempdir().unwrap();
-        let direct = store_with(directory.path(), 2, LONG);
-        let slow = direct.read(|_| {
-            std::thread::sleep(2 * LONG);
-            Ok(())
-        });
-        assert!(slow.is_some());
+        let direct = store_with(directory.path(), 2, Duration::from_millis(100));
+        let slow = |direct: &Direct| {
+            let read = direct.read(|_| {
+                std::thread::sleep(2 * direct.long);
+                Ok(())
+            });
+            read.is_some()
+        };
+        assert!(slow(&direct));
+        assert_eq!(number(&direct), Some(7), "one may have waited for a processor");
+        assert!(slow(&direct) && slow(&direct));
         for _ in 0..HELD_BACK {
             assert_eq!(number(&direct), None);
         }
-        assert_eq!(number(&direct), Some(7));
+        // While the disk stays slow, one is enough.
+        assert!(slow(&direct));
+        assert_eq!(number(&direct), None);
     }
 }
