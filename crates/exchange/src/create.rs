@@ -172,7 +172,11 @@ impl Exchange {
         let ours = self.store.engagement(engagement, &caller.organization).await?;
         let own = || ours.iter().filter(|one| one.owner == caller.organization);
         if own().next().is_none() {
-            return Err(CreateError::EngagementNotFound);
+            // One whose document is damaged is left out, and a 404 would be remembered.
+            return Err(match self.store.has_open_referral(engagement, &caller.organization).await? {
+                true => CreateError::Damaged(damaged("the caller's own referral in the engagement")),
+                false => CreateError::EngagementNotFound,
+            });
         }
         // Joining opens the others' referrals there (spec 3.3), so it is for who has them open already.
         if !ours.iter().any(|one| caller.reaches(one)) {

@@ -373,3 +373,13 @@ async fn a_referral_user_joins_no_engagement_it_may_not_look_into() {
     let body = with(body, "/team", json!([member(CONTOSO_USER)]));
     user.posts(body).await.expect(201);
 }
+
+#[tokio::test]
+async fn an_engagement_whose_only_referral_is_damaged_is_not_said_to_be_unknown() {
+    let world = World::new().await;
+    let own = world.contoso().own_deal().await;
+    world.store.damage(own.id.parse().unwrap());
+    let body = with(full(), "/engagementId", json!(own.engagement));
+    // A 404 would be remembered for a repeat.
+    world.contoso().posts(body).await.expect(500);
+}

@@ -38,7 +38,7 @@ pub struct Watched {
     hides_due: AtomicBool,
     /// How often was asked what is due.
     looks: AtomicUsize,
-    /// What lists leave out, as if its document were damaged.
+    /// What lists and engagements leave out, as if its document were damaged.
     damaged: Mutex<Vec<ReferralId>>,
 }
 
@@ -101,7 +101,7 @@ impl Watched {
         self.waiting.notified().await;
     }
 
-    /// From now on lists leave this one out, as if its document were damaged.
+    /// From now on lists and engagements leave this one out, as if its document were damaged.
     pub fn damage(&self, id: ReferralId) {
         self.damaged.lock().unwrap().push(id);
     }
@@ -174,7 +174,10 @@ impl Store for Watched {
         party: &OrganizationId,
     ) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
         self.reading()?;
-        self.inner.engagement(id, party).await
+        let mut found = self.inner.engagement(id, party).await?;
+        let damaged = self.damaged.lock().unwrap().clone();
+        found.retain(|referral| !damaged.contains(&referral.id));
+        Ok(found)
     }
 
     async fn has_open_referral(&self, id: EngagementId, owner: &OrganizationId) -> Result<bool, StoreError> {
