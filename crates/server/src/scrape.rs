@@ -83,7 +83,7 @@ impl Collector for Scraped {
 
 impl Scraped {
     fn store(&self, out: &mut Out) -> Result<(), Error> {
-        let Figures { group_sizes, commit_microseconds, cache, lists_waiting, pool } = &self.store;
+        let Figures { group_sizes, commit_microseconds, cache, lists_waiting, log_bytes, pool } = &self.store;
         out.histogram("store_group_changes", "Changes that shared a commit", group_sizes, 1.0)?;
         let commit = "Time that commits took, with the writing to disk";
         out.histogram("store_commit_seconds", commit, commit_microseconds, 1e6)?;
@@ -99,6 +99,9 @@ impl Scraped {
         }
         if let Some(waiting) = lists_waiting {
             out.gauge("store_lists_waiting", "Lists that wait for a thread", *waiting)?;
+        }
+        if let Some(bytes) = log_bytes {
+            out.gauge("store_log_bytes", "Bytes of the write-ahead log", *bytes)?;
         }
         if let Some(pool) = pool {
             out.gauge("database_connections_in_use", "Connections that are lent", pool.in_use)?;
@@ -145,7 +148,7 @@ mod tests {
     /// Figures of both engines at once; a server has those of one.
     fn everything() -> String {
         let (cache, pool) = (Some(Default::default()), Some(Default::default()));
-        let store = Figures { cache, pool, lists_waiting: Some(3), ..Figures::default() };
+        let store = Figures { cache, pool, lists_waiting: Some(3), log_bytes: Some(4), ..Figures::default() };
         let scraped = Scraped { accepts_writes: true, store, expiry: ExpiryFigures::default() };
         let mut registry = Registry::with_prefix("cosell");
         registry.register_collector(Box::new(scraped));

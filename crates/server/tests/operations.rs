@@ -110,6 +110,7 @@ async fn figures_of_the_store_move_with_what_it_does() {
     assert!(figure(&after, "cosell_store_cache_bytes") > figure(&before, "cosell_store_cache_bytes"));
     assert!(figure(&after, "cosell_store_cache_limit_bytes") > 0.0);
     assert_eq!(figure(&after, "cosell_store_lists_waiting"), 0.0);
+    assert!(figure(&after, "cosell_store_log_bytes") > 0.0);
     let build = format!(r#"cosell_build_info{{version="{}"}} 1"#, env!("CARGO_PKG_VERSION"));
     assert!(after.lines().any(|line| line == build), "{after}");
     assert!(!after.contains("cosell_database_"), "there is no database to connect to");

@@ -24,6 +24,8 @@ pub struct Figures {
     pub cache: Option<CacheFigures>,
     /// Lists that wait for a thread, now.
     pub lists_waiting: Option<u64>,
+    /// The length of the write-ahead log's file in bytes, now.
+    pub log_bytes: Option<u64>,
     /// Connections to a database.
     pub pool: Option<PoolFigures>,
 }

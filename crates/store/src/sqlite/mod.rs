@@ -562,7 +562,8 @@ impl Store for SqliteStore {
 
     fn figures(&self) -> Figures {
         let (cache, lists_waiting) = (Some(self.cache.figures()), Some(self.lists.waiting()));
-        Figures { cache, lists_waiting, ..self.health.commits.figures() }
+        let log_bytes = std::fs::metadata(self.files.log()).ok().map(|log| log.len());
+        Figures { cache, lists_waiting, log_bytes, ..self.health.commits.figures() }
     }
 
     async fn close(&self) {
