@@ -22,7 +22,7 @@ use crate::StoreError;
 const LONG: Duration = Duration::from_millis(2);
 /// So many of them in a row have waited for the disk.
 const IN_A_ROW: u32 = 2;
-/// So many reads after such a one go to the threads: the slower the disk is, the more of all reads.
+/// So many reads after them go to the threads: the slower the disk is, the more of all reads.
 const HELD_BACK: u32 = 16;
 
 /// The connections; one that is `None` is opened when it is needed.
