@@ -10,7 +10,7 @@ use store::{Action, Change, Entry, Guard, Outcome, RememberedAnswer, StoredRefer
 
 use crate::caller::{Caller, Role};
 use crate::error::{CreateError, ReadError};
-use crate::once::{Already, Earlier, Once, Remember, Written};
+use crate::once::{Already, Once, Remember, Written};
 use crate::sight::{is_open, redacted, whole};
 use crate::{Exchange, Shown, search_words, to_store};
 
@@ -63,7 +63,7 @@ impl Exchange {
                     if let Some(once) = once
                         && let Some(earlier) = self.remember(once, remember(Err(&error))).await?
                     {
-                        return Ok(Written::Before(replayed(earlier)?));
+                        return Ok(Written::Before(earlier.replay(CreateError::RequestIdReused)?));
                     }
                     return Err(error);
                 }
@@ -152,7 +152,7 @@ impl Exchange {
         Ok(match self.store.commit(change).await? {
             Outcome::Committed(_) => Attempt::Saved(shown),
             Outcome::AlreadyAnswered(answer) => match self.already(once, answer).await? {
-                Already::Earlier(earlier) => Attempt::Replayed(replayed(earlier)?),
+                Already::Earlier(earlier) => Attempt::Replayed(earlier.replay(CreateError::RequestIdReused)?),
                 Already::Forgotten => Attempt::Overtaken,
             },
             Outcome::Overtaken | Outcome::GuardFailed => Attempt::Overtaken,
@@ -230,13 +230,6 @@ fn created(caller: &Caller, referral: &Referral) -> Entry {
         at: referral.created_date_time,
         actor: Some(caller.actor()),
         changes: "{}".into(),
-    }
-}
-
-fn replayed(earlier: Earlier) -> Result<RememberedAnswer, CreateError> {
-    match earlier {
-        Earlier::Answered(answer) => Ok(answer),
-        Earlier::Reused => Err(CreateError::RequestIdReused),
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::caller::Caller;
 use crate::error::{EditError, ReadError};
-use crate::once::{Already, Earlier, Once, Remember, Written};
+use crate::once::{Already, Once, Remember, Written};
 use crate::sight::{redacted, whole};
 use crate::{Exchange, Shown, search_words, to_store};
 
@@ -82,7 +82,7 @@ impl Exchange {
         if let Some(once) = once
             && let Some(earlier) = self.remember(once, remember(Err(&error))).await?
         {
-            return Ok(Written::Before(replayed(earlier)?));
+            return Ok(Written::Before(earlier.replay(EditError::RequestIdReused)?));
         }
         Err(error)
     }
@@ -114,7 +114,7 @@ impl Exchange {
             if let Some(once) = once
                 && let Some(earlier) = self.remember(once, remember(Ok(&shown))).await?
             {
-                return Ok(Attempt::Replayed(replayed(earlier)?));
+                return Ok(Attempt::Replayed(earlier.replay(EditError::RequestIdReused)?));
             }
             return Ok(Attempt::Saved(shown));
         };
@@ -143,7 +143,7 @@ impl Exchange {
                 Attempt::Saved(shown)
             }
             Outcome::AlreadyAnswered(answer) => match self.already(once, answer).await? {
-                Already::Earlier(earlier) => Attempt::Replayed(replayed(earlier)?),
+                Already::Earlier(earlier) => Attempt::Replayed(earlier.replay(EditError::RequestIdReused)?),
                 Already::Forgotten => Attempt::Overtaken,
             },
             Outcome::Overtaken | Outcome::GuardFailed => Attempt::Overtaken,
@@ -166,13 +166,6 @@ impl Exchange {
             return Ok(Writer::Sender);
         }
         Err(EditError::NotOwner)
-    }
-}
-
-fn replayed(earlier: Earlier) -> Result<RememberedAnswer, EditError> {
-    match earlier {
-        Earlier::Answered(answer) => Ok(answer),
-        Earlier::Reused => Err(EditError::RequestIdReused),
     }
 }
 

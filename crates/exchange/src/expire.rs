@@ -17,9 +17,7 @@ use crate::{Exchange, search_words, to_store};
 
 /// How many are closed in one go: they are handed to the store together, which commits them as one group.
 const BATCH: usize = 256;
-/// So many looks in a row may close nothing of what is due: others may be at it.
-const IN_VAIN: u32 = 8;
-/// After them the next look waits so long, in ticks: a second.
+/// After a look that found nothing of what is due, the next one waits so long, in ticks: a second.
 const LOOK_AGAIN: i64 = 10_000_000;
 
 /// The store is asked for the next expiry again after so long at the latest. Whoever writes a referral while the store
@@ -40,6 +38,8 @@ const TERM: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Soonest {
     at: AtomicI64,
+    /// No look before this instant: the last one found nothing of what is due.
+    not_before: AtomicI64,
     /// Looks for what is due, and what was closed: for the figures.
     looks: AtomicU64,
     closed: AtomicU64,
@@ -59,7 +59,12 @@ pub struct ExpiryFigures {
 impl Soonest {
     pub(crate) async fn load(store: &dyn Store) -> Result<Soonest, StoreError> {
         let at = AtomicI64::new(ticks(store.next_expiry().await?));
-        Ok(Soonest { at, looks: AtomicU64::new(0), closed: AtomicU64::new(0) })
+        Ok(Soonest {
+            at,
+            not_before: AtomicI64::new(i64::MIN),
+            looks: AtomicU64::new(0),
+            closed: AtomicU64::new(0),
+        })
     }
 
     /// A referral with this expiry is about to be stored.
@@ -70,7 +75,7 @@ impl Soonest {
     }
 
     fn is_due(&self, now: Timestamp) -> bool {
-        self.at.load(Ordering::SeqCst) <= now.ticks()
+        self.at.load(Ordering::SeqCst).max(self.not_before.load(Ordering::SeqCst)) <= now.ticks()
     }
 
     /// The figures, by this time.
@@ -95,13 +100,10 @@ impl Exchange {
     /// What the store reports; a damaged document.
     pub async fn settle(&self) -> Result<u64, ReadError> {
         let now = self.now();
-        let (mut closed, mut in_vain) = (0, 0);
-        while self.expiry.is_due(now) && in_vain < IN_VAIN {
-            let some = self.settle_some(now).await?;
-            closed += some;
-            in_vain = if some > 0 { 0 } else { in_vain + 1 };
+        let mut closed = 0;
+        while self.expiry.is_due(now) {
+            closed += self.settle_some(now).await?;
         }
-        self.put_off(now, in_vain);
         Ok(closed)
     }
 
@@ -112,33 +114,19 @@ impl Exchange {
     /// As of [`Exchange::settle`].
     pub async fn settle_as_job(&self, holder: &JobHolder) -> Result<u64, ReadError> {
         let now = self.now();
-        let (mut closed, mut in_vain) = (0, 0);
+        let mut closed = 0;
         let mut is_held = false;
-        while self.expiry.is_due(now) && in_vain < IN_VAIN {
+        while self.expiry.is_due(now) {
             is_held = self.store.take_job(JOB, holder, TERM).await?;
             if !is_held {
                 break;
             }
-            let some = self.settle_some(now).await?;
-            closed += some;
-            in_vain = if some > 0 { 0 } else { in_vain + 1 };
+            closed += self.settle_some(now).await?;
         }
-        self.put_off(now, in_vain);
         if is_held {
             self.store.leave_job(JOB, holder).await?;
         }
         Ok(closed)
-    }
-
-    /// After looks that closed nothing, though something is due, the next may wait a while. Somebody else may be about to
-    /// close it; or it cannot be closed, its document being damaged: then it must hold up nobody.
-    fn put_off(&self, now: Timestamp, in_vain: u32) {
-        let seen = self.expiry.at.load(Ordering::SeqCst);
-        if in_vain >= IN_VAIN && seen <= now.ticks() {
-            tracing::error!("A referral is due and cannot be closed; the next look is in a second");
-            let later = now.ticks().saturating_add(LOOK_AGAIN);
-            let _ = self.expiry.at.compare_exchange(seen, later, Ordering::SeqCst, Ordering::SeqCst);
-        }
     }
 
     /// Closes a batch, and looks when the next is due.
@@ -150,6 +138,11 @@ impl Exchange {
         let next = ticks(self.store.next_expiry().await?).min(now.ticks().saturating_add(ASK_AGAIN));
         // Whoever announced an earlier one meanwhile has lowered it, and the exchange fails: look again.
         let _ = self.expiry.at.compare_exchange(seen, next, Ordering::SeqCst, Ordering::SeqCst);
+        if due.is_empty() && next <= now.ticks() {
+            // It is left out for its document is damaged. It stays overdue, and holds up nobody.
+            tracing::error!("A referral is due and cannot be closed; the next look is in a second");
+            self.expiry.not_before.store(now.ticks().saturating_add(LOOK_AGAIN), Ordering::SeqCst);
+        }
         Ok(closed)
     }
 

@@ -127,6 +127,14 @@ pub(crate) enum Earlier {
 }
 
 impl Earlier {
+    /// The answer to give again, or the refusal of an id that was used for another request.
+    pub(crate) fn replay<E>(self, reused: E) -> Result<RememberedAnswer, E> {
+        match self {
+            Earlier::Answered(answer) => Ok(answer),
+            Earlier::Reused => Err(reused),
+        }
+    }
+
     fn of(answer: RememberedAnswer, once: &Once) -> Earlier {
         if answer.request_digest == once.request_digest { Earlier::Answered(answer) } else { Earlier::Reused }
     }

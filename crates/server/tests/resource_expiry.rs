@@ -304,4 +304,7 @@ async fn what_is_due_and_cannot_be_closed_holds_up_no_list_and_no_job() {
     world.clock.advance(1);
     world.exchange.settle().await.unwrap();
     assert!(world.store.looks_for_due() > looks);
+    // And the figure that an alert looks at tells of it.
+    world.clock.advance(100);
+    assert!(world.exchange.expiry_figures().overdue_seconds > 100.0);
 }
