@@ -4,29 +4,19 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
-use exchange::{Clock, Exchange, Ids, Policy};
+use exchange::{Exchange, Ids, Policy};
 use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full};
 use identity::TokenVerifier;
 use identity::sandbox::{self, Issuer, IssuerOptions, SandboxUser, SigningKey, accepted_audiences};
-use referral::{OrganizationId, Timestamp};
+use referral::Timestamp;
 use server::{App, Random, ServerOptions};
-use store::sqlite::{SqliteOptions, SqliteStore};
-use store::{Organization, Store};
 use uuid::Uuid;
+
+use super::world::{NOW, Still, store_of};
 
 const BASE: &str = "http://127.0.0.1:8080";
 const TENANT: &str = "f0000000-0000-4000-8000-00000000005f";
-const NOW: i64 = 1_800_000_000;
-
-/// Time and chance that stand still.
-struct Still;
-
-impl Clock for Still {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_unix_seconds(NOW)
-    }
-}
 
 /// Identifiers in the order they are asked for.
 struct Counted(AtomicU64);
@@ -56,21 +46,9 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
 });
 
 async fn server() -> (App, HeaderValue) {
-    let folder = tempfile::tempdir().expect("a folder").keep();
-    let store = Arc::new(SqliteStore::open(&folder, SqliteOptions::default()).expect("a store"));
-    // The files are open: they live as long as the process.
-    let _ = std::fs::remove_dir_all(folder);
-    let organization = Organization {
-        id: OrganizationId::MICROSOFT,
-        name: "Microsoft".to_owned(),
-        issuer: "issuer".to_owned(),
-        tenant: Some(TENANT.to_owned()),
-        partner_id: None,
-        locations: Vec::new(),
-    };
-    store.save_organization(&organization).await.expect("an organization");
+    let store = store_of(Some(TENANT)).await;
     let ids = Arc::new(Counted(AtomicU64::new(1)));
-    let exchange = Exchange::open(store as Arc<dyn Store>, Arc::new(Still), ids, Policy::default());
+    let exchange = Exchange::open(store, Arc::new(Still), ids, Policy::default());
     let exchange = Arc::new(exchange.await.expect("an exchange"));
     let seller = SandboxUser {
         user_name: "seller@msft.example".to_owned(),

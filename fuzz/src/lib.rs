@@ -6,6 +6,7 @@ mod filter;
 mod list;
 mod resource;
 mod token;
+mod world;
 
 pub use batch::batch;
 pub use filter::filter;

@@ -3,21 +3,11 @@
 
 use std::sync::{Arc, LazyLock};
 
-use exchange::{
-    Clock, Continuation, Exchange, Ids, Person, Policy, Question, ReadError, StoreError, Temperament,
-};
-use referral::{OrganizationId, Timestamp};
-use store::sqlite::{SqliteOptions, SqliteStore};
-use store::{Organization, Store};
+use exchange::{Continuation, Exchange, Ids, Person, Policy, Question, ReadError, StoreError, Temperament};
+use referral::Timestamp;
 use uuid::Uuid;
 
-struct Still;
-
-impl Clock for Still {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_unix_seconds(1_800_000_000)
-    }
-}
+use super::world::{Still, store_of};
 
 impl Ids for Still {
     fn next(&self, _: Timestamp) -> Uuid {
@@ -33,21 +23,8 @@ struct World {
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let folder = tempfile::tempdir().expect("a folder").keep();
-    let store = Arc::new(SqliteStore::open(&folder, SqliteOptions::default()).expect("a store"));
-    // The files are open: they live as long as the process.
-    let _ = std::fs::remove_dir_all(folder);
-    let organization = Organization {
-        id: OrganizationId::MICROSOFT,
-        name: "Microsoft".to_owned(),
-        issuer: "issuer".to_owned(),
-        tenant: None,
-        partner_id: None,
-        locations: Vec::new(),
-    };
     let exchange = runtime.block_on(async {
-        store.save_organization(&organization).await.expect("an organization");
-        Exchange::open(store as Arc<dyn Store>, Arc::new(Still), Arc::new(Still), Policy::default()).await
+        Exchange::open(store_of(None).await, Arc::new(Still), Arc::new(Still), Policy::default()).await
     });
     let exchange = exchange.expect("an exchange");
     let person = Person {
