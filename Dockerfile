@@ -1,12 +1,12 @@
-# A small image without a shell: the program, the libraries it is linked against, and the certificate authorities. It
-# runs as user 10001. docs/operations.md, "In a container", says how to run it.
+# A small image without a shell: the program, the libraries that it is linked to, and the certificate authorities. It runs
+# as user 10001. docs/operations.md, "In a container", explains how to run it.
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /build
 COPY . .
 RUN cargo build --release --locked -p cosell
 
-# What the image holds. ldd names the libraries with their paths, on any processor.
+# The content of the image. ldd lists the libraries with their paths, on any processor.
 WORKDIR /image
 RUN install -D -m 755 /build/target/release/cosell usr/local/bin/cosell \
  && ldd usr/local/bin/cosell | grep -o '/[^ ]*' | xargs cp --parents --dereference -t . \
@@ -21,11 +21,11 @@ COPY --from=build /image /
 USER 10001:10001
 WORKDIR /var/lib/cosell
 VOLUME /var/lib/cosell
-# All addresses of the container, of which only published ports can be reached.
+# Listen on all addresses of the container. Only published ports can be reached from outside.
 ENV COSELL_LISTENER_ADDRESS=0.0.0.0:8080
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-# At the address above, without TLS; docs/operations.md says what else there is.
+# Checks the address above, without TLS. docs/operations.md explains what to do with TLS.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=30s CMD ["/usr/local/bin/cosell", "health"]
 ENTRYPOINT ["/usr/local/bin/cosell"]
 CMD ["serve", "--config", "/etc/cosell/cosell.toml"]
