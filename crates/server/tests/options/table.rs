@@ -142,9 +142,16 @@ impl Table {
     }
 }
 
-/// The lines of the contract that may say that something is ignored.
-const LINES: [&str; 8] =
-    ["REF-014", "REF-035", "REF-048", "REF-094", "REF-244", "REF-245", "REF-260", "spec 4."];
+/// The lines of the checklist that may say that something is ignored, by number: this file proves none of them.
+const LINES: [&str; 7] = ["014", "035", "048", "094", "244", "245", "260"];
+
+/// Whether a cell names a line that says so, or a section on headers.
+fn names_a_line(text: &str) -> bool {
+    match text.strip_prefix("REF-") {
+        Some(number) => LINES.contains(&number),
+        None => text.starts_with("spec 4."),
+    }
+}
 
 /// Before a cell that is not true yet.
 const TO_DO: &str = "to do: ";
@@ -160,7 +167,7 @@ fn cell(text: &str, line: usize) -> Cell {
             Cell::Refused(status.parse().unwrap(), target.to_owned())
         }
         "ignored:" => {
-            assert!(LINES.iter().any(|known| rest.starts_with(known)), "line {line}: {text} names no line");
+            assert!(names_a_line(rest), "line {line}: {text} names no line");
             Cell::Same
         }
         "default:" | "no" => {
