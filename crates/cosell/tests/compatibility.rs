@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Line numbers this release promises, less those that need a later capability.
-const THIS_RELEASE: [(u16, u16); 2] = [(1, 260), (291, 295)];
+const THIS_RELEASE: [(u16, u16); 3] = [(1, 260), (291, 295), (297, 297)];
 const NOT_YET: [u16; 2] = [52, 203];
 
 const PREFIX: &str = "REF-";
@@ -98,7 +98,7 @@ fn checklist() -> Vec<Line> {
         }
     }
     let numbers: Vec<u16> = lines.iter().map(|line| line.number).collect();
-    assert_eq!(numbers, (1..=296).collect::<Vec<u16>>(), "the checklist has 296 lines, in order");
+    assert_eq!(numbers, (1..=297).collect::<Vec<u16>>(), "the checklist has 297 lines, in order");
     lines
 }
 

@@ -56,9 +56,13 @@ impl Place {
     }
 
     fn token(&self) -> String {
+        self.token_of(TENANT, ADMIN)
+    }
+
+    fn token_of(&self, tenant: &str, admin: &str) -> String {
         let claims = json!({
-            "iss": ISSUER.replace("{tenantid}", TENANT), "aud": "api://cosell", "tid": TENANT, "oid": "o-1",
-            "preferred_username": ADMIN, "scp": "access", "exp": now() + 600, "nbf": now() - 5,
+            "iss": ISSUER.replace("{tenantid}", tenant), "aud": "api://cosell", "tid": tenant, "oid": "o-1",
+            "preferred_username": admin, "scp": "access", "exp": now() + 600, "nbf": now() - 5,
         });
         self.keys.token(Algorithm::Es256, &claims)
     }
@@ -162,6 +166,68 @@ fn pages_go_on_at_another_server() {
             .map(|link| link.trim_start_matches("https://referrals.contoso.example").to_owned());
     }
     assert_eq!((seen.len(), next), (6, None));
+}
+
+#[test]
+fn an_own_deal_beside_an_invitation_shows_no_contacts_and_accepting_does() {
+    // REF-297
+    const OTHERS: (&str, &str, &str) = (
+        "f0000000-0000-4000-8000-0000000000fa",
+        "bo@fabrikam.example",
+        "02f3bcde-63c1-4bf4-b4bf-2fe2641c4674",
+    );
+    let place = Place::with_contoso();
+    let address = place.database.address();
+    let (tenant, admin, location) = OTHERS;
+    let added = run(&[
+        "init",
+        "--add",
+        "--database",
+        &address,
+        "--organization",
+        "Fabrikam",
+        "--issuer",
+        "ours",
+        "--tenant",
+        tenant,
+        "--admin",
+        admin,
+        "--location",
+        location,
+    ]);
+    assert_eq!(added.code, 0, "{added:?}");
+    let server = place.serve();
+    let (ours, theirs) = (place.token(), place.token_of(tenant, admin));
+    let post = |token: &str, body: &Value| {
+        let made = call(&server, token, "POST", PATH, &[], &body.to_string());
+        assert_eq!(made.status, 201, "{}", made.text());
+        made.json()
+    };
+    let mut body: Value = serde_json::from_str(&example("create.independent-private.request.json")).unwrap();
+    body["customerProfile"]["team"] = json!([{ "email": "sue@customer.example" }]);
+    let own = post(&ours, &body);
+    body["engagementId"] = own["engagementId"].clone();
+    body["customerProfile"]["team"] = json!([]);
+    let added = body.clone();
+    body["target"] = json!([{ "type": "BusinessProfileLocation", "id": location }]);
+    let invitation = post(&ours, &body);
+    post(&theirs, &added);
+    let path = format!("{PATH}/{}", own["id"].as_str().unwrap());
+    let there = format!("{PATH}?$filter=engagementId%20eq%20{}", own["engagementId"].as_str().unwrap());
+    let hidden =
+        format!("{there}%20and%20customerProfile/team/any(c:c/email%20eq%20%27sue@customer.example%27)");
+    let reads = || {
+        let answers = [&path, &there, &hidden].map(|path| call(&server, &theirs, "GET", path, &[], ""));
+        assert!(answers.iter().all(|answer| answer.status == 200));
+        answers.map(|answer| answer.text().contains("sue@customer.example"))
+    };
+    assert_eq!(reads(), [false; 3]);
+    let accept = example("patch.request.accept.json");
+    let path = format!("{PATH}/{}", invitation["id"].as_str().unwrap());
+    let accepted = call(&server, &theirs, "PATCH", &path, &[("Content-Type", "application/json")], &accept);
+    assert_eq!(accepted.status, 204, "{}", accepted.text());
+    assert_eq!(reads(), [true; 3]);
+    assert_eq!(server.stop(), 0);
 }
 
 #[test]

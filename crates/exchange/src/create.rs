@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use referral::{
     CreateRequest, Damaged, EngagementId, Invalid, LONGEST_DOCUMENT, Minted, OrganizationId, Party, Referral,
-    ReferralId, Refusal, Rule, View,
+    ReferralId, Refusal, Rule, Timestamp, View,
 };
 use store::{Action, Change, Entry, Guard, Outcome, RememberedAnswer, StoredReferral, Write};
 
@@ -31,6 +31,8 @@ struct Joined {
     model: Option<Arc<StoredReferral>>,
     /// 409, told after all other refusals (spec 4.5).
     conflict: Option<CreateError>,
+    /// `createdDateTime` of the caller's newest referral there.
+    newest: Option<Timestamp>,
 }
 
 /// What a POST makes, before its engagement is looked at.
@@ -106,12 +108,13 @@ impl Exchange {
         remember: Remember<'_, Shown, CreateError>,
     ) -> Result<Attempt, CreateError> {
         let engagement = request.engagement_id();
-        let Joined { model, conflict } = match engagement {
+        let Joined { model, conflict, newest } = match engagement {
             Some(engagement) => self.join(caller, engagement, plan).await?,
             None => Joined::default(),
         };
         on_the_team(caller, request, model.as_deref())?;
-        let now = self.now();
+        // The order of creation tells who began the engagement (spec 8.6), whatever the clocks of several nodes say.
+        let now = newest.map_or(self.now(), |newest| self.now().max(newest.next()));
         let minted = Minted {
             id: ReferralId::from_uuid(self.ids.next(now)),
             engagement_id: engagement.unwrap_or_else(|| EngagementId::from_uuid(self.ids.next(now))),
@@ -182,7 +185,8 @@ impl Exchange {
         if !ours.iter().any(|one| caller.reaches(one)) {
             return Err(CreateError::NotOnTeam);
         }
-        let Some(invited) = &plan.invited else { return Ok(Joined::default()) };
+        let newest = ours.iter().map(|one| one.columns.created).max();
+        let Some(invited) = &plan.invited else { return Ok(Joined { newest, ..Joined::default() }) };
         let own_open: Vec<_> = own().filter(|one| is_open(one)).collect();
         let readable = own_open.iter().filter(|one| caller.reaches(one));
         let model = readable.max_by_key(|one| (one.columns.created, one.id)).map(|one| (*one).clone());
@@ -195,7 +199,7 @@ impl Exchange {
         } else {
             None
         };
-        Ok(Joined { model, conflict })
+        Ok(Joined { model, conflict, newest })
     }
 }
 

@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use referral::{EngagementId, OrganizationId, ReferralId, Timestamp};
 use store::{
-    Action, Aggregation, AllOrNone, AnswerKey, Assignment, Change, Found, LogEntry, Organization, Outcome,
-    Plan, Position, Query, RememberedAnswer, Store, StoreError, StoredReferral,
+    Action, Aggregation, AllOrNone, AnswerKey, Assignment, Change, EngagementRole, FirstReferral, Found,
+    LogEntry, Organization, Outcome, Plan, Position, Query, RememberedAnswer, Store, StoreError,
+    StoredReferral,
 };
 
 use crate::Exchange;
@@ -146,6 +147,25 @@ impl Store for Staged {
         found.extend(staged.into_values().filter(|one| is_theirs(one)));
         found.sort_by_key(|one| (one.columns.created, one.id));
         Ok(found)
+    }
+
+    async fn engagement_role(
+        &self,
+        id: EngagementId,
+        party: &OrganizationId,
+    ) -> Result<EngagementRole, StoreError> {
+        let mut role = self.below.engagement_role(id, party).await?;
+        for staged in self.staged_there(id).into_values() {
+            let sender = staged.columns.sender.clone();
+            let from_another = sender.as_ref().is_some_and(|sender| sender != party);
+            role.accepted_invitation |=
+                staged.owner == *party && from_another && staged.columns.accepted.is_some();
+            let (created, id) = (staged.columns.created, staged.id);
+            if role.first.as_ref().is_none_or(|first| (created, id) < (first.created, first.id)) {
+                role.first = Some(FirstReferral { created, id, owner: staged.owner.clone(), sender });
+            }
+        }
+        Ok(role)
     }
 
     async fn has_open_referral(&self, id: EngagementId, owner: &OrganizationId) -> Result<bool, StoreError> {

@@ -3,30 +3,33 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use referral::{Referral, ReferralStatus, View};
+use referral::{EngagementId, Referral, ReferralStatus, View};
 use store::StoredReferral;
 
 use crate::caller::{Caller, Role};
 use crate::error::ReadError;
 use crate::{Exchange, Shown};
 
-/// From which side the caller sees a foreign referral, given what its organization owns or sent in the engagement;
-/// `None`: not at all.
-pub(crate) fn side(caller: &Caller, foreign: &StoredReferral, ours: &[Arc<StoredReferral>]) -> Option<View> {
+/// What a caller's organization has in an engagement.
+pub(crate) struct Membership {
+    /// What it owns there or sent there.
+    ours: Vec<Arc<StoredReferral>>,
+    /// Whether it sees the customer's contacts, where their owner consents: it began the engagement, or accepted an
+    /// invitation. Own deals that it added later do not count.
+    entitled: bool,
+}
+
+/// From which side the caller sees a foreign referral; `None`: not at all.
+pub(crate) fn side(caller: &Caller, foreign: &StoredReferral, membership: &Membership) -> Option<View> {
+    let Membership { ours, entitled } = membership;
     if caller.role == Role::User && !ours.iter().any(|one| caller.is_among(&one.columns.team)) {
         return None;
     }
     if foreign.columns.sender.as_ref() == Some(&caller.organization) {
         return Some(View::Inviting);
     }
-    let mut own_ones = ours.iter().filter(|one| one.owner == caller.organization).peekable();
-    if own_ones.peek().is_some() {
-        let accepted = own_ones.any(|one| one.columns.accepted.is_some());
-        return Some(if accepted { View::InvitedAfterAccepting } else { View::InvitedBeforeAccepting });
-    }
     if !ours.is_empty() {
-        // What it does not own it sent.
-        return Some(View::InvitedBeforeAccepting);
+        return Some(if *entitled { View::Entitled } else { View::NotEntitled });
     }
     let partner_led = caller.organization.is_microsoft() && foreign.columns.shared_with_microsoft;
     partner_led.then_some(View::MicrosoftOnPartnerLed)
@@ -47,8 +50,22 @@ impl Exchange {
         if self.is_hidden(foreign) {
             return Ok(None);
         }
-        let ours = self.store.engagement(foreign.engagement_id, &caller.organization).await?;
-        Ok(side(caller, foreign, &ours))
+        let membership = self.membership(caller, foreign.engagement_id).await?;
+        Ok(side(caller, foreign, &membership))
+    }
+
+    /// What the caller's organization has in an engagement.
+    pub(crate) async fn membership(
+        &self,
+        caller: &Caller,
+        engagement: EngagementId,
+    ) -> Result<Membership, ReadError> {
+        let ours = self.store.engagement(engagement, &caller.organization).await?;
+        let entitled = !ours.is_empty() && {
+            let role = self.store.engagement_role(engagement, &caller.organization).await?;
+            role.accepted_invitation || role.began(&caller.organization)
+        };
+        Ok(Membership { ours, entitled })
     }
 }
 

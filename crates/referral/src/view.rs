@@ -8,10 +8,10 @@ use crate::values::RegistrationStatus;
 pub enum View {
     /// It sent this referral.
     Inviting,
-    /// It owns a referral in the engagement, none of them accepted yet.
-    InvitedBeforeAccepting,
-    /// It owns an accepted referral in the engagement.
-    InvitedAfterAccepting,
+    /// It takes part in the engagement, and neither began it nor accepted an invitation.
+    NotEntitled,
+    /// It began the engagement, or accepted a referral that another organization sent it there.
+    Entitled,
     /// It is Microsoft, and the deal is partner-led.
     MicrosoftOnPartnerLed,
 }
@@ -21,8 +21,8 @@ impl Referral {
     pub fn seen_by(mut self, view: View) -> Referral {
         let customer_shown = match view {
             View::Inviting => true,
-            View::InvitedBeforeAccepting => false,
-            View::InvitedAfterAccepting | View::MicrosoftOnPartnerLed => self.consent.share_with_others,
+            View::NotEntitled => false,
+            View::Entitled | View::MicrosoftOnPartnerLed => self.consent.share_with_others,
         };
         if !customer_shown {
             self.customer_profile.team.clear();

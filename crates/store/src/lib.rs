@@ -27,9 +27,9 @@ use referral::{EngagementId, OrganizationId, ReferralId, Timestamp};
 
 pub use figures::{CacheFigures, Distribution, Figures, PoolFigures};
 pub use model::{
-    Action, Actor, Aggregation, AllOrNone, AnswerKey, Assignment, Change, Columns, Counting, Entry, Found,
-    Guard, Key, LogEntry, Organization, Outcome, Place, Plan, Position, Query, RememberedAnswer, Replayable,
-    Role, Scope, StoredReferral, Version, Write,
+    Action, Actor, Aggregation, AllOrNone, AnswerKey, Assignment, Change, Columns, Counting, EngagementRole,
+    Entry, FirstReferral, Found, Guard, Key, LogEntry, Organization, Outcome, Place, Plan, Position, Query,
+    RememberedAnswer, Replayable, Role, Scope, StoredReferral, Version, Write,
 };
 pub use odata::words::{index_text, matches};
 pub use schema::{NAMESPACE, RELATED_REFERRALS, schema};
@@ -100,6 +100,13 @@ pub trait Store: Send + Sync + 'static {
         id: EngagementId,
         party: &OrganizationId,
     ) -> Result<Vec<Arc<StoredReferral>>, StoreError>;
+
+    /// How an organization came into an engagement. Decided by columns only: damaged documents count too.
+    async fn engagement_role(
+        &self,
+        id: EngagementId,
+        party: &OrganizationId,
+    ) -> Result<EngagementRole, StoreError>;
 
     /// Whether an organization owns a referral in the engagement that is not `Closed`.
     async fn has_open_referral(&self, id: EngagementId, owner: &OrganizationId) -> Result<bool, StoreError>;

@@ -77,6 +77,35 @@ pub struct Columns {
     pub team: Vec<String>,
 }
 
+/// How an organization came into an engagement: decides whether it may see the customer's contacts there (spec 8.6).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EngagementRole {
+    /// The referral that the engagement began with; `None` for an engagement without referrals.
+    pub first: Option<FirstReferral>,
+    /// Whether the organization accepted a referral that another one sent it there.
+    pub accepted_invitation: bool,
+}
+
+/// The oldest referral of an engagement (ties by id).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FirstReferral {
+    /// `createdDateTime`
+    pub created: Timestamp,
+    /// The referral.
+    pub id: ReferralId,
+    /// Its owner.
+    pub owner: OrganizationId,
+    /// See [`Columns::sender`].
+    pub sender: Option<OrganizationId>,
+}
+
+impl EngagementRole {
+    /// Whether `party` began the engagement: it sent the first referral or, where nobody sent it, owns it.
+    pub fn began(&self, party: &OrganizationId) -> bool {
+        self.first.as_ref().is_some_and(|first| first.sender.as_ref().unwrap_or(&first.owner) == party)
+    }
+}
+
 /// Whose referrals a query is about. Every query has one: none reaches another owner's rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scope {

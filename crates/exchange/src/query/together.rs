@@ -4,7 +4,6 @@
 //! referral as the caller sees it, here, and not to the store; an engagement has few of them.
 
 use std::cmp::Ordering;
-use std::sync::Arc;
 
 use odata::{DateTimeOffset, Evaluator, TypedOptions, TypedOrder, Work};
 use referral::{EngagementId, Referral, View};
@@ -14,7 +13,7 @@ use store::{Counting, Key, Place, StoreError, StoredReferral, schema};
 use super::page::{Matches, Window, within};
 use crate::caller::Caller;
 use crate::error::ReadError;
-use crate::sight::{redacted, side, whole};
+use crate::sight::{Membership, redacted, side, whole};
 use crate::{Exchange, Shown};
 
 /// The most referrals of an engagement that one question looks at.
@@ -46,7 +45,7 @@ impl Exchange {
         let evaluator = Evaluator { schema: schema(), now, work: Some(work) };
         let newest = newest_first();
         let order = if options.orderby.is_empty() { &newest } else { &options.orderby };
-        let ours = self.store.engagement(engagement, &caller.organization).await?;
+        let membership = self.membership(caller, engagement).await?;
         let mut places: Vec<Place> = Vec::new();
         let mut read_to = None;
         let mut read = 0;
@@ -61,7 +60,7 @@ impl Exchange {
                 if at % TURN == 0 {
                     tokio::task::yield_now().await;
                 }
-                let Some(sight) = self.sight_of(caller, stored, &ours) else { continue };
+                let Some(sight) = self.sight_of(caller, stored, &membership) else { continue };
                 work.take_bytes(stored.document.len());
                 let (document, words) = as_seen(stored, sight)?;
                 let found = options.filter.as_ref().is_none_or(|filter| evaluator.matches(filter, &document))
@@ -90,7 +89,7 @@ impl Exchange {
                 break;
             }
             // One that has gone meanwhile makes room for the next: a page is short only where the list ends.
-            if let Some(shown) = self.shown_together(caller, &place, &ours).await? {
+            if let Some(shown) = self.shown_together(caller, &place, &membership).await? {
                 found.push((shown, place));
             }
         }
@@ -98,19 +97,14 @@ impl Exchange {
     }
 
     /// From which side the caller sees a referral of the engagement; `None`: not at all.
-    fn sight_of(
-        &self,
-        caller: &Caller,
-        stored: &StoredReferral,
-        ours: &[Arc<StoredReferral>],
-    ) -> Option<Sight> {
+    fn sight_of(&self, caller: &Caller, stored: &StoredReferral, membership: &Membership) -> Option<Sight> {
         if self.is_hidden(stored) {
             return None;
         }
         if stored.owner == caller.organization {
             return caller.reaches(stored).then_some(Sight::Own);
         }
-        side(caller, stored, ours).map(Sight::Others)
+        side(caller, stored, membership).map(Sight::Others)
     }
 
     /// A referral of the page. It is read once more: only the places of all matches are held, not their documents.
@@ -118,10 +112,10 @@ impl Exchange {
         &self,
         caller: &Caller,
         place: &Place,
-        ours: &[Arc<StoredReferral>],
+        membership: &Membership,
     ) -> Result<Option<Shown>, ReadError> {
         let Some(stored) = self.store.find_referral(place.id).await? else { return Ok(None) };
-        Ok(match self.sight_of(caller, &stored, ours) {
+        Ok(match self.sight_of(caller, &stored, membership) {
             None => None,
             Some(Sight::Own) => Some(whole(&stored)),
             Some(Sight::Others(view)) => Some(redacted(&stored, view)?),

@@ -5,8 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-const VIEWS: [View; 4] =
-    [View::Inviting, View::InvitedBeforeAccepting, View::InvitedAfterAccepting, View::MicrosoftOnPartnerLed];
+const VIEWS: [View; 4] = [View::Inviting, View::NotEntitled, View::Entitled, View::MicrosoftOnPartnerLed];
 
 /// The members nobody but the owner sees, and what stands in their place.
 fn never() -> Vec<(&'static str, Value)> {
@@ -67,8 +66,8 @@ fn each_member_is_seen_as_the_table_says() {
         for view in VIEWS {
             let customer = match view {
                 View::Inviting => true,
-                View::InvitedBeforeAccepting => false,
-                View::InvitedAfterAccepting | View::MicrosoftOnPartnerLed => shares,
+                View::NotEntitled => false,
+                View::Entitled | View::MicrosoftOnPartnerLed => shares,
             };
             let seen = value(&owned.clone().seen_by(view).to_document());
             let mut count = 0;

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use referral::{EngagementId, OrganizationId, ReferralId, Timestamp};
 use store::sqlite::SqliteStore;
 use store::{
-    Aggregation, AllOrNone, AnswerKey, Assignment, Change, Found, LogEntry, Organization, Outcome, Plan,
-    Position, Query, RememberedAnswer, Store, StoreError, StoredReferral,
+    Aggregation, AllOrNone, AnswerKey, Assignment, Change, EngagementRole, Found, LogEntry, Organization,
+    Outcome, Plan, Position, Query, RememberedAnswer, Store, StoreError, StoredReferral,
 };
 use tokio::sync::{Notify, Semaphore};
 
@@ -178,6 +178,15 @@ impl Store for Watched {
         let damaged = self.damaged.lock().unwrap().clone();
         found.retain(|referral| !damaged.contains(&referral.id));
         Ok(found)
+    }
+
+    async fn engagement_role(
+        &self,
+        id: EngagementId,
+        party: &OrganizationId,
+    ) -> Result<EngagementRole, StoreError> {
+        self.reading()?;
+        self.inner.engagement_role(id, party).await
     }
 
     async fn has_open_referral(&self, id: EngagementId, owner: &OrganizationId) -> Result<bool, StoreError> {

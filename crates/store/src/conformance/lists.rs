@@ -161,6 +161,48 @@ pub async fn an_engagement_is_told_oldest_first_to_each_of_its_parties(engine: &
     }
 }
 
+/// [`crate::Store::engagement_role`]: who began an engagement, and who accepted what another organization sent. Own
+/// referrals and their acceptance give nothing.
+pub async fn a_role_in_an_engagement_is_its_beginning_or_an_accepted_invitation(engine: &dyn Engine) {
+    let store = engine.open().await;
+    // number, owner, sender, created, accepted, engagement
+    for (number, owner, sender, seconds, accepted, of) in [
+        (1, 1, None, 10, true, 1),
+        (2, 2, Some(1), 20, false, 1),
+        (3, 2, None, 30, true, 1),
+        (4, 3, Some(2), 40, true, 1),
+        (5, 3, Some(2), 50, false, 1),
+        // Sent without an own one: the sender began it. Of two of one instant the lesser id is the first.
+        (6, 2, Some(1), 10, false, 2),
+        (7, 3, None, 10, true, 2),
+        // Nobody sent it.
+        (8, 3, None, 10, false, 3),
+    ] {
+        let mut referral = a_referral(&organization(owner), number);
+        referral.engagement_id = engagement(of);
+        referral.columns.created = at(seconds);
+        referral.columns.accepted = accepted.then(|| at(seconds));
+        referral.columns.sender = sender.map(organization);
+        created(&*store, referral).await;
+    }
+    for (of, party, began, accepted) in [
+        (1, 1, true, false),
+        (1, 2, false, false),
+        (1, 3, false, true),
+        (1, 4, false, false),
+        (2, 1, true, false),
+        (2, 2, false, false),
+        (2, 3, false, false),
+        (3, 3, true, false),
+        (3, 1, false, false),
+        (4, 1, false, false),
+    ] {
+        let role = store.engagement_role(engagement(of), &organization(party)).await.unwrap();
+        let found = (role.began(&organization(party)), role.accepted_invitation);
+        assert_eq!(found, (began, accepted), "engagement {of}, party {party}");
+    }
+}
+
 /// [`crate::Store::due`]: `New`, `expires <= now`, soonest first, ties by id, at most `limit`, all owners together.
 pub async fn due_referrals_come_soonest_first_and_only_while_new(engine: &dyn Engine) {
     let store = engine.open().await;

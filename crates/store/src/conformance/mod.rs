@@ -63,6 +63,7 @@ macro_rules! conformance_suite {
             lists: a_changed_team_changes_its_lists;
             lists: counts_equal_lists;
             lists: an_engagement_is_told_oldest_first_to_each_of_its_parties;
+            lists: a_role_in_an_engagement_is_its_beginning_or_an_accepted_invitation;
             lists: due_referrals_come_soonest_first_and_only_while_new;
             lists: the_next_expiry_is_the_soonest_of_the_new;
             queries: pages_are_what_the_evaluator_leaves;

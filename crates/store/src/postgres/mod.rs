@@ -48,8 +48,9 @@ use self::tls::Tls;
 use self::writer::{Request, Writer};
 use crate::packing::Packing;
 use crate::{
-    Aggregation, AllOrNone, AnswerKey, Assignment, Change, Figures, Found, JobHolder, LogEntry, Organization,
-    Outcome, Plan, Position, Query, RememberedAnswer, SchemaVersion, Store, StoreError, StoredReferral,
+    Aggregation, AllOrNone, AnswerKey, Assignment, Change, EngagementRole, Figures, Found, JobHolder,
+    LogEntry, Organization, Outcome, Plan, Position, Query, RememberedAnswer, SchemaVersion, Store,
+    StoreError, StoredReferral,
 };
 
 /// How long a connection of the database may be silent before it is asked whether it is still there.
@@ -229,6 +230,14 @@ impl Store for PostgresStore {
         party: &OrganizationId,
     ) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
         referrals::engagement(&self.pool, id, party).await
+    }
+
+    async fn engagement_role(
+        &self,
+        id: EngagementId,
+        party: &OrganizationId,
+    ) -> Result<EngagementRole, StoreError> {
+        referrals::engagement_role(&self.pool, id, party).await
     }
 
     async fn has_open_referral(&self, id: EngagementId, owner: &OrganizationId) -> Result<bool, StoreError> {

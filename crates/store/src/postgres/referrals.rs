@@ -11,7 +11,7 @@ use tokio_postgres::types::Type;
 use super::gathered::{Lookup, Rows};
 use super::pool::{Param, Pool};
 use super::rows::{self, STORED};
-use crate::{AnswerKey, LogEntry, Position, RememberedAnswer, StoreError, StoredReferral};
+use crate::{AnswerKey, EngagementRole, LogEntry, Position, RememberedAnswer, StoreError, StoredReferral};
 
 /// How many answers one call forgets at most.
 const FORGET_AT_MOST: i64 = 1000;
@@ -105,7 +105,45 @@ pub(super) async fn engagement_members(
          LIMIT $4";
     let params: [Param<'_>; 4] =
         [(&id, Type::BYTEA), (&created, Type::INT8), (&after, Type::BYTEA), (&whole(limit), Type::INT8)];
-    shown(pool, rest, &params).await
+    let found = pool.rows(&format!("SELECT {STORED} {rest}"), &params).await?;
+    found.iter().map(|row| rows::stored_or_damaged(row).map(Arc::new)).collect()
+}
+
+pub(super) async fn engagement_role(
+    pool: &Arc<Pool>,
+    id: EngagementId,
+    party: &OrganizationId,
+) -> Result<EngagementRole, StoreError> {
+    let (id, party) = (&id.as_bytes()[..], party.as_bytes());
+    let found = pool
+        .rows(
+            "SELECT first.created, first.id, first.owner, first.sender,
+                    EXISTS (
+                      SELECT 1
+                      FROM referral_directory
+                      JOIN referral
+                        ON referral.owner = referral_directory.owner
+                        AND referral.id = referral_directory.id
+                      WHERE referral_directory.engagement = $1
+                        AND referral_directory.owner = $2
+                        AND referral.sender <> $2
+                        AND referral.accepted IS NOT NULL
+                    )
+             FROM (
+               SELECT referral_directory.created, referral_directory.id, referral_directory.owner, referral.sender
+               FROM referral_directory
+               JOIN referral
+                 ON referral.owner = referral_directory.owner
+                 AND referral.id = referral_directory.id
+               WHERE referral_directory.engagement = $1
+               ORDER BY referral_directory.created, referral_directory.id
+               LIMIT 1
+             ) AS first",
+            &[(&id, Type::BYTEA), (&party, Type::BYTEA)],
+        )
+        .await?;
+    let Some(row) = found.first() else { return Ok(EngagementRole::default()) };
+    Ok(EngagementRole { first: Some(rows::first_referral(row)?), accepted_invitation: rows::get(row, 4)? })
 }
 
 pub(super) async fn has_open(

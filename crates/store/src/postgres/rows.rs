@@ -13,7 +13,10 @@ use tokio_postgres::types::FromSql;
 use crate::class::Class;
 use crate::packing;
 use crate::plan::Instant;
-use crate::{Action, Actor, Columns, Entry, LogEntry, RememberedAnswer, Role, StoreError, StoredReferral};
+use crate::{
+    Action, Actor, Columns, Entry, FirstReferral, LogEntry, RememberedAnswer, Role, StoreError,
+    StoredReferral,
+};
 
 /// What [`stored`] reads, in its order.
 pub(super) const STORED: &str = "referral.owner, referral.id, referral.engagement, referral.version, referral.etag, \
@@ -108,6 +111,16 @@ fn listed<T: Copy>(row: &Row, column: usize, all: &[T]) -> Read<T> {
 fn member<T: Copy>(class: Class, name: &str, all: &[T]) -> Option<T> {
     let (shift, mask) = Class::bits(name)?;
     all.get(usize::from(class.0 >> shift & mask)).copied()
+}
+
+/// Reads `created, id, owner, sender`.
+pub(super) fn first_referral(row: &Row) -> Read<FirstReferral> {
+    Ok(FirstReferral {
+        created: instant(row, 0)?,
+        id: referral_id(row, 1)?,
+        owner: organization(row, 2)?,
+        sender: some_organization(row, 3)?,
+    })
 }
 
 /// Reads the columns of [`STORED`].

@@ -60,8 +60,9 @@ use self::rows::stored_columns;
 use self::writer::{Command, Task, Writer};
 pub use crate::BulkReport;
 use crate::{
-    Aggregation, AllOrNone, AnswerKey, Assignment, Change, Figures, Found, LogEntry, Organization, Outcome,
-    Plan, Position, Query, RememberedAnswer, SchemaVersion, Store, StoreError, StoredReferral,
+    Aggregation, AllOrNone, AnswerKey, Assignment, Change, EngagementRole, Figures, Found, LogEntry,
+    Organization, Outcome, Plan, Position, Query, RememberedAnswer, SchemaVersion, Store, StoreError,
+    StoredReferral,
 };
 
 /// How many answers one call forgets at most.
@@ -360,6 +361,41 @@ impl Store for SqliteStore {
                     .query_map(params![id.as_bytes(), party.as_bytes()], rows::shown)?
                     .filter_map(Result::transpose)
                     .collect()
+            })
+            .await
+    }
+
+    async fn engagement_role(
+        &self,
+        id: EngagementId,
+        party: &OrganizationId,
+    ) -> Result<EngagementRole, StoreError> {
+        let party = party.clone();
+        self.readers
+            .read(move |connection| {
+                let first = connection
+                    .prepare_cached(
+                        "SELECT created, id, owner, sender
+                         FROM referral
+                         WHERE engagement = ?1
+                         ORDER BY created, id
+                         LIMIT 1",
+                    )?
+                    .query_row([id.as_bytes()], rows::first_referral)
+                    .optional()?;
+                let accepted_invitation = connection
+                    .prepare_cached(
+                        "SELECT EXISTS (
+                           SELECT 1
+                           FROM referral
+                           WHERE engagement = ?1
+                             AND owner = ?2
+                             AND sender <> ?2
+                             AND accepted IS NOT NULL
+                         )",
+                    )?
+                    .query_row(params![id.as_bytes(), party.as_bytes()], |row| row.get(0))?;
+                Ok(EngagementRole { first, accepted_invitation })
             })
             .await
     }

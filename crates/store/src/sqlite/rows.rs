@@ -13,7 +13,7 @@ use rusqlite::Row;
 use rusqlite::types::Type;
 
 use super::packing;
-use crate::{Action, Actor, Columns, Entry, LogEntry, RememberedAnswer, Role, StoredReferral};
+use crate::{Action, Actor, Columns, Entry, FirstReferral, LogEntry, RememberedAnswer, Role, StoredReferral};
 
 /// What [`stored`] reads, in its order.
 macro_rules! stored_columns {
@@ -82,6 +82,16 @@ fn some_instant(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timesta
 fn listed<T: Copy>(row: &Row<'_>, column: usize, all: &[T]) -> rusqlite::Result<T> {
     let place: usize = row.get(column)?;
     all.get(place).copied().ok_or_else(|| unreadable(column, "in the list"))
+}
+
+/// Reads `created, id, owner, sender`.
+pub(super) fn first_referral(row: &Row<'_>) -> rusqlite::Result<FirstReferral> {
+    Ok(FirstReferral {
+        created: instant(row, 0)?,
+        id: referral_id(row, 1)?,
+        owner: organization(row, 2)?,
+        sender: some_organization(row, 3)?,
+    })
 }
 
 /// Reads the columns of [`stored_columns`].
