@@ -29,7 +29,7 @@ pub use error::{CreateError, EditError, ReadError};
 pub use expire::ExpiryFigures;
 pub use group::Group;
 pub use once::{Once, Remember, Written};
-pub use query::page::{Continuation, Item, Page, Results, within, work};
+pub use query::page::{Continuation, Count, Item, Page, Results, within, work};
 pub use query::{PAGE, Question, QuestionError, QuestionErrorKind, Temperament};
 pub use store::{
     Distribution, Figures, Key, NAMESPACE, Place, Plan, RELATED_REFERRALS, RememberedAnswer, StoreError,

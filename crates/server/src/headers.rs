@@ -24,6 +24,7 @@ pub(crate) mod name {
     pub(crate) const PREFER: HeaderName = HeaderName::from_static("prefer");
     pub(crate) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
     pub(crate) const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
+    pub(crate) const LEFT_OUT: HeaderName = HeaderName::from_static("x-cosell-left-out");
     pub(crate) const HINT: HeaderName = HeaderName::from_static("x-cosell-hint");
 }
 

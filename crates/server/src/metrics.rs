@@ -33,6 +33,7 @@ pub(crate) struct Metrics {
     seconds: Family<Kind, Histogram>,
     running: Gauge<i64, AtomicI64>,
     too_costly: Counter<u64, AtomicU64>,
+    left_out: Counter<u64, AtomicU64>,
     usual: Usual,
 }
 
@@ -69,6 +70,7 @@ impl Default for Metrics {
             seconds,
             running: Gauge::default(),
             too_costly: Counter::default(),
+            left_out: Counter::default(),
             usual,
         };
         let registry = &mut metrics.registry;
@@ -83,6 +85,11 @@ impl Default for Metrics {
             "queries_too_costly",
             "Queries refused for what they would cost",
             metrics.too_costly.clone(),
+        );
+        registry.register(
+            "referrals_left_out",
+            "Damaged referrals that lists and counts left out",
+            metrics.left_out.clone(),
         );
         metrics
     }
@@ -117,6 +124,10 @@ impl Metrics {
 
     pub(crate) fn refused_for_cost(&self) {
         self.too_costly.inc();
+    }
+
+    pub(crate) fn left_out(&self, referrals: usize) {
+        self.left_out.inc_by(referrals as u64);
     }
 
     /// The text of `/metrics`.

@@ -11,6 +11,7 @@ use referral::{PublicBase, Referral};
 use serde_json::{Map, Value as Json};
 
 use crate::negotiation::Metadata;
+use crate::routes::LEFT_OUT;
 
 /// Writes the items of one answer.
 pub(crate) struct Shape<'a> {
@@ -136,6 +137,9 @@ impl<'a> Shape<'a> {
     ) {
         if let Some(count) = page.count {
             into.insert(format!("{RELATED_REFERRALS}@odata.count"), count.into());
+        }
+        if page.left_out > 0 {
+            into.insert(format!("{RELATED_REFERRALS}@{LEFT_OUT}"), page.left_out.into());
         }
         if what == Expanded::Count {
             return;

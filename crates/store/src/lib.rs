@@ -137,7 +137,7 @@ pub trait Store: Send + Sync + 'static {
     async fn plan(&self, query: &Query) -> Result<Plan, StoreError>;
 
     /// Every referral of an engagement, whoever owns it, oldest first (ties by id), from after a creation time and id
-    /// on: for what spec 8.6 shows to the parties of an engagement.
+    /// on: for what spec 8.6 shows to the parties of an engagement. A damaged document is empty.
     async fn engagement_members(
         &self,
         id: EngagementId,

@@ -13,6 +13,9 @@ use crate::error::ReadError;
 use crate::sight::whole;
 use crate::{Exchange, Shown};
 
+/// Pages of nothing but damaged documents that one answer passes over.
+const DAMAGED_PAGES: u64 = 8;
+
 /// The most results that the expansions of one answer may bring together.
 const EXPANDED: usize = 10_000;
 
@@ -55,6 +58,24 @@ pub struct Page {
     pub count: Option<u64>,
     /// Where the next page begins; `None` on the last.
     pub next: Option<Continuation>,
+    /// Number of referrals that could not be looked at because they are damaged.
+    pub left_out: usize,
+}
+
+impl Page {
+    /// The same number, with those of everything that is expanded.
+    pub fn all_left_out(&self) -> usize {
+        self.left_out + self.items.iter().map(Item::left_out).sum::<usize>()
+    }
+}
+
+/// A number of referrals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// How many match.
+    pub number: u64,
+    /// How many could not be looked at because they are damaged.
+    pub left_out: usize,
 }
 
 /// A referral of a page, with a page for each thing that is expanded.
@@ -66,16 +87,26 @@ pub struct Item {
     pub related: Vec<Page>,
 }
 
+impl Item {
+    /// Number of damaged referrals that are left out of everything that is expanded.
+    pub fn left_out(&self) -> usize {
+        self.related.iter().map(Page::all_left_out).sum()
+    }
+}
+
 /// The results of an aggregation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Results {
     /// Objects with the members of the result's type.
     pub items: Vec<Json>,
+    /// Number of referrals that took no part because they are damaged.
+    pub left_out: usize,
     /// Where the next page begins; `None` on the last.
     pub next: Option<Continuation>,
 }
 
 /// Which part of the matches is wanted.
+#[derive(Clone, Copy)]
 pub(super) struct Window<'a> {
     pub after: Option<&'a Place>,
     pub skip: u64,
@@ -129,12 +160,12 @@ impl Exchange {
     ///
     /// # Errors
     /// [`ReadError`]
-    pub async fn count(&self, caller: &Caller, question: &Question) -> Result<u64, ReadError> {
+    pub async fn count(&self, caller: &Caller, question: &Question) -> Result<Count, ReadError> {
         self.settle_for_list().await?;
         let window = Window { after: None, skip: 0, limit: 0, count: Counting::Exact };
         let options = question.options();
         let matches = self.matches(caller, question.engagement(), options, window, &work()).await?;
-        Ok(matches.count.unwrap_or_default())
+        Ok(Count { number: matches.count.unwrap_or_default(), left_out: matches.left_out })
     }
 
     /// Every referral of an engagement that the caller may see, as the options want them: the navigation
@@ -162,7 +193,7 @@ impl Exchange {
         caller: &Caller,
         engagement: EngagementId,
         question: &Question,
-    ) -> Result<u64, ReadError> {
+    ) -> Result<Count, ReadError> {
         let widened = Question { engagement: Some(engagement), ..question.clone() };
         self.count(caller, &widened).await
     }
@@ -178,7 +209,7 @@ impl Exchange {
         expand: &[TypedExpand],
     ) -> Result<Item, ReadError> {
         let items = vec![Item { shown, related: Vec::new() }];
-        let mut page = Page { items, count: None, next: None };
+        let mut page = Page { items, count: None, next: None, left_out: 0 };
         self.expand(caller, expand, &mut page, &mut Budget::new()).await?;
         page.items.pop().ok_or(ReadError::NotFound)
     }
@@ -195,7 +226,7 @@ impl Exchange {
     ) -> Result<Results, ReadError> {
         let options = question.options();
         let Some(apply) = &options.apply else {
-            return Ok(Results { items: Vec::new(), next: None });
+            return Ok(Results { items: Vec::new(), left_out: 0, next: None });
         };
         let done = match from {
             None => 0,
@@ -216,7 +247,7 @@ impl Exchange {
         let mut items = if limit == 0 { Vec::new() } else { self.store.aggregate(&aggregation).await? };
         let more = items.len() > limit && left > limit as u64;
         items.truncate(limit);
-        Ok(Results { items, next: more.then_some(Continuation::Offset(done + limit as u64)) })
+        Ok(Results { items, left_out: 0, next: more.then_some(Continuation::Offset(done + limit as u64)) })
     }
 
     /// A number that stays the same while the answers to those questions stay the same that
@@ -273,12 +304,22 @@ impl Exchange {
         let limit = window.limit.min(usize::try_from(left.unwrap_or(u64::MAX)).unwrap_or(usize::MAX));
         // One more tells whether another page follows.
         let wanted = if limit == 0 { 0 } else { limit + 1 };
-        let mut matches =
-            self.matches(caller, engagement, options, Window { limit: wanted, ..window }, work).await?;
-        let more = matches.found.len() + matches.left_out > limit;
-        if more && limit > 0 && matches.found.is_empty() {
-            return Err(StoreError::Engine("a whole page of damaged documents".to_owned()).into());
+        let window = Window { limit: wanted, ..window };
+        let mut matches = self.matches(caller, engagement, options, window, work).await?;
+        // A whole page of damaged documents has no place to go on from: the list goes on behind them.
+        let mut left_out = matches.left_out;
+        for round in 1..=DAMAGED_PAGES {
+            if wanted == 0 || !matches.found.is_empty() || matches.left_out == 0 {
+                break;
+            }
+            let skip = window.skip.saturating_add(wanted as u64 * round);
+            let behind = self.matches(caller, engagement, options, Window { skip, ..window }, work).await?;
+            if !behind.found.is_empty() {
+                left_out += behind.left_out;
+            }
+            matches = Matches { count: matches.count, ..behind };
         }
+        let more = matches.found.len() + matches.left_out > limit;
         matches.found.truncate(limit);
         let left = left.map(|left| left - limit as u64);
         let next = match matches.found.last() {
@@ -286,7 +327,7 @@ impl Exchange {
             _ => None,
         };
         let items = matches.found.into_iter().map(|(shown, _)| Item { shown, related: Vec::new() }).collect();
-        Ok(Page { items, count: matches.count, next })
+        Ok(Page { items, count: matches.count, next, left_out })
     }
 
     async fn matches(

@@ -49,6 +49,7 @@ impl Exchange {
         let mut places: Vec<Place> = Vec::new();
         let mut read_to = None;
         let mut read = 0;
+        let mut left_out = 0;
         loop {
             let chunk = self.store.engagement_members(engagement, read_to, CHUNK).await?;
             read += chunk.len();
@@ -62,7 +63,11 @@ impl Exchange {
                 }
                 let Some(sight) = self.sight_of(caller, stored, &membership) else { continue };
                 work.take_bytes(stored.document.len());
-                let (document, words) = as_seen(stored, sight)?;
+                // Whoever may see the referral is told that it cannot be read; the rest of the list goes on.
+                let Some((document, words)) = as_seen(stored, sight)? else {
+                    left_out += 1;
+                    continue;
+                };
                 let found = options.filter.as_ref().is_none_or(|filter| evaluator.matches(filter, &document))
                     && options.search.as_ref().is_none_or(|search| store::matches(search, &words));
                 if found {
@@ -93,7 +98,7 @@ impl Exchange {
                 found.push((shown, place));
             }
         }
-        Ok(Matches { found, count, left_out: 0 })
+        Ok(Matches { found, count, left_out })
     }
 
     /// From which side the caller sees a referral of the engagement; `None`: not at all.
@@ -123,17 +128,23 @@ impl Exchange {
     }
 }
 
-/// The document as seen from a side, and the words that `$search` looks in.
-fn as_seen(stored: &StoredReferral, sight: Sight) -> Result<(Json, String), ReadError> {
-    let referral =
-        Referral::from_document(&stored.document).map_err(|error| ReadError::Damaged(stored.id, error))?;
+/// The document as seen from a side, and the words that `$search` looks in; `None` for a damaged one.
+fn as_seen(stored: &StoredReferral, sight: Sight) -> Result<Option<(Json, String)>, ReadError> {
+    let referral = match Referral::from_document(&stored.document) {
+        Ok(referral) => referral,
+        Err(error) => {
+            let id = stored.id;
+            tracing::error!(referral.id = %id, "Referral {id} cannot be read and is left out of a list: {error}");
+            return Ok(None);
+        }
+    };
     let referral = match sight {
         Sight::Own => referral,
         Sight::Others(view) => referral.seen_by(view),
     };
     let words = store::index_text(referral.search_texts());
     let document = serde_json::to_value(&referral).map_err(|error| StoreError::Engine(error.to_string()))?;
-    Ok((document, words))
+    Ok(Some((document, words)))
 }
 
 /// The order of two places; ties by id.

@@ -28,6 +28,16 @@ const TURN: usize = 10;
 const ITEM: usize = 384;
 const NEXT_LINK: usize = 1024;
 
+/// The annotation of an answer that lacks damaged referrals: how many.
+pub(crate) const LEFT_OUT: &str = "cosell.leftOut";
+
+/// The body of a list.
+struct Listed {
+    body: Bytes,
+    /// Number of damaged referrals that it lacks.
+    left_out: usize,
+}
+
 /// What a list is of.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Subject {
@@ -111,13 +121,17 @@ impl Shared {
             None => None,
         };
         let kept = asked.as_ref().zip(moment).and_then(|(asked, moment)| self.kept.get(asked, moment));
+        let mut left_out = 0;
         let body = match kept {
             Some(body) => body,
             None => {
-                let body =
+                let listed =
                     self.listed(caller, &question, metadata, uncounted, subject).await.map_err(blamed)?;
-                // Still the same moment: nothing has changed while it was read.
+                left_out = listed.left_out;
+                let body = listed.body;
+                // Still the same moment: nothing has changed while it was read. One that lacks something is read anew.
                 if let (Some(asked), Some(moment)) = (&asked, moment)
+                    && left_out == 0
                     && self.exchange.moment(caller).await.is_ok_and(|now| now == Some(moment))
                 {
                     self.kept.keep(asked, moment, body.clone());
@@ -126,6 +140,7 @@ impl Shared {
             }
         };
         let mut answer = odata(StatusCode::OK, body);
+        self.tell_left_out(&mut answer, left_out);
         if let Some(size) = preferred {
             let applied = value(&format!("odata.maxpagesize={}", size.min(PAGE as u64)));
             answer.headers_mut().insert(name::PREFERENCE_APPLIED, applied);
@@ -141,7 +156,7 @@ impl Shared {
         metadata: Metadata,
         uncounted: bool,
         subject: Subject,
-    ) -> Result<Bytes, Face> {
+    ) -> Result<Listed, Face> {
         let from = self.continuation(caller, question, subject)?;
         if question.options().apply.is_some() {
             return self.aggregation(caller, question, from.as_ref(), metadata, subject).await;
@@ -167,7 +182,8 @@ impl Shared {
             shape.item(item, &mut out);
             exchange::within(&work)?;
         }
-        Ok(self.envelope_end(caller, question, page.next.as_ref(), subject, out))
+        let body = self.envelope_end(caller, question, page.next.as_ref(), page.left_out, subject, out);
+        Ok(Listed { body, left_out: page.all_left_out() })
     }
 
     /// `GET …/$count`: the number alone, as text.
@@ -191,7 +207,17 @@ impl Shared {
             }
         };
         let count = count.map_err(|error| naming_option(question, error.into()))?;
-        Ok(plain(count.to_string()))
+        let mut answer = plain(count.number.to_string());
+        self.tell_left_out(&mut answer, count.left_out);
+        Ok(answer)
+    }
+
+    /// Tells the client, and whoever watches the figures, of damaged referrals that an answer lacks.
+    pub(super) fn tell_left_out(&self, answer: &mut Answer, left_out: usize) {
+        if left_out > 0 {
+            self.metrics.left_out(left_out);
+            answer.headers_mut().insert(name::LEFT_OUT, HeaderValue::from(left_out));
+        }
     }
 
     async fn aggregation(
@@ -201,7 +227,7 @@ impl Shared {
         from: Option<&Continuation>,
         metadata: Metadata,
         subject: Subject,
-    ) -> Result<Bytes, Face> {
+    ) -> Result<Listed, Face> {
         if matches!(subject, Subject::Related(..)) {
             return Err(Face::not_implemented("$apply", "$apply is offered on the collection alone."));
         }
@@ -213,7 +239,8 @@ impl Shared {
             }
             out.extend_from_slice(item.to_string().as_bytes());
         }
-        Ok(self.envelope_end(caller, question, results.next.as_ref(), subject, out))
+        let body = self.envelope_end(caller, question, results.next.as_ref(), results.left_out, subject, out);
+        Ok(Listed { body, left_out: results.left_out })
     }
 
     /// Where the question goes on, when it does.
@@ -249,10 +276,14 @@ impl Shared {
         caller: &Caller,
         question: &Question,
         next: Option<&Continuation>,
+        left_out: usize,
         subject: Subject,
         mut out: Vec<u8>,
     ) -> Bytes {
         out.push(b']');
+        if left_out > 0 {
+            out.extend_from_slice(format!(",\"@{LEFT_OUT}\":{left_out}").as_bytes());
+        }
         if let Some(next) = next {
             let token = self.tokens_of_pages.seal(caller, &subject.name(), question, next);
             let path = match subject {

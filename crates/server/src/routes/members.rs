@@ -61,6 +61,7 @@ impl Shared {
         }
         let mut answer = odata(StatusCode::OK, tree.to_string());
         answer.headers_mut().insert(http::header::ETAG, crate::headers::shown(etag));
+        self.tell_left_out(&mut answer, item.left_out());
         Ok(answer)
     }
 
@@ -135,7 +136,9 @@ impl Shared {
         };
         let value: Json = page.items.iter().map(reference).collect();
         let body = with_context(context, Json::Object(Map::from_iter([("value".to_owned(), value)])));
-        Ok(odata(StatusCode::OK, body.to_string()))
+        let mut answer = odata(StatusCode::OK, body.to_string());
+        self.tell_left_out(&mut answer, page.left_out);
+        Ok(answer)
     }
 
     /// A property, by its path. The options are those of a collection, where it is one.

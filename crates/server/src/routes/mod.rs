@@ -8,6 +8,8 @@ mod metadata;
 mod patch_page;
 mod referrals;
 
+pub(crate) use list::LEFT_OUT;
+
 use std::borrow::Cow;
 
 use bytes::Bytes;

@@ -222,7 +222,12 @@ impl Store for Watched {
         after: Option<(Timestamp, ReferralId)>,
         limit: usize,
     ) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
-        self.inner.engagement_members(id, after, limit).await
+        let mut found = self.inner.engagement_members(id, after, limit).await?;
+        let damaged = self.damaged.lock().unwrap().clone();
+        for one in found.iter_mut().filter(|one| damaged.contains(&one.id)) {
+            *one = Arc::new(StoredReferral { document: Default::default(), ..(**one).clone() });
+        }
+        Ok(found)
     }
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Arc<StoredReferral>>, StoreError> {

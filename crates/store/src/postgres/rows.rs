@@ -140,6 +140,14 @@ pub(super) fn shown(row: &Row) -> Read<Option<StoredReferral>> {
     }
 }
 
+/// As [`stored`], with an empty document where it is damaged, which is logged.
+pub(super) fn stored_or_damaged(row: &Row) -> Read<StoredReferral> {
+    match shown(row)? {
+        Some(referral) => Ok(referral),
+        None => with_document(row, Bytes::new()),
+    }
+}
+
 /// When the referral of a row was created, or written last, and its id.
 pub(super) fn instant_and_id(row: &Row, by: Instant) -> Read<(i64, ReferralId)> {
     let column = match by {

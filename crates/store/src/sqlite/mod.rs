@@ -446,8 +446,10 @@ impl Store for SqliteStore {
                          ORDER BY created, id
                          LIMIT ?4"
                     ))?
-                    .query_map(params![id.as_bytes(), created, after, limit(at_most)], rows::shown)?
-                    .filter_map(Result::transpose)
+                    .query_map(
+                        params![id.as_bytes(), created, after, limit(at_most)],
+                        rows::stored_or_damaged,
+                    )?
                     .collect()
             })
             .await

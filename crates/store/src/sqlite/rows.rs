@@ -96,6 +96,10 @@ pub(super) fn first_referral(row: &Row<'_>) -> rusqlite::Result<FirstReferral> {
 
 /// Reads the columns of [`stored_columns`].
 pub(super) fn stored(row: &Row<'_>) -> rusqlite::Result<StoredReferral> {
+    with_document(row, text(row, 19)?)
+}
+
+fn with_document(row: &Row<'_>, document: Bytes) -> rusqlite::Result<StoredReferral> {
     Ok(StoredReferral {
         owner: organization(row, 0)?,
         id: referral_id(row, 1)?,
@@ -118,8 +122,16 @@ pub(super) fn stored(row: &Row<'_>) -> rusqlite::Result<StoredReferral> {
             shared_with_microsoft: row.get(17)?,
             team: team(row, 18)?,
         },
-        document: text(row, 19)?,
+        document,
     })
+}
+
+/// As [`stored`], with an empty document where it is damaged, which is logged.
+pub(super) fn stored_or_damaged(row: &Row<'_>) -> rusqlite::Result<Arc<StoredReferral>> {
+    match shown(row)? {
+        Some(referral) => Ok(referral),
+        None => with_document(row, Bytes::new()).map(Arc::new),
+    }
 }
 
 /// As [`stored`], for what is shown beside others: `None` where the document is damaged, which is logged.
