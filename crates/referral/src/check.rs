@@ -4,6 +4,7 @@
 //! spellings, UTC instants, exact numbers; unknown members and the server's own left out. Source: spec 5, 6, 8.5.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 
 use crate::amount::Amount;
 use crate::etag::ETag;
@@ -13,6 +14,7 @@ use crate::json::Json;
 use crate::model::Target;
 use crate::table::{Access, Kind, ObjectType, Property};
 use crate::timestamp::Timestamp;
+use crate::unknown::UnknownMembers;
 
 /// Targets of one referral (spec 8.5).
 const MOST_TARGETS: usize = 50;
@@ -39,13 +41,13 @@ pub enum Occasion {
     Compare,
 }
 
-/// How strictly names are taken.
+/// One check of a request.
 #[derive(Debug, Clone, Copy)]
-pub struct Check {
+pub struct Check<'u> {
     /// Which request.
     pub occasion: Occasion,
-    /// The switch "reject unknown members" (spec 5.1).
-    pub reject_unknown: bool,
+    /// Takes the members that the contract does not have; they are dropped from the value.
+    pub unknown: &'u RefCell<UnknownMembers>,
 }
 
 /// Where in the body the checker is; printed as the error's target, and only then put together.
@@ -87,7 +89,7 @@ impl Place<'_> {
     }
 }
 
-impl Check {
+impl Check<'_> {
     /// Checks a whole object: the body of POST or PUT.
     ///
     /// # Errors
@@ -105,7 +107,7 @@ impl Check {
         for at in 0..members.len() {
             let (name, value) = &mut members[at];
             let Some((found, property)) = of.find_from(next, name) else {
-                self.unknown(of, name, place)?;
+                self.pass_over(of, name, place);
                 continue;
             };
             next = found + 1;
@@ -177,13 +179,12 @@ impl Check {
         if good { Ok(()) } else { Err(Invalid::read_only(place.path(), property.name)) }
     }
 
-    fn unknown(&self, of: &ObjectType, name: &str, place: &Place<'_>) -> Result<(), Invalid> {
-        if !self.reject_unknown || name.starts_with('@') {
-            return Ok(());
+    /// An unknown member; annotations (`@odata.type`, `team@odata.count`) are no members.
+    #[cold]
+    fn pass_over(&self, of: &ObjectType, name: &str, place: &Place<'_>) {
+        if !name.contains('@') {
+            self.unknown.borrow_mut().add(of, name, || place.member(name).path());
         }
-        let nearest = nearest_name(of, name).map(|near| format!(" Did you mean {near}?")).unwrap_or_default();
-        let message = format!("{} has no member {}.{nearest}", of.name, brief(name));
-        Err(Invalid::value(place.member(&brief(name)).path(), message, brief(name)))
     }
 
     fn wrong(&self, expected: &str, value: &Json<'_>, place: &Place<'_>) -> Invalid {
@@ -363,47 +364,16 @@ pub(crate) fn brief(text: &str) -> String {
     }
 }
 
-/// The member whose name is nearest, if near enough to be a slip.
-pub(crate) fn nearest_name(of: &ObjectType, name: &str) -> Option<&'static str> {
-    let wanted = name.to_ascii_lowercase();
-    if wanted.len() > 64 {
-        return None;
-    }
-    let near = of
-        .properties
-        .iter()
-        .map(|property| (distance(&property.name.to_ascii_lowercase(), &wanted), property.name));
-    near.min()
-        .filter(|(distance, found)| *distance <= 1 + found.len().min(wanted.len()) / 4)
-        .map(|(_, found)| found)
-}
-
-/// Levenshtein distance of two short texts.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (line, from) in one.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], line + 1);
-        for (column, &to) in other.iter().enumerate() {
-            let kept = diagonal + usize::from(from != to);
-            diagonal = row[column + 1];
-            row[column + 1] = kept.min(row[column] + 1).min(diagonal + 1);
-        }
-    }
-    row[other.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::Referral;
     use serde_json::{Value, json};
 
-    const REPLACE: Check = Check { occasion: Occasion::Replace, reject_unknown: false };
-
     fn check(body: &Value) -> Result<Value, (String, &'static str)> {
         let mut json = Json::from(body);
-        REPLACE
+        let unknown = RefCell::default();
+        Check { occasion: Occasion::Replace, unknown: &unknown }
             .object(&Referral::TYPE, &mut json, &Place::BODY)
             .map_err(|invalid| (invalid.target, invalid.rule.code()))?;
         Ok(Value::from(&json))
@@ -495,13 +465,18 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_member_is_refused_when_the_switch_is_on_and_the_nearest_is_named() {
-        let strict = Check { occasion: Occasion::Replace, reject_unknown: true };
-        let body = json!({ "details": { "dealvalues": 5 } });
-        let invalid = strict.object(&Referral::TYPE, &mut Json::from(&body), &Place::BODY).unwrap_err();
-        assert_eq!(invalid.target, "details/dealvalues");
-        assert!(invalid.message.contains("Did you mean dealValue?"), "{}", invalid.message);
-        let body = json!({ "@odata.context": "x" });
-        assert!(strict.object(&Referral::TYPE, &mut Json::from(&body), &Place::BODY).is_ok());
+    fn unknown_members_are_told_with_their_places_and_annotations_are_none() {
+        let unknown = RefCell::default();
+        let check = Check { occasion: Occasion::Replace, unknown: &unknown };
+        let body = json!({
+            "details": { "dealvalues": 5, "requirements": { "solutions": [{ "id": "1", "nmae": "x" }] } },
+            "team": [{}, { "emailAddress": "SECRET" }],
+            "colour": "red", "@odata.context": "x", "team@odata.count": 2, "ETAG": "\"x\"",
+        });
+        check.object(&Referral::TYPE, &mut Json::from(&body), &Place::BODY).unwrap();
+        let told = "details/dealvalues: did you mean dealValue?; \
+                    details/requirements/solutions/0/nmae: did you mean name?; \
+                    team/1/emailAddress: did you mean email?; colour: unknown";
+        assert_eq!(unknown.into_inner().to_string(), told);
     }
 }

@@ -1,5 +1,7 @@
 //! Creating referrals: own deals, and connected referrals for another party. Source: spec 7.3, 8.
 
+use std::cell::RefCell;
+
 use serde::Deserialize;
 
 use crate::check::{Check, Occasion, Place, require};
@@ -14,6 +16,7 @@ use crate::model::{InvitedBy, Referral};
 use crate::program;
 use crate::standing::{NewSubstatus, Standing, StandingError};
 use crate::timestamp::Timestamp;
+use crate::unknown::UnknownMembers;
 use crate::values::{
     ReferralDirection, ReferralQualification, ReferralStatus, ReferralSubstatus, TargetType,
 };
@@ -25,6 +28,7 @@ const DAYS_TO_ANSWER: i64 = 14;
 #[derive(Debug, Clone)]
 pub struct CreateRequest<'a> {
     sent: Json<'a>,
+    unknown: UnknownMembers,
 }
 
 /// What identifies a new referral, made by the composition root.
@@ -57,19 +61,29 @@ impl<'a> CreateRequest<'a> {
     /// standing that no new referral can have.
     pub fn parse(body: impl Into<Json<'a>>, dialect: &Dialect) -> Result<CreateRequest<'a>, Invalid> {
         let mut sent = body.into();
+        let mut missing = Ok(());
         if sent.is_object() {
             // Missing members are told before wrong values, so that a caller sees the whole list at once.
             let is_there = |wanted: &str| {
                 let mut members = sent.members().iter();
                 members.any(|(name, value)| name.eq_ignore_ascii_case(wanted) && !value.is_null())
             };
-            require(&Referral::TYPE, is_there, &Place::BODY)?;
+            missing = require(&Referral::TYPE, is_there, &Place::BODY);
         }
-        let check = Check { occasion: Occasion::Create, reject_unknown: dialect.reject_unknown };
-        check.object(&Referral::TYPE, &mut sent, &Place::BODY)?;
-        let request = CreateRequest { sent };
-        request.check_standing()?;
-        Ok(request)
+        let unknown = RefCell::default();
+        let check = Check { occasion: Occasion::Create, unknown: &unknown };
+        let checked = check.object(&Referral::TYPE, &mut sent, &Place::BODY);
+        let unknown = unknown.into_inner().conclude(missing.and(checked), dialect)?;
+        let request = CreateRequest { sent, unknown };
+        match request.check_standing() {
+            Ok(()) => Ok(request),
+            Err(invalid) => Err(request.unknown.tell_with(invalid)),
+        }
+    }
+
+    /// Members that the contract does not have; they are not applied.
+    pub fn unknown_members(&self) -> &UnknownMembers {
+        &self.unknown
     }
 
     /// New or Active, whole or in part; `New/Accepted` as the CSV guide writes it (spec 7.3).

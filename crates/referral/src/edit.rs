@@ -3,6 +3,8 @@
 //! `(stored document, request, version, now) → Edit | unchanged | Refusal`. The order of the checks is that of
 //! spec 4.5, from "what only the stored referral shows" on.
 
+use std::cell::RefCell;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -19,6 +21,7 @@ use crate::program;
 use crate::standing::{ClosedSubstatus, Standing};
 use crate::table::Access;
 use crate::timestamp::Timestamp;
+use crate::unknown::UnknownMembers;
 
 /// Which rules values are held against. Source: spec 8.4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,11 +50,26 @@ pub struct Dialect {
 #[derive(Debug, Clone)]
 pub enum EditRequest<'a> {
     /// PUT: the members sent, in normal form, laid over the stored ones (U8).
-    Put(Json<'a>),
+    Put(Sent<'a>),
     /// PATCH with operations.
     Patch(PatchRequest<'a>),
     /// PATCH with an object (RFC 7396), where it is allowed.
-    Merge(Json<'a>),
+    Merge(Sent<'a>),
+}
+
+/// A checked body of PUT, or of a merge patch.
+#[derive(Debug, Clone)]
+pub struct Sent<'a> {
+    members: Json<'a>,
+    unknown: UnknownMembers,
+}
+
+impl<'a> Sent<'a> {
+    fn check(mut body: Json<'a>, occasion: Occasion, dialect: &Dialect) -> Result<Sent<'a>, Invalid> {
+        let unknown = RefCell::default();
+        let checked = Check { occasion, unknown: &unknown }.object(&Referral::TYPE, &mut body, &Place::BODY);
+        Ok(Sent { members: body, unknown: unknown.into_inner().conclude(checked, dialect)? })
+    }
 }
 
 /// A decided change: the next version of a referral, and what is new in it.
@@ -98,16 +116,14 @@ impl<'a> EditRequest<'a> {
         id: ReferralId,
         dialect: &Dialect,
     ) -> Result<EditRequest<'a>, Invalid> {
-        let mut body = body.into();
+        let body = body.into();
         refuse_links(&body, dialect)?;
         let other = |sent: &Json<'a>| sent.as_str().and_then(|text| text.parse().ok()) != Some(id);
         if members_named(&body, "id").any(other) {
             let message = "The id in the body differs from the one in the path.";
             return Err(Invalid::new(Rule::ReadOnlyProperty, "id", message, "id"));
         }
-        let check = Check { occasion: Occasion::Replace, reject_unknown: dialect.reject_unknown };
-        check.object(&Referral::TYPE, &mut body, &Place::BODY)?;
-        Ok(EditRequest::Put(body))
+        Ok(EditRequest::Put(Sent::check(body, Occasion::Replace, dialect)?))
     }
 
     /// Reads a merge patch: an object, by RFC 7396, with null as in U8.
@@ -115,11 +131,17 @@ impl<'a> EditRequest<'a> {
     /// # Errors
     /// No object; a `links` member as in PUT; any value that breaks its row.
     pub fn merge(body: impl Into<Json<'a>>, dialect: &Dialect) -> Result<EditRequest<'a>, Invalid> {
-        let mut body = body.into();
+        let body = body.into();
         refuse_links(&body, dialect)?;
-        let check = Check { occasion: Occasion::Merge, reject_unknown: dialect.reject_unknown };
-        check.object(&Referral::TYPE, &mut body, &Place::BODY)?;
-        Ok(EditRequest::Merge(body))
+        Ok(EditRequest::Merge(Sent::check(body, Occasion::Merge, dialect)?))
+    }
+
+    /// Members that the contract does not have; they are not applied.
+    pub fn unknown_members(&self) -> &UnknownMembers {
+        match self {
+            EditRequest::Put(sent) | EditRequest::Merge(sent) => &sent.unknown,
+            EditRequest::Patch(patch) => patch.unknown_members(),
+        }
     }
 
     /// Whether this is the one write that a sender may do (T18): a PATCH of `status`, `substatus` and `statusReason`
@@ -128,13 +150,13 @@ impl<'a> EditRequest<'a> {
         const TOUCHED: [&str; 3] = ["status", "substatus", "statusReason"];
         let sets = |member: &str| match self {
             EditRequest::Put(_) => None,
-            EditRequest::Merge(sent) => sent.get(member),
+            EditRequest::Merge(sent) => sent.members.get(member),
             EditRequest::Patch(patch) => patch.last_value(member),
         };
         let alone = match self {
             EditRequest::Put(_) => false,
             EditRequest::Merge(sent) => {
-                sent.members().iter().all(|(name, _)| TOUCHED.contains(&name.as_ref()))
+                sent.members.members().iter().all(|(name, _)| TOUCHED.contains(&name.as_ref()))
             }
             EditRequest::Patch(patch) => patch.touches_only(&TOUCHED),
         };
@@ -146,7 +168,9 @@ impl<'a> EditRequest<'a> {
     fn applied(&self, stored: &Referral, document: &[u8]) -> Result<Referral, EditError> {
         let mut next = stored.clone();
         match self {
-            EditRequest::Put(sent) | EditRequest::Merge(sent) => next.lay_over(sent).map_err(misfit)?,
+            EditRequest::Put(sent) | EditRequest::Merge(sent) => {
+                next.lay_over(&sent.members).map_err(misfit)?
+            }
             EditRequest::Patch(patch) if patch.sets_members() => {
                 patch.set_members(stored, &mut next).map_err(misfit)?;
             }
@@ -163,7 +187,7 @@ impl<'a> EditRequest<'a> {
 
     fn touches(&self, member: &str) -> bool {
         match self {
-            EditRequest::Put(sent) | EditRequest::Merge(sent) => sent.get(member).is_some(),
+            EditRequest::Put(sent) | EditRequest::Merge(sent) => sent.members.get(member).is_some(),
             EditRequest::Patch(patch) => patch.touches(member),
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::standing::{ClosedSubstatus, Standing, StandingError};
+use crate::unknown::UnknownMembers;
 
 /// The inner codes of 400 answers that belong to the resource. Source: spec 11.5.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub struct Invalid {
     pub message: String,
     /// The inner message: usually the offending name or value.
     pub detail: String,
+    /// Members of the request that the contract does not have, which may be why.
+    pub unknown: Option<Box<UnknownMembers>>,
 }
 
 impl Invalid {
@@ -53,7 +56,8 @@ impl Invalid {
         message: impl Into<String>,
         detail: impl Into<String>,
     ) -> Invalid {
-        Invalid { rule, target: target.into(), message: message.into(), detail: detail.into() }
+        let (target, message, detail) = (target.into(), message.into(), detail.into());
+        Invalid { rule, target, message, detail, unknown: None }
     }
 
     pub(crate) fn value(

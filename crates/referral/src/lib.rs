@@ -21,13 +21,14 @@ mod search;
 mod standing;
 mod table;
 mod timestamp;
+mod unknown;
 mod values;
 mod view;
 
 pub use amount::{Amount, NotAnAmount};
 pub use create::{CreateRequest, Minted, Party};
 pub use document::{Damaged, LONGEST_DOCUMENT, PublicBase};
-pub use edit::{Dialect, Edit, EditError, EditRequest, Profile};
+pub use edit::{Dialect, Edit, EditError, EditRequest, Profile, Sent};
 pub use etag::{ETag, Precondition};
 pub use ids::{ClientRequestId, EngagementId, NotAGuid, NotAnOrganization, OrganizationId, ReferralId};
 pub use invalid::{Invalid, Refusal, Rule};
@@ -37,6 +38,7 @@ pub use patch::PatchRequest;
 pub use standing::{ClosedSubstatus, NewSubstatus, Standing, StandingError};
 pub use table::{Access, Kind, ObjectType, Property};
 pub use timestamp::{NotATimestamp, Timestamp};
+pub use unknown::UnknownMembers;
 pub use values::{
     AssistanceRequestCode, CustomerProfileIdType, Enumeration, ReferralDirection, ReferralQualification,
     ReferralStatus, ReferralSubstatus, ReferralType, RegistrationStatus, SolutionType, TargetType,

@@ -3,6 +3,7 @@
 //! Paths are resolved and values checked before any referral is read; applying is `json-patch`'s work.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{
@@ -11,13 +12,14 @@ use json_patch::{
 };
 use serde_json::Value;
 
-use crate::check::{Check, Occasion, Place, brief, nearest_name};
+use crate::check::{Check, Occasion, Place, brief};
 use crate::diff::Part;
 use crate::edit::Dialect;
 use crate::invalid::{Invalid, Rule};
 use crate::json::Json;
 use crate::model::Referral;
-use crate::table::{Access, Kind, ObjectType, Property};
+use crate::table::{Access, Kind, Property};
+use crate::unknown::{UnknownMembers, meant};
 
 /// Operations in one document; more is refused, so that a patch's work is bounded.
 const MOST_OPERATIONS: usize = 1000;
@@ -33,7 +35,7 @@ pub struct PatchRequest<'a> {
     operations: Vec<Operation<'a>>,
     /// Whether values may have been moved where they were not checked for.
     recheck: bool,
-    reject_unknown: bool,
+    unknown: UnknownMembers,
 }
 
 #[derive(Debug, Clone)]
@@ -99,14 +101,32 @@ impl<'a> PatchRequest<'a> {
             let message = format!("A patch has at most {MOST_OPERATIONS} operations.");
             return Err(invalid_patch("body", &message, &steps.len().to_string()));
         }
-        let operations = steps
-            .into_iter()
-            .enumerate()
-            .map(|(at, step)| operation(at, step, dialect))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut unknown = UnknownMembers::default();
+        let mut operations = Vec::with_capacity(steps.len());
+        let mut unknown_at = None;
+        for (at, step) in steps.into_iter().enumerate() {
+            match operation(at, step, dialect, &mut unknown) {
+                Ok(operation) => operations.push(operation),
+                Err(invalid) => return Err(unknown.tell_with(invalid)),
+            }
+            if unknown_at.is_none() && !unknown.is_empty() {
+                unknown_at = Some(at);
+            }
+        }
+        if let Some(first) = unknown_at
+            && dialect.reject_unknown
+        {
+            let target = operations.get(first).map(|operation| brief(&operation.sent));
+            return Err(unknown.refusal(target.as_deref()));
+        }
         let recheck =
             operations.iter().any(|operation| !matches!(operation.step, Step::Add(_) | Step::Replace(_)));
-        Ok(PatchRequest { operations, recheck, reject_unknown: dialect.reject_unknown })
+        Ok(PatchRequest { operations, recheck, unknown })
+    }
+
+    /// Members in the operations' values that the contract does not have; they are not applied.
+    pub(crate) fn unknown_members(&self) -> &UnknownMembers {
+        &self.unknown
     }
 
     /// Whether every operation sets a member outside of lists, and none a member below another's: those need no
@@ -154,7 +174,9 @@ impl<'a> PatchRequest<'a> {
                 .map_err(|error| refused(&error.kind))?;
         }
         if self.recheck {
-            let check = Check { occasion: Occasion::Patch, reject_unknown: self.reject_unknown };
+            // What lay in the document or passed the first check is known.
+            let unknown = RefCell::default();
+            let check = Check { occasion: Occasion::Patch, unknown: &unknown };
             let mut checked = Json::from(&*document);
             check.object(&Referral::TYPE, &mut checked, &Place::BODY).map_err(|mut invalid| {
                 if let Some(sent) = self.operation_at(&invalid.target) {
@@ -255,7 +277,12 @@ fn text<'a>(at: usize, step: &mut Json<'a>, name: &str) -> Result<Cow<'a, str>, 
     }
 }
 
-fn operation<'a>(at: usize, mut step: Json<'a>, dialect: &Dialect) -> Result<Operation<'a>, Invalid> {
+fn operation<'a>(
+    at: usize,
+    mut step: Json<'a>,
+    dialect: &Dialect,
+    unknown: &mut UnknownMembers,
+) -> Result<Operation<'a>, Invalid> {
     if !step.is_object() {
         return Err(invalid_patch(
             &at.to_string(),
@@ -287,7 +314,7 @@ fn operation<'a>(at: usize, mut step: Json<'a>, dialect: &Dialect) -> Result<Ope
     let mut taken_from = None;
     let step = match name.as_ref() {
         "add" | "replace" => {
-            let value = checked(given(&mut step)?, &resolved, &sent, dialect)?;
+            let value = checked(given(&mut step)?, &resolved, &sent, unknown)?;
             match (&resolved.end, name.as_ref()) {
                 // Every known member counts as present (P9), so both set it.
                 (End::Member(_), _) | (_, "add") => Step::Add(value),
@@ -296,7 +323,7 @@ fn operation<'a>(at: usize, mut step: Json<'a>, dialect: &Dialect) -> Result<Ope
         }
         "test" => {
             let value = given(&mut step)?;
-            Step::Test(checked(value.clone(), &resolved, &sent, dialect).unwrap_or(value))
+            Step::Test(checked(value.clone(), &resolved, &sent, unknown).unwrap_or(value))
         }
         "remove" => {
             refuse_removal(&resolved, &sent)?;
@@ -358,9 +385,10 @@ fn checked<'a>(
     mut value: Json<'a>,
     resolved: &Resolved,
     sent: &str,
-    dialect: &Dialect,
+    unknown: &mut UnknownMembers,
 ) -> Result<Json<'a>, Invalid> {
-    let check = Check { occasion: Occasion::Patch, reject_unknown: dialect.reject_unknown };
+    let found = RefCell::default();
+    let check = Check { occasion: Occasion::Patch, unknown: &found };
     let checked = match &resolved.end {
         End::Member(property) => check.member(property, &mut value, &Place::BODY).map(|kept| {
             if !kept {
@@ -371,6 +399,10 @@ fn checked<'a>(
         End::Element(Kind::Object(of)) => check.element(of, &mut value, &Place::BODY),
         End::Element(kind) => check.value(kind, &mut value, &Place::BODY),
     };
+    let found: UnknownMembers = found.into_inner();
+    if !found.is_empty() {
+        unknown.add_within(&resolved.member, found);
+    }
     checked.map_err(|mut invalid| {
         // The operation's path names the place; what lies within its value is told in words.
         if invalid.target != "body" {
@@ -409,7 +441,12 @@ fn resolve(sent: &str, may_append: bool) -> Result<Resolved, Invalid> {
         }
         here = match here.kind() {
             Kind::Object(of) => {
-                let Some(property) = of.find(token) else { return unknown(&suggestion(of, token)) };
+                let Some(property) = of.find(token) else {
+                    let meant = meant(of, token).map(|meant| format!(" Did you mean {meant}?"));
+                    let mut members = UnknownMembers::default();
+                    members.add(of, token, || rest.to_owned());
+                    return unknown(&meant.unwrap_or_default()).map_err(|invalid| members.tell_with(invalid));
+                };
                 member.push_str(property.name);
                 End::Member(property)
             }
@@ -426,10 +463,6 @@ fn resolve(sent: &str, may_append: bool) -> Result<Resolved, Invalid> {
         };
     }
     Ok(Resolved { member, end: here, in_list })
-}
-
-fn suggestion(of: &ObjectType, token: &str) -> String {
-    nearest_name(of, token).map(|near| format!(" Did you mean {near}?")).unwrap_or_default()
 }
 
 /// An array index without leading zeros, or `-` for the end where something may be appended.

@@ -106,6 +106,15 @@ impl Face {
         self
     }
 
+    /// Puts a hint before the one that is there.
+    pub(crate) fn hint_first(mut self, hint: String) -> Face {
+        self.hint = Some(match self.hint.take() {
+            Some(other) => format!("{hint}; {other}").into(),
+            None => hint.into(),
+        });
+        self
+    }
+
     fn retry_after(mut self, seconds: u64) -> Face {
         self.retry_after = Some(seconds);
         self
@@ -412,8 +421,12 @@ impl From<Invalid> for Face {
         let face = Face::new(StatusCode::BAD_REQUEST, "invalidRequest", invalid.message)
             .target(named(invalid.target))
             .inner(invalid.rule.code(), named(invalid.detail));
-        match hint_of(invalid.rule) {
+        let face = match hint_of(invalid.rule) {
             Some(hint) => face.hint(hint),
+            None => face,
+        };
+        match invalid.unknown {
+            Some(unknown) => face.hint_first(unknown.to_string()),
             None => face,
         }
     }

@@ -5,13 +5,13 @@ use exchange::{Caller, Once, Shown, Written};
 use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::Body;
-use referral::{CreateRequest, EditRequest, Json, PatchRequest, Precondition, ReferralId};
+use referral::{CreateRequest, EditRequest, Json, PatchRequest, Precondition, ReferralId, UnknownMembers};
 
 use crate::Shared;
 use crate::answer::{Answer, Reply, empty};
 use crate::body::Sent;
 use crate::face::Face;
-use crate::headers::{self, Trace, joined};
+use crate::headers::{self, Trace, joined, name, value};
 use crate::negotiation::{MediaType, Metadata, accepts_json, prefers_representation};
 use crate::query::decoded;
 use crate::record;
@@ -163,10 +163,12 @@ impl Shared {
         let expected = expected.as_deref().map(Precondition::parse);
         let written =
             self.exchange.edit(caller, id, expected.as_ref(), &request, once.as_ref(), &remember).await;
-        Ok(match written.map_err(|error| Face::from(error).naming(trace.request_id))? {
-            Written::Now(shown) => self.referral_answer(reply, &shown),
-            Written::Before(answer) => self.replay(&answer),
-        })
+        let answer = match written {
+            Ok(Written::Now(shown)) => Ok(self.referral_answer(reply, &shown)),
+            Ok(Written::Before(answer)) => Ok(self.replay(&answer)),
+            Err(error) => Err(Face::from(error).naming(trace.request_id)),
+        };
+        telling(answer, request.unknown_members())
     }
 
     fn patch_request<'a>(&self, body: Json<'a>, media_type: MediaType) -> Result<EditRequest<'a>, Face> {
@@ -234,10 +236,12 @@ impl Shared {
             Err(error) => record::failure(&Face::from(error)),
         };
         let made = self.exchange.create(caller, &request, once.as_ref(), &remember).await;
-        Ok(match made.map_err(|error| Face::from(error).naming(trace.request_id))? {
-            Written::Now(shown) => self.referral_answer(Reply::Created, &shown),
-            Written::Before(answer) => self.replay(&answer),
-        })
+        let answer = match made {
+            Ok(Written::Now(shown)) => Ok(self.referral_answer(Reply::Created, &shown)),
+            Ok(Written::Before(answer)) => Ok(self.replay(&answer)),
+            Err(error) => Err(Face::from(error).naming(trace.request_id)),
+        };
+        telling(answer, request.unknown_members())
     }
 
     fn once(
@@ -252,6 +256,25 @@ impl Shared {
         let id = trace.once?;
         let if_match = joined(headers, &IF_MATCH).unwrap_or_default();
         Some(Once::new(caller, method, path, id, &sent.bytes, &if_match))
+    }
+}
+
+/// The answer to a write, telling the caller of members that were passed over (spec 5.1).
+fn telling(answer: Result<Answer, Face>, unknown: &UnknownMembers) -> Result<Answer, Face> {
+    if unknown.is_empty() {
+        return answer;
+    }
+    let told = unknown.to_string();
+    match answer {
+        Ok(mut answer) => {
+            let hint = match answer.headers().get(name::HINT).and_then(|line| line.to_str().ok()) {
+                Some(other) => format!("{told}; {other}"),
+                None => told,
+            };
+            answer.headers_mut().insert(name::HINT, value(&hint));
+            Ok(answer)
+        }
+        Err(face) => Err(face.hint_first(told)),
     }
 }
 

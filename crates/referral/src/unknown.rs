@@ -1,0 +1,267 @@
+//! Members of a request that the contract does not have: where they were sent, and which member was probably meant.
+//!
+//! They are ignored, as the real service ignores them (REF-094), or refused by a switch; either way the caller is told.
+//! Only names are told, never values.
+
+use std::fmt;
+
+use crate::edit::Dialect;
+use crate::invalid::{Invalid, Rule};
+use crate::model::Referral;
+use crate::table::{Access, Kind, ObjectType};
+
+/// Members that are named; of the others only the number is told.
+const NAMED: usize = 8;
+/// The longest path that is shown, in characters.
+const LONGEST_PATH: usize = 96;
+/// The longest text about all of them, in bytes: it must fit into a header.
+const LONGEST_TEXT: usize = 960;
+/// What `; 1000000 more` takes of it.
+const SPACE_FOR_MORE: usize = 24;
+/// Names longer than this have no nearest member, so that the work is bounded.
+const LONGEST_NAME: usize = 64;
+/// How similar a member of the same object must be, from 0 to 1.
+const SIMILAR: f64 = 0.84;
+/// How similar a member elsewhere in the referral must be.
+const SIMILAR_ELSEWHERE: f64 = 0.9;
+/// How similar a name is that contains the other one, such as `emailAddress` and `email`.
+const CONTAINS: f64 = 0.95;
+/// Shorter names are contained in too many others.
+const SHORTEST_CONTAINED: usize = 4;
+
+/// The members of one request that the contract does not have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UnknownMembers {
+    named: Vec<UnknownMember>,
+    more: usize,
+}
+
+/// A member that the contract does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct UnknownMember {
+    path: String,
+    meant: Option<String>,
+}
+
+impl UnknownMembers {
+    /// Whether every member is known.
+    pub fn is_empty(&self) -> bool {
+        self.named.is_empty()
+    }
+
+    /// Adds a member of an object; `path` is put together only while there is room for it.
+    pub(crate) fn add(&mut self, of: &ObjectType, name: &str, path: impl FnOnce() -> String) {
+        if self.named.len() == NAMED {
+            self.more += 1;
+            return;
+        }
+        self.named.push(UnknownMember { path: cut(&path()), meant: meant(of, name) });
+    }
+
+    /// Adds those that lie in the value at a path.
+    pub(crate) fn add_within(&mut self, path: &str, inner: UnknownMembers) {
+        for member in inner.named {
+            match self.named.len() {
+                NAMED => self.more += 1,
+                _ => {
+                    self.named.push(UnknownMember { path: cut(&format!("{path}/{}", member.path)), ..member })
+                }
+            }
+        }
+        self.more += inner.more;
+    }
+
+    /// The refusal of a request with such members (the switch "reject unknown members", spec 5.1).
+    pub(crate) fn refusal(self, target: Option<&str>) -> Invalid {
+        let target =
+            target.or(self.named.first().map(|first| first.path.as_str())).unwrap_or("body").to_owned();
+        let message = format!("The request has members that a referral does not have: {self}");
+        let mut invalid = Invalid::new(Rule::InvalidValue, target, message, self.to_string());
+        invalid.unknown = Some(Box::new(self));
+        invalid
+    }
+
+    /// Ends a check that found these: refuses them where the dialect does, or lets a refusal tell of them.
+    pub(crate) fn conclude(
+        self,
+        outcome: Result<(), Invalid>,
+        dialect: &Dialect,
+    ) -> Result<UnknownMembers, Invalid> {
+        match outcome {
+            _ if dialect.reject_unknown && !self.is_empty() => Err(self.refusal(None)),
+            Ok(()) => Ok(self),
+            Err(invalid) => Err(self.tell_with(invalid)),
+        }
+    }
+
+    /// The same refusal, telling of these members too.
+    pub(crate) fn tell_with(self, mut invalid: Invalid) -> Invalid {
+        if !self.is_empty() && invalid.unknown.is_none() {
+            invalid.unknown = Some(Box::new(self));
+        }
+        invalid
+    }
+}
+
+/// `customerProfile/team/0/emailAddress: did you mean email?; colour: unknown; 3 more`, at most [`LONGEST_TEXT`] bytes.
+impl fmt::Display for UnknownMembers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut length = 0;
+        for (at, UnknownMember { path, meant }) in self.named.iter().enumerate() {
+            let one = match meant {
+                Some(meant) => format!("{path}: did you mean {meant}?"),
+                None => format!("{path}: unknown"),
+            };
+            let and = if at == 0 { "" } else { "; " };
+            length += one.len() + and.len();
+            if length > LONGEST_TEXT - SPACE_FOR_MORE {
+                return write!(f, "; {} more", self.named.len() - at + self.more);
+            }
+            write!(f, "{and}{one}")?;
+        }
+        match self.more {
+            0 => Ok(()),
+            more => write!(f, "; {more} more"),
+        }
+    }
+}
+
+/// The first characters of a path.
+fn cut(path: &str) -> String {
+    match path.char_indices().nth(LONGEST_PATH) {
+        Some((end, _)) => format!("{}…", &path[..end]),
+        None => path.to_owned(),
+    }
+}
+
+/// The member that was probably meant: one of the same object by its name, one of another object by its path.
+pub(crate) fn meant(of: &ObjectType, name: &str) -> Option<String> {
+    let wanted = folded(name);
+    if wanted.is_empty() || name.len() > LONGEST_NAME {
+        return None;
+    }
+    let beside = of.properties.iter().filter(|property| is_the_callers(property.access));
+    let beside =
+        beside.map(|property| (similarity(&folded(property.name), &wanted), property.name.to_owned()));
+    let nearest = |found: &mut dyn Iterator<Item = (f64, String)>, least: f64| {
+        // The first of equals: members come in the order of the contract.
+        found.filter(|(similar, _)| *similar >= least).fold(None, |best: Option<(f64, String)>, next| {
+            match best {
+                Some(best) if best.0 >= next.0 => Some(best),
+                _ => Some(next),
+            }
+        })
+    };
+    let mut beside = beside;
+    let best = nearest(&mut beside, SIMILAR);
+    if let Some((similar, name)) = &best
+        && *similar >= SIMILAR_ELSEWHERE
+    {
+        return Some(name.clone());
+    }
+    let mut paths = Vec::new();
+    reachable(&Referral::TYPE, "", &mut paths);
+    let mut elsewhere = paths.into_iter().map(|(name, path)| (similarity(&folded(name), &wanted), path));
+    nearest(&mut elsewhere, SIMILAR_ELSEWHERE).or(best).map(|(_, name)| name)
+}
+
+/// The callers' members of a type and of the objects within, outside of lists, with their paths.
+fn reachable(of: &ObjectType, before: &str, paths: &mut Vec<(&'static str, String)>) {
+    for property in of.properties.iter().filter(|property| is_the_callers(property.access)) {
+        let path = format!("{before}{}", property.name);
+        if let Kind::Object(inner) = property.kind {
+            reachable(inner, &format!("{path}/"), paths);
+        }
+        paths.push((property.name, path));
+    }
+}
+
+fn is_the_callers(access: Access) -> bool {
+    !matches!(access, Access::Server | Access::Derived)
+}
+
+/// A name without what spellings differ in: case, hyphens and underscores.
+fn folded(name: &str) -> String {
+    name.chars().filter(|character| character.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+/// How similar two folded names are: 1 is equal.
+fn similarity(one: &str, other: &str) -> f64 {
+    let (shorter, longer) = if one.len() <= other.len() { (one, other) } else { (other, one) };
+    let contains =
+        shorter.len() >= SHORTEST_CONTAINED && (longer.starts_with(shorter) || longer.ends_with(shorter));
+    let similar = strsim::jaro_winkler(one, other);
+    if contains { similar.max(CONTAINS) } else { similar }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Member, ReferralDetails};
+
+    #[test]
+    fn the_member_that_was_meant_is_found_by_its_name() {
+        let referral = &Referral::TYPE;
+        for (of, sent, expected) in [
+            (&Member::TYPE, "emailAddress", Some("email")),
+            (&Member::TYPE, "EMAILADDRESS", Some("email")),
+            (&Member::TYPE, "e-mail", Some("email")),
+            (&Member::TYPE, "emal", Some("email")),
+            (&Member::TYPE, "first_name", Some("firstName")),
+            (&Member::TYPE, "fistName", Some("firstName")),
+            (&Member::TYPE, "phone", Some("phoneNumber")),
+            (&Member::TYPE, "telephone", None),
+            (&ReferralDetails::TYPE, "closeDate", Some("closingDateTime")),
+            (&ReferralDetails::TYPE, "closingDate", Some("closingDateTime")),
+            (&ReferralDetails::TYPE, "dealvalues", Some("dealValue")),
+            (&ReferralDetails::TYPE, "dealVlaue", Some("dealValue")),
+            (&ReferralDetails::TYPE, "note", Some("notes")),
+            (&ReferralDetails::TYPE, "colour", None),
+            // The contract's own confusions (spec 5.4).
+            (referral, "referralType", Some("type")),
+            (referral, "typ", Some("type")),
+            // Members of another object.
+            (referral, "dealValue", Some("details/dealValue")),
+            (referral, "deal_value", Some("details/dealValue")),
+            (referral, "industry", Some("details/requirements/industries")),
+            (referral, "country", Some("customerProfile/address/country")),
+            (referral, "x", None),
+            (referral, "", None),
+            (referral, "zzzzzz", None),
+            (referral, &"d".repeat(65), None),
+        ] {
+            assert_eq!(meant(of, sent).as_deref(), expected, "{sent}");
+        }
+    }
+
+    #[test]
+    fn the_text_is_bounded() {
+        for letter in ["x", "ß"] {
+            let mut unknown = UnknownMembers::default();
+            for at in 0..100 {
+                let name = format!("emailAddress{}", letter.repeat(at * 100));
+                unknown.add(&Member::TYPE, &name, || format!("team/{at}/{name}"));
+            }
+            let text = unknown.to_string();
+            assert!(text.len() <= LONGEST_TEXT, "{}", text.len());
+            assert!(
+                text.starts_with("team/0/emailAddress: did you mean email?; team/1/emailAddress"),
+                "{text}"
+            );
+            assert!(text.ends_with(" more"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_names_of_all_members_fit_where_they_are_few() {
+        let mut unknown = UnknownMembers::default();
+        for name in ["one", "two", "emal"] {
+            unknown.add(&Member::TYPE, name, || name.to_owned());
+        }
+        let mut outer = UnknownMembers::default();
+        outer.add_within("customerProfile/team/-", unknown);
+        let text = "customerProfile/team/-/one: unknown; customerProfile/team/-/two: unknown; \
+                    customerProfile/team/-/emal: did you mean email?";
+        assert_eq!(outer.to_string(), text);
+    }
+}
