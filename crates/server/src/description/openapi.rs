@@ -89,6 +89,9 @@ fn schemas(setting: &Setting<'_>) -> Map<String, Value> {
     add("PatchOperation", parts::patch_operation(setting));
     add("Error", parts::error());
     add("InnerError", parts::inner_error());
+    if setting.sandbox {
+        add("IssuerError", parts::issuer_error());
+    }
     add(
         "ServiceDocument",
         json!({
@@ -120,7 +123,7 @@ fn paths(setting: &Setting<'_>) -> Map<String, Value> {
     add("/v1.0/", with_aliases(service(), ["/v1.0".to_owned()]));
     let metadata = [COLLECTION].into_iter().chain(others()).map(|other| format!("{other}/$metadata"));
     add("/v1.0/$metadata", with_aliases(self::metadata(), metadata));
-    add("/openapi.json", page("openApi", "This document.", "description", &["application/json"]));
+    add("/openapi.json", open_api());
     add(
         "/docs/patch",
         page("patchPage", "How to change a referral with PATCH.", "description", &["text/markdown"]),
@@ -146,10 +149,13 @@ fn with_head(mut item: Value) -> Value {
     let tags = item["get"]["tags"].clone();
     let parameters = item["get"]["parameters"].clone();
     let security = item["get"]["security"].clone();
+    let statuses = item["get"]["responses"].as_object().into_iter().flatten();
+    let bodiless =
+        statuses.map(|(status, _)| (status.clone(), parts::bare("The head of the response to GET.")));
     let mut head = json!({
         "summary": "As GET, without the body.",
         "tags": tags,
-        "responses": { "200": parts::bare("The head of the answer to GET."), "default": parts::bare("As GET.") },
+        "responses": Value::Object(bodiless.collect()),
     });
     for (name, value) in [("parameters", parameters), ("security", security)] {
         if !value.is_null() {
@@ -161,12 +167,27 @@ fn with_head(mut item: Value) -> Value {
 }
 
 fn with_options(mut item: Value, tags: Value) -> Value {
+    let responses = parts::open_responses(&[("204", parts::bare_with("The methods.", &["Allow"]))], &[]);
     item["options"] = json!({
         "summary": "The methods of this path, in Allow.",
         "tags": tags,
         "security": [],
-        "responses": { "204": parts::bare_with("The methods.", &["Allow"]) },
+        "responses": responses,
     });
+    item
+}
+
+/// The same item, whose path may name nothing whatever the method.
+fn may_name_nothing(mut item: Value) -> Value {
+    for method in ["get", "post", "put", "patch"] {
+        if item.get(method).is_some() {
+            item[method]["responses"]["404"] = parts::refusal("404");
+        }
+    }
+    if item.get("head").is_some() {
+        item["head"]["responses"]["404"] = parts::bare("The path names nothing.");
+    }
+    item["options"]["responses"]["404"] = parts::refusal("404");
     item
 }
 
@@ -245,7 +266,7 @@ fn referral(setting: &Setting<'_>) -> Value {
     });
     let mut item = with_head(json!({ "get": get, "put": put, "patch": patch }));
     item["parameters"] = parts::refs("parameters", &["id"]);
-    item
+    may_name_nothing(item)
 }
 
 fn count() -> Value {
@@ -254,7 +275,7 @@ fn count() -> Value {
         "summary": "How many referrals match.",
         "tags": ["referrals"],
         "parameters": parts::refs("parameters", &["filter", "search"]),
-        "responses": parts::read_answers(parts::text_answer("The number.", "text/plain"), &["400", "403"]),
+        "responses": parts::read_answers(parts::text_answer("The number.", "text/plain"), &["400", "403", "406", "501"]),
     });
     with_head(json!({ "get": get }))
 }
@@ -270,14 +291,14 @@ fn filtered(setting: &Setting<'_>) -> Value {
     });
     let mut item = with_head(json!({ "get": get }));
     item["parameters"] = parts::refs("parameters", &["predicate"]);
-    item
+    may_name_nothing(item)
 }
 
 fn filtered_count() -> Value {
     let mut item = count();
     item["get"]["operationId"] = "countFilteredReferrals".into();
     item["parameters"] = parts::refs("parameters", &["predicate"]);
-    item
+    may_name_nothing(item)
 }
 
 fn entity() -> Value {
@@ -299,12 +320,12 @@ fn member() -> Value {
         "description": "`path` leads to a member, over several segments where it lies deeper; it may end with `$value` \
             (the bare text) or `$count`. `relatedReferrals` is a list, with the options of one; `$ref` gives addresses.",
         "tags": ["referrals"],
-        "parameters": parts::refs("parameters", &["path", "filter", "orderby", "select", "top", "skip", "count", "search", "format"]),
+        "parameters": parts::refs("parameters", &["filter", "orderby", "select", "top", "skip", "count", "search", "format"]),
         "responses": parts::read_answers(parts::any_answer("The part."), &["400", "403", "404", "406", "501"]),
     });
     let mut item = with_head(json!({ "get": get }));
-    item["parameters"] = parts::refs("parameters", &["id"]);
-    item
+    item["parameters"] = parts::refs("parameters", &["id", "path"]);
+    may_name_nothing(item)
 }
 
 fn batch() -> Value {
@@ -317,7 +338,7 @@ fn batch() -> Value {
             "application/json": { "schema": { "type": "object", "required": ["requests"] } },
             "multipart/mixed": { "schema": { "type": "string" } },
         } },
-        "responses": parts::read_answers(parts::any_answer("An answer for each request."), &["400", "403", "406", "413", "415"]),
+        "responses": parts::read_answers(parts::any_answer("An answer for each request."), &["400", "403", "406", "408", "411", "413", "415"]),
     });
     with_options(json!({ "post": post }), json!(["referrals"]))
 }
@@ -332,25 +353,34 @@ fn service() -> Value {
     item["get"]["parameters"] = parts::refs("parameters", &["format", "ifNoneMatch"]);
     item["get"]["responses"]["200"]["content"] =
         json!({ "application/json": { "schema": reference("ServiceDocument") } });
-    item["get"]["responses"]["304"] = parts::bare_with("If-None-Match names the current ETag.", &["ETag"]);
-    item["get"]["responses"]["406"] = parts::refusal("406");
-    item
+    with_head(described(item))
 }
 
 fn metadata() -> Value {
     let what = format!("The schema {NAMESPACE} as CSDL: XML, or JSON if Accept or $format asks for it.");
     let mut item = page("metadata", &what, "description", &["application/xml", "application/json"]);
     item["get"]["parameters"] = parts::refs("parameters", &["metadataFormat", "ifNoneMatch"]);
+    with_head(described(item))
+}
+
+/// A description of the service: in forms of its own, and kept by clients.
+fn described(mut item: Value) -> Value {
     item["get"]["responses"]["304"] = parts::bare_with("If-None-Match names the current ETag.", &["ETag"]);
     item["get"]["responses"]["406"] = parts::refusal("406");
     item
+}
+
+fn open_api() -> Value {
+    let mut item = page("openApi", "This document.", "description", &["application/json"]);
+    item["get"]["parameters"] = parts::refs("parameters", &["ifNoneMatch"]);
+    with_head(described(item))
 }
 
 fn readiness() -> Value {
     let mut item = page("readyz", "Whether requests should come.", "operation", &["application/json"]);
     item["get"]["responses"]["503"] =
         parts::json_answer("Not now: shutting down, or the store takes no writes.");
-    item
+    with_head(item)
 }
 
 /// A document for anybody, without a token.
@@ -367,7 +397,7 @@ fn page(id: &str, summary: &str, tag: &str, media_types: &[&str]) -> Value {
         "summary": summary,
         "tags": [tag],
         "security": [],
-        "responses": { "200": { "description": summary, "content": content }, "default": parts::refusal("500") },
+        "responses": parts::open_responses(&[("200", json!({ "description": summary, "content": content }))], &[]),
     } }))
 }
 
@@ -375,6 +405,8 @@ fn page(id: &str, summary: &str, tag: &str, media_types: &[&str]) -> Value {
 fn issuer(add: &mut impl FnMut(&str, Value) -> Option<Value>) {
     let json_page = |id: &str, summary: &str| {
         let mut item = page(id, summary, "issuer", &["application/json"]);
+        item["get"]["responses"]["400"] = issuer_refusal();
+        item = with_head(item);
         item["parameters"] = parts::refs("parameters", &["tenant"]);
         item
     };
@@ -413,15 +445,22 @@ fn token(id: &str, summary: &str, audience: &str) -> Value {
         "tags": ["issuer"],
         "security": [],
         "requestBody": { "required": true, "content": { "application/x-www-form-urlencoded": { "schema": form } } },
-        "responses": {
-            "200": parts::json_answer("The token, in access_token."),
-            "400": parts::json_answer("The refusal, in error (RFC 6749, 5.2)."),
-            "default": parts::refusal("500"),
-        },
+        "responses": parts::open_responses(
+            &[("200", parts::json_answer("The token, in access_token.")), ("400", issuer_refusal())],
+            &["408", "411", "413"],
+        ),
     });
     let mut item = with_options(json!({ "post": post }), json!(["issuer"]));
     item["parameters"] = parts::refs("parameters", &["tenant"]);
     item
+}
+
+/// What the issuer refuses; that of the server before it, such as a malformed `Host`, has the API's own form.
+fn issuer_refusal() -> Value {
+    let mut answer = parts::bare("The refusal: of the issuer (RFC 6749, 5.2), or of the server before it.");
+    let either = json!({ "anyOf": [reference("IssuerError"), reference("Error")] });
+    answer["content"] = json!({ "application/json": { "schema": either } });
+    answer
 }
 
 #[cfg(test)]

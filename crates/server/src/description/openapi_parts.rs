@@ -12,7 +12,7 @@ const COMMON_HEADERS: [&str; 4] = ["Request-ID", "client-request-id", "timestamp
 const EXAMPLE_HOST: &str = "https://api.partner.microsoft.com";
 
 /// The refusals: status, name, when, and the body that shows it.
-const REFUSALS: [(&str, &str, &str, &str); 15] = [
+const REFUSALS: [(&str, &str, &str, &str); 14] = [
     (
         "400",
         "InvalidRequest",
@@ -36,12 +36,6 @@ const REFUSALS: [(&str, &str, &str, &str); 15] = [
         "NotFound",
         "Nothing here that the caller may know of.",
         include_str!("../../../../docs/examples/error.404.not-found.json"),
-    ),
-    (
-        "405",
-        "MethodNotAllowed",
-        "The path does not offer the method.",
-        include_str!("../../../../docs/examples/error.405.method-not-allowed.json"),
     ),
     (
         "406",
@@ -180,8 +174,8 @@ pub(super) fn parameters(setting: &Setting<'_>) -> Map<String, Value> {
         "pageSize",
         "pagesize",
         "query",
-        &json!({ "type": "integer", "minimum": 1, "maximum": 100 }),
-        "Referrals to a page.",
+        &json!({ "type": "integer", "minimum": 1 }),
+        "Referrals to a page: at most 100, whatever is asked for.",
     );
     if extended {
         add("search", "$search", "query", &text, "Words and phrases, with AND, OR, NOT.");
@@ -360,8 +354,19 @@ fn all_answers(good: &[(&str, Value)], refused: &[&str]) -> Value {
     let mut refused = refused.to_vec();
     refused.extend(["401", "429", "500", "503"]);
     refused.sort_unstable();
+    refused.dedup();
     all.extend(refused.into_iter().map(|status| (status.to_owned(), refusal(status))));
-    all.insert("default".to_owned(), refusal("405"));
+    Value::Object(all)
+}
+
+/// The responses of an operation for everybody: no token, no rate.
+pub(super) fn open_responses(good: &[(&str, Value)], refused: &[&str]) -> Value {
+    let mut all = Map::new();
+    for status in refused.iter().chain(&["400", "500", "503"]) {
+        all.insert((*status).to_owned(), refusal(status));
+    }
+    all.extend(good.iter().map(|(status, answer)| ((*status).to_owned(), answer.clone())));
+    all.sort_keys();
     Value::Object(all)
 }
 
@@ -370,7 +375,6 @@ pub(super) fn responses(setting: &Setting<'_>) -> Map<String, Value> {
     for (status, name, words, example) in REFUSALS {
         let special: &[&str] = match status {
             "401" => &["WWW-Authenticate"],
-            "405" => &["Allow"],
             "429" | "503" => &["Retry-After"],
             _ => &[],
         };
@@ -476,6 +480,20 @@ pub(super) fn error() -> Value {
         "properties": { "error": error },
         "required": ["error"],
         "additionalProperties": false,
+    })
+}
+
+/// The sandbox issuer's refusal. Source: RFC 6749, section 5.2; `error_codes` as Entra has it.
+pub(super) fn issuer_error() -> Value {
+    json!({
+        "type": "object",
+        "description": "A refusal of the sandbox's issuer.",
+        "properties": {
+            "error": { "type": "string", "minLength": 1 },
+            "error_description": { "type": "string" },
+            "error_codes": { "type": "array", "items": { "type": "integer" } },
+        },
+        "required": ["error", "error_description"],
     })
 }
 
