@@ -177,6 +177,10 @@ async fn a_damaged_document_is_told_and_stops_nobody_else() {
     let ids = |found: Vec<Arc<StoredReferral>>| found.iter().map(|found| found.id).collect::<Vec<_>>();
     assert_eq!(ids(store.list(&all_of(&owner)).await.unwrap()), [id(3), id(1)]);
     assert_eq!(ids(store.engagement(engagement(1), &owner).await.unwrap()), [id(1), id(3)]);
+    // Among an engagement's members it has its place, so that whoever may see it can be told.
+    let members = store.engagement_members(engagement(1), None, 10).await.unwrap();
+    let documents: Vec<_> = members.iter().map(|member| (member.id, member.document.is_empty())).collect();
+    assert_eq!(documents, [(id(1), false), (id(2), true), (id(3), false)]);
     // A page with it is short, and says so: more may follow.
     let mut two = all_of(&owner).query(2, crate::Counting::No);
     let page = store.query(&two).await.unwrap();

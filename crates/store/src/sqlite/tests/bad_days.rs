@@ -186,6 +186,10 @@ async fn a_damaged_document_is_told_and_stops_nobody_else() {
     };
     assert_eq!(shown(store.list(&all_of(&owner)).await.unwrap()), [id(3), id(1)]);
     assert_eq!(shown(store.engagement(engagement(1), &owner).await.unwrap()), [id(1), id(3)]);
+    // Among an engagement's members it has its place, so that whoever may see it can be told.
+    let members = store.engagement_members(engagement(1), None, 10).await.unwrap();
+    let documents: Vec<_> = members.iter().map(|member| (member.id, member.document.is_empty())).collect();
+    assert_eq!(documents, [(id(1), false), (id(2), true), (id(3), false)]);
     let by_name = super::lists::asked("startswith(name,'Fabrikam')", "name");
     let found = store.query(&by_name).await.unwrap();
     assert_eq!(shown(found.referrals.into_iter().map(|(referral, _)| referral).collect()), [id(1), id(3)]);
