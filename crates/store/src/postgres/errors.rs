@@ -43,25 +43,38 @@ impl Trouble {
                 false => Trouble::Other(said(error)),
             };
         };
+        if is_unprepared(error) {
+            return Trouble::Unprepared(said(error));
+        }
+        Trouble::of_state(state, || said(error))
+    }
+
+    /// What a state of an answer means.
+    fn of_state(state: &SqlState, said: impl FnOnce() -> String) -> Trouble {
+        /// Classes of states that pass: of connections, of resources such as their number and the room on the disk, of an
+        /// operator's or a crash's end, and of the system under the server.
+        const PASSING: [&str; 4] = ["08", "53", "57P", "58"];
         match *state {
-            _ if is_unprepared(error) => Trouble::Unprepared(said(error)),
             SqlState::T_R_SERIALIZATION_FAILURE
             | SqlState::T_R_DEADLOCK_DETECTED
+            | SqlState::TRANSACTION_ROLLBACK
             | SqlState::LOCK_NOT_AVAILABLE
+            | SqlState::OBJECT_IN_USE
             | SqlState::UNIQUE_VIOLATION
             // Of two that make the same table, though only if it is missing, one is told that it is there.
             | SqlState::DUPLICATE_TABLE
-            | SqlState::DUPLICATE_OBJECT => Trouble::Contended(said(error)),
+            | SqlState::DUPLICATE_OBJECT => Trouble::Contended(said()),
+            // Whether it was done nobody knows.
+            SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN => Trouble::Silent,
             SqlState::QUERY_CANCELED => Trouble::TooLong,
             SqlState::IN_FAILED_SQL_TRANSACTION => Trouble::Aborted,
-            SqlState::UNDEFINED_TABLE => Trouble::NoSuchTable(said(error)),
+            SqlState::UNDEFINED_TABLE => Trouble::NoSuchTable(said()),
             SqlState::READ_ONLY_SQL_TRANSACTION
-            | SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => Trouble::Absent(said(error)),
-            // Connections, resources such as their number, and an operator's or a crash's end.
-            ref state if ["08", "53", "57P"].iter().any(|class| state.code().starts_with(class)) => {
-                Trouble::Absent(said(error))
-            }
-            _ => Trouble::Other(said(error)),
+            | SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => Trouble::Absent(said()),
+            // A time-out for transactions, which the driver has no name for.
+            ref state if state.code() == "25P04" => Trouble::Absent(said()),
+            ref state if PASSING.iter().any(|class| state.code().starts_with(class)) => Trouble::Absent(said()),
+            _ => Trouble::Other(said()),
         }
     }
 
@@ -109,4 +122,32 @@ pub(super) fn said(error: &Error) -> String {
         cause = inner.source();
     }
     said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The states that a server reports when nothing is wrong with the statement, and what a caller is told.
+    #[test]
+    fn states_that_pass_are_told_from_faults() {
+        let passing = [
+            "08000 08001 08003 08004 08006 08007 08P01", // connections
+            "53000 53100 53200 53300 53400", // no room on the disk, no memory, too many connections
+            "57P01 57P02 57P03 57P04 57P05", // shut down by an operator, crashed, starting
+            "58000 58030",                   // the system under it
+            "25006 25P03 25P04",             // a standby; time-outs of transactions
+            "40000 40001 40003 40P01 55P03 55006", // others in the way
+            "57014",                         // cancelled, or took too long
+        ];
+        let faults =
+            ["22012 22P02 23502 23514 28000 28P01 3D000 42501 42601 42703 42P01 54000 XX000 XX001 25P02"];
+        let told = |code: &str| StoreError::from(Trouble::of_state(&SqlState::from_code(code), String::new));
+        for code in passing.iter().flat_map(|codes| codes.split(' ')) {
+            assert!(matches!(told(code), StoreError::Unavailable(_)), "{code}: {}", told(code));
+        }
+        for code in faults.iter().flat_map(|codes| codes.split(' ')) {
+            assert!(matches!(told(code), StoreError::Engine(_)), "{code}: {}", told(code));
+        }
+    }
 }

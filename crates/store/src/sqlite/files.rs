@@ -33,6 +33,11 @@ impl Files {
         Files { directory: directory.to_owned(), vfs, busy }
     }
 
+    /// How long a statement waits for another process that holds the database.
+    pub(super) fn busy(&self) -> Duration {
+        self.busy
+    }
+
     /// The database.
     pub(super) fn database(&self) -> PathBuf {
         self.directory.join("cosell.db")

@@ -2,8 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use rusqlite::ErrorCode;
-
+use super::errors::{engine_error, is_fatal};
 use crate::StoreError;
 use crate::figures::Commits;
 
@@ -41,7 +40,7 @@ impl Health {
 
     /// Stops writes if the error is of that kind; the error to tell.
     pub(super) fn judge(&self, what: &str, error: rusqlite::Error) -> StoreError {
-        if is_fatal(&error) { self.stop(what, &error) } else { StoreError::Engine(error.to_string()) }
+        if is_fatal(&error) { self.stop(what, &error) } else { engine_error(error) }
     }
 }
 
@@ -55,19 +54,4 @@ impl Drop for StopOnPanic {
             self.0.stop_for("a panic in the writer");
         }
     }
-}
-
-/// Whether an error speaks of the disk, not of the statement: no later write may trust the files.
-pub(super) fn is_fatal(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(
-            ErrorCode::SystemIoFailure
-                | ErrorCode::DiskFull
-                | ErrorCode::DatabaseCorrupt
-                | ErrorCode::NotADatabase
-                | ErrorCode::CannotOpen
-                | ErrorCode::ReadOnly
-        )
-    )
 }

@@ -11,6 +11,7 @@ mod cache;
 mod changes;
 mod direct;
 mod door;
+mod errors;
 mod explain;
 #[cfg(any(test, feature = "faults"))]
 pub mod faults;
@@ -50,6 +51,7 @@ pub use self::backup::{BackupReport, Progress, Stage, back_up, restore};
 use self::cache::{Cache, Ticket};
 use self::direct::Direct;
 use self::door::Door;
+use self::errors::engine_error;
 use self::files::Files;
 use self::health::Health;
 pub use self::meter::QueryLimits;
@@ -121,10 +123,6 @@ pub struct SqliteStore {
     writer: Door<Command>,
     /// `None` once somebody closes.
     threads: Mutex<Option<Threads>>,
-}
-
-fn engine_error(error: rusqlite::Error) -> StoreError {
-    StoreError::Engine(error.to_string())
 }
 
 impl SqliteStore {

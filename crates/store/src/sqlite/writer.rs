@@ -12,22 +12,29 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use flume::Receiver;
+use flume::{Receiver, RecvTimeoutError};
+use rusqlite::Connection;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
 use super::SqliteOptions;
 use super::cache::{Cache, Mark};
 use super::changes;
 use super::direct::Direct;
+use super::errors::{is_fatal, may_pass, told};
 use super::files::Files;
-use super::health::{Health, StopOnPanic, is_fatal};
+use super::health::{Health, StopOnPanic};
 use super::packing::{Packing, Ready};
 use crate::{AllOrNone, Outcome, StoreError, StoredReferral};
 
 /// The write-ahead log is moved into the database when it holds so many pages that are not there yet (8 MiB).
 const CHECKPOINT_PAGES: i64 = 2048;
+/// The log's file is cut when it is longer, in bytes, and nothing has been written for a while; and while much is, when it
+/// is much longer: somebody's long read has held it.
+const LONG_LOG: u64 = 8 << 20;
+const VERY_LONG_LOG: u64 = 8 * LONG_LOG;
+/// How long nothing is written before the log is cut, and between two tries.
+const IDLE: Duration = Duration::from_secs(1);
 /// So many groups pass between two looks at the log's length.
 const LOOK_EVERY: u32 = 16;
 /// A group of so many is never cut.
@@ -71,6 +78,8 @@ pub(super) struct Writer {
     /// How a bulk load writes documents; those of changes come packed.
     pub(super) packing: Packing,
     groups_since_look: u32,
+    /// Whether something was written since the log was looked at.
+    may_be_long: bool,
     /// Held for as long as the files may be touched.
     _lock: File,
 }
@@ -96,6 +105,7 @@ impl Writer {
             searchable: options.search,
             packing: Packing::new(options.compression),
             groups_since_look: 0,
+            may_be_long: true,
             _lock: lock,
         }
     }
@@ -103,7 +113,7 @@ impl Writer {
     /// Serves until nobody can ask any more; then waits until the readers are gone (that channel is disconnected),
     /// because the last checkpoint needs the files for itself.
     pub(super) fn run(mut self, commands: &Receiver<Command>, readers_gone: &Receiver<()>) {
-        while let Ok(first) = commands.recv() {
+        while let Some(first) = self.next(commands) {
             let enough = self.enough();
             let mut next = Some(first);
             let mut group = Vec::new();
@@ -133,6 +143,48 @@ impl Writer {
         }
         let _ = readers_gone.recv();
         self.shut();
+    }
+
+    /// The next command; when there has been none for a while, a long log is cut.
+    fn next(&mut self, commands: &Receiver<Command>) -> Option<Command> {
+        while self.may_be_long {
+            match commands.recv_timeout(IDLE) {
+                Ok(command) => return Some(command),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {
+                    if self.log_bytes() > LONG_LOG && self.health.check().is_ok() {
+                        self.cut_log();
+                    }
+                    self.may_be_long = self.log_bytes() > LONG_LOG && self.health.check().is_ok();
+                }
+            }
+        }
+        let command = commands.recv().ok();
+        self.may_be_long = true;
+        command
+    }
+
+    /// The length of the log's file.
+    fn log_bytes(&self) -> u64 {
+        std::fs::metadata(self.files.log()).map_or(0, |log| log.len())
+    }
+
+    /// Moves the log into the database and makes its file empty, if nobody reads from it: that is not waited for.
+    fn cut_log(&self) {
+        let Some(connection) = &self.connection else { return };
+        let outcome = connection.busy_timeout(Duration::ZERO).and_then(|()| {
+            self.cache.begin_writes(&[]);
+            self.direct.let_go();
+            let cut = checkpoint(connection, "TRUNCATE");
+            self.cache.end_writes(std::iter::empty(), &[]);
+            cut
+        });
+        let again = connection.busy_timeout(self.files.busy());
+        if let Err(error) = outcome.map(drop).and(again)
+            && !may_pass(&error)
+        {
+            self.health.stop("a checkpoint", &error);
+        }
     }
 
     /// How many changes make a commit worth its while. More can wait for the next one, and those who were answered get
@@ -168,12 +220,10 @@ impl Writer {
         let connection = self.connection.as_ref().ok_or(StoreError::Closed)?;
         let stop = |what: &str, error: rusqlite::Error| self.health.stop(what, &error);
         loop {
-            connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| match error.sqlite_error_code() {
+            connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| match may_pass(&error) {
                 // A person's own tool holds the database. Nothing was written, and the disk is well.
-                Some(ErrorCode::DatabaseBusy) => {
-                    StoreError::InUse(self.files.directory.display().to_string())
-                }
-                _ => stop("the begin of a transaction", error),
+                true => told(&error),
+                false => stop("the begin of a transaction", error),
             })?;
             match run_members(connection, group, self.searchable) {
                 Ok(()) => break,
@@ -212,10 +262,12 @@ impl Writer {
         let outcome = checkpoint(connection, "NOOP").and_then(|(pages, moved)| {
             if pages - moved < CHECKPOINT_PAGES { Ok(()) } else { self.move_log(connection) }
         });
-        if let Err(error) = outcome
-            && error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy)
-        {
-            self.health.stop("a checkpoint", &error);
+        match outcome {
+            Err(error) if !may_pass(&error) => {
+                self.health.stop("a checkpoint", &error);
+            }
+            Ok(()) if self.log_bytes() > VERY_LONG_LOG => self.cut_log(),
+            _ => {}
         }
     }
 
@@ -262,7 +314,7 @@ fn run_members(connection: &Connection, group: &mut [Member], searchable: bool) 
             continue;
         }
         if let Err(error) = member.run(connection, searchable) {
-            member.end(StoreError::Engine(error.to_string()));
+            member.end(told(&error));
             return Err(error);
         }
     }

@@ -1,5 +1,7 @@
 //! Disks that fail.
 
+use std::time::{Duration, Instant};
+
 use super::super::faults::{FaultyDisk, Part};
 use super::super::{SqliteOptions, SqliteStore};
 use crate::conformance::samples::*;
@@ -145,7 +147,7 @@ async fn a_tool_that_holds_the_database_stops_no_write_but_those_that_wait_for_i
     let tool = rusqlite::Connection::open(directory.path().join("cosell.db")).unwrap();
     tool.execute_batch("BEGIN IMMEDIATE").unwrap();
     let refused = store.commit(edit(next(&first))).await;
-    assert!(matches!(refused, Err(StoreError::InUse(_))), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
     assert!(store.health().is_ok());
     assert_eq!(stored(&store, first.id).await, Some(first.clone()));
     tool.execute_batch("ROLLBACK").unwrap();
@@ -205,4 +207,53 @@ async fn a_damaged_document_is_told_and_stops_nobody_else() {
     let second = crate::StoredReferral { id: id(2), ..(*before).clone() };
     must(&store, edit(next(&second))).await;
     assert!(store.referral(&owner, id(2)).await.unwrap().is_some());
+}
+
+/// Another process that holds the database is waited for, and then told apart from a fault of the disk.
+#[tokio::test]
+async fn a_database_that_another_process_holds_is_unavailable_for_a_while() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = SqliteOptions { busy: Duration::from_millis(10), ..SqliteOptions::default() };
+    let store = SqliteStore::open(directory.path(), options).unwrap();
+    let first = created(&store, a_referral(&organization(1), 1)).await;
+    let other = rusqlite::Connection::open(directory.path().join("cosell.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for refused in [
+        store.commit(edit(next(&first))).await.map(drop),
+        store.commit_all(vec![edit(next(&first))]).await.map(drop),
+        store.save_setting("key", b"value").await,
+        store.forget_answers(at(0)).await.map(drop),
+    ] {
+        assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    }
+    assert!(store.health().is_ok(), "the disk is well");
+    assert_eq!(stored(&store, first.id).await, Some(first.clone()));
+    other.execute_batch("ROLLBACK").unwrap();
+    must(&store, edit(next(&first))).await;
+}
+
+/// A long read from outside makes the log long. When it has ended and nobody writes, the log is cut.
+#[tokio::test]
+async fn a_log_that_a_long_read_made_long_is_cut_when_nothing_is_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = SqliteOptions { compression: false, search: false, ..SqliteOptions::default() };
+    let store = SqliteStore::open(directory.path(), options).unwrap();
+    let mut referral = a_referral(&organization(1), 1);
+    referral.document = vec![b'x'; 900_000].into();
+    let mut last = created(&store, referral).await;
+    let other = rusqlite::Connection::open(directory.path().join("cosell.db")).unwrap();
+    other.execute_batch("BEGIN; SELECT count(*) FROM referral").unwrap();
+    let log = || store.figures().log_bytes.unwrap();
+    while log() < 12 << 20 {
+        last = next(&last);
+        must(&store, edit(last.clone())).await;
+    }
+    other.execute_batch("ROLLBACK").unwrap();
+    let begun = Instant::now();
+    while log() > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{} bytes", log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(store.health().is_ok());
+    must(&store, edit(next(&last))).await;
 }
