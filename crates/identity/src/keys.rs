@@ -8,10 +8,13 @@ use tokio::sync::Mutex;
 
 use crate::jwk::{KeySet, KeySetError};
 
-/// An unknown key makes us ask the issuer again at most this often, in seconds.
-const PAUSE_WITH_KEYS: i64 = 60;
-/// While there are no keys at all, a request may make us ask this often, in seconds.
-const PAUSE_WITHOUT_KEYS: i64 = 5;
+/// Tokens with unknown keys may make us ask the issuer again so many times in a row: keys may be rotated one soon after
+/// the other, and whoever makes unknown keys up must not make us ask for each.
+const BURST: i64 = 6;
+/// After so many seconds they may once more.
+const SECONDS_FOR_ONE: i64 = 5;
+/// While there are no keys, or the issuer did not answer, a request may make us ask this often, in seconds.
+const PAUSE_IN_TROUBLE: i64 = 5;
 
 /// How to find an issuer's keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,8 +86,43 @@ pub struct KeySource {
 struct Origin {
     discovery: Discovery,
     client: HttpClient,
-    /// When the issuer was last asked. Held while asking, so that one request asks and the others wait for it.
-    asked: Mutex<Option<i64>>,
+    /// When the issuer was asked. Held while asking, so that one request asks and the others wait for it.
+    asked: Mutex<Asked>,
+}
+
+/// How often an issuer was asked.
+#[derive(Debug, Default)]
+struct Asked {
+    /// How many times of [`BURST`] are used up, as of `counted`.
+    used: i64,
+    counted: i64,
+    /// When it was asked in vain, if that was the last time.
+    failed: Option<i64>,
+}
+
+impl Asked {
+    /// Whether a token may make us ask now; counted if so.
+    fn may(&mut self, now: i64) -> bool {
+        // A clock set back must not silence us, hence the lower bounds.
+        if self.failed.is_some_and(|at| (at..at.saturating_add(PAUSE_IN_TROUBLE)).contains(&now)) {
+            return false;
+        }
+        if now < self.counted {
+            *self = Asked { counted: now, ..Asked::default() };
+        }
+        let regained = (now - self.counted) / SECONDS_FOR_ONE;
+        if regained >= self.used {
+            (self.used, self.counted) = (0, now);
+        } else {
+            self.used -= regained;
+            self.counted += regained * SECONDS_FOR_ONE;
+        }
+        if self.used >= BURST {
+            return false;
+        }
+        self.used += 1;
+        true
+    }
 }
 
 impl KeySource {
@@ -100,7 +138,7 @@ impl KeySource {
 
     /// Keys found by discovery, at the first [`refresh`](Self::refresh) or the first token.
     pub fn discovery(discovery: Discovery, client: HttpClient) -> Self {
-        Self { keys: RwLock::new(None), origin: Some(Origin { discovery, client, asked: Mutex::new(None) }) }
+        Self { keys: RwLock::new(None), origin: Some(Origin { discovery, client, asked: Mutex::default() }) }
     }
 
     /// Replaces the keys.
@@ -121,29 +159,27 @@ impl KeySource {
     pub async fn refresh(&self, now: i64) -> Result<(), KeySourceError> {
         let Some(origin) = &self.origin else { return Ok(()) };
         let mut asked = origin.asked.lock().await;
-        *asked = Some(now);
-        self.set(origin.fetch().await?);
+        self.ask(origin, &mut asked, now).await
+    }
+
+    async fn ask(&self, origin: &Origin, asked: &mut Asked, now: i64) -> Result<(), KeySourceError> {
+        let fetched = origin.fetch().await;
+        asked.failed = fetched.is_err().then_some(now);
+        self.set(fetched?);
         Ok(())
     }
 
-    /// Asks the issuer unless that was done a moment ago. Returns whether to look at the keys again.
-    pub(crate) async fn refresh_if_due(&self, now: i64) -> bool {
-        let Some(origin) = &self.origin else { return false };
+    /// Asks the issuer for keys that a token needs, unless it has been asked too often. `known` tells whether the keys at
+    /// hand have come to serve while this one waited for another that asked.
+    pub(crate) async fn refresh_for(&self, now: i64, known: impl Fn() -> bool) {
+        let Some(origin) = &self.origin else { return };
         let mut asked = origin.asked.lock().await;
-        let pause = if self.current().is_some() { PAUSE_WITH_KEYS } else { PAUSE_WITHOUT_KEYS };
-        // A clock set back must not silence us, hence the lower bound.
-        if asked.is_some_and(|at| (at..at.saturating_add(pause)).contains(&now)) {
-            // Another request may have asked while this one waited.
-            return true;
+        if known() || !asked.may(now) {
+            return;
         }
-        *asked = Some(now);
-        match origin.fetch().await {
-            Ok(keys) => self.set(keys),
-            Err(error) => {
-                tracing::warn!(%error, "Keys of issuer {} not refreshed: {error}", origin.discovery.issuer)
-            }
+        if let Err(error) = self.ask(origin, &mut asked, now).await {
+            tracing::warn!(%error, "Keys of issuer {} not refreshed: {error}", origin.discovery.issuer);
         }
-        true
     }
 }
 

@@ -104,8 +104,10 @@ async fn check_signature(
     now: i64,
 ) -> Result<(), TokenError> {
     let ask = || settings.keys.current().map(|keys| keys.verify(jws, |name| fits(name, iss, tid)));
+    let is_unknown = |verdict: &Option<Verdict>| matches!(verdict, None | Some(Verdict::UnknownKey));
     let mut verdict = ask();
-    if matches!(verdict, None | Some(Verdict::UnknownKey)) && settings.keys.refresh_if_due(now).await {
+    if is_unknown(&verdict) {
+        settings.keys.refresh_for(now, || !is_unknown(&ask())).await;
         verdict = ask();
     }
     match verdict {
