@@ -7,7 +7,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -18,6 +18,51 @@ use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+/// What a client must take of an answer in each [`Limits::write`] while it takes less than it could, in bytes.
+const LEAST_WRITTEN: usize = 64 * 1024;
+
+/// Heads up to this length are not counted, in bytes: a connection's buffer is as large in any case.
+const SHORT_HEAD: usize = 8 * 1024;
+/// What all connections together may have of longer heads that are not complete yet, in bytes. Whose head is beyond that is
+/// cut: such heads are rare, and complete in a moment.
+const MOST_OF_HEADS: usize = 32 * 1024 * 1024;
+
+/// The bytes of long heads that are not complete, of all connections.
+#[derive(Debug, Default)]
+pub(crate) struct LongHeads(AtomicUsize);
+
+/// What one connection has of them.
+#[derive(Debug)]
+struct LongHead {
+    all: Arc<LongHeads>,
+    bytes: usize,
+}
+
+impl LongHead {
+    /// Counts bytes of a head; whether there is room for them.
+    fn add(&mut self, bytes: usize) -> bool {
+        let counted = |length: usize| length.saturating_sub(SHORT_HEAD);
+        let more = counted(self.bytes + bytes) - counted(self.bytes);
+        self.bytes += bytes;
+        more == 0 || self.all.0.fetch_add(more, Relaxed) + more <= MOST_OF_HEADS
+    }
+
+    /// The head is complete.
+    fn clear(&mut self) {
+        let counted = self.bytes.saturating_sub(SHORT_HEAD);
+        if counted > 0 {
+            self.all.0.fetch_sub(counted, Relaxed);
+        }
+        self.bytes = 0;
+    }
+}
+
+impl Drop for LongHead {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
 /// The three patiences of a connection; see `ServeOptions`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
@@ -27,8 +72,9 @@ pub(crate) struct Limits {
 }
 
 /// What the two sides of one connection tell each other: its socket, and its service.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Activity {
+    begun: Instant,
     /// Requests whose answer is being made or sent.
     running: AtomicUsize,
     /// Whether a head has been taken since the socket last asked.
@@ -37,6 +83,55 @@ pub(crate) struct Activity {
     ambiguous: AtomicBool,
     /// Heads with `Transfer-Encoding` alone that were seen on the way and not yet taken by the service.
     chunked: AtomicUsize,
+    /// Since when a head is awaited, and since when the client takes no byte.
+    reading: Waiting,
+    writing: Waiting,
+}
+
+/// Since when the client is waited for, in milliseconds since [`Activity::begun`]; 0 while it is not.
+#[derive(Debug, Default)]
+struct Waiting(AtomicU64);
+
+impl Waiting {
+    fn begin(&self, activity: &Activity, since: Instant) {
+        let since = since.saturating_duration_since(activity.begun).as_millis() as u64;
+        self.0.store(since + 1, Relaxed);
+    }
+
+    fn end(&self) {
+        self.0.store(0, Relaxed);
+    }
+
+    fn since(&self, activity: &Activity) -> Option<Instant> {
+        let since = self.0.load(Relaxed).checked_sub(1)?;
+        Some(activity.begun + Duration::from_millis(since))
+    }
+}
+
+impl Activity {
+    /// Of a connection that is accepted now: its client is waited for, for a handshake or a head.
+    pub(crate) fn beginning(now: Instant) -> Activity {
+        let activity = Activity {
+            begun: now,
+            running: AtomicUsize::new(0),
+            head_taken: AtomicBool::new(false),
+            ambiguous: AtomicBool::new(false),
+            chunked: AtomicUsize::new(0),
+            reading: Waiting::default(),
+            writing: Waiting::default(),
+        };
+        activity.reading.begin(&activity, now);
+        activity
+    }
+
+    /// Since when nothing happens here but that the client is waited for: for a head, or to take its answer.
+    pub(crate) fn waits_since(&self) -> Option<Instant> {
+        let reading = self.reading.since(self).filter(|_| self.running.load(Relaxed) == 0);
+        match (reading, self.writing.since(self)) {
+            (Some(reading), Some(writing)) => Some(reading.max(writing)),
+            (reading, writing) => reading.or(writing),
+        }
+    }
 }
 
 /// Marks a request, as one of its extensions, whose head carried both `Transfer-Encoding` and `Content-Length`, or
@@ -54,31 +149,31 @@ pub(crate) struct Watched<T> {
     limits: Limits,
     timer: Pin<Box<Sleep>>,
     scan: HeadScan,
+    long_head: LongHead,
     /// Since when bytes of a head, or the first head, are awaited.
     head_since: Option<Instant>,
     /// Since when the connection rests between requests.
     idle_since: Option<Instant>,
-    /// Since when the client takes no byte.
+    /// Since when the client takes less than it could, and how many bytes it has taken since.
     write_since: Option<Instant>,
+    written: usize,
 }
 
 impl<T> Watched<T> {
-    pub(crate) fn new(stream: T, limits: Limits) -> Self {
+    pub(crate) fn new(stream: T, limits: Limits, activity: Arc<Activity>, heads: Arc<LongHeads>) -> Self {
         let now = Instant::now();
         Self {
             stream,
-            activity: Arc::default(),
+            activity,
             timer: Box::pin(tokio::time::sleep_until(now + limits.header)),
             limits,
             scan: HeadScan::default(),
+            long_head: LongHead { all: heads, bytes: 0 },
             head_since: Some(now),
             idle_since: None,
             write_since: None,
+            written: 0,
         }
-    }
-
-    pub(crate) fn activity(&self) -> Arc<Activity> {
-        Arc::clone(&self.activity)
     }
 
     /// Pending until `deadline`, then an error.
@@ -96,8 +191,10 @@ impl<T> Watched<T> {
     }
 
     /// Bytes came: they begin a head unless they belong to a running request's body.
-    fn note_read(&mut self, bytes: &[u8]) {
+    /// `false` when there is no room for so long a head.
+    fn note_read(&mut self, bytes: &[u8]) -> bool {
         self.idle_since = None;
+        self.activity.reading.end();
         if self.activity.running.load(Relaxed) == 0 {
             self.forget_taken_head();
             self.head_since.get_or_insert_with(Instant::now);
@@ -108,40 +205,83 @@ impl<T> Watched<T> {
                 }
                 None => {}
             }
+            return self.long_head.add(bytes.len());
         }
+        self.long_head.clear();
+        true
     }
 
     fn forget_taken_head(&mut self) {
         if self.activity.head_taken.swap(false, Relaxed) {
             self.head_since = None;
             self.scan = HeadScan::default();
+            self.long_head.clear();
         }
     }
 
     /// Nothing came: until when it may stay so. While a request runs its own deadline governs, not ours.
     fn read_deadline(&mut self) -> Option<Instant> {
         if self.activity.running.load(Relaxed) > 0 {
+            self.long_head.clear();
             return None;
         }
         self.forget_taken_head();
-        Some(match self.head_since {
-            Some(since) => since + self.limits.header,
-            None => *self.idle_since.get_or_insert_with(Instant::now) + self.limits.idle,
-        })
+        let (since, patience) = match self.head_since {
+            Some(since) => (since, self.limits.header),
+            None => (*self.idle_since.get_or_insert_with(Instant::now), self.limits.idle),
+        };
+        self.activity.reading.begin(&self.activity, since);
+        Some(since + patience)
     }
 
-    /// What a write brought, or the end of patience with a client that takes nothing.
-    fn judge_write<R>(
+    /// What a write brought, or the end of patience with a client that takes nothing, or next to nothing. It has all the
+    /// time it wants as long as it takes [`LEAST_WRITTEN`] in each.
+    fn judge_write(
         &mut self,
-        written: Poll<io::Result<R>>,
+        written: Poll<io::Result<usize>>,
         context: &mut Context<'_>,
-    ) -> Poll<io::Result<R>> {
-        if written.is_ready() {
-            self.write_since = None;
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = &written {
+            if self.write_since.is_some() {
+                self.activity.writing.end();
+                self.written += bytes;
+                if self.written >= LEAST_WRITTEN {
+                    self.write_since = None;
+                }
+            }
             return written;
         }
-        let since = *self.write_since.get_or_insert_with(Instant::now);
-        self.wait_until(since + self.limits.write, context).map(Err)
+        if written.is_ready() {
+            return written;
+        }
+        self.wait_for_client(context).map(Err)
+    }
+
+    /// What a flush or the end brought: all is written, or the client is waited for.
+    fn judge_flush(
+        &mut self,
+        flushed: Poll<io::Result<()>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        if flushed.is_ready() {
+            if self.write_since.take().is_some() {
+                self.activity.writing.end();
+            }
+            return flushed;
+        }
+        self.wait_for_client(context).map(Err)
+    }
+
+    fn wait_for_client(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        let now = Instant::now();
+        let since = *self.write_since.get_or_insert_with(|| {
+            self.written = 0;
+            now
+        });
+        if self.activity.writing.since(&self.activity).is_none() {
+            self.activity.writing.begin(&self.activity, now);
+        }
+        self.wait_until(since + self.limits.write, context)
     }
 }
 
@@ -155,8 +295,8 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
         let before = buf.filled().len();
         match Pin::new(&mut this.stream).poll_read(context, buf) {
             Poll::Ready(read) => {
-                if buf.filled().len() > before {
-                    this.note_read(&buf.filled()[before..]);
+                if buf.filled().len() > before && !this.note_read(&buf.filled()[before..]) {
+                    return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
                 }
                 Poll::Ready(read)
             }
@@ -192,13 +332,13 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.stream).poll_flush(context);
-        this.judge_write(flushed, context)
+        this.judge_flush(flushed, context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let shut = Pin::new(&mut this.stream).poll_shutdown(context);
-        this.judge_write(shut, context)
+        this.judge_flush(shut, context)
     }
 }
 
@@ -360,7 +500,68 @@ impl<B: Body> Body for CountedBody<B> {
 
 #[cfg(test)]
 mod tests {
-    use super::{HeadScan, Lengths};
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    /// Takes a byte each time so long has passed.
+    struct Trickle(tokio::time::Interval);
+
+    impl AsyncWrite for Trickle {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.0.poll_tick(context).map(|_| Ok(bytes.len().min(1)))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn long_heads_of_all_connections_are_counted_and_given_back() {
+        let all = Arc::new(LongHeads::default());
+        let head = || LongHead { all: Arc::clone(&all), bytes: 0 };
+        let mut short = head();
+        assert!(short.add(SHORT_HEAD));
+        assert_eq!(all.0.load(Relaxed), 0);
+        let mut long = head();
+        assert!(long.add(SHORT_HEAD / 2) && long.add(SHORT_HEAD));
+        assert_eq!(all.0.load(Relaxed), SHORT_HEAD / 2);
+        let mut huge = head();
+        assert!(!huge.add(MOST_OF_HEADS + SHORT_HEAD));
+        drop(huge);
+        long.clear();
+        assert_eq!(all.0.load(Relaxed), 0);
+        assert!(long.add(1));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_an_answer_by_the_byte_is_cut() {
+        let day = Duration::from_secs(86_400);
+        let write = Duration::from_millis(60);
+        let activity = Arc::new(Activity::beginning(Instant::now()));
+        let trickle = Trickle(tokio::time::interval(Duration::from_millis(2)));
+        let limits = Limits { header: day, idle: day, write };
+        let mut stream = Watched::new(trickle, limits, activity, Arc::default());
+        let sent = tokio::time::timeout(Duration::from_secs(20), stream.write_all(&[b'x'; 1 << 20])).await;
+        assert_eq!(sent.expect("it does not go on for ever").unwrap_err().kind(), io::ErrorKind::TimedOut);
+        // An answer that ends in time is none of it, however short.
+        let activity = Arc::new(Activity::beginning(Instant::now()));
+        let trickle = Trickle(tokio::time::interval(Duration::from_millis(2)));
+        let mut stream =
+            Watched::new(trickle, Limits { header: day, idle: day, write: day }, activity, Arc::default());
+        stream.write_all(b"short").await.unwrap();
+        stream.flush().await.unwrap();
+        assert!(stream.write_since.is_none() && stream.activity.writing.since(&stream.activity).is_none());
+    }
 
     #[test]
     fn a_head_with_both_lengths_is_noticed_however_it_is_cut() {

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -19,14 +19,17 @@ use hyper::service::Service;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
+use tokio::time::Instant;
 
-use crate::connection::{Counted, Limits, Watched};
+use crate::connection::{Activity, Counted, Limits, LongHeads, Watched};
 use crate::tls::TlsServer;
 
 /// The largest request head (request line and header fields), in bytes; beyond it the answer is 431.
 const MAX_HEAD: usize = 64 * 1024;
+/// How much a connection buffers of what comes and of what goes, in bytes each: two heads.
+const MAX_BUFFER: usize = 2 * MAX_HEAD;
 
 /// The caller's end of one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,10 +49,13 @@ pub struct ServeOptions {
     pub idle_timeout: Duration,
     /// How long the TLS handshake may take.
     pub handshake_timeout: Duration,
-    /// How long the client may refuse to take a byte of an answer.
+    /// In each such time the client must take 64 KiB of an answer, or all that is left of it.
     pub write_timeout: Duration,
-    /// Connections served at once; further ones wait in the system's backlog.
+    /// Connections served at once. For a further one the connection is closed on which the client has been waited for the
+    /// longest, between two requests, for a head, or to take an answer; where there is none, it waits for one to end.
     pub max_connections: usize,
+    /// How long a client may be waited for before its connection makes room for another: less is the way of every network.
+    pub room_after: Duration,
     /// How long running requests may go on after the shutdown signal; then they are cut.
     pub shutdown_grace: Duration,
     /// Certificate and key; without them the listener speaks plain HTTP.
@@ -64,6 +70,7 @@ impl Default for ServeOptions {
             handshake_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
             max_connections: 8192,
+            room_after: Duration::from_secs(1),
             shutdown_grace: Duration::from_secs(8),
             tls: None,
         }
@@ -108,35 +115,82 @@ where
     let mut connections = Connections::default();
     let mut back_off = BackOff::default();
     let mut shutdown = pin!(shutdown);
+    // Accepted, and waiting for a place.
+    let mut next: Option<(TcpStream, SocketAddr)> = None;
     loop {
+        if connections.tasks.len() < options.max_connections
+            && let Some((stream, address)) = next.take()
+        {
+            let service = service_for(Peer { address, tls: options.tls.is_some() });
+            connections.begin(stream, service, &options);
+        }
         tokio::select! {
             () = &mut shutdown => break,
             Some(ended) = connections.tasks.join_next_with_id(), if !connections.tasks.is_empty() => {
                 connections.forget(ended);
             }
-            accepted = back_off.accept(&listener), if connections.tasks.len() < options.max_connections => {
-                if let Some((stream, address)) = accepted {
-                    let peer = Peer { address, tls: options.tls.is_some() };
-                    let (tell, told) = oneshot::channel();
-                    let task = connection(stream, service_for(peer), Arc::clone(&options), told);
-                    let id = connections.tasks.spawn(task).id();
-                    connections.enders.insert(id, tell);
+            accepted = back_off.accept(&listener), if next.is_none() => {
+                next = accepted;
+                if next.is_some() && connections.tasks.len() >= options.max_connections {
+                    connections.close_one(options.room_after);
                 }
             }
+            // Those that were busy may rest by now.
+            () = tokio::time::sleep(LOOK_AGAIN), if next.is_some() => connections.close_one(options.room_after),
         }
     }
+    drop(next);
     drop(listener);
     connections.end(grace).await
 }
+
+/// What a connection is told.
+enum Tell {
+    /// To end when its running request is done.
+    End,
+    /// To end at once if its client is still waited for.
+    MakeRoom,
+}
+
+/// How often connections are looked at while another waits for a place.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The running connections, each with the sender that tells it to end. Only the accept loop touches them.
 #[derive(Default)]
 struct Connections {
     tasks: JoinSet<()>,
-    enders: HashMap<Id, oneshot::Sender<()>>,
+    heads: Arc<LongHeads>,
+    known: HashMap<Id, (mpsc::UnboundedSender<Tell>, Arc<Activity>)>,
 }
 
 impl Connections {
+    fn begin<S, B>(&mut self, stream: TcpStream, service: S, options: &Arc<ServeOptions>)
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
+        S::Future: Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let (tell, told) = mpsc::unbounded_channel();
+        let activity = Arc::new(Activity::beginning(Instant::now()));
+        let shared = (Arc::clone(&activity), Arc::clone(&self.heads));
+        let task = connection(stream, service, Arc::clone(options), shared, told);
+        let id = self.tasks.spawn(task).id();
+        self.known.insert(id, (tell, activity));
+    }
+
+    /// Closes the connection on which the client has been waited for the longest, if there is one.
+    fn close_one(&self, room_after: Duration) {
+        let waiting =
+            self.known.values().filter_map(|(tell, activity)| Some((activity.waits_since()?, tell)));
+        let longest = waiting.min_by_key(|(since, _)| *since);
+        if let Some((since, tell)) = longest
+            && since.elapsed() >= room_after
+        {
+            let _ = tell.send(Tell::MakeRoom);
+        }
+    }
+
     fn forget(&mut self, ended: Result<(Id, ()), tokio::task::JoinError>) {
         let id = match ended {
             Ok((id, ())) => id,
@@ -147,12 +201,12 @@ impl Connections {
                 error.id()
             }
         };
-        self.enders.remove(&id);
+        self.known.remove(&id);
     }
 
     async fn end(mut self, grace: Duration) -> ServeEnd {
-        for (_, tell) in self.enders.drain() {
-            let _ = tell.send(());
+        for (_, (tell, _)) in self.known.drain() {
+            let _ = tell.send(Tell::End);
         }
         let tasks = &mut self.tasks;
         let all_done = async { while tasks.join_next().await.is_some() {} };
@@ -208,7 +262,8 @@ async fn connection<S, B>(
     stream: TcpStream,
     service: S,
     options: Arc<ServeOptions>,
-    mut told: oneshot::Receiver<()>,
+    shared: (Arc<Activity>, Arc<LongHeads>),
+    mut told: mpsc::UnboundedReceiver<Tell>,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     B: Body<Data = Bytes> + 'static,
@@ -218,13 +273,13 @@ async fn connection<S, B>(
     let limits =
         Limits { header: options.header_timeout, idle: options.idle_timeout, write: options.write_timeout };
     let Some(tls) = &options.tls else {
-        return converse(stream, service, limits, told).await;
+        return converse(stream, service, limits, shared, told).await;
     };
     let handshake = tokio::time::timeout(options.handshake_timeout, tls.accept(stream));
     tokio::select! {
-        _ = &mut told => {}
+        _ = told.recv() => {}
         shaken = handshake => match shaken {
-            Ok(Ok(stream)) => converse(stream, service, limits, told).await,
+            Ok(Ok(stream)) => converse(stream, service, limits, shared, told).await,
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed: {error}"),
             Err(_) => tracing::debug!("TLS handshake took too long"),
         }
@@ -232,33 +287,35 @@ async fn connection<S, B>(
 }
 
 /// HTTP/1.1 on one established stream, until either side ends it or the server does.
-async fn converse<T, S, B>(stream: T, service: S, limits: Limits, told: oneshot::Receiver<()>)
-where
+async fn converse<T, S, B>(
+    stream: T,
+    service: S,
+    limits: Limits,
+    (activity, heads): (Arc<Activity>, Arc<LongHeads>),
+    mut told: mpsc::UnboundedReceiver<Tell>,
+) where
     T: AsyncRead + AsyncWrite + Unpin,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let stream = Watched::new(stream, limits);
-    let service = Counted::new(service, stream.activity());
+    let stream = Watched::new(stream, limits, Arc::clone(&activity), heads);
+    let service = Counted::new(service, Arc::clone(&activity));
     let mut http = http1::Builder::new();
     // `Watched` keeps the time: hyper's own header timer is one allocation and one timer entry per request,
     // and it does not tell a resting connection from a slow head.
     // `pipeline_flush` stays off: with it, hyper never sends the 400 for a head it cannot parse.
-    http.header_read_timeout(None).half_close(true).max_header_size(MAX_HEAD);
+    http.header_read_timeout(None).half_close(true).max_header_size(MAX_HEAD).max_buf_size(MAX_BUFFER);
     let mut exchange = pin!(http.serve_connection(TokioIo::new(stream), service));
-    let mut told = Some(told);
     let ended = std::future::poll_fn(|context| {
-        if let Some(signal) = &mut told
-            && Pin::new(signal).poll(context).is_ready()
-        {
-            told = None;
-            exchange.as_mut().graceful_shutdown();
+        while let Poll::Ready(Some(tell)) = told.poll_recv(context) {
+            match tell {
+                Tell::End => exchange.as_mut().graceful_shutdown(),
+                Tell::MakeRoom if activity.waits_since().is_some() => return Poll::Ready(Ok(())),
+                Tell::MakeRoom => {}
+            }
         }
-        match exchange.as_mut().poll(context) {
-            Poll::Ready(ended) => Poll::Ready(ended),
-            Poll::Pending => Poll::Pending,
-        }
+        exchange.as_mut().poll(context)
     })
     .await;
     if let Err(error) = ended {

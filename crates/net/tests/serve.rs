@@ -152,7 +152,8 @@ async fn pipelined_requests_are_answered_in_order() {
 
 #[tokio::test]
 async fn beyond_the_cap_connections_wait_and_are_served_later() {
-    let server = Server::start(Echo, ServeOptions { max_connections: 1, ..patient() }).await;
+    let server =
+        Server::start(Echo, ServeOptions { max_connections: 1, room_after: PATIENCE, ..patient() }).await;
     let mut first = server.connect().await;
     first.write_all(GET).await.unwrap();
     read_answer(&mut first).await;
@@ -164,6 +165,47 @@ async fn beyond_the_cap_connections_wait_and_are_served_later() {
     drop(first);
     assert!(read_answer(&mut second).await.starts_with("HTTP/1.1 200"));
     assert_eq!(server.stop().await.unwrap().cut, 0);
+}
+
+#[tokio::test]
+async fn clients_that_are_waited_for_make_room_for_others_the_longest_first() {
+    let options = ServeOptions { max_connections: 3, room_after: Duration::ZERO, ..patient() };
+    let server = Server::start(Echo, options).await;
+    // One that never sends a head, one within a head, and one between two requests.
+    let mut silent = server.connect().await;
+    let mut slow = server.connect().await;
+    slow.write_all(b"GET / HTTP/1.1\r\nHo").await.unwrap();
+    let mut resting = server.connect().await;
+    resting.write_all(GET).await.unwrap();
+    read_answer(&mut resting).await;
+    let mut served = Vec::new();
+    for oldest in [&mut silent, &mut slow, &mut resting] {
+        let mut next = server.connect().await;
+        next.write_all(GET).await.unwrap();
+        assert!(read_answer(&mut next).await.starts_with("HTTP/1.1 200"), "there is room");
+        assert_eq!(read_to_end(oldest).await, "");
+        served.push(next);
+    }
+    assert_eq!(server.stop().await.unwrap().cut, 0);
+}
+
+#[tokio::test]
+async fn a_running_request_makes_no_room() {
+    let gate = Gate::default();
+    let options = ServeOptions { max_connections: 1, room_after: Duration::ZERO, ..patient() };
+    let server = Server::start(gate.clone(), options).await;
+    let mut busy = server.connect().await;
+    busy.write_all(GET).await.unwrap();
+    gate.came.notified().await;
+    let mut next = server.connect().await;
+    next.write_all(GET).await.unwrap();
+    assert!(tokio::time::timeout(SHORT * 4, gate.came.notified()).await.is_err(), "served beside the first");
+    gate.go.notify_one();
+    assert!(read_answer(&mut busy).await.ends_with("gone through"));
+    gate.came.notified().await;
+    gate.go.notify_one();
+    assert!(read_answer(&mut next).await.ends_with("gone through"));
+    server.stop();
 }
 
 #[tokio::test]
