@@ -159,7 +159,8 @@ pub trait Store: Send + Sync + 'static {
     async fn commit(&self, change: Change) -> Result<Outcome, StoreError>;
 
     /// Writes all of several changes or nothing, and makes them durable before it returns. Each is held against what
-    /// those before it leave.
+    /// those before it leave. The document and the words of a version that a later change of them replaces are written
+    /// nowhere: the former may be empty, and the latter are passed on to the next version that brings none.
     async fn commit_all(&self, changes: Vec<Change>) -> Result<AllOrNone, StoreError>;
 
     /// Forgets answers remembered before this instant; how many were forgotten. Bounded work per call:

@@ -221,6 +221,54 @@ pub async fn changes_that_go_together_build_on_one_another(engine: &dyn Engine) 
     assert_eq!(told, [(id(1), 1), (id(1), 2), (id(2), 1)]);
 }
 
+/// A version that a later change of the same commit replaces needs no document: it has its entry in the log, guards see
+/// its columns, and its words are passed on.
+pub async fn a_replaced_version_needs_no_document(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let owner = organization(1);
+    let kept = created(&*store, a_referral(&owner, 1)).await;
+    let without_document = |mut change: Change| {
+        change.write.as_mut().expect("an edit writes").referral.document = bytes::Bytes::new();
+        change
+    };
+    let second = next(&kept);
+    let (third, fourth, fifth) = (next(&second), next(&next(&second)), next(&next(&next(&second))));
+    let closed_fourth = closed(fourth.clone());
+    let mut worded = without_document(edit(second.clone()));
+    worded.write.as_mut().expect("an edit writes").search = Some("zephyr".to_owned());
+    let wordless = |mut change: Change| {
+        change.write.as_mut().expect("an edit writes").search = None;
+        change
+    };
+    let mut guarded = creation(a_referral(&owner, 2));
+    guarded.guards = vec![Guard::NoOpenReferral { engagement: kept.engagement_id, owner: owner.clone() }];
+    let changes = vec![
+        worded,
+        wordless(without_document(edit(third))),
+        wordless(without_document(edit(closed_fourth))),
+        guarded,
+        wordless(edit(closed(fifth.clone()))),
+    ];
+    let outcome = store.commit_all(changes).await.unwrap();
+    assert_eq!(outcome, AllOrNone::All((2..=6).map(Some).collect()));
+    assert_eq!(stored(&*store, id(1)).await, Some(closed(fifth.clone())));
+    let listed = store.list(&all_of(&owner)).await.unwrap();
+    assert!(listed.iter().all(|one| !one.document.is_empty()), "{listed:?}");
+    let log = store.log(&owner, 0, 10).await.unwrap();
+    let told: Vec<_> = log.iter().map(|entry| (entry.referral_id, entry.version)).collect();
+    assert_eq!(told, [(id(1), 1), (id(1), 2), (id(1), 3), (id(1), 4), (id(2), 1), (id(1), 5)]);
+    // One that is created and changed at once, and one that is decided on a version that is passed already.
+    let new = a_referral(&owner, 3);
+    let changes = vec![without_document(creation(new.clone())), edit(next(&new))];
+    assert!(matches!(store.commit_all(changes).await.unwrap(), AllOrNone::All(_)));
+    assert_eq!(stored(&*store, id(3)).await, Some(next(&new)));
+    let newest = next(&new);
+    let changes = vec![without_document(edit(next(&newest))), edit(next(&newest))];
+    let outcome = store.commit_all(changes).await.unwrap();
+    assert_eq!(outcome, AllOrNone::None { at: 1, because: Outcome::Overtaken });
+    assert_eq!(stored(&*store, id(3)).await, Some(newest));
+}
+
 /// The last of them being refused undoes what the others wrote: state, lists, news and answers.
 pub async fn one_refused_change_undoes_those_it_goes_with(engine: &dyn Engine) {
     let store = engine.open().await;

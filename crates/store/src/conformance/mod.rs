@@ -54,6 +54,7 @@ macro_rules! conformance_suite {
             changes: guards_look_at_open_referrals_of_the_owner;
             changes: a_guard_may_stand_without_a_write;
             changes: changes_that_go_together_build_on_one_another;
+            changes: a_replaced_version_needs_no_document;
             changes: one_refused_change_undoes_those_it_goes_with;
             changes: commits_and_reads_are_counted;
             lists: newest_first_with_ties_by_id;

@@ -2,6 +2,8 @@
 //!
 //! All checks come before the first write, so a change that is refused has written nothing.
 
+use std::collections::{HashMap, HashSet};
+
 use referral::{EngagementId, OrganizationId, ReferralId};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -10,8 +12,29 @@ use super::referrals::{self, Before, Words};
 use super::rows;
 use crate::{AllOrNone, Entry, Guard, Outcome, Position, Replayable, StoredReferral, Version, Write};
 
+/// Versions that a later change of the same commit replaces: each has its entry in the log, and none a row.
+type Passed<'c> = HashMap<ReferralId, PassedVersion<'c>>;
+
+struct PassedVersion<'c> {
+    version: Version,
+    /// Its words, where the changes that are passed have new ones.
+    words: Option<&'c str>,
+}
+
 /// Decides and applies one change; `searchable`: its words go into the search index.
 pub(super) fn apply(connection: &Connection, ready: &Ready, searchable: bool) -> rusqlite::Result<Outcome> {
+    apply_in(connection, ready, searchable, &mut Passed::new(), false)
+}
+
+/// Decides and applies a change after others of the same commit. One that `passes` leaves no row: the next change of its
+/// referral writes it, and nothing before that looks at it.
+fn apply_in<'c>(
+    connection: &Connection,
+    ready: &'c Ready,
+    searchable: bool,
+    passed: &mut Passed<'c>,
+    passes: bool,
+) -> rusqlite::Result<Outcome> {
     let Ready { change, document } = ready;
     if let Some(replayable) = &change.answer
         && let Some(answer) = remembered(connection, replayable)?
@@ -22,7 +45,7 @@ pub(super) fn apply(connection: &Connection, ready: &Ready, searchable: bool) ->
         None => None,
         Some(write) => {
             let before = referrals::before(connection, write.referral.id)?;
-            if overtaken(before.as_ref(), write) {
+            if overtaken(before.as_ref(), passed.get(&write.referral.id), write) {
                 return Ok(Outcome::Overtaken);
             }
             before
@@ -36,14 +59,20 @@ pub(super) fn apply(connection: &Connection, ready: &Ready, searchable: bool) ->
     let position = match &change.write {
         None => None,
         Some(write) => {
-            let words = match &write.search {
-                _ if !searchable => Words::NotIndexed,
-                Some(words) => Words::Are(words),
-                None => Words::AsBefore,
-            };
-            match &before {
-                None => referrals::insert(connection, &write.referral, document, words)?,
-                Some(before) => referrals::update(connection, &write.referral, document, words, before)?,
+            let earlier = passed.remove(&write.referral.id).and_then(|passed| passed.words);
+            let words = write.search.as_deref().or(earlier);
+            if passes {
+                passed.insert(write.referral.id, PassedVersion { version: write.referral.version, words });
+            } else {
+                let words = match words {
+                    _ if !searchable => Words::NotIndexed,
+                    Some(words) => Words::Are(words),
+                    None => Words::AsBefore,
+                };
+                match &before {
+                    None => referrals::insert(connection, &write.referral, document, words)?,
+                    Some(before) => referrals::update(connection, &write.referral, document, words, before)?,
+                }
             }
             Some(append(connection, &write.referral, &write.entry)?)
         }
@@ -63,8 +92,9 @@ pub(super) fn apply_all(
 ) -> rusqlite::Result<AllOrNone> {
     connection.execute_batch("SAVEPOINT all_or_none")?;
     let mut positions = Vec::with_capacity(changes.len());
-    for (at, change) in changes.iter().enumerate() {
-        match apply(connection, change, searchable)? {
+    let (passing, mut passed) = (passing(changes), Passed::new());
+    for (at, (change, passes)) in changes.iter().zip(passing).enumerate() {
+        match apply_in(connection, change, searchable, &mut passed, passes)? {
             Outcome::Committed(position) => positions.push(position),
             because => {
                 connection.execute_batch("ROLLBACK TO all_or_none; RELEASE all_or_none")?;
@@ -76,7 +106,26 @@ pub(super) fn apply_all(
     Ok(AllOrNone::All(positions))
 }
 
-fn overtaken(before: Option<&Before>, write: &Write) -> bool {
+/// Which changes leave no row: those of a referral that a later one changes too, with no guard up to that one, for a guard
+/// looks at rows.
+fn passing(changes: &[Ready]) -> Vec<bool> {
+    let mut later = HashSet::new();
+    let mut passing = vec![false; changes.len()];
+    for (passes, Ready { change, .. }) in passing.iter_mut().zip(changes).rev() {
+        if let Some(write) = &change.write {
+            *passes = !later.insert(write.referral.id);
+        }
+        if !change.guards.is_empty() {
+            later.clear();
+        }
+    }
+    passing
+}
+
+fn overtaken(before: Option<&Before>, passed: Option<&PassedVersion<'_>>, write: &Write) -> bool {
+    if let Some(passed) = passed {
+        return write.decided_on != Some(passed.version);
+    }
     match (before, write.decided_on) {
         (None, None) => false,
         (Some(before), Some(seen)) => {

@@ -7,6 +7,7 @@
 //! Checkpoints are this thread's work too, not SQLite's own: an automatic checkpoint swallows the error of its
 //! fsync, and after a failed fsync nobody knows what the disk holds.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -370,7 +371,7 @@ impl Member {
             .map(|write| Mark::of(&write.referral))
     }
 
-    /// Their new versions, in commit order.
+    /// Their new versions, in commit order; of several of one referral the last, for only that has its document for certain.
     fn take_committed(&mut self) -> impl Iterator<Item = StoredReferral> {
         let changes = match self {
             Member::Change { change, ended: Some(Ok(Outcome::Committed(_))), .. } => {
@@ -379,7 +380,13 @@ impl Member {
             Member::Changes { changes, ended: Some(Ok(AllOrNone::All(_))), .. } => changes,
             _ => &mut [],
         };
-        changes.iter_mut().filter_map(|ready| ready.change.write.take()).map(|write| write.referral)
+        let several = changes.len() > 1;
+        let mut later = HashSet::new();
+        let writes = changes.iter_mut().rev().filter_map(|ready| ready.change.write.take());
+        let newest = writes.map(|write| write.referral).filter(|one| !several || later.insert(one.id));
+        let mut last: Vec<_> = newest.collect();
+        last.reverse();
+        last.into_iter()
     }
 
     /// Tells the caller, who may have gone.
