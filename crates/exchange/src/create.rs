@@ -10,6 +10,7 @@ use store::{Action, Change, Entry, Guard, Outcome, RememberedAnswer, StoredRefer
 
 use crate::caller::{Caller, Role};
 use crate::error::{CreateError, ReadError};
+use crate::heavy::{RequestCost, Taken};
 use crate::once::{Already, Once, Remember, Written};
 use crate::sight::{is_open, redacted, whole};
 use crate::{Exchange, Shown, search_words, to_store};
@@ -25,14 +26,17 @@ enum Attempt {
 }
 
 /// What is found in the engagement to join.
-#[derive(Default)]
-struct Joined {
+struct Joined<R = Arc<StoredReferral>> {
     /// The caller's newest open referral, from which a connected one takes what is left out.
-    model: Option<Arc<StoredReferral>>,
+    model: Option<R>,
     /// 409, told after all other refusals (spec 4.5).
     conflict: Option<CreateError>,
     /// `createdDateTime` of the caller's newest referral there.
     newest: Option<Timestamp>,
+}
+
+impl Joined {
+    const NOTHING: Joined = Joined { model: None, conflict: None, newest: None };
 }
 
 /// What a POST makes, before its engagement is looked at.
@@ -51,13 +55,15 @@ impl Exchange {
         &self,
         caller: &Caller,
         request: &CreateRequest<'_>,
+        cost: RequestCost<'_>,
         once: Option<&Once>,
         remember: Remember<'_, Shown, CreateError>,
     ) -> Result<Written<Shown>, CreateError> {
         let plan = self.plan(caller, request)?;
         let _turn = self.turn(once).await.ok_or(CreateError::RequestInProgress)?;
+        let mut taken = Taken::default();
         for _ in 0..ROUNDS {
-            match self.try_create(caller, request, &plan, once, remember).await {
+            match self.try_create(caller, request, &plan, (cost, &mut taken), once, remember).await {
                 Ok(Attempt::Saved(shown)) => return Ok(Written::Now(shown)),
                 Ok(Attempt::Replayed(answer)) => return Ok(Written::Before(answer)),
                 Ok(Attempt::Overtaken) => {}
@@ -104,15 +110,44 @@ impl Exchange {
         caller: &Caller,
         request: &CreateRequest<'_>,
         plan: &Plan,
+        (cost, taken): (RequestCost<'_>, &mut Taken),
         once: Option<&Once>,
         remember: Remember<'_, Shown, CreateError>,
     ) -> Result<Attempt, CreateError> {
         let engagement = request.engagement_id();
         let Joined { model, conflict, newest } = match engagement {
             Some(engagement) => self.join(caller, engagement, plan).await?,
-            None => Joined::default(),
+            None => Joined::NOTHING,
         };
         on_the_team(caller, request, model.as_deref())?;
+        let model = model.as_deref();
+        let length = cost.body_bytes + model.map_or(0, |model| model.document.len());
+        taken.for_document(cost.memory, length)?;
+        let decide = || {
+            self.decide_creation(caller, request, plan, Joined { model, conflict, newest }, once, remember)
+        };
+        let (change, shown) = self.heavy.run(length, decide).await?;
+        Ok(match self.store.commit(change).await? {
+            Outcome::Committed(_) => Attempt::Saved(shown),
+            Outcome::AlreadyAnswered(answer) => match self.already(once, answer).await? {
+                Already::Earlier(earlier) => Attempt::Replayed(earlier.replay(CreateError::RequestIdReused)?),
+                Already::Forgotten => Attempt::Overtaken,
+            },
+            Outcome::Overtaken | Outcome::GuardFailed => Attempt::Overtaken,
+        })
+    }
+
+    /// What the request makes. Nothing is waited for.
+    fn decide_creation(
+        &self,
+        caller: &Caller,
+        request: &CreateRequest<'_>,
+        plan: &Plan,
+        Joined { model, conflict, newest }: Joined<&StoredReferral>,
+        once: Option<&Once>,
+        remember: Remember<'_, Shown, CreateError>,
+    ) -> Result<(Change, Shown), CreateError> {
+        let engagement = request.engagement_id();
         // The order of creation tells who began the engagement (spec 8.6), whatever the clocks of several nodes say.
         let now = newest.map_or(self.now(), |newest| self.now().max(newest.next()));
         let minted = Minted {
@@ -124,7 +159,7 @@ impl Exchange {
         let made = match &plan.invited {
             None => request.own_deal(minted, &plan.caller, dialect),
             Some(invited) => {
-                let model = model.as_ref().map(|model| model.document.as_ref());
+                let model = model.map(|model| model.document.as_ref());
                 request.connected(minted, invited, &plan.caller, model, dialect)
             }
         };
@@ -152,14 +187,7 @@ impl Exchange {
             guards: guards(caller, engagement, plan),
             answer,
         };
-        Ok(match self.store.commit(change).await? {
-            Outcome::Committed(_) => Attempt::Saved(shown),
-            Outcome::AlreadyAnswered(answer) => match self.already(once, answer).await? {
-                Already::Earlier(earlier) => Attempt::Replayed(earlier.replay(CreateError::RequestIdReused)?),
-                Already::Forgotten => Attempt::Overtaken,
-            },
-            Outcome::Overtaken | Outcome::GuardFailed => Attempt::Overtaken,
-        })
+        Ok((change, shown))
     }
 
     /// Looks at the engagement to join: it must hold a referral of the caller's, and for a Referral User one that it
@@ -186,7 +214,7 @@ impl Exchange {
             return Err(CreateError::NotOnTeam);
         }
         let newest = ours.iter().map(|one| one.columns.created).max();
-        let Some(invited) = &plan.invited else { return Ok(Joined { newest, ..Joined::default() }) };
+        let Some(invited) = &plan.invited else { return Ok(Joined { newest, ..Joined::NOTHING }) };
         let own_open: Vec<_> = own().filter(|one| is_open(one)).collect();
         let readable = own_open.iter().filter(|one| caller.reaches(one));
         let model = readable.max_by_key(|one| (one.columns.created, one.id)).map(|one| (*one).clone());

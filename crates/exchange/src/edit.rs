@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use referral::{EditRequest, LONGEST_DOCUMENT, Precondition, ReferralId, ReferralStatus, Refusal, View};
+use referral::{
+    EditRequest, LONGEST_DOCUMENT, Precondition, Referral, ReferralId, ReferralStatus, Refusal, View,
+};
 use store::{Action, Change, Entry, Outcome, RememberedAnswer, StoredReferral, Write};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::caller::Caller;
 use crate::error::{EditError, ReadError};
+use crate::heavy::{RequestCost, Taken};
 use crate::once::{Already, Once, Remember, Written};
 use crate::sight::{redacted, whole};
 use crate::{Exchange, Shown, search_words, to_store};
@@ -45,24 +48,42 @@ enum Attempt {
     Overtaken,
 }
 
+/// What a request makes of a referral.
+enum Decided {
+    Change(Box<ToCommit>),
+    /// It is as the request wants it.
+    NoChange(Shown),
+}
+
+/// A change that is decided and not yet committed.
+struct ToCommit {
+    change: Change,
+    shown: Shown,
+    referral: Referral,
+    /// The length of its document.
+    bytes: usize,
+}
+
 impl Exchange {
     /// Changes a referral. `expected` is `If-Match`; `remember` makes the answer to keep for a repeat.
     ///
     /// # Errors
     /// [`EditError`], in the order of spec 4.5.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
     pub async fn edit(
         &self,
         caller: &Caller,
         id: ReferralId,
         expected: Option<&Precondition>,
         request: &EditRequest<'_>,
+        cost: RequestCost<'_>,
         once: Option<&Once>,
         remember: Remember<'_, Shown, EditError>,
     ) -> Result<Written<Shown>, EditError> {
         let _turn = self.turn(once).await.ok_or(EditError::RequestInProgress)?;
-        let mut queue = None;
+        let (mut queue, mut taken) = (None, Taken::default());
         for _ in 0..ROUNDS {
-            match self.attempt(caller, id, expected, request, once, remember).await {
+            match self.attempt(caller, id, expected, request, (cost, &mut taken), once, remember).await {
                 Ok(Attempt::Saved(shown)) => return Ok(Written::Now(shown)),
                 Ok(Attempt::Replayed(answer)) => return Ok(Written::Before(answer)),
                 Ok(Attempt::Overtaken) if queue.is_none() => queue = Some(self.turns.take(id).await),
@@ -87,12 +108,14 @@ impl Exchange {
         Err(error)
     }
 
+    #[expect(clippy::too_many_arguments, reason = "as of the edit that it is an attempt at")]
     async fn attempt(
         &self,
         caller: &Caller,
         id: ReferralId,
         expected: Option<&Precondition>,
         request: &EditRequest<'_>,
+        (cost, taken): (RequestCost<'_>, &mut Taken),
         once: Option<&Once>,
         remember: Remember<'_, Shown, EditError>,
     ) -> Result<Attempt, EditError> {
@@ -101,30 +124,58 @@ impl Exchange {
         if expected.is_some_and(|expected| !expected.holds_for(&stored.etag)) {
             return Err(EditError::Stale);
         }
-        let now = self.now();
-        let dialect = &self.policy.dialect;
-        let current = self.recent.of(&stored).map_err(|error| ReadError::Damaged(id, error))?;
+        taken.for_document(cost.memory, stored.document.len().max(cost.body_bytes))?;
+        let decide = || self.decide(caller, &writer, &stored, request, once, remember);
+        let decided = match self.heavy.run(stored.document.len() + cost.body_bytes, decide).await? {
+            Decided::Change(decided) => decided,
+            Decided::NoChange(shown) => {
+                if let Some(once) = once
+                    && let Some(earlier) = self.remember(once, remember(Ok(&shown))).await?
+                {
+                    return Ok(Attempt::Replayed(earlier.replay(EditError::RequestIdReused)?));
+                }
+                return Ok(Attempt::Saved(shown));
+            }
+        };
+        let ToCommit { change, shown, referral, bytes } = *decided;
+        Ok(match self.store.commit(change).await? {
+            Outcome::Committed(_) => {
+                self.recent.keep(stored.version + 1, referral, bytes);
+                Attempt::Saved(shown)
+            }
+            Outcome::AlreadyAnswered(answer) => match self.already(once, answer).await? {
+                Already::Earlier(earlier) => Attempt::Replayed(earlier.replay(EditError::RequestIdReused)?),
+                Already::Forgotten => Attempt::Overtaken,
+            },
+            Outcome::Overtaken | Outcome::GuardFailed => Attempt::Overtaken,
+        })
+    }
+
+    /// What the request makes of the referral as it is stored. Nothing is waited for.
+    fn decide(
+        &self,
+        caller: &Caller,
+        writer: &Writer,
+        stored: &StoredReferral,
+        request: &EditRequest<'_>,
+        once: Option<&Once>,
+        remember: Remember<'_, Shown, EditError>,
+    ) -> Result<Decided, EditError> {
+        let (id, now, dialect) = (stored.id, self.now(), &self.policy.dialect);
+        let current = self.recent.of(stored).map_err(|error| ReadError::Damaged(id, error))?;
         let edit = match request.decide_on(&current, &stored.document, stored.version, now, dialect) {
             Ok(edit) => edit,
             Err(referral::EditError::Refused(refusal)) => return Err(refusal.into()),
             Err(referral::EditError::Damaged(error)) => return Err(ReadError::Damaged(id, error).into()),
         };
-        let Some(edit) = edit else {
-            let shown = show(&writer, &stored)?;
-            if let Some(once) = once
-                && let Some(earlier) = self.remember(once, remember(Ok(&shown))).await?
-            {
-                return Ok(Attempt::Replayed(earlier.replay(EditError::RequestIdReused)?));
-            }
-            return Ok(Attempt::Saved(shown));
-        };
+        let Some(edit) = edit else { return Ok(Decided::NoChange(show(writer, stored)?)) };
         let next = to_store(&edit.referral, stored.version + 1, stored.columns.sender.clone());
         // A withdrawal makes nothing longer that matters, and who withdraws could not shorten it.
         let grown = next.document.len() > stored.document.len().max(LONGEST_DOCUMENT);
         if grown && matches!(writer, Writer::Owner) {
             return Err(Refusal::from(request.too_long()).into());
         }
-        let shown = show(&writer, &next)?;
+        let shown = show(writer, &next)?;
         let entry = Entry {
             action: Action::Updated,
             at: next.columns.updated,
@@ -137,17 +188,8 @@ impl Exchange {
         let bytes = next.document.len();
         let search = edit.texts_changed.then(|| search_words(&edit.referral));
         let write = Write { referral: next, decided_on: Some(stored.version), entry, search };
-        Ok(match self.store.commit(Change { write: Some(write), guards: Vec::new(), answer }).await? {
-            Outcome::Committed(_) => {
-                self.recent.keep(stored.version + 1, edit.referral, bytes);
-                Attempt::Saved(shown)
-            }
-            Outcome::AlreadyAnswered(answer) => match self.already(once, answer).await? {
-                Already::Earlier(earlier) => Attempt::Replayed(earlier.replay(EditError::RequestIdReused)?),
-                Already::Forgotten => Attempt::Overtaken,
-            },
-            Outcome::Overtaken | Outcome::GuardFailed => Attempt::Overtaken,
-        })
+        let change = Change { write: Some(write), guards: Vec::new(), answer };
+        Ok(Decided::Change(Box::new(ToCommit { change, shown, referral: edit.referral, bytes })))
     }
 
     /// As whom the caller may write, if at all: spec 3.3 and T18.

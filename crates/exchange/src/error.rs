@@ -3,6 +3,8 @@
 use referral::{Damaged, Invalid, ReferralId, Refusal};
 use store::StoreError;
 
+use crate::heavy::NoMemory;
+
 /// Why a referral cannot be shown.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -44,6 +46,9 @@ pub enum EditError {
     /// 409 with `Retry-After`: the first call with this request id still runs.
     #[error("the first request with this identifier is still running")]
     RequestInProgress,
+    /// 429 or 503: the caller, or the server, has no memory to spare for it.
+    #[error(transparent)]
+    NoMemory(#[from] NoMemory),
     /// 503: it changed again and again while this write was decided.
     #[error("the referral is changing too fast; try again")]
     Contended,
@@ -79,6 +84,9 @@ pub enum CreateError {
     /// 409 with `Retry-After`: the first call with this request id still runs.
     #[error("the first request with this identifier is still running")]
     RequestInProgress,
+    /// 429 or 503: the caller, or the server, has no memory to spare for it.
+    #[error(transparent)]
+    NoMemory(#[from] NoMemory),
     /// 503: the engagement changed again and again meanwhile.
     #[error("the engagement is changing too fast; try again")]
     Contended,

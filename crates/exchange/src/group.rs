@@ -8,15 +8,20 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use referral::{EngagementId, OrganizationId, ReferralId, Timestamp};
 use store::{
     Action, Aggregation, AllOrNone, AnswerKey, Assignment, Change, EngagementRole, FirstReferral, Found,
     LogEntry, Organization, Outcome, Plan, Position, Query, RememberedAnswer, Store, StoreError,
-    StoredReferral,
+    StoredReferral, Write,
 };
 
 use crate::Exchange;
+use crate::recent::Recent;
 use crate::sight::is_open;
+
+/// About what a staged change takes besides its texts, in bytes.
+const CHANGE_BYTES: usize = 1024;
 
 /// A group of writes in the making. Dropped without [`Group::commit`], nothing has happened.
 pub struct Group {
@@ -37,8 +42,9 @@ impl Exchange {
             running: Arc::clone(&self.running),
             expiry: Arc::clone(&self.expiry),
             turns: Arc::clone(&self.turns),
-            // What is staged may come to nothing.
-            recent: Arc::default(),
+            // What is staged may come to nothing, so it is remembered for the group alone.
+            recent: Arc::new(Recent::of_group()),
+            heavy: Arc::clone(&self.heavy),
         };
         Group { exchange: Arc::new(exchange), staged }
     }
@@ -51,13 +57,18 @@ impl Group {
         &self.exchange
     }
 
+    /// About how much memory it holds, in bytes.
+    pub fn held_bytes(&self) -> usize {
+        self.staged.changes().bytes
+    }
+
     /// Writes all of it. `false`: what it was decided on has changed meanwhile, and nothing was written; to be
     /// decided again in a new group.
     ///
     /// # Errors
     /// What the store reports; then nothing was written, or it is unknown (spec 4.3 serves for the repeat).
     pub async fn commit(self) -> Result<bool, StoreError> {
-        let changes = std::mem::take(&mut *self.staged.changes());
+        let changes = std::mem::take(&mut *self.staged.changes()).list;
         if changes.is_empty() {
             return Ok(true);
         }
@@ -73,32 +84,88 @@ impl Group {
     }
 }
 
+/// Changes that are not written yet, in their order.
+#[derive(Default)]
+struct Changes {
+    list: Vec<Change>,
+    /// The place of the newest version of each referral.
+    newest: HashMap<ReferralId, usize>,
+    /// The place of each answer.
+    answers: HashMap<AnswerKey, usize>,
+    /// About how much memory they hold.
+    bytes: usize,
+}
+
+impl Changes {
+    /// Takes a change in. Of the version that it replaces, only what the log and its own commit need stays.
+    fn push(&mut self, mut change: Change) {
+        let place = self.list.len();
+        if let Some(write) = &mut change.write
+            && let Some(before) = self.newest.insert(write.referral.id, place)
+        {
+            self.supersede(before, write);
+        }
+        if let Some(replayable) = &change.answer {
+            self.answers.insert(replayable.key.clone(), place);
+        }
+        self.bytes += held_by(&change);
+        self.list.push(change);
+    }
+
+    /// Takes the document and the words from a version that a later one of the group replaces: the store writes neither.
+    fn supersede(&mut self, place: usize, by: &mut Write) {
+        let Some(change) = self.list.get_mut(place) else { return };
+        self.bytes -= held_by(change);
+        if let Some(before) = &mut change.write {
+            before.referral.document = Bytes::new();
+            let words = before.search.take();
+            by.search = by.search.take().or(words);
+        }
+        self.bytes += held_by(change);
+    }
+
+    fn newest(&self, id: ReferralId) -> Option<&StoredReferral> {
+        let change = self.list.get(*self.newest.get(&id)?)?;
+        change.write.as_ref().map(|write| &write.referral)
+    }
+}
+
+/// About how much memory a change holds.
+fn held_by(change: &Change) -> usize {
+    let write = change.write.as_ref().map_or(0, |write| {
+        let team: usize =
+            write.referral.columns.team.iter().map(|email| email.len() + size_of::<String>()).sum();
+        let words = write.search.as_ref().map_or(0, String::len);
+        write.referral.document.len() + team + words + write.entry.changes.len()
+    });
+    let answer = change.answer.as_ref().map_or(0, |replayable| replayable.answer.content.len());
+    CHANGE_BYTES + write + answer
+}
+
 /// A store with changes before it that are not written yet.
 struct Staged {
     below: Arc<dyn Store>,
-    changes: Mutex<Vec<Change>>,
+    changes: Mutex<Changes>,
 }
 
 impl Staged {
     /// No more than a look or a push is done under the lock.
-    fn changes(&self) -> MutexGuard<'_, Vec<Change>> {
+    fn changes(&self) -> MutexGuard<'_, Changes> {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The newest staged version of a referral.
     fn newest(&self, id: ReferralId) -> Option<Arc<StoredReferral>> {
-        let changes = self.changes();
-        let mut writes = changes.iter().rev().filter_map(|change| change.write.as_ref());
-        writes.find(|write| write.referral.id == id).map(|write| Arc::new(write.referral.clone()))
+        self.changes().newest(id).map(|newest| Arc::new(newest.clone()))
     }
 
     /// The newest staged versions of an engagement's referrals.
     fn staged_there(&self, engagement: EngagementId) -> HashMap<ReferralId, Arc<StoredReferral>> {
         let changes = self.changes();
-        let writes = changes.iter().filter_map(|change| change.write.as_ref());
-        writes
-            .filter(|write| write.referral.engagement_id == engagement)
-            .map(|write| (write.referral.id, Arc::new(write.referral.clone())))
+        let newest = changes.newest.keys().filter_map(|id| changes.newest(*id));
+        newest
+            .filter(|newest| newest.engagement_id == engagement)
+            .map(|newest| (newest.id, Arc::new(newest.clone())))
             .collect()
     }
 
@@ -212,8 +279,8 @@ impl Store for Staged {
     ) -> Result<Option<RememberedAnswer>, StoreError> {
         let staged = {
             let changes = self.changes();
-            let mut answers = changes.iter().filter_map(|change| change.answer.as_ref());
-            answers.find(|replayable| replayable.key == *key).map(|replayable| replayable.answer.clone())
+            let change = changes.answers.get(key).and_then(|place| changes.list.get(*place));
+            change.and_then(|change| change.answer.as_ref()).map(|replayable| replayable.answer.clone())
         };
         match staged {
             Some(answer) => Ok(Some(answer)),
@@ -237,7 +304,8 @@ impl Store for Staged {
 
     async fn commit_all(&self, changes: Vec<Change>) -> Result<AllOrNone, StoreError> {
         let positions = vec![None; changes.len()];
-        self.changes().extend(changes);
+        let mut staged = self.changes();
+        changes.into_iter().for_each(|change| staged.push(change));
         Ok(AllOrNone::All(positions))
     }
 

@@ -9,6 +9,7 @@ mod edit;
 mod error;
 mod expire;
 mod group;
+mod heavy;
 mod once;
 mod query;
 mod read;
@@ -28,6 +29,7 @@ pub use directory::Directory;
 pub use error::{CreateError, EditError, ReadError};
 pub use expire::ExpiryFigures;
 pub use group::Group;
+pub use heavy::{Memory, NoMemory, RequestCost, off_the_runtime};
 pub use once::{Once, Remember, Written};
 pub use query::page::{Continuation, Count, Item, Page, Results, within, work};
 pub use query::{PAGE, Question, QuestionError, QuestionErrorKind, Temperament};
@@ -92,6 +94,7 @@ pub struct Exchange {
     expiry: Arc<expire::Soonest>,
     turns: Arc<edit::Turns>,
     recent: Arc<recent::Recent>,
+    heavy: Arc<heavy::Heavy>,
 }
 
 impl Exchange {
@@ -107,9 +110,9 @@ impl Exchange {
     ) -> Result<Exchange, store::StoreError> {
         let directory = Arc::new(Directory::load(store.as_ref()).await?);
         let expiry = Arc::new(expire::Soonest::load(store.as_ref()).await?);
-        let (running, turns, recent) = Default::default();
+        let (running, turns, recent, heavy) = Default::default();
         let policy = Arc::new(policy);
-        Ok(Exchange { store, clock, ids, policy, directory, running, expiry, turns, recent })
+        Ok(Exchange { store, clock, ids, policy, directory, running, expiry, turns, recent, heavy })
     }
 
     /// The time now, by the injected clock.

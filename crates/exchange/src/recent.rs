@@ -12,15 +12,23 @@ const REMEMBERED: usize = 512;
 const LARGEST: usize = 16 * 1024;
 
 /// What stored documents say. Version and tag together name one document, so nothing here is taken for another.
-pub(crate) struct Recent(Cache<ReferralId, (Version, Arc<Referral>)>);
+pub(crate) struct Recent {
+    known: Cache<ReferralId, (Version, Arc<Referral>)>,
+    largest: usize,
+}
 
 impl Default for Recent {
     fn default() -> Recent {
-        Recent(Cache::new(REMEMBERED))
+        Recent { known: Cache::new(REMEMBERED), largest: LARGEST }
     }
 }
 
 impl Recent {
+    /// For one group of writes: a few, of any length, for it often changes one referral step by step.
+    pub(crate) fn of_group() -> Recent {
+        Recent { known: Cache::new(2), largest: usize::MAX }
+    }
+
     /// What a stored referral's document says.
     ///
     /// # Errors
@@ -29,7 +37,7 @@ impl Recent {
         let is_this = |(version, referral): &(Version, Arc<Referral>)| {
             (*version, referral.etag) == (stored.version, stored.etag)
         };
-        match self.0.get(&stored.id).filter(is_this) {
+        match self.known.get(&stored.id).filter(is_this) {
             Some((_, referral)) => Ok(referral),
             None => Referral::from_document(&stored.document).map(Arc::new),
         }
@@ -37,8 +45,8 @@ impl Recent {
 
     /// Keeps what was committed as a version, with a document of so many bytes.
     pub(crate) fn keep(&self, version: Version, referral: Referral, bytes: usize) {
-        if bytes <= LARGEST {
-            self.0.insert(referral.id, (version, Arc::new(referral)));
+        if bytes <= self.largest {
+            self.known.insert(referral.id, (version, Arc::new(referral)));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use exchange::{Caller, Person};
+use exchange::Person;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use identity::{TokenError, TokenHash, VerifiedToken};
@@ -10,6 +10,7 @@ use identity::{TokenError, TokenHash, VerifiedToken};
 use crate::Shared;
 use crate::face::Face;
 use crate::headers::Trace;
+use crate::shares::KnownCaller;
 
 /// A verified token is looked at again after an hour at the latest: its key may have been withdrawn.
 const REMEMBERED_SECONDS: i64 = 3600;
@@ -38,7 +39,7 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<&[u8], TokenError> {
 impl Shared {
     /// Who is calling: 401 and 403, in this order. A verified token is remembered until it expires, for an
     /// hour at the most.
-    pub(crate) async fn caller(&self, headers: &HeaderMap, trace: &Trace) -> Result<Arc<Caller>, Face> {
+    pub(crate) async fn caller(&self, headers: &HeaderMap, trace: &Trace) -> Result<Arc<KnownCaller>, Face> {
         let token = bearer(headers)?;
         let hash = trace.token.unwrap_or_else(|| TokenHash::of(token));
         let seconds = trace.arrived.unix_seconds();
@@ -49,12 +50,12 @@ impl Shared {
         Box::pin(self.verified(token, hash, seconds)).await
     }
 
-    async fn verified(&self, token: &[u8], hash: TokenHash, seconds: i64) -> Result<Arc<Caller>, Face> {
+    async fn verified(&self, token: &[u8], hash: TokenHash, seconds: i64) -> Result<Arc<KnownCaller>, Face> {
         let token = std::str::from_utf8(token)
             .map_err(|_| TokenError::Invalid("the Authorization header is no text"))?;
         let verified = self.verifier.verify(token, seconds).await?;
         let expires = verified.expires.min(seconds.saturating_add(REMEMBERED_SECONDS));
-        let caller = Arc::new(self.exchange.admit(&self.person(verified))?);
+        let caller = Arc::new(self.shares.known(self.exchange.admit(&self.person(verified))?));
         self.tokens.insert(hash, caller.clone(), seconds..expires);
         Ok(caller)
     }

@@ -1,31 +1,105 @@
-//! Reading a request body under the limits. Source: spec 4.5 (415, 411, 413, in this order), 8.5.
+//! Reading a request body under the limits. Source: spec 4.5 (415, 411, 413, in this order), 8.5; ADR 0033.
 
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::body::Body;
 use referral::Json;
+use tokio::time::Instant;
 
 use crate::Shared;
 use crate::face::Face;
 use crate::negotiation::{MediaType, media_type};
+use crate::shares::{Account, Claim, NoRoom, Place};
 
-/// How long a body may take to come, once its head is there.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// What a body must bring in each [`Pace::window`], in bytes.
+const LEAST_IN_WINDOW: usize = 1024;
+/// Memory that is taken for a body before its first byte is there, in bytes: its task and its connection's buffer.
+const FIRST_ROOM: u64 = 4 * 1024;
+
+/// What JSON values take in memory when they are read.
+pub(crate) struct Weight {
+    /// The most of one body: more of them in its length are not what people send, but meant to take memory.
+    most: usize,
+    /// About what each takes, in bytes: itself, its name, and the room that a growing list leaves free.
+    bytes: u64,
+}
+
+/// Of a referral, or a patch.
+pub(crate) const REFERRAL_VALUES: Weight = Weight { most: 400_000, bytes: 64 };
+/// Of a batch, which is read twice.
+pub(crate) const BATCH_VALUES: Weight = Weight { most: 150_000, bytes: 170 };
+
+/// How quickly a body must come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// How long the whole of it may take.
+    pub whole: Duration,
+    /// Each time so long has passed, it must have brought another kilobyte.
+    pub window: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace { whole: Duration::from_secs(10), window: Duration::from_secs(3) }
+    }
+}
+
+/// The memory that a request holds.
+#[derive(Debug)]
+pub(crate) struct RequestMemory(Mutex<Claim>);
+
+impl RequestMemory {
+    /// The most that one request may have, when nothing else is held.
+    fn most(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).most()
+    }
+
+    /// Takes more.
+    pub(crate) fn take(&self, bytes: u64) -> Result<(), NoRoom> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).grow(bytes)
+    }
+}
+
+impl exchange::Memory for RequestMemory {
+    fn take(&self, bytes: u64) -> Result<(), exchange::NoMemory> {
+        self.take(bytes).map_err(|no_room| match no_room {
+            NoRoom::Share(_) => exchange::NoMemory::Share,
+            NoRoom::Full(_) => exchange::NoMemory::Full,
+        })
+    }
+}
 
 /// A body as it came, and how it wants to be read.
 pub(crate) struct Sent {
     pub bytes: Bytes,
     pub media_type: MediaType,
+    pub memory: RequestMemory,
+}
+
+impl Sent {
+    /// What the request costs before it is looked at.
+    pub(crate) fn cost(&self) -> exchange::RequestCost<'_> {
+        exchange::RequestCost { memory: &self.memory, body_bytes: self.bytes.len() }
+    }
+}
+
+/// A body as it came.
+pub(crate) struct Received {
+    pub bytes: Bytes,
+    pub memory: RequestMemory,
 }
 
 impl Shared {
     /// Reads the body of a call that needs one; `taken` are its media types.
     pub(crate) async fn body<B>(
         &self,
+        account: &Arc<Account>,
         headers: &HeaderMap,
         body: B,
         taken: &[MediaType],
@@ -51,12 +125,19 @@ impl Shared {
             None => MediaType::Json,
         };
         known_length(headers)?;
-        let bytes = self.bytes(headers, body, self.options.body_limit).await?;
-        Ok(Sent { bytes, media_type })
+        let Received { bytes, memory } = self.bytes(account, headers, body, self.options.body_limit).await?;
+        weigh(&bytes, &memory, &REFERRAL_VALUES)?;
+        Ok(Sent { bytes, media_type, memory })
     }
 
-    /// Reads a body whole, up to a limit.
-    pub(crate) async fn bytes<B>(&self, headers: &HeaderMap, body: B, limit: usize) -> Result<Bytes, Face>
+    /// Reads a body whole, up to a limit. What has come counts as the caller's for as long as it is held.
+    pub(crate) async fn bytes<B>(
+        &self,
+        account: &Arc<Account>,
+        headers: &HeaderMap,
+        body: B,
+        limit: usize,
+    ) -> Result<Received, Face>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -64,20 +145,112 @@ impl Shared {
         if declared(headers).is_some_and(|length| length > limit as u64) {
             return Err(Face::too_large(limit));
         }
-        let Ok(_arriving) = self.arriving.try_acquire() else {
-            return Err(Face::unavailable("too many bodies on their way").closing());
-        };
-        match tokio::time::timeout(PATIENCE, Limited::new(body, limit).collect()).await {
-            Ok(Ok(collected)) => Ok(collected.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Face::too_large(limit)),
-            Ok(Err(_)) => Err(Face::broken_body()),
-            Err(_) => Err(Face::slow_body()),
+        let refused = |no_room| Face::from(no_room).closing();
+        let _arriving = account.take(Place::Bodies, 1).map_err(refused)?;
+        let mut claim = account.take(Place::Memory, FIRST_ROOM).map_err(refused)?;
+        let bytes = self.collected(body, limit, declared(headers), &mut claim).await?;
+        Ok(Received { bytes, memory: RequestMemory(Mutex::new(claim)) })
+    }
+
+    /// All of a body. It is copied together as it comes, for the pieces of a body that dribbles take many times its length.
+    async fn collected<B>(
+        &self,
+        body: B,
+        limit: usize,
+        declared: Option<u64>,
+        claim: &mut Claim,
+    ) -> Result<Bytes, Face>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let Pace { whole, window } = self.options.body_pace;
+        let mut body = pin!(body);
+        let begun = Instant::now();
+        let (end, mut next_look, mut come) = (begun + whole, begun + window, 0);
+        let mut collected = BytesMut::new();
+        loop {
+            let frame = match tokio::time::timeout_at(next_look.min(end), body.frame()).await {
+                Ok(Some(Ok(frame))) => frame,
+                Ok(Some(Err(_))) => return Err(Face::broken_body()),
+                Ok(None) => return Ok(collected.freeze()),
+                Err(_) if come >= LEAST_IN_WINDOW && next_look < end => {
+                    (next_look, come) = (next_look + window, 0);
+                    continue;
+                }
+                Err(_) => return Err(Face::slow_body()),
+            };
+            let Ok(piece) = frame.into_data() else { continue };
+            come += piece.len();
+            let length = collected.len() + piece.len();
+            if length > limit {
+                return Err(Face::too_large(limit));
+            }
+            if collected.is_empty() && declared == Some(length as u64) {
+                claim.grow(length as u64).map_err(|no_room| Face::from(no_room).closing())?;
+                return Ok(piece);
+            }
+            if length > collected.capacity() {
+                // Twice as much each time, but never more than was announced.
+                let most = declared.map_or(limit, |declared| usize::try_from(declared).unwrap_or(limit));
+                let room = (collected.capacity() * 2).min(most).max(length);
+                let more = room - collected.capacity();
+                claim.grow(more as u64).map_err(|no_room| Face::from(no_room).closing())?;
+                collected.reserve(room - collected.len());
+            }
+            collected.extend_from_slice(&piece);
         }
     }
 
     /// Reads JSON, with the tolerance that is switched on.
     pub(crate) fn parse<'a>(&self, bytes: &'a [u8]) -> Result<Json<'a>, Face> {
-        Ok(referral::parse_json(bytes, self.options.tolerant_json)?)
+        let parse = || referral::parse_json(bytes, self.options.tolerant_json);
+        Ok(exchange::off_the_runtime(bytes.len(), parse)?)
+    }
+}
+
+/// Takes the memory that reading a body of JSON needs; 413 for one of too many values.
+pub(crate) fn weigh(bytes: &[u8], memory: &RequestMemory, weight: &Weight) -> Result<(), Face> {
+    let most = usize::try_from(memory.most() / weight.bytes).unwrap_or(usize::MAX).min(weight.most);
+    let mut values = values_at_most(bytes);
+    if values > most {
+        values = values_of(bytes);
+        if values > most {
+            return Err(Face::too_many_values(most));
+        }
+    }
+    Ok(memory.take(values as u64 * weight.bytes)?)
+}
+
+/// At least as many values as the text has: each but the first is the first of a list or an object, or follows a comma.
+fn values_at_most(bytes: &[u8]) -> usize {
+    1 + bytes.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count()
+}
+
+/// The same, without what stands in strings, and without empty lists and objects.
+fn values_of(mut bytes: &[u8]) -> usize {
+    let mut values = 1;
+    loop {
+        let quote = memchr::memchr(b'"', bytes).unwrap_or(bytes.len());
+        let (outside, string) = bytes.split_at(quote);
+        let next = outside.iter().skip(1).map(Some).chain([None]);
+        let begins = |(byte, next): &(&u8, Option<&u8>)| match byte {
+            b',' => true,
+            b'[' | b'{' => !matches!(next, Some(b']' | b'}')),
+            _ => false,
+        };
+        values += outside.iter().zip(next).filter(begins).count();
+        let Some(mut inside) = string.get(1..) else { return values };
+        loop {
+            match memchr::memchr2(b'"', b'\\', inside) {
+                None => return values,
+                Some(at) if inside[at] == b'"' => {
+                    bytes = &inside[at + 1..];
+                    break;
+                }
+                Some(at) => inside = inside.get(at + 2..).unwrap_or_default(),
+            }
+        }
     }
 }
 
@@ -96,4 +269,27 @@ fn content_type(headers: &HeaderMap) -> &str {
 /// `Content-Length`, which the HTTP layer has already held to be a number.
 fn declared(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_counted_and_what_stands_in_strings_is_not() {
+        for (text, at_most, values) in [
+            ("1", 1, 1),
+            ("", 1, 1),
+            ("[1,2,3]", 4, 4),
+            (r#"{"a":1,"b":[{}]}"#, 5, 4),
+            (r#"{"a":"1,2,[{"}"#, 6, 2),
+            (r#"["\"",",","\\",1]"#, 6, 5),
+            (r#"["unfinished,,,"#, 5, 2),
+            ("[{},{},[]]", 7, 4),
+            (r#"["\"#, 2, 2),
+        ] {
+            assert_eq!(values_at_most(text.as_bytes()), at_most, "{text}");
+            assert_eq!(values_of(text.as_bytes()), values, "{text}");
+        }
+    }
 }

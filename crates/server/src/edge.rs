@@ -15,7 +15,6 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, Version};
 use hyper::body::{Body, Incoming};
 use identity::{LastToken, TokenHash};
-use tokio::sync::SemaphorePermit;
 use uuid::Uuid;
 
 use crate::answer::{Answer, name_level, name_newest, refusal};
@@ -131,7 +130,7 @@ impl Shared {
         }
         match tokio::time::timeout(self.options.deadline, work).await {
             Ok(answer) => answer,
-            Err(_) => Err(Face::unavailable("the deadline has passed").closing()),
+            Err(_) => Err(Face::unavailable("the deadline has passed").for_capacity("deadline").closing()),
         }
     }
 
@@ -145,16 +144,14 @@ impl Shared {
         Offers { sandbox: self.sandbox.is_some(), extended: self.options.extended }
     }
 
-    /// A place among the requests in work. It is taken when the body is there.
-    pub(crate) fn permit(&self) -> Result<SemaphorePermit<'_>, Face> {
-        self.permits.try_acquire().map_err(|_| Face::unavailable("too many requests at once"))
-    }
-
     /// A failure is logged once, here, with what the client is not told.
     pub(crate) fn report(&self, face: &Face, route: &'static str, trace: &Trace) {
         let (status, id) = (face.status.as_u16(), trace.request_id);
         if face.costly {
             self.metrics.refused_for_cost();
+        }
+        if let Some(of) = face.capacity {
+            self.metrics.refused_for_capacity(of);
         }
         let cause = face.cause.as_deref().unwrap_or_default();
         match status {

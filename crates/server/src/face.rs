@@ -4,12 +4,14 @@
 use std::borrow::Cow;
 
 use exchange::{
-    AdmissionError, CreateError, EditError, QuestionError, QuestionErrorKind, ReadError, StoreError,
+    AdmissionError, CreateError, EditError, NoMemory, QuestionError, QuestionErrorKind, ReadError, StoreError,
 };
 use http::StatusCode;
 use identity::TokenError;
 use referral::{Invalid, Refusal, Rule};
 use serde_json::{Value, json};
+
+use crate::shares::{NoRoom, Place};
 
 /// The longest message, in characters (REF-252).
 const LONGEST: usize = 1024;
@@ -38,6 +40,8 @@ pub(crate) struct Refused {
     pub close: bool,
     /// It was refused for what it would cost.
     pub costly: bool,
+    /// It was refused because this has no room, by its name in the figures.
+    pub capacity: Option<&'static str>,
 }
 
 /// The more specific error.
@@ -75,11 +79,18 @@ impl Face {
             cause: None,
             close: false,
             costly: false,
+            capacity: None,
         }))
     }
 
     fn costly(mut self) -> Face {
         self.costly = true;
+        self
+    }
+
+    /// Counts the refusal as one for lack of room there.
+    pub(crate) fn for_capacity(mut self, of: &'static str) -> Face {
+        self.capacity = Some(of);
         self
     }
 
@@ -227,6 +238,14 @@ impl Face {
             .closing()
     }
 
+    /// 413 for a body that is short as text and huge in memory.
+    pub(crate) fn too_many_values(limit: usize) -> Face {
+        let message = format!("The request body holds more than {limit} JSON values.");
+        Face::new(StatusCode::PAYLOAD_TOO_LARGE, "invalidRequest", message)
+            .target("body")
+            .inner("requestTooLarge", limit.to_string())
+    }
+
     pub(crate) fn broken_body() -> Face {
         Face::bad_request("malformedJson", "body", "The request body ended before it was complete.").closing()
     }
@@ -298,6 +317,26 @@ impl Face {
             .inner("answerTooLarge", limit.to_string())
     }
 
+    /// 413: the writes of a group would hold too much memory until they are committed.
+    pub(crate) fn group_too_large(limit: usize) -> Face {
+        let message = format!(
+            "The writes of this group take more than {limit} bytes together. Send fewer or smaller ones at once."
+        );
+        Face::new(StatusCode::PAYLOAD_TOO_LARGE, "invalidRequest", message)
+            .target("atomicityGroup")
+            .inner("requestTooLarge", limit.to_string())
+            .for_capacity("batch")
+    }
+
+    /// 413: the requests of a batch have taken more work than one batch may.
+    pub(crate) fn batch_too_costly() -> Face {
+        let message = "The requests of this batch take too much work. Send fewer at once.";
+        Face::new(StatusCode::PAYLOAD_TOO_LARGE, "invalidRequest", message)
+            .target("batch")
+            .inner("requestTooLarge", "batch")
+            .for_capacity("batch")
+    }
+
     pub(crate) fn no_batch_acceptable(accept: &str) -> Face {
         let message = "Only application/json and multipart/mixed can be produced.";
         Face::new(StatusCode::NOT_ACCEPTABLE, "invalidRequest", message)
@@ -314,6 +353,24 @@ impl Face {
         .target("rate")
         .inner("tooManyRequests", seconds.to_string())
         .retry_after(seconds)
+        .for_capacity("rate")
+    }
+
+    /// 429 for a caller that holds its share of a place, and for nobody else.
+    fn over_share(place: &'static str) -> Face {
+        let message = match place {
+            "requests" => "Too many requests of this caller or its organization are running at once.",
+            "bodies" => {
+                "Too many request bodies of this caller or its organization are on their way at once."
+            }
+            "answers" => "This caller or its organization has too many answers that it has not read yet.",
+            _ => "The requests of this caller or its organization take too much memory at once.",
+        };
+        Face::new(StatusCode::TOO_MANY_REQUESTS, "serviceNotAvailable", message)
+            .target(place)
+            .inner("tooManyRequests", "1")
+            .retry_after(1)
+            .for_capacity(place)
     }
 
     pub(crate) fn unavailable(cause: &str) -> Face {
@@ -369,6 +426,27 @@ impl From<TokenError> for Face {
         Face::new(StatusCode::UNAUTHORIZED, "unauthenticated", "A valid bearer token is required.")
             .target("Authorization")
             .inner(code, detail)
+    }
+}
+
+impl From<NoRoom> for Face {
+    fn from(no_room: NoRoom) -> Face {
+        match no_room {
+            NoRoom::Share(place) => Face::over_share(place.name()),
+            NoRoom::Full(place) => {
+                Face::unavailable(&format!("the server has no room for more {}", place.name()))
+                    .for_capacity(place.name())
+            }
+        }
+    }
+}
+
+impl From<NoMemory> for Face {
+    fn from(no_memory: NoMemory) -> Face {
+        match no_memory {
+            NoMemory::Share => NoRoom::Share(Place::Memory).into(),
+            NoMemory::Full => NoRoom::Full(Place::Memory).into(),
+        }
     }
 }
 
@@ -533,6 +611,7 @@ impl From<EditError> for Face {
             EditError::Refused(refusal) => refusal.into(),
             EditError::RequestIdReused => request_id_reused(),
             EditError::RequestInProgress => request_in_progress(),
+            EditError::NoMemory(no_memory) => no_memory.into(),
             EditError::Contended => Face::unavailable(&error.to_string()),
         }
     }
@@ -563,6 +642,7 @@ impl From<CreateError> for Face {
             }
             CreateError::RequestIdReused => request_id_reused(),
             CreateError::RequestInProgress => request_in_progress(),
+            CreateError::NoMemory(no_memory) => no_memory.into(),
             CreateError::Contended => Face::unavailable(&error.to_string()),
             CreateError::Store(error) => error.into(),
             CreateError::Damaged(error) => Face::internal(error),

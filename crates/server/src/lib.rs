@@ -20,6 +20,7 @@ mod record;
 mod routes;
 mod scrape;
 mod shape;
+mod shares;
 mod throttle;
 
 use std::ops::Deref;
@@ -27,11 +28,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use exchange::{Caller, Exchange};
+use exchange::Exchange;
 use identity::{TokenMemory, TokenVerifier, sandbox::Issuer};
 use referral::PublicBase;
-use tokio::sync::Semaphore;
+use shares::{KnownCaller, Limits, Shares};
 
+pub use body::Pace;
 pub use edge::Service;
 pub use scrape::{Process, ProcessFigures};
 pub use throttle::Rate;
@@ -42,6 +44,13 @@ const BODY_LIMIT: usize = 1024 * 1024;
 const REMEMBERED_QUESTIONS: usize = 256;
 /// What answers to lists may take, in bytes.
 const LIST_CACHE: u64 = 8 * 1024 * 1024;
+/// What requests and unread answers may take, in bytes, where nobody says otherwise.
+const REQUEST_MEMORY: u64 = 64 * 1024 * 1024;
+const ANSWER_MEMORY: u64 = 48 * 1024 * 1024;
+/// What requests without a token may take, in bytes: those to the sandbox's issuer.
+const STRANGERS_MEMORY: u64 = 4 * 1024 * 1024;
+/// How long the requests of one batch may be worked on.
+const BATCH_WORK: Duration = Duration::from_secs(5);
 /// Verified tokens remembered at once.
 const REMEMBERED_TOKENS: usize = 10_000;
 
@@ -66,8 +75,17 @@ pub struct ServerOptions {
     pub misspelt_context: bool,
     /// The largest request body, in bytes.
     pub body_limit: usize,
-    /// Requests in work at once; one more is answered 503.
+    /// Requests in work at once, and as many bodies on their way; one more is answered 503, and a caller that has its share
+    /// of them 429.
     pub concurrency: usize,
+    /// How much memory requests may take together, in bytes: bodies, what is read from them, and staged writes.
+    pub request_memory: u64,
+    /// How many bytes of answers may wait for their clients to take them.
+    pub answer_memory: u64,
+    /// How quickly a body must come.
+    pub body_pace: Pace,
+    /// How long the requests of one batch may be worked on; those that are left then are refused.
+    pub batch_work: Duration,
     /// A request that takes longer is answered 503.
     pub deadline: Duration,
     /// The token bucket of each caller; `None`: no limit.
@@ -95,6 +113,10 @@ impl ServerOptions {
             misspelt_context: false,
             body_limit: BODY_LIMIT,
             concurrency: 1024,
+            request_memory: REQUEST_MEMORY,
+            answer_memory: ANSWER_MEMORY,
+            body_pace: Pace::default(),
+            batch_work: BATCH_WORK,
             deadline: Duration::from_secs(30),
             rate: None,
             issuer_names: Vec::new(),
@@ -127,15 +149,13 @@ impl Deref for Shared {
 /// What all exchanges of one server share.
 pub(crate) struct Parts {
     verifier: TokenVerifier,
-    tokens: TokenMemory<Caller>,
+    tokens: TokenMemory<KnownCaller>,
     sandbox: Option<Arc<Issuer>>,
     random: Arc<dyn Random>,
     options: ServerOptions,
     base: PublicBase,
     description: description::Description,
-    permits: Semaphore,
-    /// Bodies that may be on their way at once: apart from the work, so that slow senders hold up no reader.
-    arriving: Semaphore,
+    shares: Shares,
     throttle: Option<throttle::Throttle>,
     tokens_of_pages: continuation::Tokens,
     kept: kept::Kept,
@@ -168,8 +188,14 @@ impl App {
             random,
             base,
             description,
-            permits: Semaphore::new(options.concurrency),
-            arriving: Semaphore::new(options.concurrency),
+            shares: Shares::new(
+                Limits {
+                    requests: options.concurrency,
+                    memory: options.request_memory,
+                    answers: options.answer_memory,
+                },
+                STRANGERS_MEMORY,
+            ),
             throttle: options.rate.map(throttle::Throttle::new),
             tokens_of_pages: continuation::Tokens::new(&options.link_key),
             kept: kept::Kept::new(options.list_cache_bytes),

@@ -26,6 +26,11 @@ struct Kind {
     method: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Of {
+    of: &'static str,
+}
+
 /// The server's own figures.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -34,6 +39,7 @@ pub(crate) struct Metrics {
     running: Gauge<i64, AtomicI64>,
     too_costly: Counter<u64, AtomicU64>,
     left_out: Counter<u64, AtomicU64>,
+    for_capacity: Family<Of, Counter<u64, AtomicU64>>,
     usual: Usual,
 }
 
@@ -44,6 +50,10 @@ struct Usual {
 }
 
 const USUAL: Call = Call { route: REFERRAL, method: "GET", status: 200 };
+
+/// What requests are refused for: the places that callers share, the rate of one caller, the time of one request, and the
+/// work of one batch.
+const CAPACITIES: [&str; 7] = ["requests", "bodies", "memory", "answers", "rate", "deadline", "batch"];
 
 /// From 20 µs, what a GET of a hot referral takes, to 10 s, three steps a decade.
 const BUCKETS: [f64; 18] = [
@@ -71,6 +81,7 @@ impl Default for Metrics {
             running: Gauge::default(),
             too_costly: Counter::default(),
             left_out: Counter::default(),
+            for_capacity: Family::default(),
             usual,
         };
         let registry = &mut metrics.registry;
@@ -91,6 +102,15 @@ impl Default for Metrics {
             "Damaged referrals that lists and counts left out",
             metrics.left_out.clone(),
         );
+        registry.register(
+            "refused_for_capacity",
+            "Requests refused because a limit of the server or a caller's share was reached",
+            metrics.for_capacity.clone(),
+        );
+        // Shown from the beginning, so that an alert sees the first one.
+        for of in CAPACITIES {
+            drop(metrics.for_capacity.get_or_create(&Of { of }));
+        }
         metrics
     }
 }
@@ -128,6 +148,10 @@ impl Metrics {
 
     pub(crate) fn left_out(&self, referrals: usize) {
         self.left_out.inc_by(referrals as u64);
+    }
+
+    pub(crate) fn refused_for_capacity(&self, of: &'static str) {
+        self.for_capacity.get_or_create(&Of { of }).inc();
     }
 
     /// The text of `/metrics`.

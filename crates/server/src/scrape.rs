@@ -33,6 +33,8 @@ pub trait Process: std::fmt::Debug + Send + Sync + 'static {
 #[derive(Debug)]
 pub(crate) struct Scraped {
     pub(crate) accepts_writes: bool,
+    /// For each place that callers share: its name, what is held of it, and how much there is.
+    pub(crate) shares: [(&'static str, u64, u64); 4],
     pub(crate) store: Figures,
     pub(crate) expiry: ExpiryFigures,
 }
@@ -72,6 +74,7 @@ impl Collector for Scraped {
         build.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])?;
         let writes = "1, or 0 while the store takes no writes";
         out.gauge("store_accepts_writes", writes, u64::from(self.accepts_writes))?;
+        self.shares(&mut out)?;
         self.store(&mut out)?;
         let ExpiryFigures { looks, expired, overdue_seconds } = self.expiry;
         out.counter("expiry_looks", "Searches for unanswered referrals whose time is up", looks)?;
@@ -82,6 +85,20 @@ impl Collector for Scraped {
 }
 
 impl Scraped {
+    fn shares(&self, out: &mut Out) -> Result<(), Error> {
+        let held = "What is held of the places that callers share: numbers, or bytes of memory and answers";
+        let mut gauges = out.0.encode_descriptor("shares_held", held, None, MetricType::Gauge)?;
+        for (name, held, _) in &self.shares {
+            gauges.encode_family(&[("of", *name)])?.encode_gauge(held)?;
+        }
+        let limit = "How much there is of them";
+        let mut gauges = out.0.encode_descriptor("shares_limit", limit, None, MetricType::Gauge)?;
+        for (name, _, limit) in &self.shares {
+            gauges.encode_family(&[("of", *name)])?.encode_gauge(limit)?;
+        }
+        Ok(())
+    }
+
     fn store(&self, out: &mut Out) -> Result<(), Error> {
         let Figures { group_sizes, commit_microseconds, cache, lists_waiting, log_bytes, pool } = &self.store;
         out.histogram("store_group_changes", "Changes that shared a commit", group_sizes, 1.0)?;
@@ -149,7 +166,12 @@ mod tests {
     fn everything() -> String {
         let (cache, pool) = (Some(Default::default()), Some(Default::default()));
         let store = Figures { cache, pool, lists_waiting: Some(3), log_bytes: Some(4), ..Figures::default() };
-        let scraped = Scraped { accepts_writes: true, store, expiry: ExpiryFigures::default() };
+        let scraped = Scraped {
+            accepts_writes: true,
+            shares: [("requests", 0, 1); 4],
+            store,
+            expiry: ExpiryFigures::default(),
+        };
         let mut registry = Registry::with_prefix("cosell");
         registry.register_collector(Box::new(scraped));
         let mut out = String::new();

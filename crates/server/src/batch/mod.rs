@@ -20,7 +20,7 @@ use odata::{Header, Preference};
 
 use crate::Shared;
 use crate::answer::{Answer, odata};
-use crate::body::known_length;
+use crate::body::{BATCH_VALUES, Received, known_length, weigh};
 use crate::face::Face;
 use crate::headers::{Trace, joined, name, value};
 use crate::negotiation::{not_encoded, weight};
@@ -29,6 +29,8 @@ use crate::negotiation::{not_encoded, weight};
 const MOST_REQUESTS: usize = 1000;
 /// The requests that are left when the answers together are so long, in bytes, are refused.
 const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
+/// A group whose writes hold so much memory before they are committed, in bytes, is refused.
+const MOST_STAGED: usize = 16 * 1024 * 1024;
 
 /// A batch as it was read: its requests in their order.
 struct Batch {
@@ -132,21 +134,27 @@ impl Shared {
     {
         let (head, body) = request.into_parts();
         let headers = &head.headers;
-        self.known_caller(headers, &trace).await?;
+        let caller = self.known_caller(headers, &trace).await?;
         let sent = Format::sent(headers);
         let wanted = Format::wanted(headers, *sent.as_ref().unwrap_or(&Format::Json))?;
         let sent = sent?;
         known_length(headers)?;
-        let bytes = self.bytes(headers, body, self.options.body_limit).await?;
+        let Received { bytes, memory } =
+            self.bytes(&caller.account, headers, body, self.options.body_limit).await?;
+        if sent == Format::Json {
+            weigh(&bytes, &memory, &BATCH_VALUES)?;
+        }
         no_options(head.uri.query().unwrap_or_default())?;
-        let batch = match sent {
-            Format::Json => json::read(&serde_json::Value::from(&self.parse(&bytes)?))?,
-            Format::Multipart => multipart::read(&bytes, &multipart::boundary(headers)?)?,
+        let read = || match sent {
+            Format::Json => json::read(&serde_json::Value::from(&self.parse(&bytes)?)),
+            Format::Multipart => multipart::read(&bytes, &multipart::boundary(headers)?),
         };
+        let batch = exchange::off_the_runtime(bytes.len(), read)?;
         let wish = continue_on_error(headers);
         let go_on = wish.unwrap_or(sent == Format::Json);
-        let units = run::Run::new(self, headers, root, &batch).all(go_on).await;
-        let (content_type, body) = match wanted {
+        let units = run::Run::new(self, headers, root, &batch, &memory).all(go_on).await;
+        let length = units.iter().flat_map(|unit| &unit.replies).map(|reply| reply.body.len()).sum();
+        let write = || match wanted {
             Format::Json => (None, json::write(&batch, &units)),
             Format::Multipart => {
                 let mut fresh = || self.random.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -155,6 +163,7 @@ impl Shared {
                 (Some(content_type), body)
             }
         };
+        let (content_type, body) = exchange::off_the_runtime(length, write);
         let mut answer = odata(StatusCode::OK, body);
         if let Some(content_type) = content_type {
             answer.headers_mut().insert(CONTENT_TYPE, value(&content_type));
@@ -164,7 +173,7 @@ impl Shared {
             let applied = value(&format!("continue-on-error={go_on}"));
             answer.headers_mut().insert(name::PREFERENCE_APPLIED, applied);
         }
-        Ok(answer)
+        Ok(caller.holding_anyway(answer))
     }
 }
 

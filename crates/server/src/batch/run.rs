@@ -5,6 +5,8 @@ use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
@@ -14,12 +16,14 @@ use http::{HeaderMap, HeaderValue, Request, Uri};
 use http_body_util::Full;
 use tokio::time::Instant;
 
-use super::{Ask, Batch, LONGEST_ANSWER, Reply, Unit, address};
+use super::{Ask, Batch, LONGEST_ANSWER, MOST_STAGED, Reply, Unit, address};
 use crate::Shared;
 use crate::answer::{Answer, refusal};
+use crate::body::RequestMemory;
 use crate::face::Face;
 use crate::headers::name;
 use crate::routes::Route;
+use crate::shares::NoRoom;
 
 /// A group whose ground has moved is decided again at most so often.
 const ROUNDS: usize = 16;
@@ -37,11 +41,27 @@ pub(super) struct Run<'a> {
     by_id: HashMap<&'a str, usize>,
     /// What became of each request, by its place; `None`: nothing yet.
     done: Vec<Option<Done>>,
-    /// The length of the answers so far.
+    /// The length of the answers so far, and their number.
     length: usize,
+    replies: usize,
     /// No request is begun or waited for any more.
     until: Instant,
+    /// The memory of the batch.
+    memory: &'a RequestMemory,
+    /// What is taken of it for answers and staged writes, in bytes.
+    held: u64,
+    /// Why there is no more; then no request is begun.
+    no_room: Option<NoRoom>,
+    /// How long the requests have been worked on.
+    worked: Duration,
+    /// How long they have been since other tasks had their turn.
+    since_turn: Duration,
 }
+
+/// What the answer to one request takes besides its body, in bytes: its headers.
+const REPLY_BYTES: usize = 2 * 1024;
+/// After so much work other tasks have their turn.
+const TURN: Duration = Duration::from_millis(2);
 
 /// What later requests need to know of one.
 #[derive(Clone, Default)]
@@ -58,6 +78,7 @@ impl<'a> Run<'a> {
         outer: &'a HeaderMap,
         root: &'static str,
         batch: &'a Batch,
+        memory: &'a RequestMemory,
     ) -> Run<'a> {
         let ids = batch.parts.iter().enumerate();
         Run {
@@ -68,8 +89,14 @@ impl<'a> Run<'a> {
             by_id: ids.filter_map(|(at, part)| Some((part.id.as_deref()?, at))).collect(),
             done: vec![None; batch.parts.len()],
             length: 0,
+            replies: 0,
             // Before the deadline of the batch, so that what is done is told.
             until: Instant::now() + shared.options.deadline / 10 * 9,
+            memory,
+            held: 0,
+            no_room: None,
+            worked: Duration::ZERO,
+            since_turn: Duration::ZERO,
         }
     }
 
@@ -98,6 +125,10 @@ impl<'a> Run<'a> {
 
     async fn alone(&mut self, at: usize) -> Unit {
         let reply = self.reply(self.shared, at).await;
+        if let Err(no_room) = self.hold(0) {
+            // This one has happened and is told; the next ones are not begun.
+            self.no_room = Some(no_room);
+        }
         let failed = (!reply.status.is_success()).then_some(0);
         Unit { replies: vec![reply], failed }
     }
@@ -105,9 +136,9 @@ impl<'a> Run<'a> {
     /// All of a group or nothing. Each member is decided on what those before it leave, and the whole is written at
     /// once; when somebody else was faster, all of it is decided again.
     async fn group(&mut self, places: Range<usize>) -> Unit {
-        let length = self.length;
+        let (length, replies) = (self.length, self.replies);
         for _ in 0..ROUNDS {
-            self.length = length;
+            (self.length, self.replies) = (length, replies);
             let group = self.shared.exchange.group();
             let inside =
                 Shared { exchange: Arc::clone(group.exchange()), parts: Arc::clone(&self.shared.parts) };
@@ -118,6 +149,13 @@ impl<'a> Run<'a> {
                     return self.failed_group(places, reply);
                 }
                 replies.push(reply);
+                let staged = group.held_bytes();
+                if staged > MOST_STAGED {
+                    return self.refused_group(places, Face::group_too_large(MOST_STAGED));
+                }
+                if let Err(no_room) = self.hold(staged) {
+                    return self.refused_group(places, no_room.into());
+                }
             }
             let face = match tokio::time::timeout_at(self.until, group.commit()).await {
                 Ok(Ok(true)) => return Unit { replies, failed: None },
@@ -161,16 +199,24 @@ impl<'a> Run<'a> {
         let (answer, path) = match self.request(at) {
             Ok(request) => {
                 let path = request.uri().path().to_owned();
-                let answer = match tokio::time::timeout_at(self.until, sent(server, request)).await {
-                    Ok(answer) => answer,
-                    Err(_) => self.refused(at, out_of_time()),
-                };
+                let mut work = Worked { work: sent(server, request), took: Duration::ZERO };
+                let answer = tokio::time::timeout_at(self.until, &mut work).await;
+                let took = work.took;
+                drop(work);
+                self.worked += took;
+                self.since_turn += took;
+                let answer = answer.unwrap_or_else(|_| self.refused(at, out_of_time()));
+                if self.since_turn >= TURN {
+                    self.since_turn = Duration::ZERO;
+                    tokio::task::yield_now().await;
+                }
                 (answer, path)
             }
             Err(face) => (self.refused(at, face), String::new()),
         };
         let reply = Reply::new(at, answer);
         self.length = self.length.saturating_add(reply.body.len());
+        self.replies += 1;
         let made = reply.headers.get(LOCATION).and_then(|made| made.to_str().ok());
         let made = made.and_then(|made| address::under(made, self.shared.base.url())).map(str::to_owned);
         let done = Done {
@@ -182,6 +228,17 @@ impl<'a> Run<'a> {
             *place = Some(done);
         }
         reply
+    }
+
+    /// Takes the memory for what has been answered, and for what is staged. In the end the answer to the batch is written
+    /// from the former, and counts as an answer.
+    fn hold(&mut self, staged: usize) -> Result<(), NoRoom> {
+        let needed = (self.length + self.replies * REPLY_BYTES + staged) as u64;
+        if needed > self.held {
+            self.memory.take(needed - self.held)?;
+            self.held = needed;
+        }
+        Ok(())
     }
 
     /// A refusal without a request behind it: with the headers of every answer.
@@ -203,6 +260,12 @@ impl<'a> Run<'a> {
         }
         if self.length > LONGEST_ANSWER {
             return Err(Face::batch_too_long(LONGEST_ANSWER));
+        }
+        if let Some(no_room) = self.no_room {
+            return Err(no_room.into());
+        }
+        if self.worked > self.shared.options.batch_work {
+            return Err(Face::batch_too_costly());
         }
         let ask = part.ask.clone()?;
         for needed in &part.depends_on {
@@ -313,6 +376,23 @@ impl Reply {
     fn new(at: usize, answer: Answer) -> Reply {
         let (head, body) = answer.into_parts();
         Reply { at, status: head.status, headers: head.headers, body: body.into_inner().unwrap_or_default() }
+    }
+}
+
+/// Work that tells how long it has been worked on, waits left out.
+struct Worked<'a> {
+    work: Pin<Box<dyn Future<Output = Answer> + Send + 'a>>,
+    took: Duration,
+}
+
+impl Future for Worked<'_> {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
+        let begun = std::time::Instant::now();
+        let polled = self.work.as_mut().poll(context);
+        self.took += begun.elapsed();
+        polled
     }
 }
 

@@ -24,6 +24,7 @@ impl Shared {
     fn scraped(&self) -> Scraped {
         Scraped {
             accepts_writes: self.exchange.health().is_ok(),
+            shares: self.shares.figures(),
             store: self.exchange.figures(),
             expiry: self.exchange.expiry_figures(),
         }

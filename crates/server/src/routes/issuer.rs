@@ -9,6 +9,7 @@ use crate::Shared;
 use crate::answer::{Answer, json};
 use crate::face::Face;
 use crate::headers::Trace;
+use crate::shares::Place;
 
 /// The largest token request, in bytes.
 const FORM_LIMIT: usize = 64 * 1024;
@@ -26,9 +27,11 @@ impl Shared {
     {
         let Some(issuer) = &self.sandbox else { return Err(Face::no_such_path()) };
         let (head, body) = request.into_parts();
-        let form = self.bytes(&head.headers, body, FORM_LIMIT).await?;
-        let _permit = self.permit()?;
-        let answer = issuer.answer(&call, &form, trace.arrived.unix_seconds(), self.random.bytes()).await;
+        let stranger = self.shares.strangers();
+        let form = self.bytes(stranger, &head.headers, body, FORM_LIMIT).await?;
+        let _permit = stranger.take(Place::Requests, 1)?;
+        let answer =
+            issuer.answer(&call, &form.bytes, trace.arrived.unix_seconds(), self.random.bytes()).await;
         let status = StatusCode::from_u16(answer.status).map_err(Face::internal)?;
         let mut answer = json(status, answer.body);
         answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -104,7 +104,6 @@ impl Shared {
         mut question: Arc<Question>,
         subject: Subject,
     ) -> Result<Answer, Face> {
-        let _permit = self.permit()?;
         let metadata = Metadata::asked(headers, question.asked().format.as_deref())?;
         let preferred = preferred_page_size(headers);
         if let Some(size) = preferred {
@@ -199,7 +198,6 @@ impl Shared {
                 "$count counts referrals: it does not take $apply.",
             ));
         }
-        let _permit = self.permit()?;
         let count = match subject {
             Subject::Referrals => self.exchange.count(caller, question).await,
             Subject::Related(_, engagement) => {

@@ -33,7 +33,6 @@ impl Form {
 impl Shared {
     /// `GET …/$metadata`, as XML unless JSON is asked for.
     pub(crate) fn metadata(&self, uri: &Uri, headers: &HeaderMap) -> Result<Answer, Face> {
-        let _permit = self.permit()?;
         let form = match format_option(uri)? {
             Some(asked) => asked_form(&asked)?,
             None => accepted_form(headers)?,
@@ -53,7 +52,6 @@ impl Shared {
 
     /// `GET /v1.0/`: the service document.
     pub(crate) fn service_document(&self, uri: &Uri, headers: &HeaderMap) -> Result<Answer, Face> {
-        let _permit = self.permit()?;
         match format_option(uri)? {
             Some(asked) if asked_form(&asked)? == Form::Json => {}
             Some(asked) => return Err(Face::not_acceptable(&asked).target("$format")),
@@ -66,7 +64,6 @@ impl Shared {
 
     /// `GET /openapi.json`
     pub(crate) fn open_api(&self, headers: &HeaderMap) -> Result<Answer, Face> {
-        let _permit = self.permit()?;
         accepts_json(headers)?;
         Ok(document_answer(&self.description.openapi, headers))
     }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use exchange::{Caller, Once, Shown, Written};
 use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
+use http::request::Parts;
 use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::Body;
 use referral::{CreateRequest, EditRequest, Json, PatchRequest, Precondition, ReferralId, UnknownMembers};
@@ -17,6 +18,7 @@ use crate::query::decoded;
 use crate::record;
 use crate::routes::list::Subject;
 use crate::routes::{Below, Route};
+use crate::shares::KnownCaller;
 
 /// The canonical path of the collection, for the idempotency key (4.3.3).
 const COLLECTION: &str = "/v1.0/engagements/referrals";
@@ -35,12 +37,15 @@ impl Shared {
         let caller = self.known_caller(&head.headers, &trace).await?;
         accepts_json(&head.headers)?;
         if head.method == Method::POST {
-            let sent = self.body(&head.headers, body, &[MediaType::Json]).await?;
-            let _permit = self.permit()?;
-            return self.create(&caller, &head.headers, &sent, &trace).await;
+            let sent = self.body(&caller.account, &head.headers, body, &[MediaType::Json]).await?;
+            let _permit = caller.permit()?;
+            let answer = self.create(&caller, &head.headers, &sent, &trace).await?;
+            return Ok(caller.holding_anyway(answer));
         }
+        let _permit = caller.permit()?;
         let question = self.question(head.uri.query().unwrap_or_default())?;
-        self.list(&caller, &head.headers, question, Subject::Referrals).await
+        let answer = self.list(&caller, &head.headers, question, Subject::Referrals).await?;
+        Ok(caller.holding(answer)?)
     }
 
     /// One referral: get, replace, patch.
@@ -65,7 +70,9 @@ impl Shared {
             }
             _ => {
                 let query = if self.options.extended { head.uri.query() } else { None };
-                self.get(&caller, known?, &head.headers, query.unwrap_or_default()).await
+                let _permit = caller.permit()?;
+                let answer = self.get(&caller, known?, &head.headers, query.unwrap_or_default()).await?;
+                Ok(caller.holding(answer)?)
             }
         }
     }
@@ -77,16 +84,23 @@ impl Shared {
         request: Request<B>,
         trace: Trace,
     ) -> Result<Answer, Face> {
-        let caller = self.known_caller(request.headers(), &trace).await?;
-        let query = request.uri().query().unwrap_or_default();
+        let (head, _body) = request.into_parts();
+        let caller = self.known_caller(&head.headers, &trace).await?;
+        let _permit = caller.permit()?;
+        let answer = self.found_below(&caller, below, &head).await?;
+        Ok(caller.holding(answer)?)
+    }
+
+    async fn found_below(&self, caller: &Caller, below: &Below, head: &Parts) -> Result<Answer, Face> {
+        let query = head.uri.query().unwrap_or_default();
         match below {
-            Below::Count => self.count(&caller, &*self.question(query)?, Subject::Referrals).await,
+            Below::Count => self.count(caller, &*self.question(query)?, Subject::Referrals).await,
             Below::Filter { predicates, count: false } => {
                 let question = self.narrowed(predicates, query)?;
-                self.list(&caller, request.headers(), question, Subject::Referrals).await
+                self.list(caller, &head.headers, question, Subject::Referrals).await
             }
             Below::Filter { predicates, count: true } => {
-                self.count(&caller, &*self.narrowed(predicates, query)?, Subject::Referrals).await
+                self.count(caller, &*self.narrowed(predicates, query)?, Subject::Referrals).await
             }
             Below::Entity => {
                 let options = self.question_options(query)?;
@@ -95,14 +109,14 @@ impl Shared {
                     Face::unsupported_query("$id", "The $id names no referral of this service.")
                 })?;
                 let rest = without_id(query);
-                self.get(&caller, id, request.headers(), &rest).await
+                self.get(caller, id, &head.headers, &rest).await
             }
             Below::Unserved(what) => {
                 Err(Face::not_implemented(what, format!("{what} is not offered by this service.")))
             }
             Below::Member(id, path) => {
                 let id: ReferralId = id.parse().map_err(|_| Face::from(exchange::ReadError::NotFound))?;
-                self.member(&caller, id, path, request.headers(), query).await
+                self.member(caller, id, path, &head.headers, query).await
             }
         }
     }
@@ -120,7 +134,7 @@ impl Shared {
     /// `PUT …/{id}`, under `If-Match`, and `PATCH …/{id}`: an edit from a body.
     async fn change<B>(
         &self,
-        caller: &Caller,
+        caller: &KnownCaller,
         id: Result<ReferralId, Face>,
         method: &Method,
         headers: &HeaderMap,
@@ -137,8 +151,8 @@ impl Shared {
             (false, true) => &[MediaType::Json, MediaType::JsonPatch, MediaType::MergePatch],
             (false, false) => &[MediaType::Json, MediaType::JsonPatch],
         };
-        let sent = self.body(headers, body, taken).await?;
-        let _permit = self.permit()?;
+        let sent = self.body(&caller.account, headers, body, taken).await?;
+        let _permit = caller.permit()?;
         let body = self.parse(&sent.bytes)?;
         let expected = joined(headers, &IF_MATCH);
         let (request, reply) = if replaces {
@@ -161,11 +175,13 @@ impl Shared {
             Err(error) => record::failure(&Face::from(error)),
         };
         let expected = expected.as_deref().map(Precondition::parse);
-        let written =
-            self.exchange.edit(caller, id, expected.as_ref(), &request, once.as_ref(), &remember).await;
+        let written = self
+            .exchange
+            .edit(caller, id, expected.as_ref(), &request, sent.cost(), once.as_ref(), &remember)
+            .await;
         let answer = match written {
-            Ok(Written::Now(shown)) => Ok(self.referral_answer(reply, &shown)),
-            Ok(Written::Before(answer)) => Ok(self.replay(&answer)),
+            Ok(Written::Now(shown)) => Ok(caller.holding_anyway(self.referral_answer(reply, &shown))),
+            Ok(Written::Before(answer)) => Ok(caller.holding_anyway(self.replay(&answer))),
             Err(error) => Err(Face::from(error).naming(trace.request_id)),
         };
         telling(answer, request.unknown_members())
@@ -189,7 +205,7 @@ impl Shared {
         &self,
         headers: &HeaderMap,
         trace: &Trace,
-    ) -> Result<std::sync::Arc<Caller>, Face> {
+    ) -> Result<std::sync::Arc<KnownCaller>, Face> {
         let caller = self.caller(headers, trace).await?;
         if let Some(throttle) = &self.throttle {
             throttle.take(&caller, trace.arrived).map_err(Face::throttled)?;
@@ -205,7 +221,6 @@ impl Shared {
         headers: &HeaderMap,
         query: &str,
     ) -> Result<Answer, Face> {
-        let _permit = self.permit()?;
         let shown = self.exchange.referral(caller, id).await?;
         if self.options.extended
             && let Some(known) = joined(headers, &IF_NONE_MATCH)
@@ -235,7 +250,7 @@ impl Shared {
             Ok(shown) => record::success(Reply::Created, shown),
             Err(error) => record::failure(&Face::from(error)),
         };
-        let made = self.exchange.create(caller, &request, once.as_ref(), &remember).await;
+        let made = self.exchange.create(caller, &request, sent.cost(), once.as_ref(), &remember).await;
         let answer = match made {
             Ok(Written::Now(shown)) => Ok(self.referral_answer(Reply::Created, &shown)),
             Ok(Written::Before(answer)) => Ok(self.replay(&answer)),
