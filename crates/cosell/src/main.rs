@@ -10,6 +10,7 @@ mod failure;
 mod invent;
 mod jobs;
 mod logging;
+mod machine;
 mod options;
 mod process;
 mod seed;

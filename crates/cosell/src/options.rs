@@ -398,6 +398,9 @@ pub struct TokenOptions {
     pub audience: String,
 }
 
+/// More referrals than this are a slip, not a test: they would take terabytes.
+const MOST_GENERATED: u64 = 1_000_000_000;
+
 /// `cosell load`
 #[derive(Debug, Args)]
 pub struct LoadOptions {
@@ -405,7 +408,7 @@ pub struct LoadOptions {
     #[arg(value_name = "FILE", required_unless_present = "generate", conflicts_with = "generate")]
     pub file: Option<PathBuf>,
     /// Invent so many instead
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=MOST_GENERATED))]
     pub generate: Option<u64>,
     #[command(flatten)]
     pub place: PlaceOptions,

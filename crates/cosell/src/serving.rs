@@ -1,7 +1,6 @@
 //! Running a server: from a bound address and an open store to the last flush.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ use crate::terminal;
 /// How long background jobs may take to end. With the grace of running requests it stays below 10 seconds.
 const JOBS_END: Duration = Duration::from_millis(500);
 /// How long blocking work, such as making a key, may hold the end up.
-const RUNTIME_END: Duration = Duration::from_millis(500);
+const RUNTIME_END: Duration = Duration::from_millis(200);
 
 /// Everything a server is made of.
 pub struct Parts {
@@ -47,8 +46,6 @@ pub struct Parts {
     pub jobs: Jobs,
     /// What a signal is heard with; made before anything that takes time.
     pub signals: Signals,
-    /// A folder that must not outlive the process, whatever ends it.
-    pub private_folder: Option<PathBuf>,
 }
 
 /// The runtime: a worker for each processor.
@@ -118,7 +115,7 @@ async fn link_key(store: &dyn Store) -> Result<[u8; 32], Failure> {
 /// When the exchange cannot be opened over the store.
 pub async fn serve(parts: Parts, greeting: &str) -> Result<(), Failure> {
     let Parts { listener, store, clock, policy, verifier, issuer, server, listening, mut jobs, .. } = parts;
-    let (mut signals, private_folder) = (parts.signals, parts.private_folder);
+    let mut signals = parts.signals;
     let url = url_of(&listener, listening.tls.is_some())?;
     let exchange = Exchange::open(Arc::clone(&store), clock, Arc::new(RandomIds), policy).await?;
     let exchange = Arc::new(exchange);
@@ -133,13 +130,9 @@ pub async fn serve(parts: Parts, greeting: &str) -> Result<(), Failure> {
     terminal::say(&format!("cosell: listening on {url}{greeting}"));
     let ending = app.clone();
     let shutdown = async move {
-        let signal = signals.next().await;
+        let signal = signals.first().await;
         ending.set_draining();
         tracing::info!(signal, "{signal}: no new requests; running ones are finished");
-        tokio::spawn(async move {
-            signals.next().await;
-            end_at_once(private_folder);
-        });
     };
     let end = net::serve(listener, move |_peer| app.service(), listening, shutdown).await;
     if end.cut > 0 {
@@ -150,14 +143,7 @@ pub async fn serve(parts: Parts, greeting: &str) -> Result<(), Failure> {
         );
     }
     jobs.stop(JOBS_END).await;
+    // What was accepted is written. A read that cannot be broken off would hold this up: then `Signals` ends the process.
     store.close().await;
     Ok(())
-}
-
-/// Asked twice: nothing is waited for. What was acknowledged is on the disk already.
-fn end_at_once(private_folder: Option<PathBuf>) -> ! {
-    if let Some(folder) = private_folder {
-        let _ = std::fs::remove_dir_all(folder);
-    }
-    std::process::exit(1)
 }

@@ -188,6 +188,12 @@ fn a_limit_that_is_none_is_refused() {
         ("listener", "header_timeout_seconds = 0"),
         ("listener", "idle_timeout_seconds = 9223372036854775807"),
         ("listener", "write_timeout_seconds = 0"),
+        ("listener", "shutdown_grace_seconds = 9"),
+        ("limits", "body_bytes = 9000000000000000000"),
+        ("store", "cache_bytes = 9000000000000000000"),
+        ("store", "group_limit = 0"),
+        ("store", "connections = 0"),
+        ("limits", "request_memory_bytes = 2000000"),
     ] {
         let header = if section == "store" { String::new() } else { format!("[{section}]\n") };
         let text = format!("{issuer}{header}{setting}\n");
@@ -197,6 +203,80 @@ fn a_limit_that_is_none_is_refused() {
         assert!(ran.stderr.contains(&format!("{section}.{name}")), "{setting}: {}", ran.stderr);
         assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
     }
+}
+
+#[test]
+fn keys_from_plain_http_are_refused_unless_that_is_allowed() {
+    let data = with_contoso();
+    let directory = data.path().join("data").display().to_string();
+    for (issuer, refused) in [
+        ("url = 'http://login.contoso.example'", Some("without TLS")),
+        ("url = 'HTTP://login.contoso.example'", Some("without TLS")),
+        ("url = 'https://a.example'\ndiscovery_url = 'http://a.example/x'", Some("without TLS")),
+        ("url = 'sandboxed'", Some("discovery_url or key_set_file")),
+        (
+            "url = 'https://a.example'\ndiscovery_url = 'ftp://a.example/x'",
+            Some("discovery_url or key_set_file"),
+        ),
+        ("url = 'http://127.0.0.1:9'\nallow_plain_http = true", None),
+        ("url = 'http://a.example'\ndiscovery_url = 'https://127.0.0.1:9/x'", None),
+    ] {
+        let text = format!(
+            "[listener]\naddress = '127.0.0.1:0'\n[store]\ndirectory = '{directory}'\n\
+             [[issuer]]\nname = 'sandboxed'\n{issuer}\n"
+        );
+        let config = write(&data, "issuer.toml", &text);
+        match refused {
+            Some(words) => {
+                let ran = serve(&["--config", &config]);
+                assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{issuer}: {}", ran.stderr);
+                assert!(ran.stderr.contains(words) && ran.stderr.lines().count() == 1, "{}", ran.stderr);
+            }
+            None => {
+                let server = Sandbox::start_command(cosell(&["serve", "--config", &config]));
+                assert_eq!(server.stop(), 0, "{issuer}");
+            }
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn secrets_that_everybody_can_read_are_warned_about() {
+    use std::os::unix::fs::PermissionsExt;
+    let data = with_contoso();
+    let sandbox = Sandbox::start(&[]);
+    let text = std::fs::read_to_string(settings(&data, &sandbox)).unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let certificate = write(&data, "certificate.pem", &made.cert.pem());
+    let key = write(&data, "key.pem", &made.signing_key.serialize_pem());
+    let text = format!("{text}[tls]\ncertificate_file = '{certificate}'\nkey_file = '{key}'\n");
+    let config = write(&data, "tls.toml", &text);
+    for (mode, warned) in [(0o644, true), (0o640, false), (0o600, false)] {
+        std::fs::set_permissions(&key, PermissionsExt::from_mode(mode)).unwrap();
+        let server = Sandbox::start_command(cosell(&["serve", "--config", &config]));
+        let log = server.log();
+        assert_eq!(log.contains("key.pem can be read by every user"), warned, "{mode:o}: {log}");
+        assert!(!log.contains("tls.toml can be"), "it holds no password: {log}");
+        assert_eq!(server.stop(), 0);
+    }
+}
+
+#[test]
+fn the_limits_are_told_at_the_start_in_one_line() {
+    let data = with_contoso();
+    let sandbox = Sandbox::start(&[]);
+    let mut command = cosell(&["serve", "--config", &settings(&data, &sandbox)]);
+    command.env("COSELL_LIMITS_REQUEST_MEMORY_BYTES", "33554432");
+    command.env("COSELL_LISTENER_MAX_CONNECTIONS", "100");
+    let server = Sandbox::start_command(command);
+    let lines: Vec<String> =
+        server.log().lines().filter(|line| line.contains("Limits by")).map(str::to_owned).collect();
+    assert_eq!(lines.len(), 1, "{}", server.log());
+    for words in ["32 MiB for requests", "1024 requests at once", "100 connections"] {
+        assert!(lines[0].contains(words), "{words} in {}", lines[0]);
+    }
+    assert_eq!(server.stop(), 0);
 }
 
 #[test]

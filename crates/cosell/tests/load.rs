@@ -134,14 +134,32 @@ fn invented_referrals_are_the_same_at_every_call() {
     );
 }
 
+/// An organization that is in no store.
+const NOBODYS: &str = "11111111-2222-4333-8444-555555555555";
+
+#[test]
+fn invented_referrals_in_an_empty_directory_belong_to_the_organizations_of_the_sandbox() {
+    let data = tempdir().unwrap();
+    let directory = data.path().join("new").display().to_string();
+    let ran = run(&["load", "--generate", "300", "--data", &directory]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{}", ran.stdout);
+    assert!(ran.stdout.starts_with("loaded 300 "), "{}", ran.stdout);
+    let sandbox = Sandbox::start_with_data(directory.as_ref(), &[]);
+    assert_eq!(get(&sandbox, LIST)["@odata.count"], 100, "a third is Contoso's, whose people can sign in");
+    assert_eq!(sandbox.stop(), 0);
+    // For one of them alone, too.
+    let directory = data.path().join("one").display().to_string();
+    let ran = run(&["load", "--generate", "30", "--data", &directory, "--organization", CONTOSO]);
+    assert!(ran.code == 0 && ran.stdout.starts_with("loaded 30 "), "{ran:?}");
+}
+
 #[test]
 fn nothing_can_be_loaded_from_nowhere_or_for_nobody() {
     let data = tempdir().unwrap();
     let directory = data.path().join("empty").display().to_string();
     for (arguments, words) in [
         (vec!["load", "/nowhere/referrals.jsonl", "--data", &directory], "/nowhere/referrals.jsonl"),
-        (vec!["load", "--generate", "10", "--data", &directory], "no organization"),
-        (vec!["load", "--generate", "10", "--data", &directory, "--organization", CONTOSO], CONTOSO),
+        (vec!["load", "--generate", "10", "--data", &directory, "--organization", NOBODYS], NOBODYS),
     ] {
         let ran = run(&arguments);
         assert_eq!((ran.code, ran.stdout.as_str()), (1, ""));

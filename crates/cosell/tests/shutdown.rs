@@ -178,16 +178,77 @@ fn a_running_request_is_finished_while_draining_and_nothing_new_is_taken() {
     assert_eq!(sandbox.wait(), 0, "{}", sandbox.log());
 }
 
+/// Asks for more than the system buffers, and reads nothing.
+fn read_nothing(sandbox: &Sandbox, token: &str) -> TcpStream {
+    let stream = TcpStream::connect(sandbox.address()).unwrap();
+    stream.set_nonblocking(true).unwrap();
+    let get = format!("GET {PATH} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n").repeat(100);
+    // Until the server takes no more requests, for it cannot send its answers.
+    let mut refused = 0;
+    while refused < 20 {
+        match (&stream).write(get.as_bytes()) {
+            Ok(_) => refused = 0,
+            Err(_) => {
+                refused += 1;
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+    }
+    stream
+}
+
 #[test]
 fn a_request_that_never_ends_is_cut_when_the_grace_is_over() {
     let directory = TempDir::new().unwrap();
     let mut sandbox = Sandbox::start_with_data(directory.path(), &[]);
     let token = sandbox.token("admin@contoso.example");
-    let _waiting = Waiting::begin(&sandbox, &token, 100);
+    let _unread = read_nothing(&sandbox, &token);
     let asked = Instant::now();
     sandbox.signal("INT");
     assert_eq!(sandbox.wait(), 0, "{}", sandbox.log());
     assert!(asked.elapsed() < END, "it took {:?}", asked.elapsed());
     assert!(sandbox.log().contains("1 connections were cut"), "{}", sandbox.log());
     assert_eq!(Sandbox::start_with_data(directory.path(), &[]).stop(), 0, "the directory is free and whole");
+}
+
+#[test]
+fn whatever_runs_the_process_ends_in_time() {
+    let directory = TempDir::new().unwrap();
+    let data = directory.path().display().to_string();
+    let ran = support::run(&["load", "--generate", "3000", "--data", &data]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let mut sandbox = Sandbox::start_with_data(directory.path(), &["--extended"]);
+    let token = sandbox.token("admin@contoso.example");
+    let people = vec![json!({ "firstName": "A".repeat(1000), "lastName": "B".repeat(1000) }); 300];
+    let mut large: Value = serde_json::from_str(&a_referral("large")).unwrap();
+    large["team"] = people.into();
+    let made = support::call(&sandbox, &token, "POST", PATH, &[], &large.to_string());
+    assert_eq!(made.status, 201, "{}", made.text());
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    // Bodies that do not come, answers that are not read, change sets of a large referral, and lists of every row.
+    let _bodies: Vec<Waiting> = (0..20).map(|_| Waiting::begin(&sandbox, &token, 100_000)).collect();
+    let _unread = read_nothing(&sandbox, &token);
+    let patch = |number: usize| {
+        let body = json!([{ "op": "replace", "path": "/name", "value": format!("{number}") }]);
+        let url = format!("engagements/referrals/{id}");
+        json!({ "id": format!("{number}"), "atomicityGroup": "g", "method": "patch", "url": url, "body": body })
+    };
+    let batch = json!({ "requests": (0..1000).map(patch).collect::<Vec<_>>() }).to_string();
+    let pattern = "$count=true&$filter=matchesPattern(details/notes,'(a%7Cb)*c.*d')%20or%20contains(tolower(name),'zzz')";
+    let send = |method: &str, path: &str, body: &str| {
+        let mut stream = TcpStream::connect(sandbox.address()).unwrap();
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        stream
+    };
+    let _batches: Vec<_> = (0..3).map(|_| send("POST", "/v1.0/$batch", &batch)).collect();
+    let _lists: Vec<_> = (0..10).map(|_| send("GET", &format!("{PATH}?{pattern}"), "")).collect();
+    let asked = Instant::now();
+    sandbox.signal("TERM");
+    assert_eq!(sandbox.wait(), 0, "{}", sandbox.log());
+    assert!(asked.elapsed() < END, "it took {:?}", asked.elapsed());
 }

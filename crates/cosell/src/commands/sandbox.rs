@@ -17,6 +17,7 @@ use crate::config::{Log, Switches, Temperament, public_url};
 use crate::failure::Failure;
 use crate::jobs::Jobs;
 use crate::logging::{self, Format, Level};
+use crate::machine::{self, MemoryPlan};
 use crate::options::SandboxOptions;
 use crate::seed::{self, PASSWORD, PEOPLE};
 use crate::serving::{self, Parts};
@@ -41,6 +42,9 @@ pub fn run(options: SandboxOptions) -> Result<(), Failure> {
         let base = options.public_url.as_deref().map(public_url).transpose()?;
         let listener = serving::bind(options.listen).await?;
         let home = Home::of(&options)?;
+        if let Some(folder) = home.private() {
+            signals.remove_at_the_end(folder);
+        }
         let outcome = serve(&options, base, &log, signals, listener, &home).await;
         home.leave();
         outcome
@@ -74,6 +78,11 @@ async fn serve(
     server.issuer_names = vec![seed::ISSUER.to_owned(); issuers.len()];
     server.log_requests = log.requests;
     server.rate = None;
+    let plan = MemoryPlan::of(machine::memory());
+    (server.request_memory, server.answer_memory) = (plan.requests, plan.answers);
+    server.list_cache_bytes = plan.list_cache;
+    let listening = net::ServeOptions::default();
+    let max_connections = machine::connections(listening.max_connections, 0)?;
     let parts = Parts {
         listener,
         store,
@@ -82,10 +91,9 @@ async fn serve(
         verifier: TokenVerifier::new(issuers, 0),
         issuer: Some(issuer),
         server,
-        listening: net::ServeOptions::default(),
+        listening: net::ServeOptions { max_connections, ..listening },
         jobs: Jobs::new(),
         signals,
-        private_folder: home.private(),
     };
     serving::serve(parts, &greeting(&local, home, switches.temperament, !options.no_seed)).await
 }

@@ -14,6 +14,7 @@ use crate::config::{self, Config, Issuer, public_url};
 use crate::failure::Failure;
 use crate::jobs::Jobs;
 use crate::logging;
+use crate::machine::{self, MemoryPlan};
 use crate::options::ServeOptions;
 use crate::serving::{self, Parts};
 use crate::signals::Signals;
@@ -30,6 +31,7 @@ pub fn run(options: Box<ServeOptions>) -> Result<(), Failure> {
     }
     let config = settings(&options)?;
     logging::begin(config.log.level, config.log.format);
+    config.warn_of_open_files(options.config.as_deref());
     chance::prepare();
     serving::run(serve(config))
 }
@@ -59,8 +61,11 @@ async fn serve(config: Config) -> Result<(), Failure> {
             "no issuer is configured, so nobody could sign in: add an [[issuer]] (see cosell serve --print-config)",
         ));
     }
-    config.limits.check()?;
-    let listening = config.listener.serve_options(config.tls.as_ref())?;
+    let memory = machine::memory();
+    let plan = MemoryPlan::of(memory);
+    let (request_memory, answer_memory) = config.limits.memory(plan)?;
+    let mut listening = config.listener.serve_options(config.tls.as_ref())?;
+    listening.max_connections = machine::connections(listening.max_connections, config.store.files())?;
     let base = config.listener.public_url.as_deref().map(public_url).transpose()?;
     let listener = serving::bind(config.listener.address).await?;
     let local = serving::url_of(&listener, listening.tls.is_some())?;
@@ -86,7 +91,9 @@ async fn serve(config: Config) -> Result<(), Failure> {
     config.limits.apply(&mut server);
     server.issuer_names = config.issuer.iter().map(|issuer| issuer.name().to_owned()).collect();
     server.log_requests = config.log.requests;
-    server.list_cache_bytes = config.store.list_cache_bytes;
+    server.list_cache_bytes = config.store.list_cache_bytes.unwrap_or(plan.list_cache);
+    (server.request_memory, server.answer_memory) = (request_memory, answer_memory);
+    say_limits(memory, &server, listening.max_connections);
     let parts = Parts {
         listener,
         store,
@@ -98,9 +105,21 @@ async fn serve(config: Config) -> Result<(), Failure> {
         listening,
         jobs,
         signals,
-        private_folder: None,
     };
     serving::serve(parts, "").await
+}
+
+/// What the server takes at most, in one line.
+fn say_limits(memory: Option<u64>, server: &ServerOptions, connections: usize) {
+    let mib = |bytes: u64| bytes.div_ceil(1024 * 1024);
+    let memory_mib = memory.map_or("unknown".to_owned(), |memory| mib(memory).to_string());
+    let (requests, answers) = (mib(server.request_memory), mib(server.answer_memory));
+    tracing::info!(
+        memory_mib,
+        "Limits by {memory_mib} MiB of memory: {requests} MiB for requests, {answers} MiB for responses, {} requests at once, \
+         {connections} connections",
+        server.concurrency
+    );
 }
 
 /// The issuers' settings, each name once.

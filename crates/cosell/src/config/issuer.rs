@@ -7,6 +7,7 @@ use identity::{Discovery, IdentityClaim, IssuerSettings, KeySet, KeySource};
 use net::{AddressPolicy, ClientOptions, HttpClient};
 use serde::Deserialize;
 
+use super::secrets;
 use crate::failure::Failure;
 
 /// One `[[issuer]]`
@@ -83,6 +84,16 @@ impl Issuer {
         Ok(settings)
     }
 
+    /// Warns of files that decide whose tokens are believed and that everybody can change.
+    pub(super) fn warn_of_open_files(&self) {
+        if let Some(file) = &self.key_set_file {
+            secrets::warn_of_open_trust(file, "The key set");
+        }
+        if let Some(file) = &self.extra_ca_file {
+            secrets::warn_of_open_trust(file, "The file of authorities");
+        }
+    }
+
     fn keys(&self) -> Result<KeySource, Failure> {
         match (&self.key_set_file, &self.discovery_url) {
             (Some(_), Some(_)) => Err(self.wrong("give either key_set_file or discovery_url, not both")),
@@ -97,6 +108,22 @@ impl Issuer {
                 Ok(KeySource::fixed(keys))
             }
             (None, metadata_url) => {
+                let url = metadata_url.as_deref().unwrap_or(&self.url);
+                match url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase()).as_deref() {
+                    Some("https") => {}
+                    Some("http") if self.allow_plain_http => {}
+                    Some("http") => {
+                        return Err(self.wrong(format!(
+                            "its keys would come from {url} without TLS, and so from anybody on the way: use https, \
+                             or set allow_plain_http = true"
+                        )));
+                    }
+                    _ => {
+                        return Err(self.wrong(format!(
+                            "{url} is no https:// address to find its keys at: set discovery_url or key_set_file"
+                        )));
+                    }
+                }
                 let discovery = Discovery { issuer: self.url.clone(), metadata_url: metadata_url.clone() };
                 Ok(KeySource::discovery(discovery, self.client()?))
             }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use server::{Rate, ServerOptions};
 
 use crate::failure::Failure;
+use crate::machine::MemoryPlan;
 
 /// `[limits]`
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -13,6 +14,8 @@ use crate::failure::Failure;
 pub struct Limits {
     body_bytes: usize,
     concurrent_requests: usize,
+    request_memory_bytes: Option<u64>,
+    answer_memory_bytes: Option<u64>,
     request_deadline_seconds: u64,
     requests_per_second: f64,
     burst_requests: f64,
@@ -20,46 +23,24 @@ pub struct Limits {
     pub token_leeway_seconds: i64,
 }
 
-/// What is no limit any more, but a slip: a million requests at once, a day for one of them, an hour of leeway.
-const MOST_REQUESTS: usize = 1_000_000;
-const LONGEST_DEADLINE_SECONDS: u64 = 86_400;
-const MOST_LEEWAY_SECONDS: i64 = 3_600;
+/// A body of the largest size must leave room for others beside what is read from it: so many times it is the least.
+const BODIES: u64 = 8;
 
 impl Limits {
-    /// Whether each is one that a server can work with: a slip must not take a limit away, or all service.
+    /// What may be kept in memory for requests and responses, by the settings or else by the plan.
     ///
     /// # Errors
-    /// `Usage`, naming the first that is not.
-    pub fn check(&self) -> Result<(), Failure> {
-        let limited = self.requests_per_second != 0.0;
-        for (good, rule) in [
-            (self.body_bytes >= 1, "body_bytes must be at least 1".to_owned()),
-            (
-                (1..=MOST_REQUESTS).contains(&self.concurrent_requests),
-                format!("concurrent_requests must be 1 to {MOST_REQUESTS}"),
-            ),
-            (
-                (1..=LONGEST_DEADLINE_SECONDS).contains(&self.request_deadline_seconds),
-                format!("request_deadline_seconds must be 1 to {LONGEST_DEADLINE_SECONDS}"),
-            ),
-            (
-                self.requests_per_second.is_finite() && self.requests_per_second >= 0.0,
-                "requests_per_second must be 0 (no limit) or more".to_owned(),
-            ),
-            (
-                !limited || self.burst_requests.is_finite() && self.burst_requests >= 1.0,
-                "burst_requests must be at least 1".to_owned(),
-            ),
-            (
-                (0..=MOST_LEEWAY_SECONDS).contains(&self.token_leeway_seconds),
-                format!("token_leeway_seconds must be 0 to {MOST_LEEWAY_SECONDS}"),
-            ),
-        ] {
-            if !good {
-                return Err(Failure::usage(format!("limits.{rule}")));
-            }
+    /// `Usage` for less memory than the largest body needs.
+    pub fn memory(&self, plan: MemoryPlan) -> Result<(u64, u64), Failure> {
+        let needed = (self.body_bytes as u64).saturating_mul(BODIES);
+        let requests = self.request_memory_bytes.unwrap_or(plan.requests.max(needed));
+        if requests < needed {
+            return Err(Failure::usage(format!(
+                "limits.request_memory_bytes is {requests}: with limits.body_bytes = {} it must be at least {needed}",
+                self.body_bytes
+            )));
         }
-        Ok(())
+        Ok((requests, self.answer_memory_bytes.unwrap_or(plan.answers)))
     }
 
     /// Tells the server.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::secrets;
 use crate::failure::Failure;
 
 /// `[listener]`
@@ -32,38 +33,18 @@ pub struct Tls {
     key_file: PathBuf,
 }
 
-/// The most that running requests may take at the end, so that the process ends within 10 seconds.
-const LONGEST_GRACE_SECONDS: u64 = 8;
-/// A day. Longer is a slip, and far longer is past the end of the clock.
-const LONGEST_PATIENCE_SECONDS: u64 = 86_400;
-
 impl Listener {
     /// What the listener is told.
     ///
     /// # Errors
-    /// `Usage` for certificate files that cannot be used, for no connections at all, and for a patience of no time or
-    /// of more than a day.
+    /// `Usage` for certificate files that cannot be used.
     pub fn serve_options(&self, tls: Option<&Tls>) -> Result<net::ServeOptions, Failure> {
-        if self.max_connections == 0 {
-            return Err(Failure::usage("listener.max_connections must be at least 1"));
-        }
-        for (name, seconds) in [
-            ("header_timeout_seconds", self.header_timeout_seconds),
-            ("idle_timeout_seconds", self.idle_timeout_seconds),
-            ("write_timeout_seconds", self.write_timeout_seconds),
-        ] {
-            if !(1..=LONGEST_PATIENCE_SECONDS).contains(&seconds) {
-                return Err(Failure::usage(format!(
-                    "listener.{name} must be 1 to {LONGEST_PATIENCE_SECONDS}"
-                )));
-            }
-        }
         Ok(net::ServeOptions {
             header_timeout: Duration::from_secs(self.header_timeout_seconds),
             idle_timeout: Duration::from_secs(self.idle_timeout_seconds),
             write_timeout: Duration::from_secs(self.write_timeout_seconds),
             max_connections: self.max_connections,
-            shutdown_grace: Duration::from_secs(self.shutdown_grace_seconds.min(LONGEST_GRACE_SECONDS)),
+            shutdown_grace: Duration::from_secs(self.shutdown_grace_seconds),
             tls: tls.map(Tls::load).transpose()?,
             ..net::ServeOptions::default()
         })
@@ -71,6 +52,12 @@ impl Listener {
 }
 
 impl Tls {
+    /// Warns of a private key that others can read.
+    pub(super) fn warn_of_open_files(&self) {
+        secrets::warn_of_open_secret(&self.key_file, "The private key");
+        secrets::warn_of_open_trust(&self.certificate_file, "The certificate");
+    }
+
     fn load(&self) -> Result<net::TlsServer, Failure> {
         let files = net::TlsFiles { certificate: self.certificate_file.clone(), key: self.key_file.clone() };
         files.load().map_err(Failure::usage)

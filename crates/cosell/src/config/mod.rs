@@ -5,6 +5,8 @@ mod issuer;
 mod limits;
 mod listener;
 mod log;
+mod ranges;
+mod secrets;
 mod storage;
 mod switches;
 
@@ -82,7 +84,27 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Warns of files with secrets that others on this machine can read, and of others that they can change.
+    pub fn warn_of_open_files(&self, file: Option<&Path>) {
+        if let Some(tls) = &self.tls {
+            tls.warn_of_open_files();
+        }
+        if let Some(file) = file {
+            match &self.store.database {
+                Some(database) if secrets::has_password(database) => {
+                    secrets::warn_of_open_secret(file, "The configuration with the database password,");
+                }
+                _ => secrets::warn_of_open_trust(file, "The configuration"),
+            }
+        }
+        self.store.warn_of_open_files();
+        self.issuer.iter().for_each(Issuer::warn_of_open_files);
+    }
+}
+
 fn read(settings: Table) -> Result<Config, String> {
+    ranges::check(&settings)?;
     settings.try_into().map_err(|error: toml::de::Error| one_line(&error.to_string()))
 }
 

@@ -7,10 +7,9 @@ use serde::Deserialize;
 use store::postgres::PostgresOptions;
 use store::sqlite::SqliteOptions;
 
+use super::secrets;
 use crate::failure::Failure;
-
-/// Each reader is a thread with a connection of its own.
-const MOST_READERS: usize = 256;
+use crate::machine::{self, MemoryPlan};
 
 /// `[store]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -25,9 +24,9 @@ pub struct Storage {
     connections: u32,
     statement_timeout_seconds: u64,
     prepared_statements: bool,
-    cache_bytes: u64,
+    cache_bytes: Option<u64>,
     /// How much memory answers to lists may take that are asked for again, in bytes.
-    pub list_cache_bytes: u64,
+    pub list_cache_bytes: Option<u64>,
     reader_threads: usize,
     compression: bool,
     group_limit: usize,
@@ -65,7 +64,7 @@ impl Storage {
                     directory.display()
                 )))
             }
-            (Some(directory), None) => Ok(Place::Directory(directory.clone(), self.sqlite_options()?)),
+            (Some(directory), None) => Ok(Place::Directory(directory.clone(), self.sqlite_options())),
             (None, Some(database)) => {
                 Ok(Place::Database(database.clone(), Box::new(self.postgres_options(database)?)))
             }
@@ -79,12 +78,6 @@ impl Storage {
     }
 
     fn postgres_options(&self, database: &str) -> Result<PostgresOptions, Failure> {
-        if self.connections < 2 {
-            return Err(Failure::usage("store.connections must be at least 2"));
-        }
-        if self.statement_timeout_seconds == 0 {
-            return Err(Failure::usage("store.statement_timeout_seconds must be at least 1"));
-        }
         let is_local = store::postgres::is_local(database).map_err(Failure::usage)?;
         let default = if is_local { DatabaseTls::Off } else { DatabaseTls::Verify };
         let tls = match self.database_tls.unwrap_or(default) {
@@ -108,22 +101,26 @@ impl Storage {
     }
 
     /// What the engine is told.
-    ///
-    /// # Errors
-    /// `Usage` where there must be at least one.
-    fn sqlite_options(&self) -> Result<SqliteOptions, Failure> {
-        if self.reader_threads > MOST_READERS {
-            return Err(Failure::usage(format!("store.reader_threads must be at most {MOST_READERS}")));
-        }
-        if self.reader_threads == 0 || self.group_limit == 0 {
-            return Err(Failure::usage("store.reader_threads and store.group_limit must be at least 1"));
-        }
-        Ok(SqliteOptions {
-            cache_bytes: self.cache_bytes,
+    fn sqlite_options(&self) -> SqliteOptions {
+        SqliteOptions {
+            cache_bytes: self.cache_bytes.unwrap_or_else(|| MemoryPlan::of(machine::memory()).cache),
             readers: self.reader_threads,
             compression: self.compression,
             group_limit: self.group_limit,
             ..SqliteOptions::default()
-        })
+        }
+    }
+
+    /// How many files it has open beside those of every server.
+    pub fn files(&self) -> u64 {
+        let readers = self.reader_threads as u64 * 3;
+        if self.database.is_some() { u64::from(self.connections) } else { readers }
+    }
+
+    /// Warns of a file that decides which database is believed and that everybody can change.
+    pub(super) fn warn_of_open_files(&self) {
+        if let Some(file) = &self.database_authorities_file {
+            secrets::warn_of_open_trust(file, "The file of the database's authorities");
+        }
     }
 }

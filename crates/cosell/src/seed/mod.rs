@@ -49,6 +49,11 @@ const ORGANIZATIONS: [Seeded; 3] = [
     Seeded { id: "msft", name: "Microsoft", tenant: MICROSOFT, partner_id: None, location: None },
 ];
 
+/// The organizations of the world.
+pub fn organizations() -> Vec<Organization> {
+    ORGANIZATIONS.iter().map(Seeded::organization).collect()
+}
+
 impl Seeded {
     fn organization(&self) -> Organization {
         Organization {

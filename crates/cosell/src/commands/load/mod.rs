@@ -18,7 +18,7 @@ use store::{BulkReport, Organization, Store, Transfer, Write};
 use super::progress::{Unit, bar};
 use crate::failure::Failure;
 use crate::options::LoadOptions;
-use crate::{serving, terminal};
+use crate::{seed, serving, terminal};
 
 /// How many bad lines are told one by one.
 const TOLD: usize = 20;
@@ -62,7 +62,7 @@ pub fn run(options: LoadOptions) -> Result<(), Failure> {
 }
 
 async fn load(options: &LoadOptions, store: &dyn Transfer) -> Result<(), Failure> {
-    let organizations = store.organizations().await?;
+    let organizations = owners(options, store).await?;
     let begun = Instant::now();
     let (batches, bar) = source(options, &organizations)?;
     let tally = Arc::new(Mutex::new(Tally::default()));
@@ -78,6 +78,21 @@ async fn load(options: &LoadOptions, store: &dyn Transfer) -> Result<(), Failure
         Some(problem) => Err(Failure::failed(problem)),
         None => Ok(()),
     }
+}
+
+/// The store's organizations. For invented referrals an empty store is given those of the sandbox first.
+async fn owners(options: &LoadOptions, store: &dyn Transfer) -> Result<Vec<Organization>, Failure> {
+    let organizations = store.organizations().await?;
+    if options.generate.is_none() || !organizations.is_empty() {
+        return Ok(organizations);
+    }
+    let seeded = seed::organizations();
+    // Refused before anything is written.
+    invented::owners(&seeded, options.organization.as_ref())?;
+    for organization in &seeded {
+        store.save_organization(organization).await?;
+    }
+    Ok(seeded)
 }
 
 type Batches = Box<dyn Iterator<Item = Batch> + Send>;
