@@ -15,6 +15,7 @@ mod headers;
 mod kept;
 mod metrics;
 mod negotiation;
+mod progress;
 mod query;
 mod record;
 mod routes;
@@ -156,6 +157,7 @@ pub(crate) struct Parts {
     base: PublicBase,
     description: description::Description,
     shares: Shares,
+    lists: progress::ListProgress,
     throttle: Option<throttle::Throttle>,
     tokens_of_pages: continuation::Tokens,
     kept: kept::Kept,
@@ -196,6 +198,7 @@ impl App {
                 },
                 STRANGERS_MEMORY,
             ),
+            lists: progress::ListProgress::default(),
             throttle: options.rate.map(throttle::Throttle::new),
             tokens_of_pages: continuation::Tokens::new(&options.link_key),
             kept: kept::Kept::new(options.list_cache_bytes),

@@ -34,10 +34,16 @@ impl Shared {
         self.options.process.as_ref().map(|process| process.figures()).unwrap_or_default()
     }
 
-    /// Ready while writes are accepted and no shutdown has begun.
+    /// Ready while writes are accepted, lists come through, and no shutdown has begun.
     fn readiness(&self) -> Answer {
         if self.draining.load(Ordering::SeqCst) {
             return json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"draining"}"#);
+        }
+        if self.lists.is_stalled(self.exchange.now()) {
+            return json(
+                StatusCode::SERVICE_UNAVAILABLE,
+                r#"{"status":"unavailable","reason":"lists wait, and none has come through for ten seconds"}"#,
+            );
         }
         match self.exchange.health() {
             Ok(()) => json(StatusCode::OK, r#"{"status":"ready"}"#),

@@ -124,8 +124,13 @@ impl Shared {
         let body = match kept {
             Some(body) => body,
             None => {
+                let reading = self.lists.begin(self.exchange.now());
                 let listed =
-                    self.listed(caller, &question, metadata, uncounted, subject).await.map_err(blamed)?;
+                    self.listed(caller, &question, metadata, uncounted, subject).await.map_err(blamed);
+                if listed.as_ref().map_or_else(|face| !face.status.is_server_error(), |_| true) {
+                    reading.came_through(self.exchange.now());
+                }
+                let listed = listed?;
                 left_out = listed.left_out;
                 let body = listed.body;
                 // Still the same moment: nothing has changed while it was read. One that lacks something is read anew.
