@@ -70,7 +70,7 @@ impl MemoryPlan {
         let part = |of: u64, least: u64, most: u64| (memory / of).clamp(least * MIB, most * MIB);
         MemoryPlan {
             requests: part(16, 12, 64),
-            answers: part(16, 8, 48),
+            answers: part(16, 8, 64),
             cache: part(32, 2, 16),
             list_cache: part(64, 1, 8),
         }
@@ -165,8 +165,8 @@ mod tests {
             (64, 12, 8, 2, 1),
             (256, 16, 16, 8, 4),
             (512, 32, 32, 16, 8),
-            (1024, 64, 48, 16, 8),
-            (8192, 64, 48, 16, 8),
+            (1024, 64, 64, 16, 8),
+            (8192, 64, 64, 16, 8),
         ] {
             let MemoryPlan { requests: r, answers: a, cache: c, list_cache: l } = plan(mib);
             assert_eq!(

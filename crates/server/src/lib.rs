@@ -47,7 +47,7 @@ const REMEMBERED_QUESTIONS: usize = 256;
 const LIST_CACHE: u64 = 8 * 1024 * 1024;
 /// What requests and unread answers may take, in bytes, where nobody says otherwise.
 const REQUEST_MEMORY: u64 = 64 * 1024 * 1024;
-const ANSWER_MEMORY: u64 = 48 * 1024 * 1024;
+const ANSWER_MEMORY: u64 = 64 * 1024 * 1024;
 /// What requests without a token may take, in bytes: those to the sandbox's issuer.
 const STRANGERS_MEMORY: u64 = 4 * 1024 * 1024;
 /// How long the requests of one batch may be worked on.
