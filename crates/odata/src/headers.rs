@@ -115,10 +115,15 @@ impl Preference {
 
     /// One preference with whatever parameters: as it stands, else without those behind its second or first `;`.
     fn read(piece: &str) -> Option<Preference> {
-        let mut quoted = false;
-        let ends = piece.match_indices([';', '"']).filter_map(|(at, found)| {
-            quoted ^= found == "\"";
-            (found == ";" && !quoted).then_some(at)
+        let (mut quoted, mut escaped) = (false, false);
+        let ends = piece.char_indices().filter_map(|(at, c)| {
+            match c {
+                _ if escaped => escaped = false,
+                '\\' if quoted => escaped = true,
+                '"' => quoted = !quoted,
+                _ => {}
+            }
+            (c == ';' && !quoted).then_some(at)
         });
         let ends: Vec<usize> = ends.take(2).collect();
         let ends = std::iter::once(piece.len()).chain(ends.into_iter().rev());
@@ -156,9 +161,14 @@ fn whole<T>(text: &str, read: impl FnOnce(&mut Parser<'_>) -> Parsed<T>) -> Pars
 
 /// A header's list at its commas, but for those in double quotes.
 fn pieces(value: &str) -> impl Iterator<Item = &str> {
-    let mut quoted = false;
+    let (mut quoted, mut escaped) = (false, false);
     value.split(move |c| {
-        quoted ^= c == '"';
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ => {}
+        }
         c == ',' && !quoted
     })
 }
@@ -349,6 +359,7 @@ mod tests {
         let expected = vec![Preference::MaxPageSize(5), Preference::Return(Return::Minimal)];
         assert_eq!(Preference::read_all(value), expected);
         assert_eq!(Preference::read_all("maxpagesize=0, ,,=\""), vec![]);
+        assert_eq!(Preference::read_all(r#"x="a\", maxpagesize=5, b""#), vec![]);
     }
 
     #[test]
