@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use referral::{
-    EditRequest, LONGEST_DOCUMENT, Precondition, Referral, ReferralId, ReferralStatus, Refusal, View,
+    EditRequest, LONGEST_DOCUMENT, Preconditions, Referral, ReferralId, ReferralStatus, Refusal, View,
 };
 use store::{Action, Change, Entry, Outcome, RememberedAnswer, StoredReferral, Write};
 use tokio::sync::{Mutex, MutexGuard};
@@ -65,7 +65,7 @@ struct ToCommit {
 }
 
 impl Exchange {
-    /// Changes a referral. `expected` is `If-Match`; `remember` makes the answer to keep for a repeat.
+    /// Changes a referral. `remember` makes the answer to keep for a repeat.
     ///
     /// # Errors
     /// [`EditError`], in the order of spec 4.5.
@@ -74,7 +74,7 @@ impl Exchange {
         &self,
         caller: &Caller,
         id: ReferralId,
-        expected: Option<&Precondition>,
+        preconditions: &Preconditions,
         request: &EditRequest<'_>,
         cost: RequestCost<'_>,
         once: Option<&Once>,
@@ -83,7 +83,7 @@ impl Exchange {
         let _turn = self.turn(once).await.ok_or(EditError::RequestInProgress)?;
         let (mut queue, mut taken) = (None, Taken::default());
         for _ in 0..ROUNDS {
-            match self.attempt(caller, id, expected, request, (cost, &mut taken), once, remember).await {
+            match self.attempt(caller, id, preconditions, request, (cost, &mut taken), once, remember).await {
                 Ok(Attempt::Saved(shown)) => return Ok(Written::Now(shown)),
                 Ok(Attempt::Replayed(answer)) => return Ok(Written::Before(answer)),
                 Ok(Attempt::Overtaken) if queue.is_none() => queue = Some(self.turns.take(id).await),
@@ -113,7 +113,7 @@ impl Exchange {
         &self,
         caller: &Caller,
         id: ReferralId,
-        expected: Option<&Precondition>,
+        preconditions: &Preconditions,
         request: &EditRequest<'_>,
         (cost, taken): (RequestCost<'_>, &mut Taken),
         once: Option<&Once>,
@@ -121,7 +121,7 @@ impl Exchange {
     ) -> Result<Attempt, EditError> {
         let stored = self.known(caller, id).await?;
         let writer = self.writer(caller, &stored, request).await?;
-        if expected.is_some_and(|expected| !expected.holds_for(&stored.etag)) {
+        if !preconditions.hold_for(&stored.etag) {
             return Err(EditError::Stale);
         }
         taken.for_document(cost.memory, stored.document.len().max(cost.body_bytes))?;

@@ -98,7 +98,12 @@ impl Precondition {
         if header.trim() == "*" {
             return Precondition::Any;
         }
-        let tags = header.split(',').filter_map(|member| {
+        let mut quoted = false;
+        let members = header.split(move |c| {
+            quoted ^= c == '"';
+            c == ',' && !quoted
+        });
+        let tags = members.filter_map(|member| {
             let member = member.trim();
             let member = member.strip_prefix("W/").or_else(|| member.strip_prefix("w/")).unwrap_or(member);
             let member = member.strip_prefix('"').unwrap_or(member);
@@ -114,6 +119,23 @@ impl Precondition {
             Precondition::Any => true,
             Precondition::OneOf(tags) => tags.contains(stored),
         }
+    }
+}
+
+/// The preconditions of a change. Source: RFC 9110, 13.1.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Preconditions {
+    /// `If-Match`: the stored version is among these.
+    pub if_match: Option<Precondition>,
+    /// `If-None-Match`: it is not among these.
+    pub if_none_match: Option<Precondition>,
+}
+
+impl Preconditions {
+    /// Whether a change of the version with this tag may go on.
+    pub fn hold_for(&self, stored: &ETag) -> bool {
+        self.if_match.as_ref().is_none_or(|tags| tags.holds_for(stored))
+            && self.if_none_match.as_ref().is_none_or(|tags| !tags.holds_for(stored))
     }
 }
 
@@ -140,6 +162,7 @@ mod tests {
             ("\"2500ec5a-0000-0000-0000-5bf4967d0001\"", false),
             ("2500ec5a0000000000005bf4967d0000", false),
             ("\"*\"", false),
+            ("\"x,2500ec5a-0000-0000-0000-5bf4967d0000\"", false),
         ] {
             assert_eq!(Precondition::parse(header).holds_for(&stored), holds, "{header}");
         }

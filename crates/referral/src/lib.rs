@@ -29,7 +29,7 @@ pub use amount::{Amount, NotAnAmount};
 pub use create::{CreateRequest, Minted, Party};
 pub use document::{Damaged, LONGEST_DOCUMENT, PublicBase};
 pub use edit::{Dialect, Edit, EditError, EditRequest, Profile, Sent};
-pub use etag::{ETag, Precondition};
+pub use etag::{ETag, Precondition, Preconditions};
 pub use ids::{ClientRequestId, EngagementId, NotAGuid, NotAnOrganization, OrganizationId, ReferralId};
 pub use invalid::{Invalid, Refusal, Rule};
 pub use json::{Json, parse_json};

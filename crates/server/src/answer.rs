@@ -2,14 +2,19 @@
 
 use bytes::Bytes;
 use exchange::Shown;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, ETAG, LINK, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, CONNECTION, CONTENT_TYPE, ETAG, LINK, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 
 use crate::Shared;
 use crate::face::Face;
 use crate::headers::{self, name, value};
-use crate::negotiation::Metadata;
+use crate::negotiation::{Metadata, Representation};
+use crate::numbers::Content;
+use crate::routes::with_context;
+use crate::shape::Shape;
 
 pub(crate) type Answer = Response<Full<Bytes>>;
 
@@ -71,12 +76,41 @@ pub(crate) fn name_newest(answer: &mut Answer) {
     }
 }
 
-/// Names the level of metadata that the client named, where the answer is JSON of the API proper.
-pub(crate) fn name_level(answer: &mut Answer, level: Metadata) {
-    let headers = answer.headers_mut();
-    if headers.contains_key(name::ODATA_VERSION) && headers.get(CONTENT_TYPE) == Some(&JSON) {
-        headers.insert(CONTENT_TYPE, level.content_type());
+/// Gives an answer of the API proper in JSON the form that the client named, and says so. Its tag stays strong where the
+/// body is the one that is answered unasked; others have the same tag, weak.
+pub(crate) fn represent(answer: &mut Answer, asked: &Representation) {
+    let headers = answer.headers();
+    if !headers.contains_key(name::ODATA_VERSION) || headers.get(CONTENT_TYPE) != Some(&JSON) {
+        return;
     }
+    if asked.numbers_as_strings == Some(true) {
+        let content = answer.extensions_mut().remove::<Content>().unwrap_or(Content::Referral(None));
+        let body = std::mem::take(answer.body_mut()).into_inner().unwrap_or_default();
+        *answer.body_mut() = Full::new(content.with_strings(&body).map_or(body, Bytes::from));
+    }
+    if asked.metadata == Some(Metadata::None) {
+        let body = std::mem::take(answer.body_mut()).into_inner().unwrap_or_default();
+        *answer.body_mut() = Full::new(without_context(body));
+    }
+    let headers = answer.headers_mut();
+    if let Some(named) = asked.content_type() {
+        headers.insert(CONTENT_TYPE, named);
+    }
+    if !asked.is_usual()
+        && let Some(tag) = headers.get(ETAG).and_then(|tag| tag.to_str().ok())
+    {
+        let weak = value(&format!("W/{tag}"));
+        headers.insert(ETAG, weak);
+    }
+    headers.entry(VARY).or_insert(HeaderValue::from_static("Accept"));
+}
+
+/// A body without the context that it may begin with.
+fn without_context(body: Bytes) -> Bytes {
+    let Some(after) = body.strip_prefix(b"{\"@odata.context\":\"") else { return body };
+    let Some(end) = memchr::memchr(b'"', after) else { return body };
+    let rest = after.get(end + 1..).unwrap_or_default();
+    [&b"{"[..], rest.strip_prefix(b",").unwrap_or(rest)].concat().into()
 }
 
 /// An answer without a body.
@@ -88,14 +122,14 @@ pub(crate) fn empty(status: StatusCode) -> Answer {
 
 impl Shared {
     /// A referral as the answer to a successful call.
-    pub(crate) fn referral_answer(&self, reply: Reply, shown: &Shown) -> Answer {
+    pub(crate) fn referral_answer(&self, reply: Reply, shown: &Shown, metadata: Metadata) -> Answer {
         let mut answer = match reply {
             Reply::Empty => {
                 let mut answer = empty(StatusCode::NO_CONTENT);
                 mark_odata(&mut answer);
                 answer
             }
-            _ => odata(reply.status(), self.base.entity(&shown.document, shown.id, shown.engagement_id)),
+            _ => odata(reply.status(), self.referral_body(shown, metadata)),
         };
         let headers = answer.headers_mut();
         headers.insert(ETAG, headers::shown(shown.etag));
@@ -106,6 +140,30 @@ impl Shared {
             headers.insert(name::PREFERENCE_APPLIED, HeaderValue::from_static("return=representation"));
         }
         answer
+    }
+
+    fn referral_body(&self, shown: &Shown, metadata: Metadata) -> Bytes {
+        let usual = || self.base.entity(&shown.document, shown.id, shown.engagement_id).into();
+        if metadata == Metadata::Minimal {
+            return usual();
+        }
+        let Ok(question) = self.question("") else { return usual() };
+        let item = exchange::Item { shown: shown.clone(), related: Vec::new() };
+        let work = exchange::work();
+        let tree = Shape::new(&self.base, &question, metadata, self.exchange.now(), &work).tree(&item);
+        match metadata {
+            Metadata::None => tree.to_string().into(),
+            _ => with_context(self.base.entity_context(""), tree).to_string().into(),
+        }
+    }
+
+    /// Names the patch formats that are taken. Source: RFC 5789, 2.2 and 3.1.
+    pub(crate) fn name_patch_formats(&self, answer: &mut Answer) {
+        let formats = match self.options.extended {
+            true => "application/json-patch+json, application/json, application/merge-patch+json",
+            false => "application/json-patch+json, application/json",
+        };
+        answer.headers_mut().insert(name::ACCEPT_PATCH, HeaderValue::from_static(formats));
     }
 
     /// Marks an answer of PUT, refusals included, which the contract calls obsolete (U1).
@@ -132,6 +190,9 @@ pub(crate) fn refusal(face: &Face) -> Answer {
     }
     if let Some(allow) = face.allow {
         headers.insert(ALLOW, HeaderValue::from_static(allow));
+    }
+    if let Some((name, value)) = &face.header {
+        headers.insert(name, value.clone());
     }
     if let Some(seconds) = face.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));

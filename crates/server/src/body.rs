@@ -110,7 +110,7 @@ impl Shared {
     {
         let has_body =
             headers.contains_key(TRANSFER_ENCODING) || declared(headers).is_some_and(|length| length > 0);
-        let sent_as = media_type(headers)?;
+        let sent_as = media_type(headers, self.temperament())?;
         let media_type = match sent_as {
             Some(media_type) if taken.contains(&media_type) => media_type,
             Some(_) => {

@@ -10,18 +10,20 @@ use std::task::Poll;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, Method, Request, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 use identity::{LastToken, TokenHash};
 use uuid::Uuid;
 
-use crate::answer::{Answer, name_level, name_newest, refusal};
+use crate::answer::{Answer, name_newest, refusal, represent};
 use crate::auth::bearer;
 use crate::face::Face;
-use crate::headers::Trace;
-use crate::negotiation::{Metadata, refuses_ours, takes_newest};
+use crate::headers::{Trace, joined, name};
+use crate::media_range::members;
+use crate::negotiation::{Representation, refuses_ours, takes_newest};
+use crate::preconditions::Preconditions;
 use crate::routes::{Offers, REFERRAL, Route, known_method};
 use crate::{App, Shared};
 
@@ -73,7 +75,8 @@ impl Shared {
         let head = request.method() == Method::HEAD;
         let method = known_method(request.method());
         let newest = takes_newest(request.headers());
-        let level = Metadata::accepted(request.headers());
+        let asked = Representation::asked(request.headers(), request.uri(), self.temperament());
+        let preconditions = Preconditions::of(request.method(), request.headers());
         let mut route = "none";
         let mut answer = match self.guarded(request, trace, &mut route).await {
             Ok(answer) => answer,
@@ -85,11 +88,15 @@ impl Shared {
         if method == "PUT" && route == REFERRAL {
             self.mark_obsolete(&mut answer);
         }
+        if method == "PATCH" && answer.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            self.name_patch_formats(&mut answer);
+        }
         if newest {
             name_newest(&mut answer);
         }
-        if let Some(level) = level {
-            name_level(&mut answer, level);
+        represent(&mut answer, &asked);
+        if let Some(preconditions) = preconditions.and_then(|all| self.evaluated(all, route)) {
+            answer = preconditions.hold(answer);
         }
         trace.write(answer.headers_mut());
         if head {
@@ -117,12 +124,16 @@ impl Shared {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         strict_http(&request)?;
+        known_expectation(request.headers())?;
         let found = Route::find(request.uri(), request.method(), self.offers())?;
         *route = found.name();
         if let Route::Health(health) = found {
             return Ok(self.health(health));
         }
-        refuses_ours(request.headers())?;
+        if found.speaks_odata() {
+            refuses_ours(request.headers(), self.temperament())?;
+            self.no_isolation(request.headers())?;
+        }
         let mut work = pin!(caught(self.route(found, request, trace)));
         // What is done at once needs no timer.
         if let Poll::Ready(answer) = poll_once(work.as_mut()).await {
@@ -132,6 +143,25 @@ impl Shared {
             Ok(answer) => answer,
             Err(_) => Err(Face::unavailable("the deadline has passed").for_capacity("deadline").closing()),
         }
+    }
+
+    /// The preconditions of a GET that this route minds.
+    fn evaluated(&self, all: Preconditions, route: &str) -> Option<Preconditions> {
+        match route {
+            "service" | "metadata" | "openapi" if !self.options.extended => Some(all.only_if_none_match()),
+            "service" | "metadata" | "openapi" | "referrals" | "below" | REFERRAL
+                if self.options.extended =>
+            {
+                Some(all)
+            }
+            _ => None,
+        }
+    }
+
+    /// 412 for a request that must see one state of all data. Source: OData 4.01 Protocol, section 8.2.6.
+    fn no_isolation(&self, headers: &HeaderMap) -> Result<(), Face> {
+        let wanted = headers.contains_key(name::ISOLATION) || headers.contains_key(name::ODATA_ISOLATION);
+        if self.options.extended && wanted { Err(Face::no_isolation()) } else { Ok(()) }
     }
 
     /// What ties an answer to a request with these headers that arrives now.
@@ -170,12 +200,24 @@ fn random_guid(bytes: [u8; 16]) -> [u8; 16] {
     uuid::Builder::from_random_bytes(bytes).into_uuid().into_bytes()
 }
 
-/// HEAD: the head of the answer to GET, with its length, and nothing after it.
+/// HEAD: the head of the answer to GET, with its length, and nothing after it. Answers that never have a body have no
+/// length either (RFC 9110, 8.6).
 fn without_body(answer: &mut Answer) {
-    if let Some(length) = answer.body().size_hint().exact() {
+    let bodiless = matches!(answer.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if let Some(length) = answer.body().size_hint().exact().filter(|_| !bodiless) {
         answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     *answer.body_mut() = Default::default();
+}
+
+/// 417 for an expectation that is not met. Source: RFC 9110, 10.1.1.
+fn known_expectation(headers: &HeaderMap) -> Result<(), Face> {
+    match joined(headers, &EXPECT) {
+        Some(expected) if !members(&expected).all(|one| one.eq_ignore_ascii_case("100-continue")) => {
+            Err(Face::expectation_failed(&expected))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What HTTP/1.1 demands and the library below lets pass. Source: RFC 9112, 3.2 and 6.1.

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use exchange::{
     AdmissionError, CreateError, EditError, NoMemory, QuestionError, QuestionErrorKind, ReadError, StoreError,
 };
-use http::StatusCode;
+use http::{HeaderName, HeaderValue, StatusCode};
 use identity::TokenError;
 use referral::{Invalid, Refusal, Rule};
 use serde_json::{Value, json};
@@ -32,6 +32,8 @@ pub(crate) struct Refused {
     pub retry_after: Option<u64>,
     /// The methods that are offered, for 405.
     pub allow: Option<&'static str>,
+    /// One more header, which says what would be taken.
+    pub header: Option<(HeaderName, HeaderValue)>,
     /// One line of help in a header that a real client ignores (`x-cosell-hint`).
     pub hint: Option<Cow<'static, str>>,
     /// For the log alone: what really happened behind a 5xx.
@@ -75,6 +77,7 @@ impl Face {
             inner: None,
             retry_after: None,
             allow: None,
+            header: None,
             hint: None,
             cause: None,
             close: false,
@@ -166,7 +169,7 @@ impl Face {
         if let Some(inner) = &self.inner {
             error["innerError"] = json!({ "code": inner.code, "message": cut(&inner.message) });
         }
-        if self.status == StatusCode::PRECONDITION_FAILED {
+        if self.status == StatusCode::PRECONDITION_FAILED && self.target.as_deref() == Some("ETag") {
             // As captured from the real service, with the documented code below it (spec 11.5).
             error["innerError"]["details"] = Value::Null;
             error["innerError"]["innerError"] = json!({ "code": "resourceModified", "message": "The referral has changed since it was read." });
@@ -218,6 +221,44 @@ impl Face {
         .inner("unsupportedMediaType", cut_to(content_type, 120))
         .hint(hint)
         .closing()
+    }
+
+    /// 415 for a coding of the body, with the one that is taken (RFC 9110, 15.5.16).
+    pub(crate) fn unsupported_encoding(encoding: &str) -> Face {
+        let mut face = Face::unsupported_media_type(encoding, "send the body without Content-Encoding");
+        face.header = Some((http::header::ACCEPT_ENCODING, HeaderValue::from_static("identity")));
+        face
+    }
+
+    /// RFC 9110, 10.1.1: an expectation other than `100-continue`.
+    pub(crate) fn expectation_failed(expected: &str) -> Face {
+        Face::new(
+            StatusCode::EXPECTATION_FAILED,
+            "invalidRequest",
+            "The only expectation that is met is 100-continue.",
+        )
+        .target("Expect")
+        .inner("expectationFailed", cut_to(expected, 120))
+        .closing()
+    }
+
+    /// 412: a precondition that does not hold for what would be answered.
+    pub(crate) fn precondition_failed() -> Face {
+        EditError::Stale.into()
+    }
+
+    /// 412: snapshot isolation is not offered. Source: OData 4.01 Protocol, section 8.2.6.
+    pub(crate) fn no_isolation() -> Face {
+        let message = "Snapshot isolation is not supported.";
+        Face::new(StatusCode::PRECONDITION_FAILED, "preconditionFailed", message)
+            .target("OData-Isolation")
+            .inner("isolationNotSupported", "OData-Isolation")
+    }
+
+    /// 400: a header that a batch must not have, because it speaks of one resource.
+    pub(crate) fn not_of_a_batch(header: &'static str) -> Face {
+        let message = format!("{header} belongs to a request within the batch, not to the batch.");
+        Face::bad_request("invalidValue", header, message)
     }
 
     pub(crate) fn length_required() -> Face {
@@ -272,10 +313,11 @@ impl Face {
             .inner("unsupportedQuery", option)
     }
 
-    pub(crate) fn version_too_old() -> Face {
+    /// 400 for `OData-Version` or `OData-MaxVersion`.
+    pub(crate) fn unknown_version(header: &'static str) -> Face {
         Face::new(StatusCode::BAD_REQUEST, "invalidRequest", "This service speaks OData 4.0 and 4.01 alone.")
-            .target("OData-MaxVersion")
-            .inner("unsupportedQuery", "OData-MaxVersion")
+            .target(header)
+            .inner("unsupportedQuery", header)
     }
 
     pub(crate) fn foreign_continuation() -> Face {

@@ -21,6 +21,9 @@ pub(crate) mod name {
     pub(crate) const DIAGNOSTIC: HeaderName = HeaderName::from_static("x-ms-ags-diagnostic");
     pub(crate) const ODATA_VERSION: HeaderName = HeaderName::from_static("odata-version");
     pub(crate) const ODATA_MAX_VERSION: HeaderName = HeaderName::from_static("odata-maxversion");
+    pub(crate) const ISOLATION: HeaderName = HeaderName::from_static("isolation");
+    pub(crate) const ODATA_ISOLATION: HeaderName = HeaderName::from_static("odata-isolation");
+    pub(crate) const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
     pub(crate) const PREFER: HeaderName = HeaderName::from_static("prefer");
     pub(crate) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
     pub(crate) const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");

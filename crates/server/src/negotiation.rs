@@ -1,47 +1,272 @@
-//! What the client can read and what it sent: `Accept`, `Content-Type`, `Prefer`. Source: spec 4.1; RFC 9110.
+//! What the client can read and what it sent: `Accept`, `Content-Type`, `Prefer`. Source: spec 4.1; RFC 9110; OData JSON
+//! Format 4.01, section 3.
+//!
+//! The strict mode looks at no parameter of a media range but `q` and `odata.metadata` (spec 4.1). The extended one
+//! executes each parameter, or does not take the range.
 
-use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue};
+use exchange::Temperament;
+use http::header::{ACCEPT, ACCEPT_CHARSET, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Uri};
 
 use crate::face::Face;
 use crate::headers::{joined, name};
+use crate::media_range::{self, MediaRange, members, split, unquoted};
+use crate::query::pairs;
 
-/// 406 when the `Accept` header excludes JSON.
-pub(crate) fn accepts_json(headers: &HeaderMap) -> Result<(), Face> {
+/// The media type of nearly every answer.
+pub(crate) const JSON: &str = "application/json";
+/// That of `$count` and `$value`.
+pub(crate) const TEXT: &str = "text/plain";
+
+/// 406 when the headers exclude JSON.
+pub(crate) fn accepts_json(headers: &HeaderMap, temperament: Temperament) -> Result<(), Face> {
+    accepts_coding(headers, temperament)?;
     let Some(accept) = joined(headers, &ACCEPT) else { return Ok(()) };
-    if matches!(&*accept, "application/json" | "*/*") {
+    if matches!(&*accept, "application/json" | "*/*") || accept.trim().is_empty() {
         return Ok(());
     }
-    if accept.trim().is_empty() || weight(&accept, "application/json") > 0.0 {
-        return Ok(());
+    match preferred(&accept, JSON, parameters_of(headers, temperament)) {
+        Some(_) => Ok(()),
+        None => Err(Face::not_acceptable(&accept)),
     }
-    Err(Face::not_acceptable(&accept))
 }
 
-/// How much an `Accept` header wants a media type: 0 for not at all. The most specific range decides, of two of one
-/// rank the friendlier; parameters besides `q` are not looked at.
-pub(crate) fn weight(accept: &str, media_type: &str) -> f32 {
-    let family = media_type.split('/').next();
-    let mut best: Option<(u8, f32)> = None;
-    for range in accept.split(',') {
-        let mut parts = range.split(';').map(str::trim);
-        let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let rank = match name.strip_suffix("/*") {
-            _ if name == media_type => 3,
-            Some(named) if Some(named) == family => 2,
-            Some("*") => 1,
-            _ => continue,
-        };
-        let weight = parts.find_map(|part| {
-            let weight = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="))?;
-            weight.trim().parse::<f32>().ok().filter(|weight| weight.is_finite())
-        });
-        let weight = weight.unwrap_or(1.0);
-        if best.is_none_or(|(known, friendliest)| rank > known || (rank == known && weight > friendliest)) {
-            best = Some((rank, weight));
+/// 406 when the headers exclude plain text.
+pub(crate) fn accepts_text(headers: &HeaderMap, temperament: Temperament) -> Result<(), Face> {
+    accepts_coding(headers, temperament)?;
+    let Some(accept) = joined(headers, &ACCEPT).filter(|accept| !accept.trim().is_empty()) else {
+        return Ok(());
+    };
+    if preferred(&accept, TEXT, parameters_of(headers, temperament)).is_some() {
+        return Ok(());
+    }
+    let mut face = Face::not_acceptable(&accept).hint("send Accept: text/plain, or leave it out");
+    face.message = "Only text/plain can be produced.".into();
+    Err(face)
+}
+
+/// 406 when `Accept-Charset` excludes UTF-8, or `Accept-Encoding` an answer as it is (extended).
+pub(crate) fn accepts_coding(headers: &HeaderMap, temperament: Temperament) -> Result<(), Face> {
+    if temperament == Temperament::Strict {
+        return Ok(());
+    }
+    if let Some(charsets) = joined(headers, &ACCEPT_CHARSET)
+        && !charsets.trim().is_empty()
+        && wanted(&charsets, "utf-8").unwrap_or(0) == 0
+    {
+        let mut face = Face::not_acceptable(&charsets).target("Accept-Charset");
+        face.message = "Answers are in UTF-8 only.".into();
+        return Err(face.hint("leave Accept-Charset out"));
+    }
+    // RFC 9110, 12.5.3: an answer as it is may be sent unless it is excluded by name, or by `*` without it.
+    if let Some(codings) = joined(headers, &ACCEPT_ENCODING)
+        && wanted(&codings, "identity") == Some(0)
+    {
+        let mut face = Face::not_acceptable(&codings).target("Accept-Encoding");
+        face.message = "Answers are not compressed.".into();
+        return Err(face.hint("leave identity acceptable in Accept-Encoding"));
+    }
+    Ok(())
+}
+
+/// The weight that a list of words gives one of them; `None`: it does not speak of it.
+fn wanted(list: &str, word: &str) -> Option<u16> {
+    let of = |wanted: &str| {
+        members(list).find_map(|member| {
+            let (name, parameters) = member.split_once(';').unwrap_or((member, "q=1"));
+            let (q, weight) = parameters.trim().split_once('=')?;
+            let named = name.trim().eq_ignore_ascii_case(wanted) && q.trim().eq_ignore_ascii_case("q");
+            named.then(|| media_range::weight(weight.trim()).unwrap_or(0))
+        })
+    };
+    of(word).or_else(|| of("*"))
+}
+
+/// How the parameters of a range are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parameters {
+    /// All but `odata.metadata` are passed over, and a level that is none.
+    Lenient,
+    /// One that is unknown, or has no legal value, makes the range unacceptable.
+    Exact,
+    /// The same, and `Accept-Charset` speaks in place of `charset` (Protocol 4.01, 8.2.1).
+    ExactButCharset,
+}
+
+/// How the parameters of `Accept` are looked at.
+pub(crate) fn parameters_of(headers: &HeaderMap, temperament: Temperament) -> Parameters {
+    match temperament {
+        Temperament::Strict => Parameters::Lenient,
+        Temperament::Extended if headers.contains_key(ACCEPT_CHARSET) => Parameters::ExactButCharset,
+        Temperament::Extended => Parameters::Exact,
+    }
+}
+
+/// Whether an answer of this media type can be written as a range says.
+pub(crate) fn can_be_written(range: &MediaRange<'_>, media_type: &str, rule: Parameters) -> bool {
+    let well_formed = range.weight == Some(1000) && !range.malformed;
+    (rule == Parameters::Lenient || well_formed) && Representation::of(range, media_type, rule).is_some()
+}
+
+/// A way to write an answer that `Accept` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Preferred {
+    /// In thousandths, from 1.
+    pub weight: u16,
+    /// How JSON is written; the default for other media types.
+    pub representation: Representation,
+}
+
+/// The way to write a media type that an `Accept` header wants most; `None`: none that can be produced. The most
+/// specific range decides how much a way is wanted; of two ways the one that is named wins over what a wildcard leaves open,
+/// and the first over the second.
+pub(crate) fn preferred(accept: &str, media_type: &str, parameters: Parameters) -> Option<Preferred> {
+    let ranges: Vec<(u8, u16, Representation)> = members(accept)
+        .filter_map(|member| {
+            let range = MediaRange::parse(member)?;
+            let rank = range.rank(media_type)?;
+            let weight = match parameters {
+                Parameters::Lenient => range.weight.unwrap_or(1000),
+                _ if range.malformed => return None,
+                _ => range.weight?,
+            };
+            Some((rank, weight, Representation::of(&range, media_type, parameters)?))
+        })
+        .collect();
+    let weight_of = |way: &Representation| {
+        let matching = ranges.iter().filter(|(_, _, named)| named.includes(way));
+        let best = matching.max_by_key(|(rank, weight, named)| (*rank, named.names(), *weight));
+        best.map_or(0, |(_, weight, _)| *weight)
+    };
+    let named = ranges.iter().filter(|(rank, ..)| *rank == 3).map(|(.., named)| *named);
+    let open = ranges.iter().filter(|(rank, ..)| *rank < 3).map(|(.., named)| *named);
+    let mut best: Option<Preferred> = None;
+    for representation in named.chain(open).chain([Representation::default()]) {
+        let weight = weight_of(&representation);
+        if weight > best.map_or(0, |best| best.weight) {
+            best = Some(Preferred { weight, representation });
         }
     }
-    best.map_or(0.0, |(_, weight)| weight)
+    best
+}
+
+/// Whether `Accept` has a parameter: without one, it asks for what is usual.
+pub(crate) fn has_parameters(headers: &HeaderMap) -> bool {
+    headers.get_all(ACCEPT).iter().any(|line| line.as_bytes().contains(&b';'))
+}
+
+/// How an answer of JSON is written, as far as the client named it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Representation {
+    /// `odata.metadata`
+    pub metadata: Option<Metadata>,
+    /// `IEEE754Compatible`: numbers of `Edm.Int64` and `Edm.Decimal` are strings.
+    pub numbers_as_strings: Option<bool>,
+}
+
+impl Representation {
+    /// What `$format` asks for, else `Accept`; the default where neither can be executed, which is refused elsewhere.
+    pub(crate) fn asked(headers: &HeaderMap, uri: &Uri, temperament: Temperament) -> Representation {
+        let extended = temperament == Temperament::Extended;
+        if let Some(format) = uri.query().filter(|_| extended).and_then(format_option) {
+            return Representation::of_format(&format).unwrap_or_default();
+        }
+        if !has_parameters(headers) {
+            return Representation::default();
+        }
+        let accept = joined(headers, &ACCEPT).unwrap_or_default();
+        let preferred = preferred(&accept, JSON, parameters_of(headers, temperament));
+        preferred.map(|preferred| preferred.representation).unwrap_or_default()
+    }
+
+    /// What `$format` asks for; `None` for what is not JSON, or has a parameter that cannot be executed.
+    fn of_format(format: &str) -> Option<Representation> {
+        if format.eq_ignore_ascii_case("json") {
+            return Some(Representation::default());
+        }
+        let range = MediaRange::parse(format)?;
+        let is_json = range.name == JSON && range.weight == Some(1000) && !range.malformed;
+        is_json.then(|| Representation::of(&range, JSON, Parameters::Exact))?
+    }
+
+    /// What a range names; `None` where it names what cannot be done.
+    fn of(range: &MediaRange<'_>, media_type: &str, rule: Parameters) -> Option<Representation> {
+        let mut found = Representation::default();
+        let lenient = rule == Parameters::Lenient;
+        for (name, value) in &range.parameters {
+            let value = value.to_ascii_lowercase();
+            let truth = match value.as_str() {
+                "true" => Some(true),
+                "false" => Some(false),
+                _ => None,
+            };
+            let json = media_type == JSON;
+            match name.as_str() {
+                "odata.metadata" | "metadata" if json => match Metadata::named(&value) {
+                    Some(level) if found.metadata.is_none_or(|known| known == level) => {
+                        found.metadata = Some(level);
+                    }
+                    _ if lenient => {}
+                    _ => return None,
+                },
+                _ if lenient => {}
+                "charset" if rule == Parameters::ExactButCharset || value == "utf-8" => {}
+                "ieee754compatible" if json => match truth {
+                    Some(truth) if found.numbers_as_strings.is_none_or(|known| known == truth) => {
+                        found.numbers_as_strings = Some(truth);
+                    }
+                    _ => return None,
+                },
+                // Members come in the order that streaming asks for, and no number is written with an exponent.
+                "odata.streaming" | "streaming" | "exponentialdecimals" if json && truth.is_some() => {}
+                _ => return None,
+            }
+        }
+        Some(found)
+    }
+
+    /// Whether a range that names this speaks of a way to write.
+    fn includes(&self, way: &Representation) -> bool {
+        self.metadata.is_none_or(|level| level == way.metadata.unwrap_or_default())
+            && self
+                .numbers_as_strings
+                .is_none_or(|strings| strings == way.numbers_as_strings.unwrap_or(false))
+    }
+
+    /// How many things it names.
+    fn names(&self) -> usize {
+        usize::from(self.metadata.is_some()) + usize::from(self.numbers_as_strings.is_some())
+    }
+
+    /// Whether the body is the one that is answered unasked.
+    pub(crate) fn is_usual(&self) -> bool {
+        self.metadata.unwrap_or_default() == Metadata::Minimal && !self.numbers_as_strings.unwrap_or(false)
+    }
+
+    /// The content type that says what the client named; `None`: it named nothing.
+    pub(crate) fn content_type(&self) -> Option<HeaderValue> {
+        let level = match self.metadata {
+            None => "",
+            Some(Metadata::None) => ";odata.metadata=none",
+            Some(Metadata::Minimal) => ";odata.metadata=minimal",
+            Some(Metadata::Full) => ";odata.metadata=full",
+        };
+        let strings = if self.numbers_as_strings == Some(true) { ";IEEE754Compatible=true" } else { "" };
+        if level.is_empty() && strings.is_empty() {
+            return None;
+        }
+        HeaderValue::from_str(&format!("{JSON}{level}{strings}")).ok()
+    }
+}
+
+/// The value of `$format` in a query string.
+fn format_option(query: &str) -> Option<String> {
+    if !query.to_ascii_lowercase().contains("format") {
+        return None;
+    }
+    let options = pairs(query).ok()?;
+    let is_format = |name: &str| name.trim_start_matches('$').eq_ignore_ascii_case("format");
+    options.into_iter().find(|(name, _)| is_format(name)).map(|(_, value)| value)
 }
 
 /// How much an answer says about what it holds. Source: OData JSON Format 4.01, section 3.1.
@@ -59,48 +284,27 @@ pub(crate) enum Metadata {
 impl Metadata {
     /// What `$format` asks for, else the best of `Accept`'s ranges that are JSON. An unknown level is minimal.
     ///
-    /// 406 for a `$format` that is no JSON.
-    pub(crate) fn asked(headers: &HeaderMap, format: Option<&str>) -> Result<Metadata, Face> {
+    /// 406 for a `$format` that cannot be produced.
+    pub(crate) fn asked(
+        headers: &HeaderMap,
+        format: Option<&str>,
+        temperament: Temperament,
+    ) -> Result<Metadata, Face> {
         if let Some(format) = format {
-            let essence = format.split(';').next().unwrap_or_default().trim();
-            if !essence.eq_ignore_ascii_case("json") && !essence.eq_ignore_ascii_case("application/json") {
-                return Err(Face::not_acceptable(format).target("$format"));
-            }
-            return Ok(Metadata::of_range(format).unwrap_or_default());
+            let asked = Representation::of_format(format)
+                .ok_or_else(|| Face::not_acceptable(format).target("$format"))?;
+            return Ok(asked.metadata.unwrap_or_default());
         }
-        Ok(Metadata::accepted(headers).unwrap_or_default())
-    }
-
-    /// The level that `Accept` names, if it names one.
-    pub(crate) fn accepted(headers: &HeaderMap) -> Option<Metadata> {
-        // A level is a parameter.
-        let mut lines = headers.get_all(ACCEPT).iter();
-        if !lines.any(|line| line.as_bytes().contains(&b';')) {
-            return None;
+        if !has_parameters(headers) {
+            return Ok(Metadata::default());
         }
-        let accept = joined(headers, &ACCEPT)?;
-        let json = accept.split(',').find(|range| {
-            range.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case("application/json"))
-        });
-        json.and_then(Metadata::of_range)
+        let accept = joined(headers, &ACCEPT).unwrap_or_default();
+        let found = preferred(&accept, JSON, parameters_of(headers, temperament));
+        Ok(found.and_then(|found| found.representation.metadata).unwrap_or_default())
     }
 
-    /// The content type of an answer at this level, which a client that named one is told.
-    pub(crate) fn content_type(self) -> HeaderValue {
-        HeaderValue::from_static(match self {
-            Metadata::None => "application/json;odata.metadata=none",
-            Metadata::Minimal => "application/json;odata.metadata=minimal",
-            Metadata::Full => "application/json;odata.metadata=full",
-        })
-    }
-
-    fn of_range(range: &str) -> Option<Metadata> {
-        let level = range.split(';').skip(1).find_map(|parameter| {
-            let (name, value) = parameter.split_once('=')?;
-            let name = name.trim().to_ascii_lowercase();
-            matches!(name.as_str(), "odata.metadata" | "metadata").then(|| value.trim().to_ascii_lowercase())
-        });
-        match level.as_deref()? {
+    fn named(value: &str) -> Option<Metadata> {
+        match value {
             "none" => Some(Metadata::None),
             "full" => Some(Metadata::Full),
             "minimal" => Some(Metadata::Minimal),
@@ -111,7 +315,7 @@ impl Metadata {
 
 /// The newest version of OData that the client takes, if it says one.
 fn max_version(headers: &HeaderMap) -> Option<odata::Version> {
-    let text = headers.get(name::ODATA_MAX_VERSION)?.to_str().ok()?;
+    let text = joined(headers, &name::ODATA_MAX_VERSION)?;
     odata::Version::parse(text.trim()).ok()
 }
 
@@ -125,10 +329,26 @@ pub(crate) fn takes_newest(headers: &HeaderMap) -> bool {
     max_version(headers).is_some_and(|version| (version.major, version.minor.as_str()) > (4, "0"))
 }
 
-/// Refuses a client that takes only versions before 4.0. Source: OData 4.01 Protocol, section 8.2.6.
-pub(crate) fn refuses_ours(headers: &HeaderMap) -> Result<(), Face> {
+/// Refuses a client that takes only versions before 4.0. What is no version is refused in the extended mode. Source: OData
+/// 4.01 Protocol, section 8.2.7.
+pub(crate) fn refuses_ours(headers: &HeaderMap, temperament: Temperament) -> Result<(), Face> {
+    if !headers.contains_key(name::ODATA_MAX_VERSION) {
+        return Ok(());
+    }
     match max_version(headers) {
-        Some(version) if version.major < 4 => Err(Face::version_too_old()),
+        Some(version) if version.major >= 4 => Ok(()),
+        None if temperament == Temperament::Strict => Ok(()),
+        _ => Err(Face::unknown_version("OData-MaxVersion")),
+    }
+}
+
+/// 400 for a body that was written by the rules of another version than 4.0 and 4.01. Source: OData 4.01 Protocol,
+/// section 8.1.5.
+pub(crate) fn version_is_known(headers: &HeaderMap) -> Result<(), Face> {
+    match joined(headers, &name::ODATA_VERSION) {
+        Some(version) if !matches!(version.trim(), "4.0" | "4.01") => {
+            Err(Face::unknown_version("OData-Version"))
+        }
         _ => Ok(()),
     }
 }
@@ -153,38 +373,66 @@ pub(crate) enum MediaType {
 /// The media type of the body; `None` when the header is absent.
 ///
 /// 415 for anything that is no JSON the contract knows, and for compressed bodies.
-pub(crate) fn media_type(headers: &HeaderMap) -> Result<Option<MediaType>, Face> {
+pub(crate) fn media_type(headers: &HeaderMap, temperament: Temperament) -> Result<Option<MediaType>, Face> {
     not_encoded(headers)?;
     let Some(sent) = joined(headers, &CONTENT_TYPE) else { return Ok(None) };
-    let essence = sent.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match essence.as_str() {
-        "application/json" => Ok(Some(MediaType::Json)),
+    if sent == JSON {
+        return Ok(Some(MediaType::Json));
+    }
+    let unsupported = || Face::unsupported_media_type(&sent, "send Content-Type: application/json");
+    let range = MediaRange::parse(&sent).ok_or_else(unsupported)?;
+    if !has_known_parameters(&range, temperament) {
+        return Err(Face::unsupported_media_type(&sent, "send Content-Type without parameters, in UTF-8"));
+    }
+    match range.name.as_str() {
+        JSON => Ok(Some(MediaType::Json)),
         "application/json-patch+json" => Ok(Some(MediaType::JsonPatch)),
         "application/merge-patch+json" => Ok(Some(MediaType::MergePatch)),
-        _ => Err(Face::unsupported_media_type(&sent, "send Content-Type: application/json")),
+        _ => Err(unsupported()),
     }
+}
+
+/// Whether a body of this type can be read by all that its parameters say: it is in UTF-8, and in the extended mode there
+/// is none that is unknown. A number may be a string with and without `IEEE754Compatible` (spec 5.1).
+pub(crate) fn has_known_parameters(sent: &MediaRange<'_>, temperament: Temperament) -> bool {
+    let mut charsets = sent.parameters.iter().filter(|(name, _)| name == "charset");
+    if !charsets.all(|(_, value)| value.eq_ignore_ascii_case("utf-8")) {
+        return false;
+    }
+    let well_formed = sent.weight == Some(1000) && !sent.malformed;
+    temperament == Temperament::Strict
+        || (well_formed && Representation::of(sent, JSON, Parameters::Exact).is_some())
 }
 
 /// 415 for a compressed body.
 pub(crate) fn not_encoded(headers: &HeaderMap) -> Result<(), Face> {
     match joined(headers, &CONTENT_ENCODING) {
-        Some(encoding) if !encoding.trim().eq_ignore_ascii_case("identity") => {
-            Err(Face::unsupported_media_type(&encoding, "send the body without Content-Encoding"))
+        Some(encoding) if !members(&encoding).all(|coding| coding.eq_ignore_ascii_case("identity")) => {
+            Err(Face::unsupported_encoding(&encoding))
         }
         _ => Ok(()),
     }
 }
 
+/// What `Prefer` says first of a preference, in lower case. Source: RFC 7240, section 2.
+fn preference(headers: &HeaderMap, wanted: &str) -> Option<String> {
+    let prefer = joined(headers, &name::PREFER)?;
+    members(&prefer).find_map(|member| {
+        let first = split(member, ';').next().unwrap_or_default();
+        let (name, value) = first.split_once('=').unwrap_or((first, ""));
+        let value = unquoted(value.trim()).map(|value| value.to_ascii_lowercase()).unwrap_or_default();
+        name.trim().eq_ignore_ascii_case(wanted).then_some(value)
+    })
+}
+
 /// Whether `Prefer` asks for the updated referral (P4). The first `return` preference counts (RFC 7240).
 pub(crate) fn prefers_representation(headers: &HeaderMap) -> bool {
-    let Some(prefer) = joined(headers, &name::PREFER) else { return false };
-    let wish = prefer.split(',').map(|preference| preference.split(';').next().unwrap_or_default()).find_map(
-        |preference| {
-            let (name, value) = preference.split_once('=')?;
-            name.trim().eq_ignore_ascii_case("return").then(|| value.trim().trim_matches('"').to_owned())
-        },
-    );
-    wish.is_some_and(|wish| wish.eq_ignore_ascii_case("representation"))
+    preference(headers, "return").is_some_and(|wish| wish == "representation")
+}
+
+/// Whether `Prefer` says anything of the answer to a change.
+pub(crate) fn has_return_preference(headers: &HeaderMap) -> bool {
+    preference(headers, "return").is_some()
 }
 
 #[cfg(test)]
@@ -218,7 +466,7 @@ mod tests {
             (&["*/*;q=0, application/json"], true),
             (&["json"], false),
         ] {
-            assert_eq!(accepts_json(&with(ACCEPT, lines)).is_ok(), good, "{lines:?}");
+            assert_eq!(accepts_json(&with(ACCEPT, lines), Temperament::Strict).is_ok(), good, "{lines:?}");
         }
     }
 
@@ -235,9 +483,13 @@ mod tests {
             ("application/jsonx", None),
             ("", None),
         ] {
-            assert_eq!(media_type(&with(CONTENT_TYPE, &[line])).ok().flatten(), read, "{line}");
+            assert_eq!(
+                media_type(&with(CONTENT_TYPE, &[line]), Temperament::Extended).ok().flatten(),
+                read,
+                "{line}"
+            );
         }
-        assert!(media_type(&with(CONTENT_ENCODING, &["gzip"])).is_err());
+        assert!(media_type(&with(CONTENT_ENCODING, &["gzip"]), Temperament::Strict).is_err());
     }
 
     #[test]
@@ -251,6 +503,10 @@ mod tests {
             (&["return=minimal"], false),
             (&["return=minimal, return=representation"], false),
             (&["representation"], false),
+            (&["return=x, return=representation"], false),
+            (&[r#"x="a, return=representation, b""#], false),
+            (&[r#"x="a\", return=representation, b""#], false),
+            (&[r#"x="a;b", return=representation"#], true),
             (&[], false),
         ] {
             assert_eq!(prefers_representation(&with(name::PREFER, lines)), wish, "{lines:?}");

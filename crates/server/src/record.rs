@@ -13,6 +13,7 @@ use crate::Shared;
 use crate::answer::{Answer, Reply, json, refusal};
 use crate::face::Face;
 use crate::headers::{name, value};
+use crate::negotiation::Metadata;
 
 #[derive(Serialize, Deserialize)]
 enum Record {
@@ -56,21 +57,21 @@ pub(crate) fn failure(face: &Face) -> Option<(u16, Bytes)> {
 
 impl Shared {
     /// The answer that the first call got.
-    pub(crate) fn replay(&self, answer: &RememberedAnswer) -> Answer {
-        match self.try_replay(answer) {
+    pub(crate) fn replay(&self, answer: &RememberedAnswer, metadata: Metadata) -> Answer {
+        match self.try_replay(answer, metadata) {
             Some(answer) => answer,
             None => refusal(&Face::internal("a remembered answer cannot be read")),
         }
     }
 
-    fn try_replay(&self, answer: &RememberedAnswer) -> Option<Answer> {
+    fn try_replay(&self, answer: &RememberedAnswer, metadata: Metadata) -> Option<Answer> {
         let mut records = serde_json::Deserializer::from_slice(&answer.content).into_iter();
         match records.next()?.ok()? {
             Record::Success { reply, id, engagement, etag } => {
                 let reply = REPLIES.iter().find(|(_, known)| *known == reply)?.0;
                 let document = answer.content.slice(records.byte_offset()..);
                 let shown = Shown { id, engagement_id: engagement, etag, document };
-                Some(self.referral_answer(reply, &shown))
+                Some(self.referral_answer(reply, &shown, metadata))
             }
             Record::Refusal { body, hint } => {
                 let mut replayed = json(StatusCode::from_u16(answer.status).ok()?, body);

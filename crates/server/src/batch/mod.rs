@@ -10,9 +10,10 @@ mod multipart;
 mod run;
 
 use bytes::Bytes;
+use exchange::Temperament;
 use http::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, EXPECT, FROM, HeaderName, MAX_FORWARDS, PROXY_AUTHORIZATION, RANGE,
-    TE, TRANSFER_ENCODING,
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, EXPECT, FROM, HeaderName, IF_MATCH, IF_NONE_MATCH, MAX_FORWARDS,
+    PROXY_AUTHORIZATION, RANGE, TE, TRANSFER_ENCODING,
 };
 use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::Body;
@@ -23,7 +24,11 @@ use crate::answer::{Answer, odata};
 use crate::body::{BATCH_VALUES, Received, known_length, weigh};
 use crate::face::Face;
 use crate::headers::{Trace, joined, name, value};
-use crate::negotiation::{not_encoded, weight};
+use crate::media_range::MediaRange;
+use crate::negotiation::{
+    JSON, accepts_coding, has_known_parameters, has_return_preference, not_encoded, parameters_of, preferred,
+    version_is_known,
+};
 
 /// The most requests of one batch.
 const MOST_REQUESTS: usize = 1000;
@@ -87,7 +92,7 @@ enum Format {
 impl Format {
     fn media_type(self) -> &'static str {
         match self {
-            Format::Json => "application/json",
+            Format::Json => JSON,
             Format::Multipart => "multipart/mixed",
         }
     }
@@ -96,8 +101,14 @@ impl Format {
     fn sent(headers: &HeaderMap) -> Result<Format, Face> {
         not_encoded(headers)?;
         let sent = joined(headers, &CONTENT_TYPE).unwrap_or_default();
-        let essence = sent.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        match [Format::Json, Format::Multipart].into_iter().find(|format| format.media_type() == essence) {
+        let range = MediaRange::parse(&sent);
+        let range = range.filter(|range| match range.name.as_str() {
+            // Its parameters are looked at where the parts are read.
+            "multipart/mixed" => true,
+            _ => has_known_parameters(range, Temperament::Extended),
+        });
+        let named = range.map(|range| range.name).unwrap_or_default();
+        match [Format::Json, Format::Multipart].into_iter().find(|format| format.media_type() == named) {
             Some(format) => Ok(format),
             None => Err(Face::unsupported_media_type(
                 &sent,
@@ -108,12 +119,16 @@ impl Format {
 
     /// How the answer is to be written: as the batch, unless `Accept` wants the other way more. 406 for neither.
     fn wanted(headers: &HeaderMap, sent: Format) -> Result<Format, Face> {
+        accepts_coding(headers, Temperament::Extended)?;
         let Some(accept) = joined(headers, &ACCEPT).filter(|accept| !accept.trim().is_empty()) else {
             return Ok(sent);
         };
+        let rule = parameters_of(headers, Temperament::Extended);
+        let weight =
+            |format: Format| preferred(&accept, format.media_type(), rule).map_or(0, |found| found.weight);
         let other = if sent == Format::Json { Format::Multipart } else { Format::Json };
-        let (same, instead) = (weight(&accept, sent.media_type()), weight(&accept, other.media_type()));
-        if same <= 0.0 && instead <= 0.0 {
+        let (same, instead) = (weight(sent), weight(other));
+        if same == 0 && instead == 0 {
             return Err(Face::no_batch_acceptable(&accept));
         }
         Ok(if instead > same { other } else { sent })
@@ -144,7 +159,9 @@ impl Shared {
         if sent == Format::Json {
             weigh(&bytes, &memory, &BATCH_VALUES)?;
         }
+        version_is_known(headers)?;
         no_options(head.uri.query().unwrap_or_default())?;
+        nothing_of_its_parts(headers)?;
         let read = || match sent {
             Format::Json => json::read(&serde_json::Value::from(&self.parse(&bytes)?)),
             Format::Multipart => multipart::read(&bytes, &multipart::boundary(headers)?),
@@ -184,6 +201,20 @@ fn continue_on_error(headers: &HeaderMap) -> Option<bool> {
         Preference::ContinueOnError(wish) => Some(wish),
         _ => None,
     })
+}
+
+/// 400 for headers that belong to the requests within. Source: OData Protocol 4.01, 8.2.4, 8.2.5 and 8.2.8.7.
+fn nothing_of_its_parts(headers: &HeaderMap) -> Result<(), Face> {
+    if headers.contains_key(IF_MATCH) {
+        return Err(Face::not_of_a_batch("If-Match"));
+    }
+    if headers.contains_key(IF_NONE_MATCH) {
+        return Err(Face::not_of_a_batch("If-None-Match"));
+    }
+    if has_return_preference(headers) {
+        return Err(Face::not_of_a_batch("Prefer"));
+    }
+    Ok(())
 }
 
 /// A batch has no system query options of its own.

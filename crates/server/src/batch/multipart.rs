@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use super::{Ask, Batch, MOST_REQUESTS, Part, Reply, Unit, is_id, method, proper_headers, too_many};
 use crate::face::Face;
 use crate::headers::joined;
+use crate::media_range::MediaRange;
 
 /// The most header lines of one part, and of the request within it.
 const MOST_HEADERS: usize = 64;
@@ -23,6 +24,13 @@ pub(super) fn boundary(headers: &HeaderMap) -> Result<String, Face> {
         Face::malformed_batch("Content-Type", message)
     };
     let sent = joined(headers, &CONTENT_TYPE).unwrap_or_default();
+    let others = MediaRange::parse(&sent).is_some_and(|range| {
+        range.parameters.iter().any(|(name, _)| !matches!(name.as_str(), "boundary" | "charset"))
+    });
+    if others {
+        let message = "multipart/mixed has no parameter but the boundary.";
+        return Err(Face::malformed_batch("Content-Type", message));
+    }
     let boundary = parameter(&sent, "boundary").ok_or_else(missing)?;
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&byte);
     let good =

@@ -9,11 +9,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use exchange::Temperament;
 use http::header::{
-    AUTHORIZATION, CONTENT_LENGTH, ETAG, HOST, HeaderName, IF_MATCH, IF_NONE_MATCH, LOCATION,
+    ACCEPT, ACCEPT_CHARSET, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HOST, HeaderName, IF_MATCH,
+    IF_NONE_MATCH, LOCATION,
 };
 use http::{HeaderMap, HeaderValue, Request, Uri};
 use http_body_util::Full;
+use serde_json::Value as Json;
 use tokio::time::Instant;
 
 use super::{Ask, Batch, LONGEST_ANSWER, MOST_STAGED, Reply, Unit, address};
@@ -21,21 +24,24 @@ use crate::Shared;
 use crate::answer::{Answer, refusal};
 use crate::body::RequestMemory;
 use crate::face::Face;
-use crate::headers::name;
-use crate::routes::Route;
+use crate::headers::{joined, name};
+use crate::negotiation::Representation;
+use crate::routes::{Route, type_at};
 use crate::shares::NoRoom;
 
 /// A group whose ground has moved is decided again at most so often.
 const ROUNDS: usize = 16;
 
 /// The headers that a request has of its batch, unless it has its own.
-const INHERITED: [HeaderName; 2] = [name::ODATA_VERSION, name::ODATA_MAX_VERSION];
+const INHERITED: [HeaderName; 3] = [name::ODATA_VERSION, name::ODATA_MAX_VERSION, ACCEPT_CHARSET];
 
 /// A batch at work.
 pub(super) struct Run<'a> {
     shared: &'a Shared,
     /// The headers of the batch.
     outer: &'a HeaderMap,
+    /// The way to write JSON that its `Accept` names, for requests that name none (Protocol 4.01, 8.2.1).
+    accept: Option<HeaderValue>,
     root: &'static str,
     batch: &'a Batch,
     by_id: HashMap<&'a str, usize>,
@@ -84,6 +90,7 @@ impl<'a> Run<'a> {
         Run {
             shared,
             outer,
+            accept: accept_of_parts(outer),
             root,
             batch,
             by_id: ids.filter_map(|(at, part)| Some((part.id.as_deref()?, at))).collect(),
@@ -285,7 +292,9 @@ impl<'a> Run<'a> {
             }
             _ => {}
         }
-        self.no_values(at, &ask.body)?;
+        if joined(&ask.headers, &CONTENT_TYPE).is_some_and(|sent| sent.contains("json")) {
+            self.no_values(at, &ask.body)?;
+        }
         let Ask { method, mut headers, body, .. } = ask;
         self.host(&mut headers)?;
         for condition in [IF_MATCH, IF_NONE_MATCH] {
@@ -295,6 +304,9 @@ impl<'a> Run<'a> {
             if let (false, Some(value)) = (headers.contains_key(&inherited), self.outer.get(&inherited)) {
                 headers.insert(inherited, value.clone());
             }
+        }
+        if let (false, Some(accept)) = (headers.contains_key(ACCEPT), &self.accept) {
+            headers.insert(ACCEPT, accept.clone());
         }
         if let Some(authorization) = self.outer.get(AUTHORIZATION) {
             headers.insert(AUTHORIZATION, authorization.clone());
@@ -339,19 +351,38 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// A value of an earlier answer, `"$id"` or `"$id/path"` in a body, is not supported: it is refused rather than
-    /// stored as it stands.
+    /// A value of an earlier answer, `"$id"` or `"$id/path"` in a body, is not supported: it is refused rather than stored
+    /// as it stands. A text that only begins like one is a text: `$1/user per month`. Source: Protocol 4.01, 11.7.6.
     fn no_values(&self, at: usize, body: &[u8]) -> Result<(), Face> {
-        for (quote, _) in body.windows(2).enumerate().filter(|(_, two)| two == b"\"$") {
-            let rest = body.get(quote + 2..).unwrap_or_default();
-            let end = rest.iter().position(|byte| matches!(byte, b'"' | b'/')).unwrap_or(rest.len());
-            let id = rest.get(..end).and_then(|id| std::str::from_utf8(id).ok());
-            if id.and_then(|id| self.by_id.get(id)).is_some_and(|place| *place < at) {
-                let message = "References to values of other requests are not supported in a body.";
-                return Err(Face::not_implemented("body", message));
-            }
+        // Most bodies hold no dollar sign at all.
+        if memchr::memmem::find(body, b"\"$").is_none() {
+            return Ok(());
+        }
+        // What cannot be read is refused by the request itself.
+        let Ok(json) = self.shared.parse(body) else { return Ok(()) };
+        if self.has_value_reference(at, &Json::from(&json)) {
+            let message = "References to values of other requests are not supported in a body.";
+            return Err(Face::not_implemented("body", message));
         }
         Ok(())
+    }
+
+    fn has_value_reference(&self, at: usize, json: &Json) -> bool {
+        match json {
+            Json::String(text) => self.is_value_reference(at, text),
+            Json::Array(items) => items.iter().any(|item| self.has_value_reference(at, item)),
+            Json::Object(members) => members.values().any(|member| self.has_value_reference(at, member)),
+            Json::Null | Json::Bool(_) | Json::Number(_) => false,
+        }
+    }
+
+    /// Whether a text is the id of an earlier request, alone or with a path that leads to a property of a referral.
+    fn is_value_reference(&self, at: usize, text: &str) -> bool {
+        let Some(text) = text.strip_prefix('$') else { return false };
+        let (id, path) = text.split_once('/').map_or((text, None), |(id, path)| (id, Some(path)));
+        let known = self.by_id.get(id).is_some_and(|place| *place < at);
+        let leads = |path: &str| type_at(&path.split('/').collect::<Vec<_>>()).is_some();
+        known && path.is_none_or(leads)
     }
 
     /// `Host` is this server's, where a request names one at all.
@@ -394,6 +425,14 @@ impl Future for Worked<'_> {
         self.took += begun.elapsed();
         polled
     }
+}
+
+/// The `Accept` of requests that have none: the parameters that the batch names for JSON. Other media types are as
+/// acceptable as ever, such as the text of `$count`.
+fn accept_of_parts(outer: &HeaderMap) -> Option<HeaderValue> {
+    let accepted = Representation::asked(outer, &Uri::from_static("/"), Temperament::Extended);
+    let named = accepted.content_type()?;
+    HeaderValue::from_str(&format!("{}, */*;q=0.1", named.to_str().ok()?)).ok()
 }
 
 /// Boxed, because a request's future may hold a batch's, which holds this one.

@@ -9,6 +9,7 @@ use crate::Shared;
 use crate::answer::{Answer, json};
 use crate::face::Face;
 use crate::headers::Trace;
+use crate::negotiation::not_encoded;
 use crate::shares::Place;
 
 /// The largest token request, in bytes.
@@ -27,6 +28,9 @@ impl Shared {
     {
         let Some(issuer) = &self.sandbox else { return Err(Face::no_such_path()) };
         let (head, body) = request.into_parts();
+        if call.endpoint.method() == "POST" {
+            not_encoded(&head.headers)?;
+        }
         let stranger = self.shares.strangers();
         let form = self.bytes(stranger, &head.headers, body, FORM_LIMIT).await?;
         let _permit = stranger.take(Place::Requests, 1)?;

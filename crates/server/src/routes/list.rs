@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use exchange::{Caller, Continuation, PAGE, Question, RELATED_REFERRALS, Temperament};
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use odata::{Expr, ExprKind, Limits, QueryOptions, SystemOption, TypedOptions};
 use referral::EngagementId;
@@ -15,7 +15,8 @@ use crate::answer::{Answer, mark_odata, odata};
 use crate::face::{Face, sentence};
 use crate::headers::{name, value};
 use crate::kept::Asked;
-use crate::negotiation::{Metadata, preferred_page_size};
+use crate::negotiation::{Metadata, has_parameters, preferred_page_size};
+use crate::numbers::Content;
 use crate::shape::Shape;
 
 /// The longest query string whose question is remembered, in bytes.
@@ -59,12 +60,12 @@ impl Subject {
 
 impl Shared {
     /// How much of the query language is offered.
-    pub(super) fn temperament(&self) -> Temperament {
+    pub(crate) fn temperament(&self) -> Temperament {
         if self.options.extended { Temperament::Extended } else { Temperament::Strict }
     }
 
     /// The question of a query string: clients that poll send the same one again and again.
-    pub(super) fn question(&self, query: &str) -> Result<Arc<Question>, Face> {
+    pub(crate) fn question(&self, query: &str) -> Result<Arc<Question>, Face> {
         if let Some(known) = self.questions.get(query) {
             return Ok(known);
         }
@@ -104,7 +105,7 @@ impl Shared {
         mut question: Arc<Question>,
         subject: Subject,
     ) -> Result<Answer, Face> {
-        let metadata = Metadata::asked(headers, question.asked().format.as_deref())?;
+        let metadata = Metadata::asked(headers, question.asked().format.as_deref(), self.temperament())?;
         let preferred = preferred_page_size(headers);
         if let Some(size) = preferred {
             question = Arc::new(Question::clone(&question).with_page_size(size));
@@ -145,6 +146,10 @@ impl Shared {
         };
         let mut answer = odata(StatusCode::OK, body);
         self.tell_left_out(&mut answer, left_out);
+        answer.headers_mut().insert(VARY, HeaderValue::from_static("Accept, Prefer"));
+        if has_parameters(headers) || question.asked().format.is_some() {
+            answer.extensions_mut().insert(Content::List(Arc::clone(&question)));
+        }
         if let Some(size) = preferred {
             let applied = value(&format!("odata.maxpagesize={}", size.min(PAGE as u64)));
             answer.headers_mut().insert(name::PREFERENCE_APPLIED, applied);

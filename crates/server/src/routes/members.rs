@@ -11,7 +11,9 @@ use super::list::{Subject, naming_option, plain, projection};
 use crate::Shared;
 use crate::answer::{Answer, Reply, empty, mark_odata, odata};
 use crate::face::{Face, sentence};
-use crate::negotiation::Metadata;
+use crate::negotiation::{Metadata, has_parameters};
+use crate::numbers::Content;
+use crate::preconditions::MayDiffer;
 use crate::shape::Shape;
 
 /// How a path ends.
@@ -45,10 +47,10 @@ impl Shared {
                 return Err(Face::unsupported_query(option.name(), message));
             }
         }
-        let metadata = Metadata::asked(headers, question.asked().format.as_deref())?;
+        let metadata = Metadata::asked(headers, question.asked().format.as_deref(), self.temperament())?;
         let plain_answer = question.asked().given.iter().all(|option| *option == SystemOption::Format);
         if plain_answer && metadata == Metadata::Minimal {
-            return Ok(self.referral_answer(Reply::Whole, &shown));
+            return Ok(self.referral_answer(Reply::Whole, &shown, metadata));
         }
         let etag = shown.etag;
         let item = self.exchange.expanded(caller, shown, &question.options().expand).await;
@@ -62,6 +64,12 @@ impl Shared {
         let mut answer = odata(StatusCode::OK, tree.to_string());
         answer.headers_mut().insert(http::header::ETAG, crate::headers::shown(etag));
         self.tell_left_out(&mut answer, item.left_out());
+        if !question.is_of_own_alone() {
+            answer.extensions_mut().insert(MayDiffer);
+        }
+        if has_parameters(headers) || question.asked().format.is_some() {
+            answer.extensions_mut().insert(Content::Referral(Some(question)));
+        }
         Ok(answer)
     }
 
@@ -182,8 +190,10 @@ impl Shared {
             }),
             End::Itself if value.is_null() => Ok(no_content()),
             End::Itself => {
-                let metadata = Metadata::asked(headers, format.as_deref())?;
-                Ok(self.value_answer(shown.id, segments, value, count, metadata))
+                let metadata = Metadata::asked(headers, format.as_deref(), self.temperament())?;
+                let mut answer = self.value_answer(shown.id, segments, value, count, metadata);
+                answer.extensions_mut().insert(Content::property(ty, &question));
+                Ok(answer)
             }
             _ => Err(Face::no_such_path()),
         }
@@ -260,7 +270,7 @@ impl Shared {
 }
 
 /// The type that a path of property names leads to. Collections have no members of their own.
-fn type_at(segments: &[&str]) -> Option<Type> {
+pub(crate) fn type_at(segments: &[&str]) -> Option<Type> {
     let mut ty = Type::Structured(Referral::TYPE.name.into());
     for segment in segments {
         let Type::Structured(of) = &ty else { return None };
@@ -276,7 +286,7 @@ fn parent_of<'j>(document: &'j Json, segments: &[&str]) -> Option<&'j Json> {
     before.iter().try_fold(document, |json, segment| json.get(segment))
 }
 
-fn with_context(context: String, body: Json) -> Json {
+pub(crate) fn with_context(context: String, body: Json) -> Json {
     let mut all = Map::from_iter([("@odata.context".to_owned(), Json::String(context))]);
     if let Json::Object(members) = body {
         all.extend(members);

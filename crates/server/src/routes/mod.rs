@@ -9,6 +9,7 @@ mod patch_page;
 mod referrals;
 
 pub(crate) use list::LEFT_OUT;
+pub(crate) use members::{type_at, with_context};
 
 use std::borrow::Cow;
 
@@ -95,6 +96,8 @@ const BATCH_ROOTS: [&str; 2] = ["/v1.0/", "/v1.0/engagements/referrals/"];
 const COLLECTION_METHODS: &str = "GET, HEAD, POST, OPTIONS";
 const REFERRAL_METHODS: &str = "GET, HEAD, PUT, PATCH, OPTIONS";
 const READ_METHODS: &str = "GET, HEAD, OPTIONS";
+/// Of the server as a whole (`OPTIONS *`).
+const SERVER_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, OPTIONS";
 const TOKEN_METHODS: &str = "POST, OPTIONS";
 const BATCH_METHODS: &str = "POST, OPTIONS";
 
@@ -115,7 +118,7 @@ impl Route {
     /// needed to learn either (spec 4.5).
     pub(crate) fn find(uri: &Uri, method: &Method, offers: Offers) -> Result<Route, Face> {
         if uri.path() == "*" && method == Method::OPTIONS {
-            return Ok(Route::Options(REFERRAL_METHODS, true));
+            return Ok(Route::Options(SERVER_METHODS, true));
         }
         if !uri.path().starts_with('/') || method == Method::CONNECT {
             return Err(Face::malformed_request("path", "The request target is no path."));
@@ -235,7 +238,7 @@ impl Route {
     }
 
     /// Whether it belongs to the API proper.
-    fn speaks_odata(&self) -> bool {
+    pub(crate) fn speaks_odata(&self) -> bool {
         use Route::{Batch, Below, Metadata, Referral, Referrals, Service};
         matches!(self, Referrals | Referral(_) | Below(_) | Batch(_) | Service | Metadata)
     }
@@ -312,23 +315,24 @@ impl Shared {
             Route::OpenApi => self.open_api(request.headers()),
             Route::Health(health) => Ok(self.health(health)),
             Route::PatchPage => Ok(patch_page::page()),
-            Route::Options(methods, odata) => Ok(options(methods, odata)),
+            Route::Options(methods, odata) => Ok(self.offered(methods, odata)),
         }
     }
 }
 
-fn options(methods: &'static str, odata: bool) -> Answer {
-    let mut answer = empty(StatusCode::NO_CONTENT);
-    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
-    if odata {
-        mark_odata(&mut answer);
+impl Shared {
+    /// The answer to OPTIONS.
+    fn offered(&self, methods: &'static str, odata: bool) -> Answer {
+        let mut answer = empty(StatusCode::NO_CONTENT);
+        answer.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+        if odata {
+            mark_odata(&mut answer);
+        }
+        if methods.contains("PATCH") {
+            self.name_patch_formats(&mut answer);
+        }
+        answer
     }
-    if methods == REFERRAL_METHODS {
-        // RFC 5789, 3.1: the patch formats that are taken.
-        let formats = HeaderValue::from_static("application/json-patch+json, application/json");
-        answer.headers_mut().insert("accept-patch", formats);
-    }
-    answer
 }
 
 /// A page of plain text.

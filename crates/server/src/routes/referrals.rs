@@ -2,18 +2,22 @@
 
 use bytes::Bytes;
 use exchange::{Caller, Once, Shown, Written};
-use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
+use http::header::{IF_MATCH, IF_NONE_MATCH};
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request};
 use hyper::body::Body;
-use referral::{CreateRequest, EditRequest, Json, PatchRequest, Precondition, ReferralId, UnknownMembers};
+use referral::{
+    CreateRequest, EditRequest, Json, PatchRequest, Precondition, Preconditions, ReferralId, UnknownMembers,
+};
 
 use crate::Shared;
-use crate::answer::{Answer, Reply, empty};
+use crate::answer::{Answer, Reply};
 use crate::body::Sent;
 use crate::face::Face;
-use crate::headers::{self, Trace, joined, name, value};
-use crate::negotiation::{MediaType, Metadata, accepts_json, prefers_representation};
+use crate::headers::{Trace, joined, name, value};
+use crate::negotiation::{
+    MediaType, Metadata, accepts_coding, accepts_json, accepts_text, prefers_representation, version_is_known,
+};
 use crate::query::decoded;
 use crate::record;
 use crate::routes::list::Subject;
@@ -35,7 +39,7 @@ impl Shared {
     {
         let (head, body) = request.into_parts();
         let caller = self.known_caller(&head.headers, &trace).await?;
-        accepts_json(&head.headers)?;
+        accepts_json(&head.headers, self.temperament())?;
         if head.method == Method::POST {
             let sent = self.body(&caller.account, &head.headers, body, &[MediaType::Json]).await?;
             let _permit = caller.permit()?;
@@ -61,7 +65,7 @@ impl Shared {
     {
         let (head, body) = request.into_parts();
         let caller = self.known_caller(&head.headers, &trace).await?;
-        accepts_json(&head.headers)?;
+        accepts_json(&head.headers, self.temperament())?;
         // The id is opaque to callers; what is no GUID names nothing here.
         let known: Result<ReferralId, Face> = id.parse().map_err(|_| exchange::ReadError::NotFound.into());
         match head.method {
@@ -93,6 +97,7 @@ impl Shared {
 
     async fn found_below(&self, caller: &Caller, below: &Below, head: &Parts) -> Result<Answer, Face> {
         let query = head.uri.query().unwrap_or_default();
+        self.accepts(below, &head.headers)?;
         match below {
             Below::Count => self.count(caller, &*self.question(query)?, Subject::Referrals).await,
             Below::Filter { predicates, count: false } => {
@@ -118,6 +123,19 @@ impl Shared {
                 let id: ReferralId = id.parse().map_err(|_| Face::from(exchange::ReadError::NotFound))?;
                 self.member(caller, id, path, &head.headers, query).await
             }
+        }
+    }
+
+    /// 406 when the headers exclude what lies there.
+    fn accepts(&self, below: &Below, headers: &HeaderMap) -> Result<(), Face> {
+        let temperament = self.temperament();
+        match below {
+            // Protocol 4.01, 11.2.10: nothing is negotiated with the segment `$count`.
+            Below::Count | Below::Filter { count: true, .. } => accepts_coding(headers, temperament),
+            Below::Member(_, path) if path.ends_with("/$count") => accepts_coding(headers, temperament),
+            Below::Member(_, path) if path.ends_with("/$value") => accepts_text(headers, temperament),
+            Below::Filter { .. } | Below::Entity | Below::Member(..) => accepts_json(headers, temperament),
+            Below::Unserved(_) => Ok(()),
         }
     }
 
@@ -152,11 +170,12 @@ impl Shared {
             (false, false) => &[MediaType::Json, MediaType::JsonPatch],
         };
         let sent = self.body(&caller.account, headers, body, taken).await?;
+        version_is_known(headers)?;
         let _permit = caller.permit()?;
         let body = self.parse(&sent.bytes)?;
-        let expected = joined(headers, &IF_MATCH);
+        let preconditions = self.preconditions(headers);
         let (request, reply) = if replaces {
-            if expected.is_none() {
+            if preconditions.if_match.is_none() {
                 return Err(Face::if_match_missing());
             }
             // What the request alone shows comes before the 404 of a path that names nothing.
@@ -174,17 +193,26 @@ impl Shared {
             Ok(shown) => record::success(reply, shown),
             Err(error) => record::failure(&Face::from(error)),
         };
-        let expected = expected.as_deref().map(Precondition::parse);
         let written = self
             .exchange
-            .edit(caller, id, expected.as_ref(), &request, sent.cost(), once.as_ref(), &remember)
+            .edit(caller, id, &preconditions, &request, sent.cost(), once.as_ref(), &remember)
             .await;
+        let metadata = Metadata::asked(headers, None, self.temperament())?;
         let answer = match written {
-            Ok(Written::Now(shown)) => Ok(caller.holding_anyway(self.referral_answer(reply, &shown))),
-            Ok(Written::Before(answer)) => Ok(caller.holding_anyway(self.replay(&answer))),
+            Ok(Written::Now(shown)) => {
+                Ok(caller.holding_anyway(self.referral_answer(reply, &shown, metadata)))
+            }
+            Ok(Written::Before(answer)) => Ok(caller.holding_anyway(self.replay(&answer, metadata))),
             Err(error) => Err(Face::from(error).naming(trace.request_id)),
         };
         telling(answer, request.unknown_members())
+    }
+
+    /// What a write holds against the stored version. The strict mode ignores `If-None-Match` (spec 4.1).
+    fn preconditions(&self, headers: &HeaderMap) -> Preconditions {
+        let read = |name| joined(headers, name).map(|value| Precondition::parse(&value));
+        let if_none_match = if self.options.extended { read(&IF_NONE_MATCH) } else { None };
+        Preconditions { if_match: read(&IF_MATCH), if_none_match }
     }
 
     fn patch_request<'a>(&self, body: Json<'a>, media_type: MediaType) -> Result<EditRequest<'a>, Face> {
@@ -222,16 +250,8 @@ impl Shared {
         query: &str,
     ) -> Result<Answer, Face> {
         let shown = self.exchange.referral(caller, id).await?;
-        if self.options.extended
-            && let Some(known) = joined(headers, &IF_NONE_MATCH)
-            && Precondition::parse(&known).holds_for(&shown.etag)
-        {
-            let mut answer = empty(StatusCode::NOT_MODIFIED);
-            answer.headers_mut().insert(ETAG, headers::shown(shown.etag));
-            return Ok(answer);
-        }
-        if query.is_empty() && Metadata::asked(headers, None)? == Metadata::Minimal {
-            return Ok(self.referral_answer(Reply::Whole, &shown));
+        if query.is_empty() && Metadata::asked(headers, None, self.temperament())? == Metadata::Minimal {
+            return Ok(self.referral_answer(Reply::Whole, &shown, Metadata::Minimal));
         }
         Box::pin(self.projected(caller, shown, headers, query)).await
     }
@@ -244,19 +264,34 @@ impl Shared {
         sent: &Sent,
         trace: &Trace,
     ) -> Result<Answer, Face> {
+        version_is_known(headers)?;
         let request = CreateRequest::parse(self.parse(&sent.bytes)?, &self.exchange.policy().dialect)?;
+        self.collection_preconditions(headers)?;
         let once = self.once(caller, "POST", COLLECTION, headers, sent, trace);
         let remember = |outcome: Result<&Shown, &exchange::CreateError>| match outcome {
             Ok(shown) => record::success(Reply::Created, shown),
             Err(error) => record::failure(&Face::from(error)),
         };
+        let metadata = Metadata::asked(headers, None, self.temperament())?;
         let made = self.exchange.create(caller, &request, sent.cost(), once.as_ref(), &remember).await;
         let answer = match made {
-            Ok(Written::Now(shown)) => Ok(self.referral_answer(Reply::Created, &shown)),
-            Ok(Written::Before(answer)) => Ok(self.replay(&answer)),
+            Ok(Written::Now(shown)) => Ok(self.referral_answer(Reply::Created, &shown, metadata)),
+            Ok(Written::Before(answer)) => Ok(self.replay(&answer, metadata)),
             Err(error) => Err(Face::from(error).naming(trace.request_id)),
         };
         telling(answer, request.unknown_members())
+    }
+
+    /// 412 for what does not hold of the collection: it exists, and has no tag. The strict mode ignores both headers on
+    /// POST (spec 4.1).
+    fn collection_preconditions(&self, headers: &HeaderMap) -> Result<(), Face> {
+        let preconditions = self.preconditions(headers);
+        let names = |precondition: &Option<Precondition>| *precondition == Some(Precondition::Any);
+        let fails = preconditions.if_match.is_some() && !names(&preconditions.if_match);
+        if self.options.extended && (fails || names(&preconditions.if_none_match)) {
+            return Err(Face::precondition_failed());
+        }
+        Ok(())
     }
 
     fn once(
