@@ -190,6 +190,12 @@ impl QueryOptions {
         if let Some(alias) = name.text.strip_prefix('@') {
             return self.read_alias(piece, alias, settings, nodes);
         }
+        // With a blank before it, it would be nobody's name and be passed over.
+        if name.text.trim_start().len() < name.text.len() && name.text.trim_start().starts_with(['$', '@']) {
+            let error =
+                Error::new(0, ErrorKind::UnknownOption, "no blank stands before the name of an option");
+            return Err(piece.error(name.text.trim(), 0, error));
+        }
         let (dollar, bare) = match name.text.strip_prefix('$') {
             Some(rest) => (true, rest),
             None => (false, name.text.as_str()),
@@ -197,7 +203,7 @@ impl QueryOptions {
         let option = SystemOption::named(bare).filter(|option| *option != SystemOption::Levels);
         let Some(option) = option.filter(|_| dollar || settings.bare_names) else {
             return if dollar {
-                Err(unknown(piece, bare))
+                Err(unknown(piece, &name.text, bare))
             } else {
                 self.read_custom(piece, name.text, settings)
             };
@@ -337,7 +343,7 @@ fn too_long(limit: usize) -> Error {
 }
 
 /// `$filter ` with a blank is a known option without its `=`; `$fliter` is unknown.
-fn unknown(piece: &Piece<'_>, bare: &str) -> QueryError {
+fn unknown(piece: &Piece<'_>, name: &str, bare: &str) -> QueryError {
     let word: &str = bare.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or("");
     if word.len() < bare.len()
         && let Some(option) = SystemOption::named(word)
@@ -349,7 +355,7 @@ fn unknown(piece: &Piece<'_>, bare: &str) -> QueryError {
         Some(option) => format!("{} belongs into the parentheses of $expand", option.name()),
         None => format!("no such option{}", hint(&format!("${bare}"), names)),
     };
-    piece.error(piece.name, 0, Error::new(0, ErrorKind::UnknownOption, message))
+    piece.error(name, 0, Error::new(0, ErrorKind::UnknownOption, message))
 }
 
 impl Expr {

@@ -313,6 +313,8 @@ pub enum BindErrorKind {
     Type,
     /// A literal that is no value of the type it meets.
     Value,
+    /// An option where it means nothing.
+    Misplaced,
     /// OData has it, this library does not: 501 rather than 400.
     Unsupported,
     /// A bound of [`Limits`](crate::Limits) is passed.

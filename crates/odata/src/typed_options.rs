@@ -105,6 +105,14 @@ pub struct TypedApply {
     pub result: Arc<str>,
 }
 
+impl TypedApply {
+    /// Whether the results are items as they were before, perhaps fewer and with more members.
+    pub fn keeps_items(&self) -> bool {
+        use TypedTransformation::{Aggregate, Concat, GroupBy};
+        !self.steps.iter().any(|step| matches!(step, Aggregate(_) | GroupBy { .. } | Concat(_)))
+    }
+}
+
 /// One step of `$apply`; its expressions see the items the step before left.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TypedTransformation {

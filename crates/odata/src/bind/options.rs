@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{Binder, Bound, fault, ignores_case, type_fault, unsupported};
-use crate::ast::{Compute, ExpandItem, ItemSegment, ItemSegmentKind, OrderBy, SelectItem};
+use crate::ast::{Compute, ExpandItem, ItemSegment, ItemSegmentKind, OrderBy, Position, SelectItem};
 use crate::near::hint;
 use crate::query::{QueryOptions, SystemOption};
 use crate::schema::{Property, Type};
@@ -108,8 +108,12 @@ impl<'a> Binder<'a> {
             }
         }
         let (steps, ty) = self.item_steps(&item.path)?;
+        let navigates = steps.iter().position(|step| step.navigation);
+        if navigates.is_some_and(|at| at + 1 < steps.len() || item.options.is_some()) {
+            return Err(type_fault(item.at, "what is inside related entities is named in $expand"));
+        }
         let options = match &item.options {
-            Some(options) => Some(Box::new(self.nested(&ty, options)?)),
+            Some(options) => Some(Box::new(self.nested(item.at, &ty, options)?)),
             None => None,
         };
         Ok(TypedSelect::Property { steps, options })
@@ -145,8 +149,12 @@ impl<'a> Binder<'a> {
                 format!("'{name}' is a plain property: it is selected, not expanded"),
             ));
         }
+        if steps.iter().filter(|step| step.navigation).count() > 1 {
+            let message = "an expansion inside another stands in its parentheses";
+            return Err(type_fault(item.at, message));
+        }
         let options = match &item.options {
-            Some(options) => self.nested(&ty, options)?,
+            Some(options) => self.nested(item.at, &ty, options)?,
             None => TypedOptions::default(),
         };
         Ok(TypedExpand { steps, what, options })
@@ -190,9 +198,28 @@ impl<'a> Binder<'a> {
         Ok((steps, ty))
     }
 
+    /// Binds the options of a request for a property of this type: they speak of its members, where it is a
+    /// collection, else of its own value.
+    pub fn options_of(&mut self, of: &Type, options: &'a QueryOptions) -> Result<TypedOptions, BindError> {
+        self.inner(of, options, false)
+    }
+
     /// Options in parentheses: they speak of the members of what they stand behind.
-    fn nested(&mut self, of: &Type, options: &'a QueryOptions) -> Bound<TypedOptions> {
+    fn nested(&mut self, at: Position, of: &Type, options: &'a QueryOptions) -> Bound<TypedOptions> {
+        // The place is one of the outer option: it is that option's fault.
+        self.inner(of, options, true).map_err(|error| match error.kind {
+            BindErrorKind::Misplaced => BindError { option: None, at: at.0, ..error },
+            _ => BindError { option: None, ..error },
+        })
+    }
+
+    fn inner(&mut self, of: &Type, options: &'a QueryOptions, nested: bool) -> Bound<TypedOptions> {
         let element = of.element().unwrap_or(of).clone();
+        if let Some(option) = options.given.iter().find(|option| !belongs(**option, of, &element)) {
+            let message = format!("{} means nothing of {of}", option.name());
+            let kind = BindErrorKind::Misplaced;
+            return Err(BindError { option: Some(*option), at: 0, kind, message });
+        }
         let (item, element): (Arc<str>, _) = match element {
             Type::Structured(name) => (name, None),
             other => ("".into(), Some(other)),
@@ -209,12 +236,21 @@ impl<'a> Binder<'a> {
             depth: self.depth,
             nodes: self.nodes,
             derived: self.derived,
-            nested: true,
+            nested,
         };
         let bound = inner.options(options);
         self.nodes = inner.nodes;
         self.derived = inner.derived;
-        // The place is one of the outer option: it is that option's fault.
-        bound.map_err(|error| BindError { option: None, ..error })
+        bound
+    }
+}
+
+/// Whether an option can mean something of a value of a type, with members of another.
+fn belongs(option: SystemOption, of: &Type, element: &Type) -> bool {
+    use SystemOption::{Compute, Count, Expand, Filter, OrderBy, Search, Select, Skip, Top};
+    match option {
+        Filter | Search | OrderBy | Skip | Top | Count => matches!(of, Type::Collection(_)),
+        Select | Compute | Expand => matches!(element, Type::Structured(_)),
+        _ => true,
     }
 }

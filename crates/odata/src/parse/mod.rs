@@ -36,6 +36,8 @@ pub(crate) struct Parser<'a> {
     pub(crate) nodes: usize,
     /// In a string of a resource path an unencoded `/` ends the segment.
     pub(crate) in_path: bool,
+    /// In the parentheses of options, which semicolons separate.
+    in_options: bool,
     /// In the condition of `case` a colon follows: `X gt 10:15` is a number and a value, no time of day.
     before_colon: bool,
 }
@@ -54,6 +56,7 @@ impl<'a> Parser<'a> {
             height: 0,
             nodes: 0,
             in_path: false,
+            in_options: false,
             before_colon: false,
         }
     }

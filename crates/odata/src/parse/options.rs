@@ -39,6 +39,7 @@ impl Parser<'_> {
     /// `OPEN option *( SEMI option ) CLOSE`
     pub fn nested_options(&mut self, context: Context) -> Parsed<QueryOptions> {
         self.expect(b'(')?;
+        let outer = std::mem::replace(&mut self.in_options, true);
         let mut options = QueryOptions::default();
         loop {
             self.blanks();
@@ -48,6 +49,7 @@ impl Parser<'_> {
                 break;
             }
         }
+        self.in_options = outer;
         self.close(")")?;
         Ok(options)
     }

@@ -9,6 +9,7 @@
 
 use super::{Parsed, Parser};
 use crate::ast::{Position, Search, SearchKind};
+use crate::query::SystemOption;
 
 impl Parser<'_> {
     /// The value of `$search`.
@@ -138,11 +139,27 @@ impl Parser<'_> {
         Ok(rest[..end].to_owned())
     }
 
-    /// The next character of a word. Never quotes and parentheses; signs with a meaning in a query only encoded.
+    /// The next character of a word. Never quotes and parentheses; signs with a meaning in a query only encoded, and
+    /// a semicolon before an option of the same parentheses not even then: clients that encode a whole value encode
+    /// their separators too.
     fn search_char(&self) -> Option<char> {
         let c = self.char()?;
         let encoded = self.is_escaped(self.pos) && !"\"() \t".contains(c) && !c.is_ascii_control();
-        (is_plain(c) || encoded).then_some(c)
+        let separates = c == ';' && self.in_options && self.option_follows(self.pos + 1);
+        (is_plain(c) || (encoded && !separates)).then_some(c)
+    }
+
+    /// Whether an option begins here: `$select=`, `select=`, `@name=`.
+    fn option_follows(&self, at: usize) -> bool {
+        let mut ahead = Parser { pos: at, ..*self };
+        ahead.blanks();
+        let alias = ahead.eat(b'@');
+        if !alias {
+            ahead.eat(b'$');
+        }
+        let Some(name) = ahead.peek_identifier() else { return false };
+        ahead.pos += name.len();
+        ahead.peek() == Some(b'=') && (alias || SystemOption::named(name).is_some())
     }
 }
 
