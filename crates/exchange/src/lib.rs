@@ -32,7 +32,7 @@ pub use group::Group;
 pub use heavy::{Memory, NoMemory, RequestCost, off_the_runtime};
 pub use once::{Once, Remember, Written};
 pub use query::page::{Continuation, Count, Item, Page, Results, within, work};
-pub use query::{PAGE, Question, QuestionError, QuestionErrorKind, Temperament};
+pub use query::{PAGE, PAGE_SIZE, Question, QuestionError, QuestionErrorKind, Temperament};
 pub use store::{
     Distribution, Figures, Key, NAMESPACE, Place, Plan, RELATED_REFERRALS, RememberedAnswer, StoreError,
     schema,

@@ -20,9 +20,9 @@ pub(crate) enum Content {
 }
 
 impl Content {
-    /// A property that is the only one that a question selects.
-    pub(crate) fn property(ty: Type, question: &Question) -> Content {
-        let options = match question.options().select.as_deref() {
+    /// A property that is the only one that is selected.
+    pub(crate) fn property(ty: Type, selection: &TypedOptions) -> Content {
+        let options = match selection.select.as_deref() {
             Some([TypedSelect::Property { options, .. }]) => options.clone(),
             _ => None,
         };

@@ -1,6 +1,65 @@
-//! The query string: options by name, percent-decoded. Source: spec 11.1, Encoding.
+//! The query string: which options a resource takes, and the refusal of the others. Source: spec 11.1.
+
+use exchange::{PAGE_SIZE, Question, Temperament};
+use odata::{QueryOptions, SystemOption};
 
 use crate::face::Face;
+
+/// Takes the two digits behind a `%` off the front.
+pub(crate) fn decoded_byte(rest: &mut &[u8]) -> Option<u8> {
+    let [high, low, tail @ ..] = rest else { return None };
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let byte = digit(*high)? * 16 + digit(*low)?;
+    *rest = tail;
+    u8::try_from(byte).ok()
+}
+
+/// Refuses options that mean nothing of what is asked: `allowed` are those that mean something of `of`. Names that are
+/// not OData's are nobody's (spec 11.1), but for the size of a page.
+pub(crate) fn refuse_others(options: &QueryOptions, allowed: &[SystemOption], of: &str) -> Result<(), Face> {
+    refuse_options(options, allowed, of)?;
+    match options.custom.iter().any(|(name, _)| name.eq_ignore_ascii_case(PAGE_SIZE)) {
+        true => Err(misplaced(PAGE_SIZE, of)),
+        false => Ok(()),
+    }
+}
+
+/// The same, where there are pages.
+pub(crate) fn refuse_options(options: &QueryOptions, allowed: &[SystemOption], of: &str) -> Result<(), Face> {
+    match options.given.iter().find(|option| !allowed.contains(option)) {
+        Some(option) => Err(misplaced(option.name(), of)),
+        None => Ok(()),
+    }
+}
+
+fn misplaced(option: &str, of: &str) -> Face {
+    Face::unsupported_query(option, format!("{option} is no option of {of}."))
+}
+
+/// The options of a resource that takes only `allowed`.
+pub(crate) fn only(
+    query: &str,
+    temperament: Temperament,
+    allowed: &[SystemOption],
+    of: &str,
+) -> Result<QueryOptions, Face> {
+    let options = Question::parse(query, temperament)?;
+    match temperament {
+        Temperament::Extended => refuse_others(&options, allowed, of)?,
+        Temperament::Strict => refuse_options(&options, allowed, of)?,
+    }
+    Ok(options)
+}
+
+/// Refuses the options that OData has and this service has not.
+pub(crate) fn refuse_unbuilt(options: &QueryOptions) -> Result<(), Face> {
+    use SystemOption::{DeltaToken, Id, Index, SchemaVersion};
+    let unbuilt =
+        options.given.iter().find(|option| matches!(option, DeltaToken | Id | Index | SchemaVersion));
+    unbuilt.map_or(Ok(()), |option| {
+        Err(Face::not_implemented(option.name(), format!("{} is not offered here.", option.name())))
+    })
+}
 
 /// `name=value` pairs of a query, decoded; `+` is a blank.
 pub(crate) fn pairs(query: &str) -> Result<Vec<(String, String)>, Face> {
@@ -15,7 +74,7 @@ pub(crate) fn pairs(query: &str) -> Result<Vec<(String, String)>, Face> {
 }
 
 /// Percent-decodes; what is no UTF-8 in the end is refused.
-pub(crate) fn decoded(text: &str, plus_is_blank: bool) -> Result<String, Face> {
+fn decoded(text: &str, plus_is_blank: bool) -> Result<String, Face> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {

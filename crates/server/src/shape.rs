@@ -5,7 +5,8 @@
 
 use exchange::{Item, NAMESPACE, Page, Question, RELATED_REFERRALS, schema};
 use odata::{
-    DateTimeOffset, Evaluator, Expanded, Primitive, QueryOptions, Type, TypedOptions, TypedSelect, Work,
+    DateTimeOffset, Evaluator, Expanded, Expr, Primitive, QueryOptions, Schema, Type, TypedOptions,
+    TypedSelect, Work,
 };
 use referral::{PublicBase, Referral};
 use serde_json::{Map, Value as Json};
@@ -17,6 +18,8 @@ use crate::routes::LEFT_OUT;
 pub(crate) struct Shape<'a> {
     base: &'a PublicBase,
     asked: &'a QueryOptions,
+    /// The values of parameter aliases of the whole query: options in parentheses may use them.
+    aliases: &'a [(String, Expr)],
     options: &'a TypedOptions,
     evaluator: Evaluator<'a>,
     metadata: Metadata,
@@ -39,6 +42,7 @@ impl<'a> Shape<'a> {
         Shape::of(
             base,
             question.asked(),
+            &question.asked().aliases,
             question.options(),
             Evaluator { schema: schema(), now, work: Some(work) },
             metadata,
@@ -48,6 +52,7 @@ impl<'a> Shape<'a> {
     fn of(
         base: &'a PublicBase,
         asked: &'a QueryOptions,
+        aliases: &'a [(String, Expr)],
         options: &'a TypedOptions,
         evaluator: Evaluator<'a>,
         metadata: Metadata,
@@ -57,7 +62,7 @@ impl<'a> Shape<'a> {
             || !options.compute.is_empty()
             || !options.expand.is_empty()
             || matches!(members, Some(None));
-        Shape { base, asked, options, evaluator, metadata, members: members.flatten(), rebuilt }
+        Shape { base, asked, aliases, options, evaluator, metadata, members: members.flatten(), rebuilt }
     }
 
     /// One item, without `@odata.context`.
@@ -88,7 +93,7 @@ impl<'a> Shape<'a> {
     fn rebuild(&self, item: &Item, document: &Json) -> Json {
         let mut shown = self.evaluator.project(self.options, document);
         if self.metadata == Metadata::Full {
-            shown = annotated(shown, Referral::TYPE.name);
+            shown = annotated(shown, Referral::TYPE.name, schema());
         }
         let mut members = match shown {
             Json::Object(members) => members,
@@ -146,7 +151,7 @@ impl<'a> Shape<'a> {
         }
         let none = QueryOptions::default();
         let asked = asked.unwrap_or(&none);
-        let inner = Shape::of(self.base, asked, options, self.evaluator, self.metadata);
+        let inner = Shape::of(self.base, asked, self.aliases, options, self.evaluator, self.metadata);
         let items = page.items.iter().map(|related| match what {
             Expanded::References => {
                 let id = Json::String(self.base.referral(related.shown.id));
@@ -156,15 +161,22 @@ impl<'a> Shape<'a> {
         });
         into.insert(RELATED_REFERRALS.to_owned(), items.collect());
         if page.next.is_some() {
-            let link = self.further(item, asked, page.items.len() as u64);
+            let link = self.further(item, asked, what, page.items.len() as u64);
             into.insert(format!("{RELATED_REFERRALS}@odata.nextLink"), link.into());
         }
     }
 
     /// Where the rest of an expansion is: the navigation itself, with the same options, past what is shown.
-    fn further(&self, item: &Item, asked: &QueryOptions, shown: u64) -> String {
-        use odata::SystemOption::{Skip, Top};
+    fn further(&self, item: &Item, asked: &QueryOptions, what: Expanded, shown: u64) -> String {
+        use odata::SystemOption::{Levels, Skip, Top};
         let mut options = asked.clone();
+        // It belongs into parentheses, and says no more than one level.
+        options.given.retain(|option| *option != Levels);
+        for (name, value) in self.aliases {
+            if options.alias(name).is_none() {
+                options.aliases.push((name.clone(), value.clone()));
+            }
+        }
         options.skip = Some(options.skip.unwrap_or(0).saturating_add(shown));
         if !options.given.contains(&Skip) {
             options.given.push(Skip);
@@ -172,7 +184,8 @@ impl<'a> Shape<'a> {
         if options.given.contains(&Top) {
             options.top = options.top.map(|top| top.saturating_sub(shown));
         }
-        format!("{}/{RELATED_REFERRALS}?{}", self.base.referral(item.shown.id), options.to_query())
+        let end = if what == Expanded::References { "/$ref" } else { "" };
+        format!("{}/{RELATED_REFERRALS}{end}?{}", self.base.referral(item.shown.id), options.to_query())
     }
 }
 
@@ -260,16 +273,16 @@ fn end_of_value(bytes: &[u8]) -> Option<usize> {
 }
 
 /// A tree with the type of each member that JSON itself does not tell. Source: OData JSON Format 4.01, 4.5.3.
-fn annotated(json: Json, of: &str) -> Json {
+pub(crate) fn annotated(json: Json, of: &str, schema: &Schema) -> Json {
     let Json::Object(members) = json else { return json };
     let mut all = Map::new();
     for (name, value) in members {
-        match schema().property(of, &name, false).map(|property| &property.ty) {
+        match schema.property(of, &name, false).map(|property| &property.ty) {
             Some(ty) if !value.is_null() => {
                 if let Some(told) = told_type(ty) {
                     all.insert(format!("{name}@odata.type"), told.into());
                 }
-                all.insert(name, annotated_as(value, ty));
+                all.insert(name, annotated_as(value, ty, schema));
             }
             _ => {
                 all.insert(name, value);
@@ -279,12 +292,12 @@ fn annotated(json: Json, of: &str) -> Json {
     Json::Object(all)
 }
 
-fn annotated_as(value: Json, ty: &Type) -> Json {
+fn annotated_as(value: Json, ty: &Type, schema: &Schema) -> Json {
     match (value, ty) {
         (Json::Array(items), Type::Collection(element)) => {
-            items.into_iter().map(|item| annotated_as(item, element)).collect()
+            items.into_iter().map(|item| annotated_as(item, element, schema)).collect()
         }
-        (value @ Json::Object(_), Type::Structured(name)) => annotated(value, name),
+        (value @ Json::Object(_), Type::Structured(name)) => annotated(value, name, schema),
         (value, _) => value,
     }
 }
@@ -294,6 +307,8 @@ fn told_type(ty: &Type) -> Option<String> {
     match ty {
         Type::Primitive(Primitive::String | Primitive::Boolean | Primitive::Double) => None,
         Type::Primitive(primitive) => Some(format!("#{}", primitive.short_name())),
+        // What `$apply` made has no name.
+        Type::Structured(name) if name.starts_with(|first: char| first.is_ascii_digit()) => None,
         Type::Enum(name) | Type::Structured(name) => Some(format!("#{NAMESPACE}.{name}")),
         Type::Collection(element) => Some(match &**element {
             Type::Primitive(primitive) => format!("#Collection({})", primitive.short_name()),

@@ -37,6 +37,7 @@ async fn a_filter_may_be_a_segment_of_the_path() {
         ("/engagements/referrals/$filter(name%20eq%20'Three%20'')''')", vec![&all[2]]),
         ("/engagements/referrals/$filter(true)?$filter=name%20ne%20'Two'", vec![&all[2], &all[0]]),
         ("/engagements/referrals/$filter(name%20eq%20@n)?@n='Two'", vec![&all[1]]),
+        ("/engagements/referrals/$filter(@p)?@p=name%20eq%20'Two'", vec![&all[1]]),
     ] {
         let answer = get(&world, path).await.expect(200);
         assert_eq!(ids(&answer), found, "{path}");
@@ -53,7 +54,7 @@ async fn a_filter_may_be_a_segment_of_the_path() {
         let answer = get(&world, &format!("/engagements/referrals/{bad}")).await;
         answer.refused(400, "invalidRequest", "$filter", bad_filter(bad));
     }
-    for nowhere in ["$filter(true", "$filter(true)/x", "$filter"] {
+    for nowhere in ["$filter(true", "$filter(true)x", "$filter"] {
         get(&world, &format!("/engagements/referrals/{nowhere}")).await.expect(404);
     }
 }

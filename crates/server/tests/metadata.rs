@@ -133,7 +133,7 @@ async fn what_cannot_be_produced_is_refused_in_the_houses_face() {
         );
         call("?$format=atom").await.refused(406, "invalidRequest", "$format", "notAcceptable");
         call("?$filter=1").await.refused(400, "invalidRequest", "$filter", "unsupportedQuery");
-        call("?$format=%zz").await.refused(400, "invalidRequest", "query", "unsupportedQuery");
+        call("?$format=%zz").await.refused(400, "invalidRequest", "$format", "unsupportedQuery");
         let post = world.call("POST", place).json(json!({})).await;
         let post = post.refused(405, "invalidRequest", "method", "methodNotAllowed");
         assert_eq!(post.header("allow"), Some("GET, HEAD, OPTIONS"));

@@ -1,9 +1,10 @@
 //! Questions to the collection: the query options of a list request, understood and permitted.
 //!
 //! [`Question::read`] takes the text of a query string to bound options: parsed and bound by `odata`, held against
-//! what the temperament offers ([`strict`]), and marked with the engagement it asks for (spec 11.3). [`page`] answers
-//! it.
+//! what the temperament offers ([`strict`], [`extended`]), and marked with the engagement it asks for (spec 11.3).
+//! [`page`] answers it.
 
+mod extended;
 pub(crate) mod page;
 mod strict;
 mod together;
@@ -11,8 +12,9 @@ mod together;
 use std::sync::OnceLock;
 
 use odata::{
-    BindErrorKind, BindSettings, Binder, Comparison, ErrorKind, Expr, ExprKind, Lambda, Limits, Path,
-    Position, QueryOptions, Root, Segment, SegmentKind, Settings, SystemOption, TypedOptions, Value,
+    BindError, BindErrorKind, BindSettings, Binder, Comparison, ErrorKind, Expr, ExprKind, Lambda, Limits,
+    Path, Position, Primitive, QueryOptions, Root, Segment, SegmentKind, Settings, SystemOption, Type, Typed,
+    TypedKind, TypedOptions, TypedTransformation, Value,
 };
 use referral::EngagementId;
 use store::schema;
@@ -35,6 +37,8 @@ pub enum Temperament {
 /// What a list request asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Question {
+    /// The conditions of `$filter` segments in the path, which come before all options.
+    path: Vec<Expr>,
     asked: QueryOptions,
     bound: TypedOptions,
     page_size: usize,
@@ -85,7 +89,28 @@ impl Question {
     /// # Errors
     /// [`QuestionError`]: the first fault.
     pub fn read(query: &str, temperament: Temperament) -> Result<Question, QuestionError> {
-        Question::of(parse(query, temperament)?, temperament)
+        Question::of(Question::parse(query, temperament)?, temperament)
+    }
+
+    /// Reads the options of a query string, without its `?`, whatever the resource is that they are sent to.
+    ///
+    /// # Errors
+    /// [`QuestionError`]: the first fault.
+    pub fn parse(query: &str, temperament: Temperament) -> Result<QueryOptions, QuestionError> {
+        let settings = Settings {
+            limits: Limits::default(),
+            plus_is_blank: true,
+            bare_names: temperament == Temperament::Extended,
+            repeatable: false,
+            empty_is_absent: vec![SystemOption::Expand],
+        };
+        QueryOptions::parse(query, &settings).map_err(|fault| QuestionError {
+            kind: QuestionErrorKind::lacking(fault.error.kind == ErrorKind::Unsupported, temperament),
+            // What is wrong with the query string as a whole is the fault of no option.
+            option: if fault.option.is_empty() { "query".to_owned() } else { fault.option },
+            at: fault.error.at,
+            message: fault.error.message,
+        })
     }
 
     /// Understands options that were read elsewhere.
@@ -93,11 +118,28 @@ impl Question {
     /// # Errors
     /// [`QuestionError`]: the first fault.
     pub fn of(asked: QueryOptions, temperament: Temperament) -> Result<Question, QuestionError> {
+        Question::narrowed(Vec::new(), asked, temperament)
+    }
+
+    /// Understands options of a collection that `$filter` segments of the path have narrowed. The path comes first:
+    /// its conditions speak of referrals, whatever the options make of them. Source: OData 4.01 URL Conventions,
+    /// section 4.12.
+    ///
+    /// # Errors
+    /// [`QuestionError`]: the first fault.
+    pub fn narrowed(
+        path: Vec<Expr>,
+        asked: QueryOptions,
+        temperament: Temperament,
+    ) -> Result<Question, QuestionError> {
+        strict::options(&asked, temperament)?;
         let page_size = page_size(&asked)?;
         let aliased = with_email_alias(&asked);
-        let bound = bind(&aliased, temperament)?;
-        if temperament == Temperament::Strict {
-            strict::allow(&bound)?;
+        let conditions: Vec<Expr> = path.iter().cloned().map(email_of_team).collect();
+        let mut bound = bind(&conditions, &aliased, temperament)?;
+        match temperament {
+            Temperament::Strict => strict::allow(&bound)?,
+            Temperament::Extended => extended::arrange(&mut bound)?,
         }
         let engagement = bound.filter.as_ref().filter(|_| bound.apply.is_none()).and_then(|filter| {
             match filter.pinned("engagementId") {
@@ -106,21 +148,62 @@ impl Question {
             }
         });
         let (bound_to, rest) = Default::default();
-        Ok(Question { asked, bound, page_size, engagement, bound_to, rest })
+        Ok(Question { path, asked, bound, page_size, engagement, bound_to, rest })
+    }
+
+    /// Binds the options of a request for a property of a referral, with the conditions of `$filter` segments before
+    /// them.
+    ///
+    /// # Errors
+    /// [`QuestionError`]: the first fault.
+    pub fn options_of(
+        property: &Type,
+        path: Vec<Expr>,
+        mut options: QueryOptions,
+        temperament: Temperament,
+    ) -> Result<TypedOptions, QuestionError> {
+        // The media type of the answer is no matter of its members.
+        options.given.retain(|option| *option != SystemOption::Format);
+        strict::options(&options, temperament)?;
+        let conditions = QueryOptions {
+            given: if path.is_empty() { Vec::new() } else { vec![SystemOption::Filter] },
+            filter: match path.len() {
+                0 | 1 => path.into_iter().next(),
+                _ => Some(Expr::new(ExprKind::And(path))),
+            },
+            aliases: options.aliases.clone(),
+            ..QueryOptions::default()
+        };
+        let settings = settings(temperament);
+        let bind = |options| {
+            let bound = Binder::new(schema(), ITEM, &settings).options_of(property, options);
+            bound.map_err(|fault| refused(fault, temperament))
+        };
+        let conditions = bind(&conditions)?;
+        let mut bound = bind(&options)?;
+        extended::of_property(&bound)?;
+        bound.filter = all_of(conditions.filter.into_iter().chain(bound.filter.take()).collect());
+        Ok(bound)
     }
 
     /// The option that a refusal of the store is about, where there is but one that gives it work.
     pub fn only_option(&self) -> Option<&'static str> {
         use SystemOption::{Apply, Expand, Filter, OrderBy, Search};
-        let mut working = self
-            .asked
-            .given
-            .iter()
-            .filter(|option| matches!(option, Apply | Expand | Filter | OrderBy | Search));
-        match (working.next(), working.next()) {
-            (Some(only), None) => Some(only.name()),
+        let given = self.asked.given.iter().copied();
+        let mut working: Vec<SystemOption> = given
+            .filter(|option| matches!(option, Apply | Expand | Filter | OrderBy | Search))
+            .chain((!self.path.is_empty()).then_some(Filter))
+            .collect();
+        working.dedup();
+        match working.as_slice() {
+            [only] => Some(only.name()),
             _ => None,
         }
+    }
+
+    /// The `$filter` segments of the path, as an address has them: `/$filter(status%20eq%20'New')`.
+    pub fn path(&self) -> String {
+        self.path.iter().map(segment).collect()
     }
 
     /// The options as sent.
@@ -158,7 +241,7 @@ impl Question {
             let text = options.to_query();
             let mut pieces: Vec<&str> = text.split('&').collect();
             pieces.sort_unstable();
-            pieces.join("&")
+            format!("{}{}", self.path(), pieces.join("&"))
         })
     }
 
@@ -166,7 +249,10 @@ impl Question {
     /// an engagement or an expansion shows, nor on the time.
     pub fn is_of_own_alone(&self) -> bool {
         // More may be called so than the function; nothing is lost then.
-        self.engagement.is_none() && self.bound.expand.is_empty() && !self.fingerprint().contains("now")
+        self.engagement.is_none()
+            && self.bound.expand.is_empty()
+            && self.path.is_empty()
+            && !self.fingerprint().contains("now")
     }
 
     /// Every option but `$skiptoken`, as the address of a further page has them.
@@ -190,42 +276,80 @@ impl Question {
 }
 
 /// The alias of the page size, in any case (spec 11.1).
-const PAGE_SIZE: &str = "pagesize";
+pub const PAGE_SIZE: &str = "pagesize";
 
-fn parse(query: &str, temperament: Temperament) -> Result<QueryOptions, QuestionError> {
-    let settings = Settings {
-        limits: Limits::default(),
-        plus_is_blank: true,
-        bare_names: temperament == Temperament::Extended,
-        repeatable: false,
-        empty_is_absent: vec![SystemOption::Expand],
+/// A condition as a segment of a path.
+fn segment(condition: &Expr) -> String {
+    let options = QueryOptions {
+        filter: Some(condition.clone()),
+        given: vec![SystemOption::Filter],
+        ..QueryOptions::default()
     };
-    let options = QueryOptions::parse(query, &settings).map_err(|fault| QuestionError {
-        kind: QuestionErrorKind::lacking(fault.error.kind == ErrorKind::Unsupported, temperament),
-        // What is wrong with the query string as a whole is the fault of no option.
-        option: if fault.option.is_empty() { "query".to_owned() } else { fault.option },
-        at: fault.error.at,
-        message: fault.error.message,
-    })?;
-    strict::options(&options, temperament)?;
-    Ok(options)
+    let text = options.to_query();
+    // What is literal in a query and ends a path.
+    let condition = text.strip_prefix("$filter=").unwrap_or(&text).replace('?', "%3F");
+    format!("/$filter({condition})")
 }
 
-/// Binds the options against the schema of a referral.
-fn bind(options: &QueryOptions, temperament: Temperament) -> Result<TypedOptions, QuestionError> {
-    let extended = temperament == Temperament::Extended;
-    let settings = BindSettings { ignore_property_case: extended, ..BindSettings::default() };
-    Binder::new(schema(), ITEM, &settings).options(options).map_err(|fault| QuestionError {
+fn settings(temperament: Temperament) -> BindSettings {
+    BindSettings { ignore_property_case: temperament == Temperament::Extended, ..BindSettings::default() }
+}
+
+fn refused(fault: BindError, temperament: Temperament) -> QuestionError {
+    QuestionError {
         option: fault.option.map_or("query", SystemOption::name).to_owned(),
         at: fault.at,
         message: fault.message,
         kind: QuestionErrorKind::lacking(fault.kind == BindErrorKind::Unsupported, temperament),
-    })
+    }
+}
+
+/// Binds the options against the schema of a referral, and puts the conditions of the path before them.
+fn bind(
+    conditions: &[Expr],
+    options: &QueryOptions,
+    temperament: Temperament,
+) -> Result<TypedOptions, QuestionError> {
+    let settings = settings(temperament);
+    let mut binder = Binder::new(schema(), ITEM, &settings).with_aliases(&options.aliases);
+    let mut terms = Vec::with_capacity(conditions.len());
+    for condition in conditions {
+        let term = binder
+            .filter(condition)
+            .map_err(|fault| BindError { option: Some(SystemOption::Filter), ..fault });
+        let term = term.map_err(|fault| refused(fault, temperament))?;
+        extended::condition(&term)?;
+        terms.push(term);
+    }
+    let mut bound = binder.options(options).map_err(|fault| refused(fault, temperament))?;
+    match &mut bound.apply {
+        Some(apply) => {
+            let steps = all_of(terms).map(TypedTransformation::Filter);
+            apply.steps.splice(0..0, steps);
+        }
+        None => {
+            terms.extend(bound.filter.take());
+            bound.filter = all_of(terms);
+        }
+    }
+    Ok(bound)
+}
+
+/// Conditions side by side: one inside the other, they would be as deep as a path is long.
+fn all_of(mut terms: Vec<Typed>) -> Option<Typed> {
+    if terms.len() < 2 {
+        return terms.pop();
+    }
+    let ty = Some(Primitive::Boolean.into());
+    Some(Typed { at: Position::default(), ty, kind: TypedKind::And(terms) })
 }
 
 fn page_size(options: &QueryOptions) -> Result<usize, QuestionError> {
-    let asked = options.custom.iter().find(|(name, _)| name.eq_ignore_ascii_case(PAGE_SIZE));
-    let Some((_, text)) = asked else { return Ok(PAGE) };
+    let mut asked = options.custom.iter().filter(|(name, _)| name.eq_ignore_ascii_case(PAGE_SIZE));
+    let Some((_, text)) = asked.next() else { return Ok(PAGE) };
+    if asked.next().is_some() {
+        return Err(wrong_page_size("given twice"));
+    }
     let text = text.as_deref().unwrap_or_default();
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse::<usize>() {
@@ -234,12 +358,12 @@ fn page_size(options: &QueryOptions) -> Result<usize, QuestionError> {
         Ok(size) => return Ok(size.min(PAGE)),
         Err(_) => return Ok(PAGE), // more digits than a number holds
     }
-    Err(QuestionError {
-        option: PAGE_SIZE.to_owned(),
-        at: 0,
-        message: "expected a whole number from 1 on".to_owned(),
-        kind: QuestionErrorKind::Wrong,
-    })
+    Err(wrong_page_size("expected a whole number from 1 on"))
+}
+
+fn wrong_page_size(message: &str) -> QuestionError {
+    let kind = QuestionErrorKind::Wrong;
+    QuestionError { option: PAGE_SIZE.to_owned(), at: 0, message: message.to_owned(), kind }
 }
 
 /// The options with `email eq …` written out (REF-238), those of expansions too.

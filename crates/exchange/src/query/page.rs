@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use odata::{Expanded, TypedExpand, TypedOptions, Work};
+use bytes::Bytes;
+use odata::{
+    Expanded, Primitive, SystemOption, TypedAggregate, TypedExpand, TypedOptions, TypedTransformation, Work,
+};
 use referral::EngagementId;
 use serde_json::Value as Json;
 use store::{Aggregation, Counting, Found, Place, Query, Scope, StoreError, StoredReferral};
@@ -22,6 +25,9 @@ const EXPANDED: usize = 10_000;
 /// How much one answer may evaluate outside the store, in nodes of expressions: a node is about 25 ns, of
 /// patterns up to 80 ns, so that an answer holds one of the runtime's threads for 50 to 200 ms at most, in turns.
 const WORK: u64 = 2_000_000;
+
+/// The name of the number in the row that counts the results of an aggregation.
+const COUNT: &str = "count";
 
 /// A fresh budget for one answer.
 pub fn work() -> Work {
@@ -94,15 +100,20 @@ impl Item {
     }
 }
 
-/// The results of an aggregation.
+/// What `$apply` makes.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Results {
-    /// Objects with the members of the result's type.
-    pub items: Vec<Json>,
-    /// Number of referrals that took no part because they are damaged.
-    pub left_out: usize,
-    /// Where the next page begins; `None` on the last.
-    pub next: Option<Continuation>,
+pub enum Results {
+    /// Referrals as they were, perhaps fewer and with more members.
+    Referrals(Page),
+    /// Something else of them.
+    Rows {
+        /// Objects with the members of the result's type.
+        rows: Vec<Json>,
+        /// How many there are in all, where that was asked for.
+        count: Option<u64>,
+        /// Where the next page begins; `None` on the last.
+        next: Option<Continuation>,
+    },
 }
 
 /// Which part of the matches is wanted.
@@ -214,7 +225,7 @@ impl Exchange {
         page.items.pop().ok_or(ReadError::NotFound)
     }
 
-    /// What `$apply` makes of the caller's own organization's referrals.
+    /// What `$apply` makes of the caller's own organization's referrals, with what the other options make of that.
     ///
     /// # Errors
     /// [`ReadError`]
@@ -225,9 +236,7 @@ impl Exchange {
         from: Option<&Continuation>,
     ) -> Result<Results, ReadError> {
         let options = question.options();
-        let Some(apply) = &options.apply else {
-            return Ok(Results { items: Vec::new(), left_out: 0, next: None });
-        };
+        let Some(apply) = &options.apply else { return Err(ReadError::Forged) };
         let done = match from {
             None => 0,
             Some(Continuation::Offset(done)) => *done,
@@ -244,10 +253,79 @@ impl Exchange {
             skip: options.skip.unwrap_or(0).saturating_add(done),
             limit: limit + 1,
         };
-        let mut items = if limit == 0 { Vec::new() } else { self.store.aggregate(&aggregation).await? };
-        let more = items.len() > limit && left > limit as u64;
-        items.truncate(limit);
-        Ok(Results { items, left_out: 0, next: more.then_some(Continuation::Offset(done + limit as u64)) })
+        let mut rows = if limit == 0 { Vec::new() } else { self.store.aggregate(&aggregation).await? };
+        let more = rows.len() > limit && left > limit as u64;
+        rows.truncate(limit);
+        let next = more.then_some(Continuation::Offset(done + limit as u64));
+        let count = match options.count {
+            Some(true) => Some(self.count_of_results(aggregation).await?),
+            _ => None,
+        };
+        if !apply.keeps_items() {
+            return Ok(Results::Rows { rows, count, next });
+        }
+        let items = rows.iter().map(referral_of).collect::<Result<_, _>>()?;
+        let mut page = Page { items, count, left_out: 0, next };
+        self.expand(caller, &options.expand, &mut page, &mut Budget::new()).await?;
+        Ok(Results::Referrals(page))
+    }
+
+    /// How many results an aggregation has, whatever the paging.
+    async fn count_of_results(&self, mut aggregation: Aggregation) -> Result<u64, ReadError> {
+        let Aggregation { apply, filter, order, skip, limit, .. } = &mut aggregation;
+        apply.steps.extend(filter.take().map(TypedTransformation::Filter));
+        apply.steps.push(TypedTransformation::Aggregate(vec![TypedAggregate {
+            name: COUNT.into(),
+            ty: Primitive::Int64.into(),
+            of: None,
+            ignore_case: false,
+        }]));
+        order.clear();
+        (*skip, *limit) = (0, 1);
+        let rows = self.store.aggregate(&aggregation).await?;
+        Ok(rows.first().and_then(|row| row[COUNT].as_u64()).unwrap_or_default())
+    }
+
+    /// The option that the store cannot carry out, where one of several is to blame for
+    /// [`StoreError::NotSupported`]: each is tried alone, on nothing.
+    pub async fn unsupported_option(&self, caller: &Caller, question: &Question) -> Option<&'static str> {
+        let options = question.options();
+        let scope = || self.scope(caller);
+        if let Some(apply) = &options.apply {
+            let alone = Aggregation {
+                scope: scope(),
+                apply: apply.clone(),
+                filter: None,
+                order: Vec::new(),
+                skip: 0,
+                limit: 0,
+            };
+            let filtered = Aggregation { filter: options.filter.clone(), ..alone.clone() };
+            let ordered = Aggregation { order: options.orderby.clone(), ..alone.clone() };
+            for (aggregation, option) in [
+                (alone, SystemOption::Apply),
+                (filtered, SystemOption::Filter),
+                (ordered, SystemOption::OrderBy),
+            ] {
+                if let Err(StoreError::NotSupported(_)) = self.store.aggregate(&aggregation).await {
+                    return Some(option.name());
+                }
+            }
+            return None;
+        }
+        let none = TypedOptions::default;
+        let window = Window { after: None, skip: 0, limit: 0, count: Counting::No };
+        for (alone, option) in [
+            (TypedOptions { filter: options.filter.clone(), ..none() }, SystemOption::Filter),
+            (TypedOptions { search: options.search.clone(), ..none() }, SystemOption::Search),
+            (TypedOptions { orderby: options.orderby.clone(), ..none() }, SystemOption::OrderBy),
+        ] {
+            if let Err(StoreError::NotSupported(_)) = self.store.plan(&query(scope(), &alone, &window)).await
+            {
+                return Some(option.name());
+            }
+        }
+        None
     }
 
     /// A number that stays the same while the answers to those questions stay the same that
@@ -386,9 +464,6 @@ impl Exchange {
         work: &Work,
     ) -> Result<Page, ReadError> {
         let options = &expand.options;
-        if !matches!(options.levels, None | Some(odata::Levels::Of(1) | odata::Levels::Max)) {
-            return Err(StoreError::NotSupported("$levels of more than 1".to_owned()).into());
-        }
         let counted = expand.what == Expanded::Count || options.count == Some(true);
         let window = Window {
             after: None,
@@ -411,6 +486,17 @@ impl Budget {
     fn new() -> Budget {
         Budget { results: EXPANDED, work: work() }
     }
+}
+
+/// A referral among the results of an aggregation.
+fn referral_of(row: &Json) -> Result<Item, StoreError> {
+    let member = |name: &str| row[name].as_str().unwrap_or_default();
+    let (id, engagement_id) = (member("id").parse(), member("engagementId").parse());
+    let (Ok(id), Ok(engagement_id), Ok(etag)) = (id, engagement_id, member("eTag").parse()) else {
+        return Err(StoreError::Engine("a result of $apply is no referral".to_owned()));
+    };
+    let document = Bytes::from(row.to_string());
+    Ok(Item { shown: Shown { id, engagement_id, etag, document }, related: Vec::new() })
 }
 
 fn too_much() -> ReadError {

@@ -217,14 +217,9 @@ fn nothing_of_its_parts(headers: &HeaderMap) -> Result<(), Face> {
     Ok(())
 }
 
-/// A batch has no system query options of its own.
+/// A batch has no query options of its own.
 fn no_options(query: &str) -> Result<(), Face> {
-    for (option, _) in crate::query::pairs(query)? {
-        if option.starts_with('$') {
-            return Err(Face::unsupported_query(&option, "A batch takes no query options."));
-        }
-    }
-    Ok(())
+    crate::query::only(query, exchange::Temperament::Extended, &[], "a batch").map(|_| ())
 }
 
 /// `request-id` of the ABNF: what `id`, `atomicityGroup` and `Content-ID` may be.

@@ -73,7 +73,7 @@ pub(super) fn of_container(setting: &Setting<'_>) -> Vec<Annotation> {
         one("Capabilities.KeyAsSegmentSupported", true),
         one("Capabilities.AsynchronousRequestsSupported", false),
         one("Capabilities.CrossJoinSupported", false),
-        one("Capabilities.QuerySegmentSupported", false),
+        one("Capabilities.QuerySegmentSupported", extended),
         one("Capabilities.AnnotationValuesInQuerySupported", false),
         one("Capabilities.BatchSupported", extended && BATCH),
     ];
@@ -133,7 +133,7 @@ fn select(extended: bool) -> Expression {
     [
         ("Supported", true.into()),
         ("Filterable", true.into()),
-        ("Searchable", true.into()),
+        ("Searchable", false.into()),
         ("TopSupported", true.into()),
         ("SkipSupported", true.into()),
         ("ComputeSupported", true.into()),

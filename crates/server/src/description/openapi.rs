@@ -116,6 +116,9 @@ fn paths(setting: &Setting<'_>) -> Map<String, Value> {
         let filtered = format!("{COLLECTION}/$filter({{predicate}})");
         add(&format!("{filtered}/$count"), filtered_count());
         add(&filtered, self::filtered(setting));
+        add(&format!("{filtered}/$ref"), filtered_references());
+        add(&format!("{COLLECTION}/$ref"), references());
+        add(&format!("{COLLECTION}/$query"), query());
         add("/v1.0/$entity", entity());
         add(&format!("{COLLECTION}/{{id}}/{{path}}"), member());
         add("/v1.0/$batch", with_aliases(batch(), [format!("{COLLECTION}/$batch")]));
@@ -294,6 +297,39 @@ fn filtered(setting: &Setting<'_>) -> Value {
     may_name_nothing(item)
 }
 
+fn references() -> Value {
+    let options = ["filter", "orderby", "top", "skip", "count", "search", "format"];
+    let get = json!({
+        "operationId": "listReferences",
+        "summary": "The addresses of a page of referrals.",
+        "tags": ["referrals"],
+        "parameters": parts::refs("parameters", &options),
+        "responses": parts::read_answers(parts::any_answer("The addresses."), &["400", "403", "406", "501"]),
+    });
+    with_head(json!({ "get": get }))
+}
+
+fn filtered_references() -> Value {
+    let mut item = references();
+    item["get"]["operationId"] = "listFilteredReferences".into();
+    item["parameters"] = parts::refs("parameters", &["predicate"]);
+    item
+}
+
+fn query() -> Value {
+    let post = json!({
+        "operationId": "queryReferrals",
+        "summary": "A page of referrals, with the query options in the body.",
+        "tags": ["referrals"],
+        "requestBody": { "required": true, "content": {
+            "text/plain": { "schema": { "type": "string" } },
+        } },
+        "responses": parts::read_answers(
+            parts::list_answer(), &["400", "403", "406", "411", "413", "415", "501"]),
+    });
+    with_options(json!({ "post": post }), json!(["referrals"]))
+}
+
 fn filtered_count() -> Value {
     let mut item = count();
     item["get"]["operationId"] = "countFilteredReferrals".into();
@@ -468,7 +504,7 @@ mod tests {
     use http::{Method, Uri};
 
     use super::*;
-    use crate::routes::{Below, Health, Offers, Route};
+    use crate::routes::{Below, End, Health, Offers, Route};
 
     fn described(extended: bool, sandbox: bool) -> Value {
         let mut options = crate::ServerOptions::new("https://referrals.contoso.example");
@@ -492,16 +528,18 @@ mod tests {
         match route {
             // A decided refusal is nothing to offer.
             Route::Below(Below::Unserved(_)) => "",
-            Route::Below(Below::Filter { count: false, .. }) => {
-                "/v1.0/engagements/referrals/$filter({predicate})"
-            }
-            Route::Below(Below::Filter { count: true, .. }) => {
-                "/v1.0/engagements/referrals/$filter({predicate})/$count"
-            }
+            Route::Below(Below::Collection { predicates, end }) => match (predicates.as_slice(), end) {
+                ([], End::Count) => "/v1.0/engagements/referrals/$count",
+                ([], End::Reference) => "/v1.0/engagements/referrals/$ref",
+                ([], _) => "",
+                (_, End::Count) => "/v1.0/engagements/referrals/$filter({predicate})/$count",
+                (_, End::Reference) => "/v1.0/engagements/referrals/$filter({predicate})/$ref",
+                (..) => "/v1.0/engagements/referrals/$filter({predicate})",
+            },
+            Route::Below(Below::Query) => "/v1.0/engagements/referrals/$query",
             Route::Below(Below::Entity) => "/v1.0/$entity",
             Route::Referrals => "/v1.0/engagements/referrals",
             Route::Referral(_) => "/v1.0/engagements/referrals/{id}",
-            Route::Below(Below::Count) => "/v1.0/engagements/referrals/$count",
             Route::Below(Below::Member(..)) => "/v1.0/engagements/referrals/{id}/{path}",
             Route::Batch(_) => "/v1.0/$batch",
             Route::Service => "/v1.0/",
@@ -523,7 +561,10 @@ mod tests {
     }
 
     /// Every line of [`template`], with whether it is of the extended temperament or of the sandbox.
-    const ROUTES: [(&str, bool, bool); 20] = [
+    const ROUTES: [(&str, bool, bool); 23] = [
+        ("/v1.0/engagements/referrals/$ref", true, false),
+        ("/v1.0/engagements/referrals/$filter({predicate})/$ref", true, false),
+        ("/v1.0/engagements/referrals/$query", true, false),
         ("/v1.0/engagements/referrals/$filter({predicate})", true, false),
         ("/v1.0/engagements/referrals/$filter({predicate})/$count", true, false),
         ("/v1.0/$entity", true, false),

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use exchange::{Caller, Continuation, PAGE, Question, RELATED_REFERRALS, Temperament};
+use exchange::{Caller, Continuation, PAGE, Page, Question, RELATED_REFERRALS, Results, Temperament};
 use http::header::{CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use odata::{Expr, ExprKind, Limits, QueryOptions, SystemOption, TypedOptions};
-use referral::EngagementId;
-use serde_json::Value as Json;
+use odata::{
+    Expanded, Expr, Limits, SystemOption, Type, TypedApply, TypedOptions, TypedSelect, TypedTransformation,
+};
+use referral::{EngagementId, ReferralId};
+use serde_json::{Value as Json, json};
 
 use crate::Shared;
 use crate::answer::{Answer, mark_odata, odata};
@@ -17,7 +19,9 @@ use crate::headers::{name, value};
 use crate::kept::Asked;
 use crate::negotiation::{Metadata, has_parameters, preferred_page_size};
 use crate::numbers::Content;
-use crate::shape::Shape;
+use crate::query::{refuse_options, refuse_others};
+use crate::routes::End;
+use crate::shape::{Shape, annotated};
 
 /// The longest query string whose question is remembered, in bytes.
 const LONGEST_REMEMBERED: usize = 1024;
@@ -41,20 +45,26 @@ struct Listed {
 
 /// What a list is of.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Subject {
-    /// The collection.
-    Referrals,
-    /// What `relatedReferrals` of one referral leads to.
-    Related(referral::ReferralId, EngagementId),
+pub(super) struct Subject {
+    /// What `relatedReferrals` of this referral leads to, in this engagement; `None`: the collection.
+    related: Option<(ReferralId, EngagementId)>,
+    /// References to them are wanted, not they.
+    references: bool,
 }
 
 impl Subject {
+    /// The collection.
+    pub(super) const REFERRALS: Subject = Subject { related: None, references: false };
+
+    /// What `relatedReferrals` of a referral leads to.
+    pub(super) fn related(id: ReferralId, engagement: EngagementId) -> Subject {
+        Subject { related: Some((id, engagement)), references: false }
+    }
+
     /// What a next link is bound to.
     fn name(self) -> String {
-        match self {
-            Subject::Referrals => String::new(),
-            Subject::Related(id, _) => id.to_string(),
-        }
+        let of = self.related.map(|(id, _)| id.to_string()).unwrap_or_default();
+        if self.references { of + "/$ref" } else { of }
     }
 }
 
@@ -76,25 +86,43 @@ impl Shared {
         Ok(question)
     }
 
-    /// The question of a query string to a collection that `$filter` segments of the path have narrowed. Source:
-    /// OData 4.01 URL Conventions, section 4.12.
-    pub(super) fn narrowed(&self, predicates: &[String], query: &str) -> Result<Arc<Question>, Face> {
-        let mut options = self.question_options(query)?;
-        // Side by side, however many there are: one inside the other, they would be as deep as the path is long.
-        let mut terms: Vec<Expr> = options.filter.take().into_iter().collect();
-        for text in predicates {
-            let predicate = Expr::parse(text, &Limits::default())
-                .map_err(|fault| Face::unsupported_query("$filter", sentence(format!("$filter, {fault}"))))?;
-            terms.push(predicate);
+    /// The question of a query string to a collection that `$filter` segments of the path have narrowed.
+    pub(super) fn narrowed(
+        &self,
+        predicates: &[impl AsRef<str>],
+        query: &str,
+    ) -> Result<Arc<Question>, Face> {
+        if predicates.is_empty() {
+            return self.question(query);
         }
-        options.filter = match terms.len() {
-            0 | 1 => terms.pop(),
-            _ => Some(Expr::new(ExprKind::And(terms))),
-        };
-        if !options.given.contains(&SystemOption::Filter) {
-            options.given.push(SystemOption::Filter);
+        let options = Question::parse(query, self.temperament())?;
+        Ok(Arc::new(Question::narrowed(conditions(predicates)?, options, self.temperament())?))
+    }
+
+    /// `GET` on a collection, however the path ends.
+    pub(super) async fn collection(
+        &self,
+        caller: &Caller,
+        headers: &HeaderMap,
+        question: Arc<Question>,
+        subject: Subject,
+        end: End,
+    ) -> Result<Answer, Face> {
+        use SystemOption::{Count, Filter, Format, OrderBy, Search, Skip, SkipToken, Top};
+        match end {
+            End::Itself => self.list(caller, headers, question, subject).await,
+            End::Count => {
+                refuse_others(question.asked(), &[Filter, Search], "a count")?;
+                self.count(caller, &question, subject).await
+            }
+            End::Reference => {
+                let allowed = [Count, Filter, Format, OrderBy, Search, Skip, SkipToken, Top];
+                refuse_options(question.asked(), &allowed, "references")?;
+                let references = Subject { references: true, ..subject };
+                self.list(caller, headers, question, references).await
+            }
+            End::Value => Err(Face::no_such_path()),
         }
-        Ok(Arc::new(Question::of(options, self.temperament())?))
     }
 
     /// `GET` on the collection, or on a navigation.
@@ -112,12 +140,11 @@ impl Shared {
         }
         let uncounted = self.options.extended && preferred.is_some();
         let asked = match subject {
-            Subject::Referrals => Asked::of(caller, &question, metadata, uncounted),
-            Subject::Related(..) => None,
+            Subject { related: None, references: false } => Asked::of(caller, &question, metadata, uncounted),
+            _ => None,
         };
-        let blamed = |face: Face| naming_option(&question, face);
         let moment = match asked {
-            Some(_) => self.exchange.moment(caller).await.map_err(|error| blamed(error.into()))?,
+            Some(_) => self.exchange.moment(caller).await?,
             None => None,
         };
         let kept = asked.as_ref().zip(moment).and_then(|(asked, moment)| self.kept.get(asked, moment));
@@ -126,12 +153,14 @@ impl Shared {
             Some(body) => body,
             None => {
                 let reading = self.lists.begin(self.exchange.now());
-                let listed =
-                    self.listed(caller, &question, metadata, uncounted, subject).await.map_err(blamed);
+                let listed = self.listed(caller, &question, metadata, uncounted, subject).await;
                 if listed.as_ref().map_or_else(|face| !face.status.is_server_error(), |_| true) {
                     reading.came_through(self.exchange.now());
                 }
-                let listed = listed?;
+                let listed = match listed {
+                    Ok(listed) => listed,
+                    Err(face) => return Err(self.blamed(caller, &question, face).await),
+                };
                 left_out = listed.left_out;
                 let body = listed.body;
                 // Still the same moment: nothing has changed while it was read. One that lacks something is read anew.
@@ -170,20 +199,37 @@ impl Shared {
         if question.options().apply.is_some() {
             return self.aggregation(caller, question, from.as_ref(), metadata, subject).await;
         }
-        let page = match subject {
-            Subject::Referrals => self.exchange.page(caller, question, from.as_ref(), uncounted).await,
-            Subject::Related(_, engagement) => {
-                self.exchange.related(caller, engagement, question, from.as_ref()).await
-            }
+        let page = match subject.related {
+            None => self.exchange.page(caller, question, from.as_ref(), uncounted).await,
+            Some((_, engagement)) => self.exchange.related(caller, engagement, question, from.as_ref()).await,
         }?;
+        self.page_body(caller, question, page, metadata, subject).await
+    }
+
+    /// The body of a page of referrals, or of references to them.
+    async fn page_body(
+        &self,
+        caller: &Caller,
+        question: &Question,
+        page: Page,
+        metadata: Metadata,
+        subject: Subject,
+    ) -> Result<Listed, Face> {
         let work = exchange::work();
         let shape = Shape::new(&self.base, question, metadata, self.exchange.now(), &work);
-        let mut out = self.envelope_begin(question, metadata, page.count);
+        // References are counted where that is asked for; the contract knows none.
+        let count = page.count.filter(|_| !subject.references || question.options().count == Some(true));
+        let mut out = self.envelope_begin(question, metadata, count, subject);
         let bytes: usize = page.items.iter().map(|item| item.shown.document.len() + ITEM).sum();
-        out.reserve(bytes + NEXT_LINK);
+        out.reserve(if subject.references { page.items.len() * ITEM } else { bytes } + NEXT_LINK);
         for (at, item) in page.items.iter().enumerate() {
             if at > 0 {
                 out.push(b',');
+            }
+            if subject.references {
+                let reference = json!({ "@odata.id": self.base.referral(item.shown.id) });
+                out.extend_from_slice(reference.to_string().as_bytes());
+                continue;
             }
             if at % TURN == TURN - 1 {
                 tokio::task::yield_now().await;
@@ -196,28 +242,30 @@ impl Shared {
     }
 
     /// `GET …/$count`: the number alone, as text.
-    pub(super) async fn count(
-        &self,
-        caller: &Caller,
-        question: &Question,
-        subject: Subject,
-    ) -> Result<Answer, Face> {
-        if question.options().apply.is_some() {
-            return Err(Face::unsupported_query(
-                "$apply",
-                "$count counts referrals: it does not take $apply.",
-            ));
-        }
-        let count = match subject {
-            Subject::Referrals => self.exchange.count(caller, question).await,
-            Subject::Related(_, engagement) => {
-                self.exchange.count_related(caller, engagement, question).await
-            }
+    async fn count(&self, caller: &Caller, question: &Question, subject: Subject) -> Result<Answer, Face> {
+        let count = match subject.related {
+            None => self.exchange.count(caller, question).await,
+            Some((_, engagement)) => self.exchange.count_related(caller, engagement, question).await,
         };
-        let count = count.map_err(|error| naming_option(question, error.into()))?;
+        let count = match count {
+            Ok(count) => count,
+            Err(error) => return Err(self.blamed(caller, question, error.into()).await),
+        };
         let mut answer = plain(count.number.to_string());
         self.tell_left_out(&mut answer, count.left_out);
         Ok(answer)
+    }
+
+    /// A refusal that is about the query as a whole, with the option that it is about.
+    async fn blamed(&self, caller: &Caller, question: &Question, face: Face) -> Face {
+        let face = naming_option(question, face);
+        if face.status != StatusCode::NOT_IMPLEMENTED || face.target.as_deref() != Some("query") {
+            return face;
+        }
+        match self.exchange.unsupported_option(caller, question).await {
+            Some(option) => face.about(option),
+            None => face,
+        }
     }
 
     /// Tells the client, and whoever watches the figures, of damaged referrals that an answer lacks.
@@ -236,19 +284,42 @@ impl Shared {
         metadata: Metadata,
         subject: Subject,
     ) -> Result<Listed, Face> {
-        if matches!(subject, Subject::Related(..)) {
+        if subject.related.is_some() {
             return Err(Face::not_implemented("$apply", "$apply is offered on the collection alone."));
         }
-        let results = self.exchange.aggregate(caller, question, from).await?;
-        let mut out = self.envelope_begin(question, metadata, None);
-        for (at, item) in results.items.iter().enumerate() {
+        let (rows, count, next) = match self.exchange.aggregate(caller, question, from).await? {
+            Results::Referrals(page) => {
+                return self.page_body(caller, question, page, metadata, subject).await;
+            }
+            Results::Rows { rows, count, next } => (rows, count, next),
+        };
+        let options = question.options();
+        let work = exchange::work();
+        let now = odata::DateTimeOffset { ticks: self.exchange.now().ticks(), offset: 0 };
+        let schema = options.apply.as_ref().map_or(exchange::schema(), |apply| &apply.schema);
+        let evaluator = odata::Evaluator { schema, now, work: Some(&work) };
+        let result = options.apply.as_ref().map_or("", |apply| &*apply.result);
+        let full = metadata == Metadata::Full;
+        let whole = options.select.is_none() && options.compute.is_empty() && !full;
+        let mut out = self.envelope_begin(question, metadata, count, subject);
+        for (at, row) in rows.iter().enumerate() {
             if at > 0 {
                 out.push(b',');
             }
-            out.extend_from_slice(item.to_string().as_bytes());
+            if whole {
+                out.extend_from_slice(row.to_string().as_bytes());
+                continue;
+            }
+            if at % TURN == TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+            let shown = evaluator.project(options, row);
+            let shown = if full { annotated(shown, result, schema) } else { shown };
+            out.extend_from_slice(shown.to_string().as_bytes());
+            exchange::within(&work)?;
         }
-        let body = self.envelope_end(caller, question, results.next.as_ref(), results.left_out, subject, out);
-        Ok(Listed { body, left_out: results.left_out })
+        let body = self.envelope_end(caller, question, next.as_ref(), 0, subject, out);
+        Ok(Listed { body, left_out: 0 })
     }
 
     /// Where the question goes on, when it does.
@@ -266,10 +337,19 @@ impl Shared {
     }
 
     /// The members before `value`, in the order of spec 11.3.
-    fn envelope_begin(&self, question: &Question, metadata: Metadata, count: Option<u64>) -> Vec<u8> {
+    fn envelope_begin(
+        &self,
+        question: &Question,
+        metadata: Metadata,
+        count: Option<u64>,
+        subject: Subject,
+    ) -> Vec<u8> {
         let mut out = b"{".to_vec();
         if metadata != Metadata::None {
-            let context = format!("{}{}", self.base.list_context(), projection(question));
+            let context = match subject.references {
+                true => format!("{}/v1.0/$metadata#Collection($ref)", self.base.url()),
+                false => format!("{}{}", self.base.list_context(), projection(question.options())),
+            };
             out.extend_from_slice(format!("\"@odata.context\":{},", Json::String(context)).as_bytes());
         }
         if let Some(count) = count {
@@ -294,11 +374,12 @@ impl Shared {
         }
         if let Some(next) = next {
             let token = self.tokens_of_pages.seal(caller, &subject.name(), question, next);
-            let path = match subject {
-                Subject::Referrals => self.base.referrals(),
-                Subject::Related(id, _) => format!("{}/{RELATED_REFERRALS}", self.base.referral(id)),
+            let path = match subject.related {
+                None => self.base.referrals(),
+                Some((id, _)) => format!("{}/{RELATED_REFERRALS}", self.base.referral(id)),
             };
-            let link = format!("{path}?{}", question.continued(&token));
+            let end = if subject.references { "/$ref" } else { "" };
+            let link = format!("{path}{}{end}?{}", question.path(), question.continued(&token));
             out.extend_from_slice(format!(",\"@odata.nextLink\":{}", Json::String(link)).as_bytes());
         }
         out.push(b'}');
@@ -314,30 +395,97 @@ pub(super) fn naming_option(question: &Question, face: Face) -> Face {
     }
 }
 
-/// What the context says of a selection: `(id,status)`. Source: OData 4.01 Protocol, section 10.7 and 10.8.
-pub(super) fn projection(question: &Question) -> String {
-    fn of(asked: &QueryOptions, bound: &TypedOptions) -> String {
-        if let Some(apply) = &bound.apply {
-            let names = apply.schema.properties(&apply.result).map(|property| property.name.to_string());
-            return names.collect::<Vec<_>>().join(",");
+/// The conditions of `$filter` segments.
+pub(super) fn conditions(predicates: &[impl AsRef<str>]) -> Result<Vec<Expr>, Face> {
+    let limits = Limits::default();
+    let read = |text: &str| {
+        Expr::parse(text, &limits)
+            .map_err(|fault| Face::unsupported_query("$filter", sentence(format!("$filter, {fault}"))))
+    };
+    predicates.iter().map(|text| read(text.as_ref())).collect()
+}
+
+/// What the context says of a selection: `(id,relatedReferrals(status))`. Source: OData 4.01 Protocol, sections 10.7
+/// to 10.10; OData Data Aggregation 4.0, section 3 (its examples).
+pub(super) fn projection(options: &TypedOptions) -> String {
+    let items = select_list(options);
+    if items.is_empty() { String::new() } else { format!("({})", items.join(",")) }
+}
+
+/// What is selected, whatever it was called in the query, and then what is expanded.
+fn select_list(options: &TypedOptions) -> Vec<String> {
+    let mut items = Vec::new();
+    let computed = options.compute.iter().map(|one| identifier(&one.name));
+    match (&options.select, &options.apply) {
+        (Some(select), _) => select.iter().for_each(|one| selected(one, &mut items)),
+        (None, Some(apply)) if !apply.keeps_items() => {
+            result_members(apply, &apply.result, "", &mut items);
+            items.extend(computed);
         }
-        let mut parts: Vec<String> = Vec::new();
-        for item in asked.select.iter().flatten() {
-            let text = item.to_string();
-            let path = text.split('(').next().unwrap_or_default();
-            parts.push(path.to_owned());
+        (None, apply) => {
+            let steps = apply.iter().flat_map(|apply| &apply.steps);
+            let in_steps = steps.filter_map(|step| match step {
+                TypedTransformation::Compute(computed) => Some(computed),
+                _ => None,
+            });
+            items.extend(in_steps.flatten().map(|one| identifier(&one.name)));
+            items.extend(computed);
+            // All that there was, and these besides.
+            if !items.is_empty() {
+                items.insert(0, "*".to_owned());
+            }
         }
-        for (item, typed) in asked.expand.iter().flatten().zip(&bound.expand) {
-            let text = item.to_string();
-            let path = text.split(['(', '/']).next().unwrap_or_default();
-            let none = QueryOptions::default();
-            let inner = of(item.options.as_deref().unwrap_or(&none), &typed.options);
-            parts.push(format!("{path}({inner})"));
-        }
-        parts.join(",")
     }
-    let inside = of(question.asked(), question.options());
-    if inside.is_empty() { inside } else { format!("({inside})") }
+    for expand in options.expand.iter().filter(|expand| expand.what != Expanded::Count) {
+        let name = expand.steps.last().map_or(RELATED_REFERRALS, |step| &step.name);
+        let inside = match expand.what {
+            Expanded::Entities => select_list(&expand.options).join(","),
+            Expanded::References | Expanded::Count => String::new(),
+        };
+        items.push(format!("{name}({inside})"));
+    }
+    items
+}
+
+fn selected(one: &TypedSelect, items: &mut Vec<String>) {
+    match one {
+        TypedSelect::All => items.push("*".to_owned()),
+        TypedSelect::Computed(name) => items.push(identifier(name)),
+        TypedSelect::Property { steps, options } => {
+            let names: Vec<String> = steps.iter().map(|step| identifier(&step.name)).collect();
+            let path = names.join("/");
+            let inner = options.as_deref().map(select_list).unwrap_or_default();
+            match inner.as_slice() {
+                [] => items.push(path),
+                inner => items.extend(inner.iter().map(|inner| format!("{path}/{inner}"))),
+            }
+        }
+    }
+}
+
+/// The members of a type that `$apply` made, those of the objects it made too.
+fn result_members(apply: &TypedApply, of: &str, before: &str, items: &mut Vec<String>) {
+    for property in apply.schema.properties(of) {
+        let path = format!("{before}{}", identifier(&property.name));
+        match &property.ty {
+            Type::Structured(inner) if exchange::schema().properties(inner).next().is_none() => {
+                result_members(apply, inner, &format!("{path}/"), items);
+            }
+            _ => items.push(path),
+        }
+    }
+}
+
+/// A name as an address has it.
+fn identifier(name: &str) -> String {
+    let mut out = String::new();
+    for byte in name.bytes() {
+        match byte.is_ascii() {
+            true => out.push(char::from(byte)),
+            false => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
 }
 
 /// A value as text alone (`$count`, `$value`).

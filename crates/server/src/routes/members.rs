@@ -1,32 +1,30 @@
 //! Paths into a referral, in the extended temperament: `/{id}/name`, `/{id}/name/$value`, `/{id}/team/$count`,
 //! `/{id}/relatedReferrals`, `/{id}/$ref`. Source: OData 4.01 URL Conventions, sections 4.3 to 4.8.
 
-use exchange::{Caller, NAMESPACE, Question, RELATED_REFERRALS, Shown, schema};
+use exchange::{Caller, Question, RELATED_REFERRALS, Shown, schema};
 use http::{HeaderMap, StatusCode};
-use odata::{ItemSegment, ItemSegmentKind, Position, QueryOptions, SelectItem, SystemOption, Type};
+use odata::{Property, QueryOptions, SystemOption, Type, TypedOptions, TypedSelect};
 use referral::{Referral, ReferralId};
 use serde_json::{Map, Value as Json};
 
-use super::list::{Subject, naming_option, plain, projection};
+use super::list::{Subject, conditions, naming_option, plain, projection};
+use super::{End, is_own_type, predicate, segments, unserved};
 use crate::Shared;
 use crate::answer::{Answer, Reply, empty, mark_odata, odata};
-use crate::face::{Face, sentence};
+use crate::face::Face;
 use crate::negotiation::{Metadata, has_parameters};
 use crate::numbers::Content;
 use crate::preconditions::MayDiffer;
+use crate::query::{refuse_others, refuse_unbuilt};
 use crate::shape::Shape;
 
-/// How a path ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// With the thing itself.
-    Itself,
-    /// `$count`
-    Count,
-    /// `$value`
-    Value,
-    /// `$ref`
-    Reference,
+/// A property of a referral, as a path names it.
+struct Member<'p> {
+    /// From the referral inwards.
+    steps: Vec<Property>,
+    ty: Type,
+    /// What the `$filter` segments behind it say.
+    predicates: Vec<&'p str>,
 }
 
 impl Shared {
@@ -38,15 +36,9 @@ impl Shared {
         headers: &HeaderMap,
         query: &str,
     ) -> Result<Answer, Face> {
+        use SystemOption::{Compute, Expand, Format, Select};
         let question = self.question(query)?;
-        for option in &question.asked().given {
-            use SystemOption::{Compute, Expand, Format, Select};
-            if !matches!(option, Compute | Expand | Format | Select) {
-                let message =
-                    format!("{} is an option of the collection, not of one referral.", option.name());
-                return Err(Face::unsupported_query(option.name(), message));
-            }
-        }
+        refuse_others(question.asked(), &[Compute, Expand, Format, Select], "one referral")?;
         let metadata = Metadata::asked(headers, question.asked().format.as_deref(), self.temperament())?;
         let plain_answer = question.asked().given.iter().all(|option| *option == SystemOption::Format);
         if plain_answer && metadata == Metadata::Minimal {
@@ -59,7 +51,7 @@ impl Shared {
         let mut tree = Shape::new(&self.base, &question, metadata, self.exchange.now(), &work).tree(&item);
         exchange::within(&work)?;
         if metadata != Metadata::None {
-            tree = with_context(self.base.entity_context(&projection(&question)), tree);
+            tree = with_context(self.base.entity_context(&projection(question.options())), tree);
         }
         let mut answer = odata(StatusCode::OK, tree.to_string());
         answer.headers_mut().insert(http::header::ETAG, crate::headers::shown(etag));
@@ -83,126 +75,105 @@ impl Shared {
         query: &str,
     ) -> Result<Answer, Face> {
         let shown = self.exchange.referral(caller, id).await?;
-        let mut segments: Vec<&str> = path.split('/').collect();
         // A cast to the type it has says nothing new.
-        segments.retain(|segment| *segment != format!("{NAMESPACE}.{}", Referral::TYPE.name));
-        let end = match segments.last() {
+        let mut parts: Vec<&str> = segments(path).into_iter().filter(|part| !is_own_type(part)).collect();
+        let end = match parts.last() {
             Some(&"$count") => End::Count,
             Some(&"$value") => End::Value,
             Some(&"$ref") => End::Reference,
             _ => End::Itself,
         };
         if end != End::Itself {
-            segments.pop();
+            parts.pop();
         }
-        match (segments.as_slice(), end) {
+        match (parts.as_slice(), end) {
             ([], End::Itself) => self.projected(caller, shown, headers, query).await,
-            ([], End::Reference) => Ok(self.reference(id)),
-            ([name], end) if *name == RELATED_REFERRALS => {
-                let subject = Subject::Related(id, shown.engagement_id);
-                match end {
-                    End::Itself => self.list(caller, headers, self.question(query)?, subject).await,
-                    End::Count => self.count(caller, &*self.question(query)?, subject).await,
-                    End::Reference => self.references(caller, id, &shown, query).await,
-                    End::Value => Err(Face::no_such_path()),
-                }
+            ([], End::Reference) => self.reference(id, headers, query),
+            ([], End::Value) => Err(not_offered("$value")),
+            ([], End::Count) => Err(Face::no_such_path()),
+            ([name, rest @ ..], end) if name.split('(').next() == Some(RELATED_REFERRALS) => {
+                let predicates = related_path(name, rest)?;
+                let subject = Subject::related(id, shown.engagement_id);
+                self.collection(caller, headers, self.narrowed(&predicates, query)?, subject, end).await
             }
-            (_, End::Reference) | ([], _) => Err(Face::no_such_path()),
-            (segments, end) => self.property(&shown, segments, end, headers, query),
+            (_, End::Reference) => Err(Face::no_such_path()),
+            (parts, end) => self.property(&shown, &member_at(parts)?, end, headers, query),
         }
     }
 
-    fn reference(&self, id: ReferralId) -> Answer {
-        let context = format!("{}/v1.0/$metadata#$ref", self.base.url());
-        let id = Json::String(self.base.referral(id));
-        let body = with_context(context, Json::Object(Map::from_iter([("@odata.id".to_owned(), id)])));
-        odata(StatusCode::OK, body.to_string())
-    }
-
-    async fn references(
-        &self,
-        caller: &Caller,
-        id: ReferralId,
-        shown: &Shown,
-        query: &str,
-    ) -> Result<Answer, Face> {
-        let question = self.question(query)?;
-        let page = self.exchange.related(caller, shown.engagement_id, &question, None).await?;
-        if page.next.is_some() {
-            let message =
-                format!("More references than one page holds: read them with $select=id of {id} instead.");
-            return Err(Face::not_implemented("$ref", message));
+    /// `GET …/{id}/$ref`
+    fn reference(&self, id: ReferralId, headers: &HeaderMap, query: &str) -> Result<Answer, Face> {
+        let options = self.taken(query, &[SystemOption::Format], "a reference")?;
+        let metadata = Metadata::asked(headers, options.format.as_deref(), self.temperament())?;
+        let reference = Json::String(self.base.referral(id));
+        let mut body = Json::Object(Map::from_iter([("@odata.id".to_owned(), reference)]));
+        if metadata != Metadata::None {
+            body = with_context(format!("{}/v1.0/$metadata#$ref", self.base.url()), body);
         }
-        let context = format!("{}/v1.0/$metadata#Collection($ref)", self.base.url());
-        let reference = |item: &exchange::Item| {
-            let uri = Json::String(self.base.referral(item.shown.id));
-            Json::Object(Map::from_iter([("@odata.id".to_owned(), uri)]))
-        };
-        let value: Json = page.items.iter().map(reference).collect();
-        let body = with_context(context, Json::Object(Map::from_iter([("value".to_owned(), value)])));
-        let mut answer = odata(StatusCode::OK, body.to_string());
-        self.tell_left_out(&mut answer, page.left_out);
-        Ok(answer)
+        Ok(odata(StatusCode::OK, body.to_string()))
     }
 
     /// A property, by its path. The options are those of a collection, where it is one.
     fn property(
         &self,
         shown: &Shown,
-        segments: &[&str],
+        member: &Member<'_>,
         end: End,
         headers: &HeaderMap,
         query: &str,
     ) -> Result<Answer, Face> {
-        let ty = type_at(segments).ok_or_else(Face::no_such_path)?;
-        let options = self.question_options(query)?;
+        let (allowed, what) = offered(&member.ty, end).ok_or_else(Face::no_such_path)?;
+        let options = self.taken(query, allowed, what)?;
         let format = options.format.clone();
-        let collection = matches!(ty, Type::Collection(_));
-        if !collection
-            && options
-                .given
-                .iter()
-                .any(|option| !matches!(option, SystemOption::Format | SystemOption::Select))
-        {
-            return Err(Face::unsupported_query(
-                "query",
-                "This property is no collection: it takes $select alone.",
-            ));
+        if let (End::Value, Some(format)) = (end, &format) {
+            let essence = format.split(';').next().unwrap_or_default().trim();
+            if !essence.eq_ignore_ascii_case("text/plain") {
+                return Err(Face::not_acceptable(format).target("$format"));
+            }
         }
-        let question = self.selection(segments, options, end)?;
+        let selection = self.selection(member, options, end)?;
         let mut document = Vec::new();
         self.base.item(&shown.document, shown.id, shown.engagement_id, &mut document);
         let document: Json = serde_json::from_slice(&document).unwrap_or_default();
         let now = odata::DateTimeOffset { ticks: self.exchange.now().ticks(), offset: 0 };
         let work = exchange::work();
         let evaluator = odata::Evaluator { schema: schema(), now, work: Some(&work) };
-        let projected = evaluator.project(question.options(), &document);
+        let projected = evaluator.project(&selection, &document);
         exchange::within(&work)?;
-        let (parent, name) = (parent_of(&projected, segments), segments.last().copied().unwrap_or_default());
+        let names: Vec<&str> = member.steps.iter().map(|step| &*step.name).collect();
+        let (parent, name) = (parent_of(&projected, &names), names.last().copied().unwrap_or_default());
         let value = parent.and_then(|parent| parent.get(name)).unwrap_or(&Json::Null);
         let count = parent.and_then(|parent| parent.get(format!("{name}@odata.count")));
         match end {
-            End::Count if collection => Ok(plain(count.map_or_else(|| "0".to_owned(), Json::to_string))),
-            End::Value if matches!(ty, Type::Primitive(_) | Type::Enum(_)) => Ok(match value {
+            End::Count => Ok(plain(count.map_or_else(|| "0".to_owned(), Json::to_string))),
+            End::Value => Ok(match value {
                 Json::Null => no_content(),
                 Json::String(text) => plain(text.clone()),
                 other => plain(other.to_string()),
             }),
-            End::Itself if value.is_null() => Ok(no_content()),
-            End::Itself => {
+            _ if value.is_null() => Ok(no_content()),
+            _ => {
                 let metadata = Metadata::asked(headers, format.as_deref(), self.temperament())?;
-                let mut answer = self.value_answer(shown.id, segments, value, count, metadata);
-                answer.extensions_mut().insert(Content::property(ty, &question));
+                let path = format!("{}{}", names.join("/"), inner_projection(&selection));
+                let mut answer = self.value_answer(shown.id, &path, value, count, metadata);
+                answer.extensions_mut().insert(Content::property(member.ty.clone(), &selection));
                 Ok(answer)
             }
-            _ => Err(Face::no_such_path()),
         }
+    }
+
+    /// The options of a part of a referral that takes only `allowed`.
+    fn taken(&self, query: &str, allowed: &[SystemOption], of: &str) -> Result<QueryOptions, Face> {
+        let options = Question::parse(query, self.temperament())?;
+        refuse_unbuilt(&options)?;
+        refuse_others(&options, allowed, of)?;
+        Ok(options)
     }
 
     fn value_answer(
         &self,
         id: ReferralId,
-        segments: &[&str],
+        path: &str,
         value: &Json,
         count: Option<&Json>,
         metadata: Metadata,
@@ -219,65 +190,98 @@ impl Shared {
         }
         let mut body = Json::Object(body);
         if metadata != Metadata::None {
-            let context = format!("{}({id})/{}", self.base.list_context(), segments.join("/"));
-            body = with_context(context, body);
+            body = with_context(format!("{}({id})/{path}", self.base.list_context()), body);
         }
         odata(StatusCode::OK, body.to_string())
     }
 
-    /// The options of a query string, read and not yet bound.
-    pub(super) fn question_options(&self, query: &str) -> Result<QueryOptions, Face> {
-        // Only the text is read here: what it speaks of is known when it is bound.
-        let settings = odata::Settings { empty_is_absent: vec![SystemOption::Expand], ..Default::default() };
-        QueryOptions::parse(query, &settings).map_err(|fault| {
-            let text = sentence(fault.to_string());
-            match fault.error.kind {
-                odata::ErrorKind::Unsupported => Face::not_implemented(&fault.option, text),
-                _ => Face::unsupported_query(&fault.option, text),
-            }
-        })
-    }
-
-    /// The options as those of the property alone, in a question that selects it.
-    fn selection(&self, segments: &[&str], mut options: QueryOptions, end: End) -> Result<Question, Face> {
-        options.format = None;
-        options.custom.clear();
-        options.given.retain(|option| *option != SystemOption::Format);
+    /// The options as those of the property alone, in a selection of it.
+    fn selection(&self, member: &Member<'_>, options: QueryOptions, end: End) -> Result<TypedOptions, Face> {
+        let path = conditions(&member.predicates)?;
+        let mut inner = Question::options_of(&member.ty, path, options, self.temperament())?;
         if end == End::Count {
-            options.count = Some(true);
-            options.given.push(SystemOption::Count);
+            inner.count = Some(true);
         }
-        let segment = |name: &&str| ItemSegment {
-            at: Position::default(),
-            kind: ItemSegmentKind::Name((*name).to_owned()),
-        };
-        let aliases = std::mem::take(&mut options.aliases);
-        let nested = if options.given.is_empty() { None } else { Some(Box::new(options)) };
-        let item = SelectItem {
-            at: Position::default(),
-            path: segments.iter().map(segment).collect(),
-            parameters: None,
-            options: nested,
-        };
-        let asked = QueryOptions {
-            select: Some(vec![item]),
-            given: vec![SystemOption::Select],
-            aliases,
-            ..QueryOptions::default()
-        };
-        Ok(Question::of(asked, self.temperament())?)
+        let selected = TypedSelect::Property { steps: member.steps.clone(), options: Some(Box::new(inner)) };
+        Ok(TypedOptions { select: Some(vec![selected]), ..TypedOptions::default() })
     }
 }
 
-/// The type that a path of property names leads to. Collections have no members of their own.
-pub(crate) fn type_at(segments: &[&str]) -> Option<Type> {
-    let mut ty = Type::Structured(Referral::TYPE.name.into());
-    for segment in segments {
-        let Type::Structured(of) = &ty else { return None };
-        let property = schema().property(of, segment, false).filter(|property| !property.navigation)?;
-        ty = property.ty.clone();
+/// The type that a path of property names leads to.
+pub(crate) fn type_at(path: &[&str]) -> Option<Type> {
+    member_at(path).ok().map(|member| member.ty)
+}
+
+/// The options that a property of this type takes where the path ends so, and what it is called; `None` where a path
+/// to it cannot end so.
+fn offered(ty: &Type, end: End) -> Option<(&'static [SystemOption], &'static str)> {
+    use SystemOption::{Apply, Compute, Count, Filter, Format, OrderBy, Search, Select, Skip, Top};
+    Some(match (ty, end) {
+        (Type::Collection(_), End::Itself) => (
+            // The last two are refused as what is not built.
+            &[Compute, Count, Filter, Format, OrderBy, Select, Skip, Top, Apply, Search],
+            "this collection",
+        ),
+        (Type::Collection(_), End::Count) => (&[Filter, Search], "a count"),
+        (Type::Structured(_), End::Itself) => (&[Compute, Format, Select], "one object"),
+        (Type::Primitive(_) | Type::Enum(_), End::Itself) => (&[Format], "one value"),
+        (Type::Primitive(_) | Type::Enum(_), End::Value) => (&[Format], "a raw value"),
+        _ => return None,
+    })
+}
+
+fn not_offered(what: &str) -> Face {
+    Face::not_implemented(what, format!("{what} is not offered here."))
+}
+
+/// The conditions of the segments behind `relatedReferrals`.
+fn related_path<'p>(name: &str, rest: &[&'p str]) -> Result<Vec<&'p str>, Face> {
+    if name != RELATED_REFERRALS {
+        return Err(not_offered("a key behind relatedReferrals"));
     }
-    Some(ty)
+    let condition = |segment: &&'p str| match predicate(segment) {
+        Some(predicate) => Ok(predicate),
+        None if segment.parse::<ReferralId>().is_ok() => Err(not_offered("a key behind relatedReferrals")),
+        None => Err(unserved(segment).map_or_else(Face::no_such_path, not_offered)),
+    };
+    rest.iter().map(condition).collect()
+}
+
+/// The property that a path leads to, and the conditions that `$filter` segments put on its members.
+fn member_at<'p>(path: &[&'p str]) -> Result<Member<'p>, Face> {
+    let mut member = Member {
+        steps: Vec::new(),
+        ty: Type::Structured(Referral::TYPE.name.into()),
+        predicates: Vec::new(),
+    };
+    for segment in path {
+        let collection = matches!(member.ty, Type::Collection(_));
+        if let (true, Some(predicate)) = (collection, predicate(segment)) {
+            member.predicates.push(predicate);
+            continue;
+        }
+        let property = match &member.ty {
+            Type::Structured(of) => schema().property(of, segment, false),
+            _ => None,
+        };
+        let Some(property) = property.filter(|property| !property.navigation) else {
+            let at = segment.strip_prefix('-').unwrap_or(segment);
+            let index = collection && !at.is_empty() && at.bytes().all(|byte| byte.is_ascii_digit());
+            let what = if index { Some("a member by its index") } else { unserved(segment) };
+            return Err(what.map_or_else(Face::no_such_path, not_offered));
+        };
+        member.ty = property.ty.clone();
+        member.steps.push(property.clone());
+    }
+    Ok(member)
+}
+
+/// What the context says of the property that a selection holds alone.
+fn inner_projection(selection: &TypedOptions) -> String {
+    match selection.select.as_deref() {
+        Some([TypedSelect::Property { options: Some(options), .. }]) => projection(options),
+        _ => String::new(),
+    }
 }
 
 /// The object that holds the last of these members.

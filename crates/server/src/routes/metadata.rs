@@ -3,6 +3,7 @@
 use exchange::Temperament;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use odata::SystemOption;
 
 use crate::Shared;
 use crate::answer::{Answer, json, mark_odata};
@@ -14,7 +15,7 @@ use crate::negotiation::{
     JSON, Parameters, accepts_coding, accepts_json, can_be_written, is_capped, parameters_of, preferred,
     takes_newest,
 };
-use crate::query::pairs;
+use crate::query::only;
 
 /// The documents change with the program and its settings alone.
 const CACHED: HeaderValue = HeaderValue::from_static("public, max-age=3600");
@@ -40,7 +41,7 @@ impl Form {
 impl Shared {
     /// `GET …/$metadata`, as XML unless JSON is asked for.
     pub(crate) fn metadata(&self, uri: &Uri, headers: &HeaderMap) -> Result<Answer, Face> {
-        let form = match format_option(uri)? {
+        let form = match self.format_option(uri, "the metadata document")? {
             Some(asked) => asked_form(&asked, self.temperament())?,
             None => accepted_form(headers, self.temperament())?,
         };
@@ -58,7 +59,7 @@ impl Shared {
 
     /// `GET /v1.0/`: the service document.
     pub(crate) fn service_document(&self, uri: &Uri, headers: &HeaderMap) -> Result<Answer, Face> {
-        match format_option(uri)? {
+        match self.format_option(uri, "the service document")? {
             Some(asked) if asked_form(&asked, self.temperament())? == Form::Json => {}
             Some(asked) => return Err(Face::not_acceptable(&asked).target("$format")),
             None => accepts_json(headers, self.temperament())?,
@@ -66,6 +67,12 @@ impl Shared {
         let mut answer = document_answer(&self.description.service);
         mark_odata(&mut answer);
         Ok(answer)
+    }
+
+    /// `$format`, which overrides `Accept`. No other option of OData's means anything here.
+    fn format_option(&self, uri: &Uri, of: &str) -> Result<Option<String>, Face> {
+        let query = uri.query().unwrap_or_default();
+        Ok(only(query, self.temperament(), &[SystemOption::Format], of)?.format)
     }
 
     /// `GET /openapi.json`
@@ -83,20 +90,6 @@ fn document_answer(document: &Document) -> Answer {
     out.insert(CACHE_CONTROL, CACHED);
     out.insert(VARY, HeaderValue::from_static("accept, odata-maxversion"));
     answer
-}
-
-/// `$format`, which overrides `Accept`. No other option of OData's means anything here.
-fn format_option(uri: &Uri) -> Result<Option<String>, Face> {
-    let mut format = None;
-    for (name, text) in pairs(uri.query().unwrap_or_default())? {
-        if name.eq_ignore_ascii_case("$format") {
-            format = Some(text);
-        } else if name.starts_with('$') {
-            let message = format!("The query option {name} is not supported here.");
-            return Err(Face::unsupported_query(&name, message));
-        }
-    }
-    Ok(format)
 }
 
 /// The form that `$format` names: an abbreviation or a media type.

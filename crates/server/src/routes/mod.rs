@@ -22,7 +22,7 @@ use crate::Shared;
 use crate::answer::{Answer, empty, mark_odata};
 use crate::face::Face;
 use crate::headers::Trace;
-use crate::query::decoded;
+use crate::query::decoded_byte;
 
 /// Where a request leads.
 #[derive(Debug)]
@@ -52,21 +52,77 @@ pub(crate) enum Route {
 /// Paths of the extended temperament.
 #[derive(Debug)]
 pub(crate) enum Below {
-    /// `…/referrals/$count`
-    Count,
-    /// `…/referrals/$filter({predicate})`, perhaps several, perhaps with `/$count`
-    Filter {
+    /// The collection behind `$filter({predicate})` segments, perhaps none, and what is wanted of it.
+    Collection {
         /// What is between the parentheses.
         predicates: Vec<String>,
-        /// Whether only their number is wanted.
-        count: bool,
+        /// How the path ends.
+        end: End,
     },
+    /// `POST …/referrals/$query`: a list whose options are in the body
+    Query,
     /// `/v1.0/$entity`: the one that `$id` names
     Entity,
     /// What OData has and this service has not.
     Unserved(&'static str),
     /// `…/referrals/{id}/{path}`
     Member(String, String),
+}
+
+/// How a path ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// With the thing itself.
+    Itself,
+    /// `$count`
+    Count,
+    /// `$value`
+    Value,
+    /// `$ref`
+    Reference,
+}
+
+/// Segments that OData has and this service has not.
+const UNSERVED: [&str; 6] = ["$all", "$crossjoin", "$each", "$links", "$query", "$value"];
+
+/// The one of [`UNSERVED`] that a segment is, or another form of address that OData has: an operation, a type.
+fn unserved(segment: &str) -> Option<&'static str> {
+    let name = segment.split('(').next().unwrap_or_default();
+    if name.strip_prefix(exchange::NAMESPACE).is_some_and(|rest| rest.starts_with('.')) {
+        return Some("a type or an operation in the path");
+    }
+    UNSERVED.into_iter().find(|unserved| *unserved == name)
+}
+
+/// The name of the one type of entities, as a path says it: a cast that changes nothing.
+fn is_own_type(segment: &str) -> bool {
+    let name = segment.strip_prefix(exchange::NAMESPACE).and_then(|rest| rest.strip_prefix('.'));
+    name == Some(referral::Referral::TYPE.name)
+}
+
+/// What nearly every path ends with.
+fn is_plain_id(segment: &str) -> bool {
+    segment.len() == 36 && segment.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+}
+
+/// Splits a path at its slashes, but for those within parentheses, where `$filter` and keys hold texts.
+fn segments(path: &str) -> Vec<&str> {
+    let (mut depth, mut quoted, mut from) = (0usize, false, 0);
+    let mut found = Vec::new();
+    for (at, byte) in path.bytes().enumerate() {
+        match byte {
+            b'\'' if depth > 0 => quoted = !quoted,
+            b'(' if !quoted => depth += 1,
+            b')' if !quoted => depth = depth.saturating_sub(1),
+            b'/' if depth == 0 => {
+                found.push(&path[from..at]);
+                from = at + 1;
+            }
+            _ => {}
+        }
+    }
+    found.push(&path[from..]);
+    found
 }
 
 /// What operators ask for.
@@ -100,6 +156,9 @@ const READ_METHODS: &str = "GET, HEAD, OPTIONS";
 const SERVER_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, OPTIONS";
 const TOKEN_METHODS: &str = "POST, OPTIONS";
 const BATCH_METHODS: &str = "POST, OPTIONS";
+const QUERY_METHODS: &str = "POST, OPTIONS";
+/// What is not there is not there for any of them.
+const UNSERVED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// What a server offers beside the contract's own paths.
 #[derive(Debug, Clone, Copy)]
@@ -123,8 +182,7 @@ impl Route {
         if !uri.path().starts_with('/') || method == Method::CONNECT {
             return Err(Face::malformed_request("path", "The request target is no path."));
         }
-        let path = decoded_path(uri.path()).ok_or_else(Face::no_such_path)?;
-        let route = Route::find_path(&path, offers).ok_or_else(Face::no_such_path)?;
+        let route = Route::find_path(uri.path(), offers).ok_or_else(Face::no_such_path)?;
         let (of, methods) = route.offers();
         if method == Method::OPTIONS {
             return Ok(Route::Options(methods, route.speaks_odata()));
@@ -136,8 +194,9 @@ impl Route {
         Err(Face::method_not_allowed(method.as_str(), of, methods))
     }
 
-    /// The route of a decoded path, whatever the method.
+    /// The route of a path as sent, whatever the method.
     pub(crate) fn find_path(path: &str, offers: Offers) -> Option<Route> {
+        let path = &*decoded_path(path, offers.extended)?;
         let trimmed = path.trim_end_matches('/');
         if offers.extended
             && let Some(folder) = trimmed.strip_suffix("$batch")
@@ -151,19 +210,17 @@ impl Route {
                 None if rest.is_empty() => Some(Route::Referrals),
                 None if offers.extended => Route::of_key(rest),
                 Some("$metadata") => Some(Route::Metadata),
-                Some("$count") if offers.extended => Some(Route::Below(Below::Count)),
-                Some(rest) if offers.extended && rest.starts_with("$filter(") => Route::of_filters(rest),
-                Some(rest) => match rest.split_once('/') {
-                    None if rest.is_empty() => None,
-                    None => Some(Route::Referral(rest.to_owned())),
-                    Some((id, path)) if offers.extended => Route::below(id, path),
-                    Some(_) => None,
-                },
+                Some(rest) if offers.extended && !is_plain_id(rest) => Route::of_collection(rest),
+                Some(rest) if rest.is_empty() || rest.contains('/') => None,
+                Some(rest) => Some(Route::Referral(rest.to_owned())),
                 None => None,
             };
         }
         match path {
             "/v1.0/$entity" if offers.extended => Some(Route::Below(Below::Entity)),
+            _ if offers.extended && path.strip_prefix("/v1.0/$entity/").is_some_and(is_own_type) => {
+                Some(Route::Below(Below::Entity))
+            }
             "/v1.0/$all" if offers.extended => Some(Route::Below(Below::Unserved("$all"))),
             _ if offers.extended && path.starts_with("/v1.0/$crossjoin(") => {
                 Some(Route::Below(Below::Unserved("$crossjoin")))
@@ -183,39 +240,57 @@ impl Route {
     /// `({key})` and `({key})/{path}`: a key in parentheses, bare, quoted, or named. Source: OData 4.01 URL
     /// Conventions, section 4.3.1.
     fn of_key(rest: &str) -> Option<Route> {
-        let (key, path) = rest.strip_prefix('(')?.split_once(')')?;
+        let inside = rest.strip_prefix('(')?;
+        let (key, path) = inside.split_at(closing(inside)?);
+        let path = &path[1..];
         let key = key.trim();
         let key = key.strip_prefix("id=").unwrap_or(key).trim();
-        let id = key.strip_prefix('\'').and_then(|key| key.strip_suffix('\'')).unwrap_or(key);
+        let text = key.strip_prefix('\'').and_then(|key| key.strip_suffix('\''));
+        // An alias stands without quotes.
+        let id = text.filter(|text| !text.starts_with('@')).unwrap_or(key);
         match path.strip_prefix('/') {
-            _ if id.is_empty() || id.contains('/') => None,
+            _ if id.is_empty() => None,
             None if path.is_empty() => Some(Route::Referral(id.to_owned())),
             Some(path) => Route::below(id, path),
             None => None,
         }
     }
 
-    /// `$filter(…)/$filter(…)/$count`. A parenthesis within a text of the predicate counts for nothing.
-    fn of_filters(mut rest: &str) -> Option<Route> {
+    /// What stands behind the collection in a path, in the extended temperament: `$filter(…)/$filter(…)/$count`, a
+    /// type, or a key as a segment of its own. Source: OData 4.01 URL Conventions, sections 4.3 to 4.12.
+    fn of_collection(rest: &str) -> Option<Route> {
+        let parts = segments(rest);
+        let mut left = parts.as_slice();
         let mut predicates = Vec::new();
-        loop {
-            let inside = rest.strip_prefix("$filter(")?;
-            let end = closing(inside)?;
-            predicates.push(inside[..end].to_owned());
-            rest = &inside[end + 1..];
-            match rest.strip_prefix('/') {
-                None if rest.is_empty() => {
-                    return Some(Route::Below(Below::Filter { predicates, count: false }));
-                }
-                Some("$count") => return Some(Route::Below(Below::Filter { predicates, count: true })),
-                Some(next) => rest = next,
-                None => return None,
+        while let [segment, after @ ..] = left {
+            match predicate(segment) {
+                Some(predicate) => predicates.push(predicate.to_owned()),
+                None if is_own_type(segment) => {}
+                None => break,
             }
+            left = after;
+        }
+        let narrowed = left.len() < parts.len();
+        let collection = |predicates, end| Some(Route::Below(Below::Collection { predicates, end }));
+        match left {
+            [] if predicates.is_empty() => Some(Route::Referrals),
+            [] => collection(predicates, End::Itself),
+            ["$count"] => collection(predicates, End::Count),
+            ["$ref"] => collection(predicates, End::Reference),
+            ["$query"] if !narrowed => Some(Route::Below(Below::Query)),
+            [segment, ..] if unserved(segment).is_some() => {
+                unserved(segment).map(|what| Route::Below(Below::Unserved(what)))
+            }
+            [segment, ..] if segment.starts_with('$') => None,
+            _ if !predicates.is_empty() => Some(Route::Below(Below::Unserved("a key behind $filter"))),
+            [id] if !id.is_empty() => Some(Route::Referral((*id).to_owned())),
+            [_] => None,
+            [id, ..] => Route::below(id, &rest[rest.len() - length(left) + id.len() + 1..]),
         }
     }
 
     fn below(id: &str, path: &str) -> Option<Route> {
-        let named = !id.is_empty() && path.split('/').all(|segment| !segment.is_empty());
+        let named = !id.is_empty() && segments(path).iter().all(|segment| !segment.is_empty());
         named.then(|| Route::Below(Below::Member(id.to_owned(), path.to_owned())))
     }
 
@@ -224,6 +299,8 @@ impl Route {
         match self {
             Route::Referrals => ("the collection of referrals", COLLECTION_METHODS),
             Route::Referral(_) => ("a referral", REFERRAL_METHODS),
+            Route::Below(Below::Query) => ("a query", QUERY_METHODS),
+            Route::Below(Below::Unserved(_)) => ("this part of the collection", UNSERVED_METHODS),
             Route::Below(_) => ("this part of the collection", READ_METHODS),
             Route::Batch(_) => ("a batch", BATCH_METHODS),
             Route::Service => ("the service document", READ_METHODS),
@@ -261,6 +338,18 @@ impl Route {
     }
 }
 
+/// What is between the parentheses of a `$filter(…)` segment.
+fn predicate(segment: &str) -> Option<&str> {
+    let inside = segment.strip_prefix("$filter(")?;
+    let end = closing(inside)?;
+    (end + 1 == inside.len()).then(|| &inside[..end])
+}
+
+/// How long segments are with the slashes between them.
+fn length(segments: &[&str]) -> usize {
+    segments.iter().map(|segment| segment.len() + 1).sum::<usize>().saturating_sub(1)
+}
+
 /// Where the parenthesis closes that was open before this text; those in quotes are text.
 fn closing(text: &str) -> Option<usize> {
     let (mut depth, mut quoted) = (0usize, false);
@@ -276,13 +365,30 @@ fn closing(text: &str) -> Option<usize> {
     None
 }
 
-/// A path, percent-decoded. An encoded slash is no separator (RFC 3986, 2.2), and no name here holds a slash.
-fn decoded_path(path: &str) -> Option<Cow<'_, str>> {
+/// A path, percent-decoded. It is split before it is decoded (RFC 3986, 2.4): an encoded slash is no separator, and
+/// can stand only in parentheses, where `$filter` and keys hold texts and where [`segments`] does not split; no other
+/// name here holds a slash.
+fn decoded_path(path: &str, texts: bool) -> Option<Cow<'_, str>> {
     if memchr::memchr(b'%', path.as_bytes()).is_none() {
         return Some(path.into());
     }
-    let encoded_slash = path.as_bytes().windows(3).any(|three| three.eq_ignore_ascii_case(b"%2f"));
-    if encoded_slash { None } else { decoded(path, false).ok().map(Cow::Owned) }
+    let mut bytes = Vec::with_capacity(path.len());
+    let (mut depth, mut quoted) = (0usize, false);
+    let mut rest = path.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        let encoded = byte == b'%';
+        let byte = if encoded { decoded_byte(&mut rest)? } else { byte };
+        match byte {
+            b'\'' if depth > 0 => quoted = !quoted,
+            b'(' if !quoted => depth += 1,
+            b')' if !quoted => depth = depth.saturating_sub(1),
+            b'/' if encoded && !(texts && depth > 0) => return None,
+            _ => {}
+        }
+        bytes.push(byte);
+    }
+    String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
 /// A method's name for log and figures; those not in HTTP's own list are one.

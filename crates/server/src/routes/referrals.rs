@@ -1,28 +1,32 @@
 //! `/v1.0/engagements/referrals`: the resource's calls. The order of checks is spec 4.5.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use exchange::{Caller, Once, Shown, Written};
-use http::header::{IF_MATCH, IF_NONE_MATCH};
+use exchange::{Caller, Once, Question, Shown, Written};
+use http::header::{CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request};
 use hyper::body::Body;
+use odata::Literal;
 use referral::{
     CreateRequest, EditRequest, Json, PatchRequest, Precondition, Preconditions, ReferralId, UnknownMembers,
 };
 
 use crate::Shared;
 use crate::answer::{Answer, Reply};
-use crate::body::Sent;
+use crate::body::{Received, RequestMemory, Sent, known_length};
 use crate::face::Face;
 use crate::headers::{Trace, joined, name, value};
 use crate::negotiation::{
-    MediaType, Metadata, accepts_coding, accepts_json, accepts_text, prefers_representation, version_is_known,
+    MediaType, Metadata, accepts_coding, accepts_json, accepts_text, not_encoded, prefers_representation,
+    version_is_known,
 };
-use crate::query::decoded;
+use crate::query::only;
 use crate::record;
 use crate::routes::list::Subject;
-use crate::routes::{Below, Route};
-use crate::shares::KnownCaller;
+use crate::routes::{Below, End, Route};
+use crate::shares::{Account, KnownCaller};
 
 /// The canonical path of the collection, for the idempotency key (4.3.3).
 const COLLECTION: &str = "/v1.0/engagements/referrals";
@@ -41,6 +45,7 @@ impl Shared {
         let caller = self.known_caller(&head.headers, &trace).await?;
         accepts_json(&head.headers, self.temperament())?;
         if head.method == Method::POST {
+            self.refuse_options(&head.uri, "a write")?;
             let sent = self.body(&caller.account, &head.headers, body, &[MediaType::Json]).await?;
             let _permit = caller.permit()?;
             let answer = self.create(&caller, &head.headers, &sent, &trace).await?;
@@ -48,7 +53,7 @@ impl Shared {
         }
         let _permit = caller.permit()?;
         let question = self.question(head.uri.query().unwrap_or_default())?;
-        let answer = self.list(&caller, &head.headers, question, Subject::Referrals).await?;
+        let answer = self.list(&caller, &head.headers, question, Subject::REFERRALS).await?;
         Ok(caller.holding(answer)?)
     }
 
@@ -67,15 +72,22 @@ impl Shared {
         let caller = self.known_caller(&head.headers, &trace).await?;
         accepts_json(&head.headers, self.temperament())?;
         // The id is opaque to callers; what is no GUID names nothing here.
-        let known: Result<ReferralId, Face> = id.parse().map_err(|_| exchange::ReadError::NotFound.into());
+        let known = self.key(id, &head.uri);
         match head.method {
             Method::PUT | Method::PATCH => {
+                self.refuse_options(&head.uri, "a write")?;
                 Box::pin(self.change(&caller, known, &head.method, &head.headers, body, &trace)).await
             }
             _ => {
-                let query = if self.options.extended { head.uri.query() } else { None };
+                let query = match self.options.extended {
+                    true => head.uri.query().unwrap_or_default(),
+                    false => {
+                        self.refuse_options(&head.uri, "one referral")?;
+                        ""
+                    }
+                };
                 let _permit = caller.permit()?;
-                let answer = self.get(&caller, known?, &head.headers, query.unwrap_or_default()).await?;
+                let answer = self.get(&caller, known?, &head.headers, query).await?;
                 Ok(caller.holding(answer)?)
             }
         }
@@ -87,40 +99,59 @@ impl Shared {
         below: &Below,
         request: Request<B>,
         trace: Trace,
-    ) -> Result<Answer, Face> {
-        let (head, _body) = request.into_parts();
+    ) -> Result<Answer, Face>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (head, body) = request.into_parts();
         let caller = self.known_caller(&head.headers, &trace).await?;
+        // What the body takes is held as long as the request.
+        let posted = match below {
+            Below::Query => Some(self.posted_options(&caller.account, &head.headers, body).await?),
+            _ => None,
+        };
         let _permit = caller.permit()?;
-        let answer = self.found_below(&caller, below, &head).await?;
+        let options = posted.as_ref().map_or("", |(options, _)| options);
+        let answer = self.found_below(&caller, below, &head, options).await?;
         Ok(caller.holding(answer)?)
     }
 
-    async fn found_below(&self, caller: &Caller, below: &Below, head: &Parts) -> Result<Answer, Face> {
+    async fn found_below(
+        &self,
+        caller: &Caller,
+        below: &Below,
+        head: &Parts,
+        posted: &str,
+    ) -> Result<Answer, Face> {
         let query = head.uri.query().unwrap_or_default();
         self.accepts(below, &head.headers)?;
         match below {
-            Below::Count => self.count(caller, &*self.question(query)?, Subject::Referrals).await,
-            Below::Filter { predicates, count: false } => {
+            Below::Collection { predicates, end } => {
                 let question = self.narrowed(predicates, query)?;
-                self.list(caller, &head.headers, question, Subject::Referrals).await
+                self.collection(caller, &head.headers, question, Subject::REFERRALS, *end).await
             }
-            Below::Filter { predicates, count: true } => {
-                self.count(caller, &*self.narrowed(predicates, query)?, Subject::Referrals).await
+            Below::Query => {
+                let question = match query.is_empty() {
+                    true => self.question(posted)?,
+                    false => self.question(&format!("{query}&{posted}"))?,
+                };
+                self.list(caller, &head.headers, question, Subject::REFERRALS).await
             }
             Below::Entity => {
-                let options = self.question_options(query)?;
-                let id = options.id.as_deref().and_then(|id| self.named_by(id));
+                let mut options = Question::parse(query, self.temperament())?;
+                let id = options.id.take().and_then(|id| self.named_by(&id));
                 let id = id.ok_or_else(|| {
                     Face::unsupported_query("$id", "The $id names no referral of this service.")
                 })?;
-                let rest = without_id(query);
-                self.get(caller, id, &head.headers, &rest).await
+                options.given.retain(|option| *option != odata::SystemOption::Id);
+                self.get(caller, id, &head.headers, &options.to_query()).await
             }
             Below::Unserved(what) => {
                 Err(Face::not_implemented(what, format!("{what} is not offered by this service.")))
             }
             Below::Member(id, path) => {
-                let id: ReferralId = id.parse().map_err(|_| Face::from(exchange::ReadError::NotFound))?;
+                let id = self.key(id, &head.uri)?;
                 self.member(caller, id, path, &head.headers, query).await
             }
         }
@@ -131,12 +162,61 @@ impl Shared {
         let temperament = self.temperament();
         match below {
             // Protocol 4.01, 11.2.10: nothing is negotiated with the segment `$count`.
-            Below::Count | Below::Filter { count: true, .. } => accepts_coding(headers, temperament),
+            Below::Collection { end: End::Count, .. } => accepts_coding(headers, temperament),
             Below::Member(_, path) if path.ends_with("/$count") => accepts_coding(headers, temperament),
             Below::Member(_, path) if path.ends_with("/$value") => accepts_text(headers, temperament),
-            Below::Filter { .. } | Below::Entity | Below::Member(..) => accepts_json(headers, temperament),
+            Below::Collection { .. } | Below::Query | Below::Entity | Below::Member(..) => {
+                accepts_json(headers, temperament)
+            }
             Below::Unserved(_) => Ok(()),
         }
+    }
+
+    /// The options in the body of `POST …/$query`. Source: OData 4.01 URL Conventions, section 4.17.
+    async fn posted_options<B>(
+        &self,
+        account: &Arc<Account>,
+        headers: &HeaderMap,
+        body: B,
+    ) -> Result<(String, RequestMemory), Face>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let sent_as = joined(headers, &CONTENT_TYPE).unwrap_or_default();
+        let essence = sent_as.split(';').next().unwrap_or_default().trim();
+        if !essence.eq_ignore_ascii_case("text/plain") {
+            return Err(Face::unsupported_media_type(&sent_as, "send Content-Type: text/plain"));
+        }
+        not_encoded(headers)?;
+        known_length(headers)?;
+        let Received { bytes, memory } = self.bytes(account, headers, body, self.options.body_limit).await?;
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|_| Face::unsupported_query("query", "The body is not UTF-8."))?;
+        Ok((text.trim_end_matches(['\r', '\n']).to_owned(), memory))
+    }
+
+    /// Refuses OData's options where none means anything.
+    fn refuse_options(&self, uri: &http::Uri, of: &str) -> Result<(), Face> {
+        match uri.query() {
+            Some(query) if !query.is_empty() => only(query, self.temperament(), &[], of).map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The referral that a key in a path names; in the extended temperament, also by an alias: `(@id)?@id='…'`. Source:
+    /// OData 4.01 URL Conventions, section 5.3.1.1.
+    fn key(&self, key: &str, uri: &http::Uri) -> Result<ReferralId, Face> {
+        let Some(name) = key.strip_prefix('@').filter(|_| self.options.extended) else {
+            return key.parse().map_err(|_| exchange::ReadError::NotFound.into());
+        };
+        let options = Question::parse(uri.query().unwrap_or_default(), self.temperament())?;
+        let text = match options.alias(name).and_then(odata::Expr::as_literal) {
+            Some(Literal::Guid(id)) => id.to_string(),
+            Some(Literal::String(id)) => id.clone(),
+            _ => return Err(Face::unsupported_query(key, format!("No value of a key is given for {key}."))),
+        };
+        text.parse().map_err(|_| exchange::ReadError::NotFound.into())
     }
 
     /// The referral that an entity-id names: its address, absolute or from the service's root.
@@ -326,15 +406,6 @@ fn telling(answer: Result<Answer, Face>, unknown: &UnknownMembers) -> Result<Ans
         }
         Err(face) => Err(face.hint_first(told)),
     }
-}
-
-/// A query string less its `$id`.
-fn without_id(query: &str) -> String {
-    let named = |piece: &str| {
-        let name = piece.split('=').next().unwrap_or_default();
-        decoded(name, true).is_ok_and(|name| name.trim_start_matches('$').eq_ignore_ascii_case("id"))
-    };
-    query.split('&').filter(|piece| !named(piece)).collect::<Vec<_>>().join("&")
 }
 
 /// The face of a borrowed failure, for remembering it: only those that are remembered (4.3.3) need their own; the

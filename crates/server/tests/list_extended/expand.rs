@@ -143,6 +143,39 @@ async fn more_than_a_page_of_related_referrals_goes_on_by_a_link() {
 }
 
 #[tokio::test]
+async fn the_link_past_an_expansion_holds_all_that_its_options_need() {
+    let world = World::extended().await;
+    let engagement = "00000000-0000-4000-a000-00000000ffff";
+    world
+        .plants(105, |at, one| {
+            one["engagementId"] = engagement.into();
+            one["name"] = format!("{at:03}").into();
+        })
+        .await;
+    for (expand, left) in [
+        ("relatedReferrals($filter=name ne @n;$orderby=name;$select=name)&@n='000'", 4),
+        ("relatedReferrals($filter=name ne @n;$orderby=name;$select=name;@n='000')&@n='x'", 4),
+        ("relatedReferrals($levels=max;$orderby=name)", 5),
+        ("*($levels=1)", 5),
+        ("relatedReferrals/$ref($filter=name ne @n;$orderby=name)&@n='000'", 4),
+        ("relatedReferrals($top=1;$expand=relatedReferrals($filter=name ne @n;$select=name))&@n='000'", 4),
+    ] {
+        let query = format!("?$filter=name eq '007'&$select=name&$expand={expand}");
+        let answer = world.contoso().asks(&query).await;
+        assert_eq!(answer.status, 200, "{query}: {}", answer.body);
+        let item = &answer.body["value"][0];
+        let inner = item["relatedReferrals"][0].get("relatedReferrals@odata.nextLink");
+        let link = item.get("relatedReferrals@odata.nextLink").or(inner).unwrap().as_str().unwrap();
+        let rest = world.call("GET", link.strip_prefix(BASE).unwrap()).as_user(CONTOSO_ADMIN).await;
+        assert_eq!(rest.status, 200, "{link}: {}", rest.body);
+        let rest = rest.body["value"].as_array().unwrap();
+        assert_eq!(rest.len(), left, "{link}");
+        let is_reference = expand.contains("$ref");
+        assert!(rest.iter().all(|one| one.get("@odata.id").is_some() == is_reference), "{link}");
+    }
+}
+
+#[tokio::test]
 async fn an_expansion_that_would_bring_too_much_is_refused() {
     let world = World::extended().await;
     world.plants(120, |_, one| one["engagementId"] = "00000000-0000-4000-a000-00000000ffff".into()).await;

@@ -2,7 +2,11 @@
 //! paths into a referral. Source: OData 4.01 Protocol and URL Conventions; ADR 0009.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
+mod addresses;
+mod beside_apply;
+mod encoding;
 mod expand;
+mod members;
 mod paths;
 #[path = "../resource/mod.rs"]
 mod resource;

@@ -159,6 +159,10 @@ impl Trial {
             let mut body = support::deal();
             body["name"] = name.into();
             body["details"]["dealValue"] = value.into();
+            // Two members, so that an order of them shows.
+            let mut second = body["team"][0].clone();
+            second["email"] = "ann.doe@fabrikam.com".into();
+            body["team"].as_array_mut().unwrap().push(second);
             first = Some(world.contoso().creates(body).await);
         }
         let deal = first.unwrap();

@@ -1,0 +1,135 @@
+//! What extended mode refuses although it is well-formed and known, and how options are combined with `$apply`.
+//! Nothing that is accepted is without effect.
+
+use odata::{Levels, SystemOption, Typed, TypedExpand, TypedOptions, TypedSelect, TypedTransformation};
+
+use super::{QuestionError, QuestionErrorKind};
+
+type Checked = Result<(), QuestionError>;
+
+/// Refuses what is not built, and puts `$search` where `$apply` leaves it something to search in. Source: OData 4.01
+/// Protocol, section 11.2.1 (the order in which options are evaluated); OData Data Aggregation 4.0, section 3.
+pub(super) fn arrange(options: &mut TypedOptions) -> Checked {
+    searchable(options)?;
+    links_unread(options)?;
+    of_selection(options, SystemOption::Select)?;
+    options.expand.iter().try_for_each(of_expansion)
+}
+
+/// Refuses what is not built of the options of a property.
+pub(super) fn of_property(options: &TypedOptions) -> Checked {
+    if options.search.is_some() {
+        return Err(lacking(SystemOption::Search, "words are looked for in whole referrals alone"));
+    }
+    if options.apply.is_some() {
+        return Err(lacking(SystemOption::Apply, "aggregations are made of whole referrals alone"));
+    }
+    of_selection(options, SystemOption::Select)
+}
+
+fn lacking(option: SystemOption, message: &str) -> QuestionError {
+    QuestionError {
+        option: option.name().to_owned(),
+        at: 0,
+        message: message.to_owned(),
+        kind: QuestionErrorKind::NotImplemented,
+    }
+}
+
+/// The words of `$search` are looked for in referrals, so before a step that makes something else of them or counts
+/// them; past steps that only sort or add members.
+fn searchable(options: &mut TypedOptions) -> Checked {
+    use TypedTransformation::{Compute, Filter, OrderBy, Search};
+    let Some(apply) = &mut options.apply else { return Ok(()) };
+    let Some(search) = options.search.take() else { return Ok(()) };
+    if !apply.steps.iter().all(|step| matches!(step, Compute(_) | Filter(_) | OrderBy(_) | Search(_))) {
+        let message = "words cannot be looked for in what this $apply makes; put search(…) first in it";
+        return Err(lacking(SystemOption::Search, message));
+    }
+    apply.steps.insert(0, Search(search));
+    Ok(())
+}
+
+/// Links are made when answering (ADR 0004): what is evaluated on stored documents does not see them.
+fn links_unread(options: &TypedOptions) -> Checked {
+    if let Some(apply) = &options.apply {
+        if steps_read_links(&apply.steps) {
+            return Err(links_read(SystemOption::Apply));
+        }
+        if !apply.keeps_items() {
+            return Ok(());
+        }
+    }
+    options.filter.iter().try_for_each(condition)?;
+    if options.orderby.iter().any(|key| reads_links(&key.expr)) {
+        return Err(links_read(SystemOption::OrderBy));
+    }
+    Ok(())
+}
+
+/// Refuses a condition of `$filter` that reads links.
+pub(super) fn condition(filter: &Typed) -> Checked {
+    if reads_links(filter) { Err(links_read(SystemOption::Filter)) } else { Ok(()) }
+}
+
+fn links_read(option: SystemOption) -> QuestionError {
+    lacking(option, "'links' are made when answering: they can be selected and computed with, no more")
+}
+
+fn reads_links(expr: &Typed) -> bool {
+    expr.item_paths().iter().any(|path| path == "links" || path.starts_with("links/"))
+}
+
+/// Whether a step reads the links of a referral, before one makes something else of it.
+fn steps_read_links(steps: &[TypedTransformation]) -> bool {
+    use TypedTransformation as Step;
+    for step in steps {
+        let (reads, goes_on) = match step {
+            Step::Filter(filter) => (reads_links(filter), true),
+            Step::Compute(computed) => (computed.iter().any(|one| reads_links(&one.expr)), true),
+            Step::OrderBy(keys) => (keys.iter().any(|key| reads_links(&key.expr)), true),
+            Step::Ranked { by, .. } => (reads_links(&by.expr), true),
+            Step::Search(_) | Step::Skip(_) | Step::Top(_) => (false, true),
+            Step::Aggregate(aggregates) => {
+                let mut expressions = aggregates.iter().filter_map(|one| one.of.as_ref());
+                (expressions.any(|(expr, _)| reads_links(expr)), false)
+            }
+            Step::GroupBy { by, apply } => {
+                let links = by.iter().any(|path| path.wire().starts_with("links/"));
+                (links || steps_read_links(apply), false)
+            }
+            Step::Concat(parts) => (parts.iter().any(|part| steps_read_links(part)), false),
+        };
+        if reads || !goes_on {
+            return reads;
+        }
+    }
+    false
+}
+
+/// The options in the parentheses of `$select`, however deep.
+fn of_selection(options: &TypedOptions, option: SystemOption) -> Checked {
+    for selected in options.select.iter().flatten() {
+        let TypedSelect::Property { options: Some(inner), .. } = selected else { continue };
+        if inner.search.is_some() {
+            return Err(lacking(option, "$search is not supported in the parentheses of $select"));
+        }
+        of_selection(inner, option)?;
+    }
+    Ok(())
+}
+
+/// The options in the parentheses of `$expand`, however deep.
+fn of_expansion(expand: &TypedExpand) -> Checked {
+    let options = &expand.options;
+    if options.apply.is_some() {
+        return Err(lacking(SystemOption::Expand, "$apply is not supported in the parentheses of $expand"));
+    }
+    if !matches!(options.levels, None | Some(Levels::Of(1) | Levels::Max)) {
+        return Err(lacking(SystemOption::Expand, "$levels of more than 1 is not supported"));
+    }
+    let named = |error: QuestionError| QuestionError { option: SystemOption::Expand.name().into(), ..error };
+    links_unread(options).map_err(named)?;
+    of_selection(options, SystemOption::Expand)?;
+    options.expand.iter().try_for_each(of_expansion)
+}
