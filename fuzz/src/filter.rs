@@ -37,7 +37,7 @@ fn answer(expr: &Expr) {
         for item in
             [json!({}), json!({"s": "a", "n": 1.5, "e": "A", "d": "2024-02-29T00:00:00Z", "c": [{"s": "b"}]})]
         {
-            evaluator.value(&typed, &item);
+            let _ = evaluator.value(&typed, &item);
         }
     }
 }

@@ -45,6 +45,7 @@ impl Exchange {
             // What is staged may come to nothing, so it is remembered for the group alone.
             recent: Arc::new(Recent::of_group()),
             heavy: Arc::clone(&self.heavy),
+            evaluations: Arc::clone(&self.evaluations),
         };
         Group { exchange: Arc::new(exchange), staged }
     }

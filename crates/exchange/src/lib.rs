@@ -7,6 +7,7 @@ mod create;
 mod directory;
 mod edit;
 mod error;
+mod evaluation;
 mod expire;
 mod group;
 mod heavy;
@@ -27,11 +28,12 @@ use uuid::Uuid;
 pub use caller::{AdmissionError, Caller, Person, Role};
 pub use directory::Directory;
 pub use error::{CreateError, EditError, ReadError};
+pub use evaluation::{Apart, Budget, price_of_reading};
 pub use expire::ExpiryFigures;
 pub use group::Group;
 pub use heavy::{Memory, NoMemory, RequestCost, off_the_runtime};
 pub use once::{Once, Remember, Written};
-pub use query::page::{Continuation, Count, Item, Page, Results, within, work};
+pub use query::page::{Continuation, Count, Item, Page, Results};
 pub use query::{PAGE, PAGE_SIZE, Question, QuestionError, QuestionErrorKind, Temperament};
 pub use store::{
     Distribution, Figures, Key, NAMESPACE, Place, Plan, RELATED_REFERRALS, RememberedAnswer, StoreError,
@@ -95,6 +97,7 @@ pub struct Exchange {
     turns: Arc<edit::Turns>,
     recent: Arc<recent::Recent>,
     heavy: Arc<heavy::Heavy>,
+    evaluations: Arc<evaluation::Evaluations>,
 }
 
 impl Exchange {
@@ -110,9 +113,21 @@ impl Exchange {
     ) -> Result<Exchange, store::StoreError> {
         let directory = Arc::new(Directory::load(store.as_ref()).await?);
         let expiry = Arc::new(expire::Soonest::load(store.as_ref()).await?);
-        let (running, turns, recent, heavy) = Default::default();
+        let (running, turns, recent, heavy, evaluations) = Default::default();
         let policy = Arc::new(policy);
-        Ok(Exchange { store, clock, ids, policy, directory, running, expiry, turns, recent, heavy })
+        Ok(Exchange {
+            store,
+            clock,
+            ids,
+            policy,
+            directory,
+            running,
+            expiry,
+            turns,
+            recent,
+            heavy,
+            evaluations,
+        })
     }
 
     /// The time now, by the injected clock.

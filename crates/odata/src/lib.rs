@@ -44,7 +44,7 @@ pub use ast::{
 pub use bind::{BindSettings, Binder};
 pub use context::{Context, ContextItem, ContextSegment};
 pub use error::{Error, ErrorKind, QueryError};
-pub use eval::{Evaluator, Pattern, Sum, Work};
+pub use eval::{EvalError, Evaluator, Pattern, PatternError, Searches, Sum, Work};
 pub use function::Function;
 pub use headers::{AnnotationPattern, Header, OmitValues, Preference, Return, Version};
 pub use limits::Limits;

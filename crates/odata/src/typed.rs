@@ -1,6 +1,8 @@
 //! The bound tree: paths resolved, types known, literals coerced. What SQL is written from and what the evaluator
 //! runs. Plain enums, to be matched without a wildcard.
 
+use std::sync::Arc;
+
 use crate::ast::{Arithmetic, Comparison, Position, Search};
 use crate::function::Function;
 use crate::query::SystemOption;
@@ -21,8 +23,8 @@ pub struct Typed {
 /// The forms of a bound expression.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TypedKind {
-    /// A constant.
-    Value(Value),
+    /// A constant: one value however often an alias is used.
+    Value(Arc<Value>),
     /// A property, or the item or variable itself where there are no steps.
     Path(TypedPath),
     /// `not`: of null, null.
@@ -44,7 +46,7 @@ pub enum TypedKind {
         /// Texts compare folded.
         ignore_case: bool,
     },
-    /// Of null, null; so is a division by zero and what the type does not hold.
+    /// Of null, null. A division by zero, and what the type does not hold, is a fault.
     Arithmetic {
         /// Which operation.
         op: Arithmetic,
@@ -177,6 +179,11 @@ impl TypedPath {
 impl Typed {
     pub(crate) fn new(at: Position, ty: impl Into<Type>, kind: TypedKind) -> Typed {
         Typed { at, ty: Some(ty.into()), kind }
+    }
+
+    /// A constant of a type.
+    pub fn constant(at: Position, ty: Option<Type>, value: Value) -> Typed {
+        Typed { at, ty, kind: TypedKind::Value(Arc::new(value)) }
     }
 
     /// The constant, when it is one.

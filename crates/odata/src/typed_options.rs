@@ -75,7 +75,9 @@ pub enum TypedSelect {
 /// One expanded navigation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TypedExpand {
-    /// From the item inwards; the last is the navigation property. Empty: all of them.
+    /// Which of the items of `$expand` asks for it, from 0.
+    pub item: usize,
+    /// From the item inwards; the last is the navigation property.
     pub steps: Vec<Property>,
     /// What is asked for.
     pub what: Expanded,
@@ -100,7 +102,7 @@ pub struct TypedApply {
     /// One after the other.
     pub steps: Vec<TypedTransformation>,
     /// The schema, with the types of the results.
-    pub schema: Schema,
+    pub schema: Arc<Schema>,
     /// The type of a result in that schema.
     pub result: Arc<str>,
 }

@@ -1,5 +1,6 @@
 //! Values: what literals become once their type is known, and what the evaluator computes with.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use rust_decimal::Decimal;
@@ -51,6 +52,16 @@ impl Value {
         matches!(self, Value::Null)
     }
 
+    /// How many bytes it takes beyond its own place.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Value::String(text) => text.len(),
+            Value::Binary(bytes) => bytes.len(),
+            Value::Enum { name, .. } => name.len(),
+            _ => 0,
+        }
+    }
+
     pub(crate) fn is_true(&self) -> bool {
         matches!(self, Value::Boolean(true))
     }
@@ -80,7 +91,9 @@ impl Value {
         match (self, other) {
             (Value::Boolean(left), Value::Boolean(right)) => Some(left.cmp(right)),
             (Value::Integer(left), Value::Integer(right)) => Some(left.cmp(right)),
-            (Value::String(left), Value::String(right)) if ignore_case => Some(fold(left).cmp(&fold(right))),
+            (Value::String(left), Value::String(right)) if ignore_case => {
+                Some(folded(left).cmp(&folded(right)))
+            }
             (Value::String(left), Value::String(right)) => Some(left.cmp(right)),
             (Value::Guid(left), Value::Guid(right)) => Some(left.cmp(right)),
             (Value::Date(left), Value::Date(right)) => Some(left.cmp(right)),
@@ -153,4 +166,10 @@ impl Value {
 /// own is a part only; whoever writes SQL stores or registers this.
 pub fn fold(text: &str) -> String {
     text.to_lowercase()
+}
+
+/// As [`fold`], without a copy of what is folded already.
+pub(crate) fn folded(text: &str) -> Cow<'_, str> {
+    let is_folded = text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+    if is_folded { Cow::Borrowed(text) } else { Cow::Owned(fold(text)) }
 }

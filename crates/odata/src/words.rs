@@ -6,6 +6,7 @@
 use serde_json::Value as Json;
 
 use crate::ast::{Search, SearchKind};
+use crate::eval::{EvalError, Work};
 use crate::value::fold;
 
 /// Stands between the words of two texts, so that no phrase crosses. No word: it is neither letter nor digit.
@@ -53,7 +54,10 @@ pub fn matches(search: &Search, index_text: &str) -> bool {
 }
 
 /// Whether what is searched for is in the texts of a document, at any depth; names of members are no texts.
-pub fn is_in(search: &Search, document: &Json) -> bool {
+///
+/// # Errors
+/// What the budget says.
+pub fn is_in(search: &Search, document: &Json, work: Option<&Work>) -> Result<bool, EvalError> {
     fn collect<'j>(json: &'j Json, texts: &mut Vec<&'j str>) {
         match json {
             Json::String(text) => texts.push(text),
@@ -64,7 +68,33 @@ pub fn is_in(search: &Search, document: &Json) -> bool {
     }
     let mut texts = Vec::new();
     collect(document, &mut texts);
-    matches(search, &index_text(texts))
+    let Some(work) = work else { return Ok(matches(search, &index_text(texts))) };
+    let bytes: usize = texts.iter().map(|text| text.len()).sum();
+    // Each letter is looked at by itself, and each word becomes a text.
+    work.take((bytes + 4 * texts.len()) as u64)?;
+    work.hold(2 * bytes)?;
+    let index = index_text(texts);
+    let found = is_among(search, &index, work);
+    work.release(2 * bytes);
+    found
+}
+
+/// Whether what is searched for is in the words of some texts, paid for: as [`matches()`].
+///
+/// # Errors
+/// What the budget says.
+pub fn is_among(search: &Search, index_text: &str, work: &Work) -> Result<bool, EvalError> {
+    work.take(terms(search).saturating_mul(1 + index_text.len() as u64 / 8))?;
+    Ok(matches(search, index_text))
+}
+
+/// How many words and phrases a search has.
+fn terms(search: &Search) -> u64 {
+    match &search.kind {
+        SearchKind::Word(_) | SearchKind::Phrase(_) | SearchKind::Incomplete(_) => 1,
+        SearchKind::Not(inner) => terms(inner),
+        SearchKind::And(all) | SearchKind::Or(all) => all.iter().map(terms).sum(),
+    }
 }
 
 /// The words of a text in order.

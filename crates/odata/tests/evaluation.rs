@@ -5,6 +5,7 @@ mod model;
 use model::{expr, item, query, schema};
 use odata::*;
 use serde_json::{Value as Json, json};
+use std::sync::Arc;
 
 fn now() -> DateTimeOffset {
     DateTimeOffset { ticks: 0, offset: 0 }
@@ -14,7 +15,8 @@ fn answers(text: &str, item: &Json) -> Value {
     let (schema, settings) = (schema(), BindSettings::default());
     let typed =
         Binder::new(&schema, "Item", &settings).bind(&expr(text)).unwrap_or_else(|e| panic!("{text}: {e}"));
-    Evaluator { schema: &schema, now: now(), work: None }.value(&typed, item)
+    let value = Evaluator { schema: &schema, now: now(), work: None }.value(&typed, item);
+    value.unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 /// Rows of an expression and `true`, `false`, `null`, or the text of its value.
@@ -83,10 +85,6 @@ fn numbers_are_exact_where_they_can_be() {
             ("7 divby 2", "3.5"),
             ("7.0 div 2", "3.5"),
             ("-7 mod 3", "-1"),
-            ("7 div 0", "null"),
-            ("7 mod 0", "null"),
-            ("price div 0", "null"),
-            ("9223372036854775807 add 1", "null"),
             ("weight mul 2", "5"),
             ("weight gt 2", "true"),
             ("weight lt INF and weight gt -INF", "true"),
@@ -235,7 +233,8 @@ fn null_comes_first_and_last_when_descending() {
         let options = query(&format!("$orderby={orderby}"));
         let keys = Binder::new(&schema, "Item", &settings).options(&options).expect("meaningful").orderby;
         let mut sorted = rows.to_vec();
-        sorted.sort_by(|left, right| evaluator.order(&keys, left, right));
+        sorted.sort_by(|left, right| evaluator.order(&keys, left, right).expect("an order"));
+        assert_eq!(evaluator.sorted(&keys, rows.to_vec()).as_ref(), Ok(&sorted), "{orderby}");
         let order: Vec<String> = sorted.iter().map(|row| row["count"].to_string()).collect();
         assert_eq!(order.join(","), expected, "{orderby}");
     }
@@ -285,7 +284,9 @@ fn a_pipeline_filters_groups_aggregates_and_ranks() {
             .options(&options)
             .unwrap_or_else(|e| panic!("{apply}: {e}"));
         let evaluator = Evaluator { schema: &schema, now: now(), work: None };
-        let made = evaluator.apply(&bound.apply.expect("given"), rows.clone(), &|_, _| true);
+        let rows = rows.iter().cloned().map(Arc::new).collect();
+        let made = evaluator.apply(&bound.apply.expect("given"), rows, &|_, _| Ok(true)).expect("results");
+        let made: Vec<&Json> = made.iter().map(|item| &**item).collect();
         assert_eq!(serde_json::to_string(&made).expect("JSON"), expected, "{apply}");
     }
 }
@@ -301,15 +302,13 @@ fn a_budget_ends_lambdas_within_lambdas() {
     let value = |typed: &Typed, work: &Work| {
         Evaluator { schema: &schema, now: now(), work: Some(work) }.value(typed, &item)
     };
-    let work = Work::of(100_000);
-    value(&typed, &work);
-    assert!(work.is_exhausted());
+    let work = Work::new(100_000, 1_000);
+    assert_eq!(value(&typed, &work), Err(EvalError::Exhausted));
 
-    let work = Work::of(100_000);
+    let work = Work::new(100_000, 1_000);
     let cheap =
         Binder::new(&schema, "Item", &settings).bind(&expr("people/any(p:p/email eq '59@example.org')"));
-    assert_eq!(value(&cheap.unwrap(), &work), Value::Boolean(true));
-    assert!(!work.is_exhausted());
+    assert_eq!(value(&cheap.unwrap(), &work), Ok(Value::Boolean(true)));
 }
 
 #[test]
@@ -318,11 +317,11 @@ fn long_texts_and_patterns_use_up_a_budget_as_their_work_does() {
     let (schema, settings) = (schema(), BindSettings::default());
     let exhausts = |text: &str, nodes: u64| {
         let typed = Binder::new(&schema, "Item", &settings).bind(&expr(text)).unwrap();
-        let work = Work::of(nodes);
-        Evaluator { schema: &schema, now: now(), work: Some(&work) }.value(&typed, &item);
-        work.is_exhausted()
+        let work = Work::new(nodes, 1 << 20);
+        let value = Evaluator { schema: &schema, now: now(), work: Some(&work) }.value(&typed, &item);
+        value == Err(EvalError::Exhausted)
     };
-    assert!(exhausts("contains(name,'y')", 5_000));
+    assert!(exhausts("contains(name,'y')", 3_000));
     assert!(!exhausts("contains(name,'y')", 10_000));
     assert!(exhausts("matchesPattern(name,'(a|b|c|d)+y')", 50_000));
     assert!(!exhausts("price eq 1", 10));

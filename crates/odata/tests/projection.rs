@@ -13,12 +13,12 @@ fn shown(text: &str) -> Json {
     let bound = bound.unwrap_or_else(|error| panic!("{text}: {error}"));
     Evaluator { schema: &schema, now: DateTimeOffset { ticks: 0, offset: 0 }, work: None }
         .project(&bound, &item())
+        .unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 #[test]
 fn selected_members_stand_in_the_order_of_the_document() {
     assert_eq!(shown("$select=name,id").to_string(), shown("$select=id,name").to_string());
-    assert_eq!(shown("$select=state,state"), json!({"state": "Open"}));
     assert_eq!(shown("$select=*"), item());
     assert_eq!(shown("$count=true"), item());
 }
@@ -64,4 +64,30 @@ fn computed_members_follow_and_need_not_be_selected_with_what_they_are_made_of()
     );
     assert_eq!(shown("$compute=count add 1 as next")["next"], 8);
     assert_eq!(shown("$compute=count add 1 as next&$select=*")["next"], 8);
+}
+
+#[test]
+fn a_star_keeps_the_options_of_what_is_named_beside_it() {
+    let mut expected = item();
+    expected["people"] = json!([{"email": "Ann@Example.org"}]);
+    assert_eq!(shown("$select=*,people($top=1;$select=email)"), expected);
+    assert_eq!(shown("$select=people($top=1;$select=email),*,name"), expected);
+    let mut expected = item();
+    expected["address"] = json!({"city": "Berlin"});
+    assert_eq!(shown("$select=*,address($select=city)"), expected);
+    let shown = shown("$select=people,people/tags($top=1)");
+    assert_eq!(shown["people"][0]["tags"], json!(["a"]));
+    assert_eq!(shown["people"][0]["age"], json!(30), "the others are whole");
+}
+
+#[test]
+fn objects_and_collections_are_computed_whole() {
+    let shown = shown(
+        "$compute=address as home,people as others,address/city as city,tags as words&$select=home,others,city,words",
+    );
+    let item = item();
+    assert_eq!(
+        shown,
+        json!({"home": item["address"], "others": item["people"], "city": "Berlin", "words": ["x", "y"]})
+    );
 }

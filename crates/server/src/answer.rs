@@ -7,6 +7,7 @@ use http::header::{
 };
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
+use odata::Work;
 
 use crate::Shared;
 use crate::face::Face;
@@ -149,8 +150,10 @@ impl Shared {
         }
         let Ok(question) = self.question("") else { return usual() };
         let item = exchange::Item { shown: shown.clone(), related: Vec::new() };
-        let work = exchange::work();
-        let tree = Shape::new(&self.base, &question, metadata, self.exchange.now(), &work).tree(&item);
+        // One document, and no expression of anybody's.
+        let work = Work::new(u64::MAX, u64::MAX);
+        let shape = Shape::new(&self.base, &question, metadata, self.exchange.now(), &work);
+        let Ok(tree) = shape.tree(&item) else { return usual() };
         match metadata {
             Metadata::None => tree.to_string().into(),
             _ => with_context(self.base.entity_context(""), tree).to_string().into(),

@@ -511,6 +511,8 @@ impl From<StoreError> for Face {
             StoreError::WritesStopped(_) | StoreError::Closed | StoreError::Unavailable(_) => {
                 Face::unavailable(&error.to_string())
             }
+            StoreError::Interrupted => Face::unavailable(&error.to_string()),
+            StoreError::Fault(what) => Face::unsupported_query("query", sentence(what)),
             StoreError::TooCostly(what) => Face::unsupported_query("query", what).costly(),
             StoreError::NotSupported(what) => Face::not_implemented("query", what),
             StoreError::TooNew { .. } | StoreError::InUse(_) | StoreError::Engine(_) => Face::internal(error),

@@ -71,7 +71,7 @@ struct Pick<'a> {
 /// A referral, or a result of an aggregation.
 fn entity(json: &mut Json, options: &TypedOptions) {
     let (schema, of) = match &options.apply {
-        Some(apply) => (&apply.schema, &*apply.result),
+        Some(apply) => (&*apply.schema, &*apply.result),
         None => (schema(), Referral::TYPE.name),
     };
     object(json, of, schema, &[Pick { steps: &[], options: Some(options) }]);

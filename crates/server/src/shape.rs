@@ -3,10 +3,10 @@
 //!
 //! What is wanted whole, or by its top-level members, is copied from the stored bytes; only the rest is parsed.
 
-use exchange::{Item, NAMESPACE, Page, Question, RELATED_REFERRALS, schema};
+use exchange::{Item, NAMESPACE, Page, Question, RELATED_REFERRALS, price_of_reading, schema};
 use odata::{
-    DateTimeOffset, Evaluator, Expanded, Expr, Primitive, QueryOptions, Schema, Type, TypedOptions,
-    TypedSelect, Work,
+    DateTimeOffset, EvalError, Evaluator, Expanded, Expr, Primitive, QueryOptions, Schema, Type,
+    TypedOptions, TypedSelect, Work,
 };
 use referral::{PublicBase, Referral};
 use serde_json::{Map, Value as Json};
@@ -22,6 +22,7 @@ pub(crate) struct Shape<'a> {
     aliases: &'a [(String, Expr)],
     options: &'a TypedOptions,
     evaluator: Evaluator<'a>,
+    work: &'a Work,
     metadata: Metadata,
     /// The members to copy; `None`: all.
     members: Option<Vec<&'a str>>,
@@ -30,7 +31,7 @@ pub(crate) struct Shape<'a> {
 }
 
 impl<'a> Shape<'a> {
-    /// `work` is for the whole answer; when it is used up, what was written means nothing.
+    /// `work` is for the whole answer.
     pub(crate) fn new(
         base: &'a PublicBase,
         question: &'a Question,
@@ -45,8 +46,15 @@ impl<'a> Shape<'a> {
             &question.asked().aliases,
             question.options(),
             Evaluator { schema: schema(), now, work: Some(work) },
+            work,
             metadata,
         )
+    }
+
+    /// Whether the items of an answer are copied from what is stored, without an evaluation.
+    pub(crate) fn copies(question: &Question, metadata: Metadata) -> bool {
+        let options = question.options();
+        !is_rebuilt(options, metadata, options.select.as_deref().map(top_level).as_ref())
     }
 
     fn of(
@@ -55,59 +63,81 @@ impl<'a> Shape<'a> {
         aliases: &'a [(String, Expr)],
         options: &'a TypedOptions,
         evaluator: Evaluator<'a>,
+        work: &'a Work,
         metadata: Metadata,
     ) -> Shape<'a> {
         let members = options.select.as_deref().map(top_level);
-        let rebuilt = metadata == Metadata::Full
-            || !options.compute.is_empty()
-            || !options.expand.is_empty()
-            || matches!(members, Some(None));
-        Shape { base, asked, aliases, options, evaluator, metadata, members: members.flatten(), rebuilt }
+        let rebuilt = is_rebuilt(options, metadata, members.as_ref());
+        Shape {
+            base,
+            asked,
+            aliases,
+            options,
+            evaluator,
+            work,
+            metadata,
+            members: members.flatten(),
+            rebuilt,
+        }
     }
 
     /// One item, without `@odata.context`.
-    pub(crate) fn item(&self, item: &Item, out: &mut Vec<u8>) {
+    ///
+    /// # Errors
+    /// [`EvalError`]
+    pub(crate) fn item(&self, item: &Item, out: &mut Vec<u8>) -> Result<(), EvalError> {
         let shown = &item.shown;
         if !self.rebuilt && self.members.is_none() {
-            return self.base.item(&shown.document, shown.id, shown.engagement_id, out);
+            self.base.item(&shown.document, shown.id, shown.engagement_id, out);
+            return Ok(());
         }
         let mut whole = Vec::with_capacity(shown.document.len() + 512);
         self.base.item(&shown.document, shown.id, shown.engagement_id, &mut whole);
         if !self.rebuilt {
-            return copy_members(&whole, self.members.as_deref().unwrap_or_default(), out);
+            copy_members(&whole, self.members.as_deref().unwrap_or_default(), out);
+            return Ok(());
         }
+        self.work.take(price_of_reading(whole.len()))?;
+        let (held, before) = (self.work.held(), out.len());
         match serde_json::from_slice(&whole) {
-            Ok(document) => write_json(&self.rebuild(item, &document), out),
+            Ok(document) => write_json(&self.rebuild(item, &document)?, out),
             // Unreachable: the store holds what this program wrote.
             Err(_) => out.extend_from_slice(&whole),
         }
+        // The tree is gone, its text stays.
+        self.work.release(usize::try_from(self.work.held() - held).unwrap_or(usize::MAX));
+        self.work.hold(out.len() - before)
     }
 
     /// One item as a tree.
-    pub(crate) fn tree(&self, item: &Item) -> Json {
+    ///
+    /// # Errors
+    /// [`EvalError`]
+    pub(crate) fn tree(&self, item: &Item) -> Result<Json, EvalError> {
         let mut bytes = Vec::new();
-        self.item(item, &mut bytes);
-        serde_json::from_slice(&bytes).unwrap_or_default()
+        self.item(item, &mut bytes)?;
+        self.work.take(price_of_reading(bytes.len()))?;
+        Ok(serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
-    fn rebuild(&self, item: &Item, document: &Json) -> Json {
-        let mut shown = self.evaluator.project(self.options, document);
+    fn rebuild(&self, item: &Item, document: &Json) -> Result<Json, EvalError> {
+        let mut shown = self.evaluator.project(self.options, document)?;
         if self.metadata == Metadata::Full {
             shown = annotated(shown, Referral::TYPE.name, schema());
         }
         let mut members = match shown {
             Json::Object(members) => members,
-            other => return other,
+            other => return Ok(other),
         };
         if self.metadata == Metadata::Full {
             members = self.with_control_information(item, document, members);
         }
-        for (at, (expand, page)) in self.options.expand.iter().zip(&item.related).enumerate() {
-            let nested = self.asked.expand.as_ref().and_then(|all| all.get(at));
+        for (expand, page) in self.options.expand.iter().zip(&item.related) {
+            let nested = self.asked.expand.as_ref().and_then(|all| all.get(expand.item));
             let asked = nested.and_then(|one| one.options.as_deref());
-            self.expanded(item, asked, &expand.options, expand.what, page, &mut members);
+            self.expanded(item, asked, &expand.options, expand.what, page, &mut members)?;
         }
-        Json::Object(members)
+        Ok(Json::Object(members))
     }
 
     /// What `odata.metadata=full` says before the members of an entity.
@@ -139,7 +169,7 @@ impl<'a> Shape<'a> {
         what: Expanded,
         page: &Page,
         into: &mut Map<String, Json>,
-    ) {
+    ) -> Result<(), EvalError> {
         if let Some(count) = page.count {
             into.insert(format!("{RELATED_REFERRALS}@odata.count"), count.into());
         }
@@ -147,23 +177,26 @@ impl<'a> Shape<'a> {
             into.insert(format!("{RELATED_REFERRALS}@{LEFT_OUT}"), page.left_out.into());
         }
         if what == Expanded::Count {
-            return;
+            return Ok(());
         }
         let none = QueryOptions::default();
         let asked = asked.unwrap_or(&none);
-        let inner = Shape::of(self.base, asked, self.aliases, options, self.evaluator, self.metadata);
+        let inner =
+            Shape::of(self.base, asked, self.aliases, options, self.evaluator, self.work, self.metadata);
         let items = page.items.iter().map(|related| match what {
             Expanded::References => {
                 let id = Json::String(self.base.referral(related.shown.id));
-                Json::Object(Map::from_iter([("@odata.id".to_owned(), id)]))
+                Ok(Json::Object(Map::from_iter([("@odata.id".to_owned(), id)])))
             }
             _ => inner.tree(related),
         });
-        into.insert(RELATED_REFERRALS.to_owned(), items.collect());
+        let items: Result<Json, EvalError> = items.collect();
+        into.insert(RELATED_REFERRALS.to_owned(), items?);
         if page.next.is_some() {
             let link = self.further(item, asked, what, page.items.len() as u64);
             into.insert(format!("{RELATED_REFERRALS}@odata.nextLink"), link.into());
         }
+        Ok(())
     }
 
     /// Where the rest of an expansion is: the navigation itself, with the same options, past what is shown.
@@ -187,6 +220,43 @@ impl<'a> Shape<'a> {
         let end = if what == Expanded::References { "/$ref" } else { "" };
         format!("{}/{RELATED_REFERRALS}{end}?{}", self.base.referral(item.shown.id), options.to_query())
     }
+}
+
+/// Whether copying bytes is not enough.
+fn is_rebuilt(options: &TypedOptions, metadata: Metadata, members: Option<&Option<Vec<&str>>>) -> bool {
+    metadata == Metadata::Full
+        || !options.compute.is_empty()
+        || !options.expand.is_empty()
+        || matches!(members, Some(None))
+}
+
+/// Items of an answer one after the other, with commas between.
+///
+/// # Errors
+/// [`EvalError`]
+pub(crate) fn write_items(
+    base: &PublicBase,
+    question: &Question,
+    metadata: Metadata,
+    now: referral::Timestamp,
+    items: &[Item],
+    work: &Work,
+) -> Result<Vec<u8>, EvalError> {
+    let shape = Shape::new(base, question, metadata, now, work);
+    let mut out = Vec::new();
+    for (at, item) in items.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        shape.item(item, &mut out)?;
+    }
+    Ok(out)
+}
+
+/// What it costs at least to rebuild items, in nodes.
+pub(crate) fn price_of(items: &[Item]) -> u64 {
+    let related = |item: &Item| item.related.iter().map(|page| 2 * price_of(&page.items)).sum::<u64>();
+    items.iter().map(|item| price_of_reading(item.shown.document.len()) + related(item)).sum()
 }
 
 /// The names of whole top-level members; `None` when something else is selected too.

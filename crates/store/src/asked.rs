@@ -48,14 +48,15 @@ pub(crate) enum Part {
 
 impl<'q> Asked<'q> {
     /// # Errors
-    /// `NotSupported` for a place to go on from that belongs to another order: it would be taken for one in this.
+    /// `NotSupported` for a place to go on from that belongs to another order: it would be taken for one in this;
+    /// what the evaluation of constants meets.
     pub(crate) fn new(
         query: &'q Query,
         evaluator: Evaluator<'static>,
         conditions: Conditions<'q>,
         figures: Figures,
     ) -> Result<Asked<'q>, StoreError> {
-        let classes = conditions.classes(&figures, &evaluator);
+        let classes = conditions.classes(&figures, &evaluator)?;
         let asked = Asked { query, evaluator, natural: Natural::of(query), conditions, figures, classes };
         asked.check()?;
         Ok(asked)
@@ -69,7 +70,7 @@ impl<'q> Asked<'q> {
         /// As many of each class as make no way cheap by being empty.
         const MANY: u64 = 1000;
         let evaluator = evaluator(query);
-        let conditions = Conditions::of(query, &evaluator);
+        let conditions = Conditions::of(query, &evaluator)?;
         let figures = Figures {
             classes: Class::all().map(|class| (class, MANY)).collect(),
             in_country: Class::all().map(|class| (class, MANY / 20)).collect(),

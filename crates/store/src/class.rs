@@ -1,6 +1,6 @@
 //! The class of a referral: its five members of closed lists in one small number, for indexes and kept counts.
 
-use odata::{Comparison, Evaluator, Typed, TypedKind, Value};
+use odata::{Comparison, EvalError, Evaluator, Typed, TypedKind, Value};
 use referral::{ReferralDirection, ReferralQualification, ReferralStatus, ReferralSubstatus, ReferralType};
 use serde_json::{Value as Json, json};
 
@@ -67,8 +67,20 @@ impl Class {
     }
 
     /// Whether all of these, each of which [`is told`](Class::tells) by a class, are true for referrals of this one.
-    pub(crate) fn passes(self, terms: &[&Typed], evaluator: &Evaluator<'_>) -> bool {
-        terms.iter().all(|term| self.simply(term).unwrap_or_else(|| self.evaluated(term, evaluator)))
+    ///
+    /// # Errors
+    /// What the evaluation meets.
+    pub(crate) fn passes(self, terms: &[&Typed], evaluator: &Evaluator<'_>) -> Result<bool, EvalError> {
+        for term in terms {
+            let passes = match self.simply(term) {
+                Some(passes) => passes,
+                None => self.evaluated(term, evaluator)?,
+            };
+            if !passes {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether a term is true, by the numbers alone: for members that are compared with constants, the common case.
@@ -107,8 +119,8 @@ impl Class {
         Some((self.0 >> shift & mask).into())
     }
 
-    fn evaluated(self, term: &Typed, evaluator: &Evaluator<'_>) -> bool {
-        self.document().is_some_and(|document| evaluator.matches(term, &document))
+    fn evaluated(self, term: &Typed, evaluator: &Evaluator<'_>) -> Result<bool, EvalError> {
+        self.document().map_or(Ok(false), |document| evaluator.matches(term, &document))
     }
 
     /// Whether the class of a referral alone tells what an expression is.

@@ -31,7 +31,7 @@ pub use model::{
     Entry, FirstReferral, Found, Guard, Key, LogEntry, Organization, Outcome, Place, Plan, Position, Query,
     RememberedAnswer, Replayable, Role, Scope, StoredReferral, Version, Write,
 };
-pub use odata::words::{index_text, matches};
+pub use odata::words::{index_text, is_among, matches};
 pub use schema::{NAMESPACE, RELATED_REFERRALS, schema};
 pub use transfer::{
     Batches, BulkReport, Digest, Export, Mark, Record, SchemaVersion, Sum, Table, Transfer, UNFINISHED_COPY,
@@ -66,12 +66,32 @@ pub enum StoreError {
     /// The query would cost more than one query may: it was broken off. Says what would help.
     #[error("the query costs too much: {0}")]
     TooCostly(String),
+    /// An expression of the query has no value for a referral, such as a division by zero. Says which.
+    #[error("{0}")]
+    Fault(String),
+    /// Nobody waits for the query any more, or its time is over.
+    #[error("the query was interrupted")]
+    Interrupted,
     /// The query uses what no engine here can carry out.
     #[error("{0}")]
     NotSupported(String),
     /// Anything else the engine reports; for the log, never for a client.
     #[error("{0}")]
     Engine(String),
+}
+
+impl From<odata::EvalError> for StoreError {
+    fn from(error: odata::EvalError) -> StoreError {
+        match error {
+            odata::EvalError::Exhausted => StoreError::TooCostly(
+                "its expressions would be evaluated too often, or over too much text; ask for less at a time, with \
+                 fewer lambdas in lambdas, or with simpler patterns"
+                    .to_owned(),
+            ),
+            odata::EvalError::Interrupted => StoreError::Interrupted,
+            odata::EvalError::Fault { .. } => StoreError::Fault(error.to_string()),
+        }
+    }
 }
 
 /// A process that takes jobs: sixteen random bytes that no other process has.

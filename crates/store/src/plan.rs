@@ -4,7 +4,7 @@
 //! [`Conditions::set_way`] choose a [`Way`] by the kept counts ([`Figures`]); the engine walks it, and holds each row
 //! against the conditions the way has not met.
 
-use odata::{Comparison, Evaluator, Search, Typed, TypedKind, Value, fold};
+use odata::{Comparison, EvalError, Evaluator, Search, Typed, TypedKind, Value, fold};
 use referral::{EngagementId, ReferralId};
 
 use crate::class::Class;
@@ -173,11 +173,14 @@ impl Way {
 
 impl<'q> Conditions<'q> {
     /// Takes the filter, the search and the team of a query apart.
-    pub(crate) fn of(query: &'q Query, evaluator: &Evaluator<'_>) -> Conditions<'q> {
+    ///
+    /// # Errors
+    /// What the evaluation of its constants meets.
+    pub(crate) fn of(query: &'q Query, evaluator: &Evaluator<'_>) -> Result<Conditions<'q>, EvalError> {
         let mut conditions = Conditions { search: query.search.as_ref(), ..Conditions::default() };
         conditions.teams.extend(query.scope.team.clone());
         for term in query.filter.iter().flat_map(Typed::conjuncts) {
-            if !conditions.take(term, evaluator) {
+            if !conditions.take(term, evaluator)? {
                 conditions.rest.push(term);
             }
         }
@@ -185,41 +188,47 @@ impl<'q> Conditions<'q> {
             || conditions.updated.is_empty()
             || conditions.teams.iter().any(Vec::is_empty)
             || conditions.ids.as_ref().is_some_and(Vec::is_empty);
-        conditions
+        Ok(conditions)
     }
 
     /// Whether a term is one that the indexed columns tell.
-    fn take(&mut self, term: &'q Typed, evaluator: &Evaluator<'_>) -> bool {
+    fn take(&mut self, term: &'q Typed, evaluator: &Evaluator<'_>) -> Result<bool, EvalError> {
         if Class::tells(term) {
             self.class.push(term);
-            return true;
+            return Ok(true);
         }
         if let Some(emails) = team_emails(term) {
             let known = self.teams.contains(&emails);
             if !known && self.teams.len() < MOST_TEAMS {
                 self.teams.push(emails);
-                return true;
+                return Ok(true);
             }
-            return known;
+            return Ok(known);
         }
         if let TypedKind::In { left, list, .. } = &term.kind
             && left.as_item_path().is_some_and(|path| path.wire() == "id")
         {
-            let ids = list.iter().map(|member| constant(member, evaluator).and_then(|value| guid(&value)));
-            return ids.collect::<Option<Vec<_>>>().is_some_and(|ids| self.only(ids));
+            let mut ids = Vec::with_capacity(list.len());
+            for member in list {
+                match constant(member, evaluator)?.as_ref().and_then(guid) {
+                    Some(id) => ids.push(id),
+                    None => return Ok(false),
+                }
+            }
+            return Ok(self.only(ids));
         }
-        let TypedKind::Compare { op, left, right, ignore_case } = &term.kind else { return false };
+        let TypedKind::Compare { op, left, right, ignore_case } = &term.kind else { return Ok(false) };
         let (path, op, value) = match (left.as_item_path(), right.as_item_path()) {
             (Some(path), None) => (path, *op, &**right),
             (None, Some(path)) => (path, op.flipped(), &**left),
-            _ => return false,
+            _ => return Ok(false),
         };
         let text = match value.as_value() {
             Some(Value::String(text)) => Some(text.as_str()),
             _ => None,
         };
-        let Some(value) = constant(value, evaluator) else { return false };
-        match (path.wire().as_str(), op, &value) {
+        let Some(value) = constant(value, evaluator)? else { return Ok(false) };
+        Ok(match (path.wire().as_str(), op, &value) {
             (_, Comparison::Ne, _) => false,
             ("createdDateTime", op, Value::DateTimeOffset(at)) => {
                 self.created.narrow(op, at.ticks);
@@ -237,13 +246,13 @@ impl<'q> Conditions<'q> {
                 true
             }
             ("customerProfile/address/country", Comparison::Eq, Value::String(_)) if !ignore_case => {
-                let Some(text) = text else { return false };
+                let Some(text) = text else { return Ok(false) };
                 self.impossible |= self.country.is_some_and(|other| other != text);
                 self.country = Some(text);
                 true
             }
             _ => false,
-        }
+        })
     }
 
     fn only(&mut self, mut ids: Vec<ReferralId>) -> bool {
@@ -257,17 +266,24 @@ impl<'q> Conditions<'q> {
     }
 
     /// The classes that may be shown, of those that occur; `None` where that is all of them.
-    pub(crate) fn classes(&self, figures: &Figures, evaluator: &Evaluator<'_>) -> Option<Vec<Class>> {
+    ///
+    /// # Errors
+    /// What the evaluation of terms about the class meets.
+    pub(crate) fn classes(
+        &self,
+        figures: &Figures,
+        evaluator: &Evaluator<'_>,
+    ) -> Result<Option<Vec<Class>>, EvalError> {
         if self.class.is_empty() {
-            return None;
+            return Ok(None);
         }
-        let passing: Vec<Class> = figures
-            .classes
-            .iter()
-            .map(|(class, _)| *class)
-            .filter(|class| class.passes(&self.class, evaluator))
-            .collect();
-        (passing.len() < figures.classes.len()).then_some(passing)
+        let mut passing = Vec::new();
+        for (class, _) in &figures.classes {
+            if class.passes(&self.class, evaluator)? {
+                passing.push(*class);
+            }
+        }
+        Ok((passing.len() < figures.classes.len()).then_some(passing))
     }
 
     /// How many match, where the kept counts tell it.
@@ -441,12 +457,12 @@ fn sum(counts: &[(Class, u64)], classes: Option<&[Class]>) -> u64 {
 }
 
 /// The value of an expression that speaks of no referral.
-fn constant(expression: &Typed, evaluator: &Evaluator<'_>) -> Option<Value> {
-    expression
-        .item_paths()
-        .is_empty()
-        .then(|| evaluator.value(expression, &serde_json::Value::Null))
-        .filter(|value| !value.is_null())
+fn constant(expression: &Typed, evaluator: &Evaluator<'_>) -> Result<Option<Value>, EvalError> {
+    if !expression.item_paths().is_empty() {
+        return Ok(None);
+    }
+    let value = evaluator.value(expression, &serde_json::Value::Null)?;
+    Ok(Some(value).filter(|value| !value.is_null()))
 }
 
 fn guid(value: &Value) -> Option<ReferralId> {

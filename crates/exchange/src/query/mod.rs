@@ -43,6 +43,8 @@ pub struct Question {
     bound: TypedOptions,
     page_size: usize,
     engagement: Option<EngagementId>,
+    /// About how many bytes the bound options take.
+    bytes: usize,
     /// [`Question::fingerprint`] and the options of [`Question::continued`], once they were asked for.
     bound_to: OnceLock<String>,
     rest: OnceLock<String>,
@@ -136,7 +138,7 @@ impl Question {
         let page_size = page_size(&asked)?;
         let aliased = with_email_alias(&asked);
         let conditions: Vec<Expr> = path.iter().cloned().map(email_of_team).collect();
-        let mut bound = bind(&conditions, &aliased, temperament)?;
+        let (mut bound, bytes) = bind(&conditions, &aliased, temperament)?;
         match temperament {
             Temperament::Strict => strict::allow(&bound)?,
             Temperament::Extended => extended::arrange(&mut bound)?,
@@ -148,7 +150,7 @@ impl Question {
             }
         });
         let (bound_to, rest) = Default::default();
-        Ok(Question { path, asked, bound, page_size, engagement, bound_to, rest })
+        Ok(Question { path, asked, bound, page_size, engagement, bytes, bound_to, rest })
     }
 
     /// Binds the options of a request for a property of a referral, with the conditions of `$filter` segments before
@@ -204,6 +206,11 @@ impl Question {
     /// The `$filter` segments of the path, as an address has them: `/$filter(status%20eq%20'New')`.
     pub fn path(&self) -> String {
         self.path.iter().map(segment).collect()
+    }
+
+    /// About how many bytes the bound options take.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The options as sent.
@@ -292,7 +299,14 @@ fn segment(condition: &Expr) -> String {
 }
 
 fn settings(temperament: Temperament) -> BindSettings {
-    BindSettings { ignore_property_case: temperament == Temperament::Extended, ..BindSettings::default() }
+    let extended = temperament == Temperament::Extended;
+    // What the strict temperament offers is told by what was written; the contract says nothing of repeated names.
+    BindSettings {
+        ignore_property_case: extended,
+        fold_constants: extended,
+        selected_twice: !extended,
+        ..BindSettings::default()
+    }
 }
 
 fn refused(fault: BindError, temperament: Temperament) -> QuestionError {
@@ -309,7 +323,7 @@ fn bind(
     conditions: &[Expr],
     options: &QueryOptions,
     temperament: Temperament,
-) -> Result<TypedOptions, QuestionError> {
+) -> Result<(TypedOptions, usize), QuestionError> {
     let settings = settings(temperament);
     let mut binder = Binder::new(schema(), ITEM, &settings).with_aliases(&options.aliases);
     let mut terms = Vec::with_capacity(conditions.len());
@@ -332,7 +346,7 @@ fn bind(
             bound.filter = all_of(terms);
         }
     }
-    Ok(bound)
+    Ok((bound, binder.bytes()))
 }
 
 /// Conditions side by side: one inside the other, they would be as deep as a path is long.

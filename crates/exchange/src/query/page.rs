@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use odata::{
-    Expanded, Primitive, SystemOption, TypedAggregate, TypedExpand, TypedOptions, TypedTransformation, Work,
+    Expanded, Primitive, SystemOption, TypedAggregate, TypedExpand, TypedOptions, TypedTransformation,
 };
 use referral::EngagementId;
 use serde_json::Value as Json;
@@ -13,6 +13,7 @@ use store::{Aggregation, Counting, Found, Place, Query, Scope, StoreError, Store
 use super::Question;
 use crate::caller::{Caller, Role};
 use crate::error::ReadError;
+use crate::evaluation::Budget as Evaluation;
 use crate::sight::whole;
 use crate::{Exchange, Shown};
 
@@ -22,29 +23,8 @@ const DAMAGED_PAGES: u64 = 8;
 /// The most results that the expansions of one answer may bring together.
 const EXPANDED: usize = 10_000;
 
-/// How much one answer may evaluate outside the store, in nodes of expressions: a node is about 25 ns, of
-/// patterns up to 80 ns, so that an answer holds one of the runtime's threads for 50 to 200 ms at most, in turns.
-const WORK: u64 = 2_000_000;
-
 /// The name of the number in the row that counts the results of an aggregation.
 const COUNT: &str = "count";
-
-/// A fresh budget for one answer.
-pub fn work() -> Work {
-    Work::of(WORK)
-}
-
-/// Whether the budget has lasted.
-///
-/// # Errors
-/// [`StoreError::TooCostly`] where it has not.
-pub fn within(work: &Work) -> Result<(), StoreError> {
-    if !work.is_exhausted() {
-        return Ok(());
-    }
-    let what = "the expressions would be evaluated too often; ask for smaller pages, or with fewer lambdas in lambdas";
-    Err(StoreError::TooCostly(what.to_owned()))
-}
 
 /// Where a page begins, and how many may still come: what a next link stands for.
 #[derive(Debug, Clone, PartialEq)]
@@ -162,7 +142,8 @@ impl Exchange {
         let window = Window { after, skip, limit: question.page_size(), count };
         self.settle_for_list().await?;
         let mut budget = Budget::new();
-        let mut page = self.paged(caller, question.engagement(), options, window, left, &budget.work).await?;
+        let mut page =
+            self.paged(caller, question.engagement(), options, window, left, &mut budget.evaluation).await?;
         self.expand(caller, &options.expand, &mut page, &mut budget).await?;
         Ok(page)
     }
@@ -175,7 +156,8 @@ impl Exchange {
         self.settle_for_list().await?;
         let window = Window { after: None, skip: 0, limit: 0, count: Counting::Exact };
         let options = question.options();
-        let matches = self.matches(caller, question.engagement(), options, window, &work()).await?;
+        let matches =
+            self.matches(caller, question.engagement(), options, window, &mut Evaluation::default()).await?;
         Ok(Count { number: matches.count.unwrap_or_default(), left_out: matches.left_out })
     }
 
@@ -377,13 +359,13 @@ impl Exchange {
         options: &TypedOptions,
         window: Window<'_>,
         left: Option<u64>,
-        work: &Work,
+        budget: &mut Evaluation,
     ) -> Result<Page, ReadError> {
         let limit = window.limit.min(usize::try_from(left.unwrap_or(u64::MAX)).unwrap_or(usize::MAX));
         // One more tells whether another page follows.
         let wanted = if limit == 0 { 0 } else { limit + 1 };
         let window = Window { limit: wanted, ..window };
-        let mut matches = self.matches(caller, engagement, options, window, work).await?;
+        let mut matches = self.matches(caller, engagement, options, window, budget).await?;
         // A whole page of damaged documents has no place to go on from: the list goes on behind them.
         let mut left_out = matches.left_out;
         for round in 1..=DAMAGED_PAGES {
@@ -391,7 +373,7 @@ impl Exchange {
                 break;
             }
             let skip = window.skip.saturating_add(wanted as u64 * round);
-            let behind = self.matches(caller, engagement, options, Window { skip, ..window }, work).await?;
+            let behind = self.matches(caller, engagement, options, Window { skip, ..window }, budget).await?;
             if !behind.found.is_empty() {
                 left_out += behind.left_out;
             }
@@ -414,10 +396,10 @@ impl Exchange {
         engagement: Option<EngagementId>,
         options: &TypedOptions,
         window: Window<'_>,
-        work: &Work,
+        budget: &mut Evaluation,
     ) -> Result<Matches, ReadError> {
         if let Some(engagement) = engagement {
-            return self.together(caller, engagement, options, window, work).await;
+            return self.together(caller, engagement, options, window, budget).await;
         }
         let found = self.store.query(&query(self.scope(caller), options, &window)).await?;
         let shown = |(referral, place): (Arc<StoredReferral>, Place)| (whole(&referral), place);
@@ -447,7 +429,8 @@ impl Exchange {
         }
         for item in &mut page.items {
             for one in expand {
-                let mut related = self.expansion(caller, item.shown.engagement_id, one, &budget.work).await?;
+                let mut related =
+                    self.expansion(caller, item.shown.engagement_id, one, &mut budget.evaluation).await?;
                 budget.results = budget.results.checked_sub(related.items.len()).ok_or_else(too_much)?;
                 Box::pin(self.expand(caller, &one.options.expand, &mut related, budget)).await?;
                 item.related.push(related);
@@ -461,7 +444,7 @@ impl Exchange {
         caller: &Caller,
         engagement: EngagementId,
         expand: &TypedExpand,
-        work: &Work,
+        budget: &mut Evaluation,
     ) -> Result<Page, ReadError> {
         let options = &expand.options;
         let counted = expand.what == Expanded::Count || options.count == Some(true);
@@ -471,7 +454,7 @@ impl Exchange {
             limit: if expand.what == Expanded::Count { 0 } else { super::PAGE },
             count: if counted { Counting::Exact } else { Counting::No },
         };
-        self.paged(caller, Some(engagement), options, window, options.top, work).await
+        self.paged(caller, Some(engagement), options, window, options.top, budget).await
     }
 }
 
@@ -479,12 +462,12 @@ impl Exchange {
 struct Budget {
     /// Results of expansions.
     results: usize,
-    work: Work,
+    evaluation: Evaluation,
 }
 
 impl Budget {
     fn new() -> Budget {
-        Budget { results: EXPANDED, work: work() }
+        Budget { results: EXPANDED, evaluation: Evaluation::default() }
     }
 }
 

@@ -4,25 +4,24 @@
 //! referral as the caller sees it, here, and not to the store; an engagement has few of them.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
-use odata::{DateTimeOffset, Evaluator, TypedOptions, TypedOrder, Work};
+use odata::{DateTimeOffset, EvalError, Evaluator, Search, Typed, TypedOptions, TypedOrder, Work};
 use referral::{EngagementId, Referral, View};
 use serde_json::Value as Json;
 use store::{Counting, Key, Place, StoreError, StoredReferral, schema};
 
-use super::page::{Matches, Window, within};
+use super::page::{Matches, Window};
 use crate::caller::Caller;
 use crate::error::ReadError;
+use crate::evaluation::{Budget, price_of_reading};
 use crate::sight::{Membership, redacted, side, whole};
 use crate::{Exchange, Shown};
 
 /// The most referrals of an engagement that one question looks at.
 const MEMBERS: usize = 10_000;
 /// So many are read at a time.
-const CHUNK: usize = 100;
-
-/// After so many documents other requests have their turn.
-const TURN: usize = 10;
+const CHUNK: usize = 32;
 
 /// How the caller sees a referral of the engagement.
 #[derive(Clone, Copy)]
@@ -39,12 +38,12 @@ impl Exchange {
         engagement: EngagementId,
         options: &TypedOptions,
         window: Window<'_>,
-        work: &Work,
+        budget: &mut Budget,
     ) -> Result<Matches, ReadError> {
         let now = DateTimeOffset { ticks: self.now().ticks(), offset: 0 };
-        let evaluator = Evaluator { schema: schema(), now, work: Some(work) };
         let newest = newest_first();
         let order = if options.orderby.is_empty() { &newest } else { &options.orderby };
+        let asks = Asks { filter: options.filter.as_ref(), search: options.search.as_ref(), order, now };
         let membership = self.membership(caller, engagement).await?;
         let mut places: Vec<Place> = Vec::new();
         let mut read_to = None;
@@ -57,29 +56,34 @@ impl Exchange {
                 let message = format!("the engagement has more than {MEMBERS} referrals");
                 return Err(StoreError::TooCostly(message).into());
             }
-            for (at, stored) in chunk.iter().enumerate() {
-                if at % TURN == 0 {
-                    tokio::task::yield_now().await;
-                }
-                let Some(sight) = self.sight_of(caller, stored, &membership) else { continue };
-                work.take_bytes(stored.document.len());
-                // Whoever may see the referral is told that it cannot be read; the rest of the list goes on.
-                let Some((document, words)) = as_seen(stored, sight)? else {
-                    left_out += 1;
-                    continue;
-                };
-                let found = options.filter.as_ref().is_none_or(|filter| evaluator.matches(filter, &document))
-                    && options.search.as_ref().is_none_or(|search| store::matches(search, &words));
-                if found {
-                    let key =
-                        |key: &TypedOrder| Key::of(&evaluator.value(&key.expr, &document), key.ignore_case);
-                    places.push(Place { keys: order.iter().map(key).collect(), id: stored.id });
-                }
-                within(work)?;
-            }
             match chunk.last() {
                 Some(last) if chunk.len() == CHUNK => read_to = Some((last.columns.created, last.id)),
-                _ => break,
+                _ => read_to = None,
+            }
+            let sights = chunk.into_iter().filter_map(|stored| {
+                let sight = self.sight_of(caller, &stored, &membership)?;
+                Some((stored, sight))
+            });
+            let seen: Arc<[(Arc<StoredReferral>, Sight)]> = sights.collect();
+            let (found, damaged) = self
+                .evaluate(
+                    caller,
+                    budget,
+                    price(&seen),
+                    |work| asks.places(&seen, work),
+                    || {
+                        let (seen, asks) = (Arc::clone(&seen), asks.to_owned());
+                        Box::new(move |work| asks.borrowed().places(&seen, work))
+                    },
+                )
+                .await?;
+            left_out += damaged;
+            for place in &found {
+                budget.hold(bytes(place))?;
+            }
+            places.extend(found);
+            if read_to.is_none() {
+                break;
             }
         }
         places.sort_by(|left, right| compare(order, left, right));
@@ -88,17 +92,36 @@ impl Exchange {
             window.after.is_none_or(|after| compare(order, place, after) == Ordering::Greater)
         };
         let skip = usize::try_from(window.skip).unwrap_or(usize::MAX);
-        let mut found = Vec::new();
+        // They are read once more: only the places of all matches are held, not their documents. One that has gone
+        // meanwhile makes room for the next: a page is short only where the list ends.
+        let (mut page, mut seen) = (Vec::new(), Vec::new());
         for place in places.into_iter().filter(after).skip(skip) {
-            if found.len() == window.limit {
+            if page.len() == window.limit {
                 break;
             }
-            // One that has gone meanwhile makes room for the next: a page is short only where the list ends.
-            if let Some(shown) = self.shown_together(caller, &place, &membership).await? {
-                found.push((shown, place));
+            let stored = self.store.find_referral(place.id).await?;
+            if let Some(stored) = stored
+                && let Some(sight) = self.sight_of(caller, &stored, &membership)
+            {
+                page.push(place);
+                seen.push((stored, sight));
             }
         }
-        Ok(Matches { found, count, left_out })
+        let seen: Arc<[(Arc<StoredReferral>, Sight)]> = seen.into();
+        let redacted = price_of_redaction(&seen);
+        let shown = self
+            .evaluate(
+                caller,
+                budget,
+                redacted,
+                |work| shown(&seen, work),
+                || {
+                    let seen = Arc::clone(&seen);
+                    Box::new(move |work| shown(&seen, work))
+                },
+            )
+            .await?;
+        Ok(Matches { found: shown.into_iter().zip(page).collect(), count, left_out })
     }
 
     /// From which side the caller sees a referral of the engagement; `None`: not at all.
@@ -111,21 +134,120 @@ impl Exchange {
         }
         side(caller, stored, membership).map(Sight::Others)
     }
+}
 
-    /// A referral of the page. It is read once more: only the places of all matches are held, not their documents.
-    async fn shown_together(
-        &self,
-        caller: &Caller,
-        place: &Place,
-        membership: &Membership,
-    ) -> Result<Option<Shown>, ReadError> {
-        let Some(stored) = self.store.find_referral(place.id).await? else { return Ok(None) };
-        Ok(match self.sight_of(caller, &stored, membership) {
-            None => None,
-            Some(Sight::Own) => Some(whole(&stored)),
-            Some(Sight::Others(view)) => Some(redacted(&stored, view)?),
-        })
+/// What is asked of each referral.
+#[derive(Clone, Copy)]
+struct Asks<'a> {
+    filter: Option<&'a Typed>,
+    search: Option<&'a Search>,
+    order: &'a [TypedOrder],
+    now: DateTimeOffset,
+}
+
+/// The same for another thread.
+struct OwnedAsks {
+    filter: Option<Typed>,
+    search: Option<Search>,
+    order: Vec<TypedOrder>,
+    now: DateTimeOffset,
+}
+
+impl OwnedAsks {
+    fn borrowed(&self) -> Asks<'_> {
+        let (filter, search) = (self.filter.as_ref(), self.search.as_ref());
+        Asks { filter, search, order: &self.order, now: self.now }
     }
+}
+
+impl Asks<'_> {
+    fn to_owned(self) -> OwnedAsks {
+        let (filter, search) = (self.filter.cloned(), self.search.cloned());
+        OwnedAsks { filter, search, order: self.order.to_vec(), now: self.now }
+    }
+
+    /// The places of those that are found, and how many cannot be read: whoever may see one is told so, and the rest of
+    /// the list goes on.
+    fn places(
+        &self,
+        seen: &[(Arc<StoredReferral>, Sight)],
+        work: &Work,
+    ) -> Result<(Vec<Place>, usize), ReadError> {
+        let (mut places, mut damaged) = (Vec::new(), 0);
+        for (stored, sight) in seen {
+            work.take(price_of_reading(stored.document.len())).map_err(StoreError::from)?;
+            let Some((document, words)) = as_seen(stored, *sight)? else {
+                damaged += 1;
+                continue;
+            };
+            if let Some(keys) = self.keys(&document, &words, work).map_err(StoreError::from)? {
+                places.push(Place { keys, id: stored.id });
+            }
+        }
+        Ok((places, damaged))
+    }
+
+    /// The values that a referral is sorted by; `None` where it is not asked for.
+    fn keys(&self, document: &Json, words: &str, work: &Work) -> Result<Option<Vec<Key>>, EvalError> {
+        let evaluator = Evaluator { schema: schema(), now: self.now, work: Some(work) };
+        if let Some(filter) = self.filter
+            && !evaluator.matches(filter, document)?
+        {
+            return Ok(None);
+        }
+        if let Some(search) = self.search
+            && !store::is_among(search, words, work)?
+        {
+            return Ok(None);
+        }
+        let mut keys = Vec::with_capacity(self.order.len());
+        for key in self.order {
+            let value = evaluator.value(&key.expr, document)?;
+            let made = Key::of(&value, key.ignore_case);
+            work.hold(key_bytes(&made))?;
+            keys.push(made);
+        }
+        Ok(Some(keys))
+    }
+}
+
+/// What it takes at least to look at these, in nodes.
+fn price(seen: &[(Arc<StoredReferral>, Sight)]) -> u64 {
+    seen.iter().map(|(stored, _)| price_of_reading(stored.document.len())).sum()
+}
+
+/// What it takes to show them: the owner's own are shown as they are stored.
+fn price_of_redaction(seen: &[(Arc<StoredReferral>, Sight)]) -> u64 {
+    let others = seen.iter().filter(|(_, sight)| matches!(sight, Sight::Others(_)));
+    others.map(|(stored, _)| price_of_reading(stored.document.len())).sum()
+}
+
+/// Referrals of a page as they are shown.
+fn shown(seen: &[(Arc<StoredReferral>, Sight)], work: &Work) -> Result<Vec<Shown>, ReadError> {
+    let mut all = Vec::with_capacity(seen.len());
+    for (stored, sight) in seen {
+        all.push(match sight {
+            Sight::Own => whole(stored),
+            Sight::Others(view) => {
+                work.take(price_of_reading(stored.document.len())).map_err(StoreError::from)?;
+                redacted(stored, *view)?
+            }
+        });
+    }
+    Ok(all)
+}
+
+fn bytes(place: &Place) -> usize {
+    place.keys.iter().map(key_bytes).sum::<usize>() + size_of::<Place>()
+}
+
+fn key_bytes(key: &Key) -> usize {
+    size_of::<Key>()
+        + match key {
+            Key::Text(text) => text.len(),
+            Key::Bytes(bytes) => bytes.len(),
+            _ => 0,
+        }
 }
 
 /// The document as seen from a side, and the words that `$search` looks in; `None` for a damaged one.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::functions::constant;
 use super::operators::promote;
-use super::{Binder, Bound, fault, ignores_case, limit, type_fault, unsupported};
+use super::{Binder, Bound, SchemaRef, fault, ignores_case, limit, type_fault, unsupported};
 use crate::ast::{ExprKind, Position, SegmentKind};
 use crate::limits::DERIVED_TYPES;
 use crate::pipeline::{Aggregate, Grouping, Method, Transformation, TransformationKind};
 use crate::primitive::Primitive;
-use crate::schema::{Property, Structured, Type};
+use crate::schema::{Property, Schema, Structured, Type};
 use crate::typed::{Base, BindError, BindErrorKind, Typed, TypedKind, TypedPath};
 use crate::typed_options::{TypedAggregate, TypedApply, TypedTransformation};
 
@@ -23,7 +23,11 @@ impl Binder<'_> {
         self.nodes = inner.nodes;
         self.next_variable = inner.next_variable;
         self.derived = inner.derived;
-        Ok(TypedApply { steps, result: inner.item.clone(), schema: inner.schema.into_owned() })
+        let schema = match inner.schema {
+            SchemaRef::Given(schema) => Arc::new(Schema::clone(schema)),
+            SchemaRef::Extended(schema) => schema,
+        };
+        Ok(TypedApply { steps, result: inner.item, schema })
     }
 
     fn pipeline(&mut self, steps: &[Transformation]) -> Bound<Vec<TypedTransformation>> {
@@ -79,8 +83,14 @@ impl Binder<'_> {
                     let mut inner = self.clone();
                     bound.push(inner.pipeline(part)?);
                     for property in inner.schema.properties(&inner.item) {
-                        if !properties.iter().any(|known| known.name == property.name) {
-                            properties.push(Property { nullable: true, ..property.clone() });
+                        match properties.iter().find(|known| known.name == property.name) {
+                            None => properties.push(Property { nullable: true, ..property.clone() }),
+                            Some(known) if inner.is_alike(&known.ty, &property.ty) => {}
+                            Some(known) => {
+                                let (name, one, other) = (&known.name, &known.ty, &property.ty);
+                                let message = format!("'{name}' is {one} in one part and {other} in another");
+                                return Err(fault(step.at, BindErrorKind::Type, message));
+                            }
                         }
                     }
                     let item = self.item.clone();
@@ -104,10 +114,9 @@ impl Binder<'_> {
         if self.derived > DERIVED_TYPES {
             return Err(limit(at, format!("more than {DERIVED_TYPES} steps that make a type")));
         }
-        let schema = self.schema.to_mut();
         // No name of a query begins with a digit.
-        let name: Arc<str> = schema.len().to_string().into();
-        schema.push(Structured { name: name.clone(), base: None, properties });
+        let name: Arc<str> = self.schema.len().to_string().into();
+        self.schema.push(Structured { name: name.clone(), base: None, properties });
         Ok(name)
     }
 
@@ -115,10 +124,11 @@ impl Binder<'_> {
         let mut bound: Vec<TypedAggregate> = Vec::with_capacity(aggregates.len());
         for aggregate in aggregates {
             let typed = self.aggregate(aggregate)?;
-            if bound.iter().any(|known| known.name == typed.name) {
+            if bound.iter().any(|known| self.is_same(&known.name, &typed.name)) {
                 let message = format!("two aggregates are named '{}'", typed.name);
                 return Err(fault(aggregate.at, BindErrorKind::Value, message));
             }
+            self.is_free(aggregate.at, &typed.name)?;
             bound.push(typed);
         }
         Ok(bound)
@@ -165,6 +175,10 @@ impl Binder<'_> {
                 Typed {
                     ty: Some(Type::Primitive(_) | Type::Enum(_)), kind: TypedKind::Path(path), ..
                 } if path.base == Base::Item && !path.steps.is_empty() => {
+                    if paths.iter().any(|known: &TypedPath| known.wire() == path.wire()) {
+                        let message = format!("'{}' is named twice", path.wire());
+                        return Err(fault(expr.at, BindErrorKind::Value, message));
+                    }
                     paths.push(path);
                 }
                 other => return Err(type_fault(other.at, "groups are made by plain properties")),
@@ -185,6 +199,16 @@ impl Binder<'_> {
         let properties = keys.into_iter().chain(properties).collect();
         self.become_type(at, properties)?;
         Ok(TypedTransformation::GroupBy { by: paths, apply: bound })
+    }
+
+    /// Whether members of two types can stand under one name: those that grouping makes are new for each.
+    fn is_alike(&self, one: &Type, other: &Type) -> bool {
+        let (Type::Structured(one), Type::Structured(other)) = (one, other) else { return one == other };
+        one == other
+            || self.schema.properties(one).all(|property| {
+                let same = self.schema.property(other, &property.name, false);
+                same.is_none_or(|same| self.is_alike(&property.ty, &same.ty))
+            })
     }
 
     /// The members that hold grouping paths: objects for paths that lead inside objects.

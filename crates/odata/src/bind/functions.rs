@@ -3,7 +3,6 @@
 use super::operators::promote;
 use super::{Binder, Bound, boolean, fault, ignores_case, type_fault, unsupported};
 use crate::ast::{Expr, Position, TypeName};
-use crate::eval::Pattern;
 use crate::function::Function;
 use crate::primitive::Primitive;
 use crate::schema::Type;
@@ -57,10 +56,9 @@ impl Binder<'_> {
         }
         if function == F::MatchesPattern
             && let Some(Value::String(pattern)) = bound.get(1).and_then(Typed::as_value)
-            && Pattern::parse(pattern).is_none()
+            && let Err(error) = self.work.ready(pattern).map_err(|error| self.refused(at, error))?
         {
-            let message = "expected a pattern without look-around and back-references";
-            return Err(fault(bound[1].at, BindErrorKind::Value, message));
+            return Err(fault(bound[1].at, error.kind, error.message));
         }
         // Rounding keeps the sort of number.
         let rounds = matches!(function, F::Round | F::Floor | F::Ceiling);

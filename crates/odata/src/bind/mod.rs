@@ -9,13 +9,15 @@ mod operators;
 mod options;
 mod path;
 
-use std::borrow::Cow;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::ast::{Expr, ExprKind, Position};
+use crate::eval::{EvalError, Evaluator, Work};
+use crate::function::Function;
 use crate::limits::Limits;
-use crate::primitive::Primitive;
-use crate::schema::{Schema, Type};
+use crate::primitive::{DateTimeOffset, Primitive};
+use crate::schema::{Schema, Structured, Type};
 use crate::typed::{BindError, BindErrorKind, Typed, TypedKind};
 use crate::typed_options::TypedCompute;
 use crate::value::Value;
@@ -32,6 +34,10 @@ pub struct BindSettings {
     /// A bare GUID stands for its text where a string is compared with, and a date for its midnight (UTC) where a
     /// date-time is.
     pub bare_literals: bool,
+    /// Expressions of constants alone are bound as the constants they are. Without, the tree says what was written.
+    pub fold_constants: bool,
+    /// A property may be selected more than once: it is shown once.
+    pub selected_twice: bool,
     /// Bounds: depth, and nodes with all aliases and computed properties written out.
     pub limits: Limits,
 }
@@ -43,6 +49,8 @@ impl Default for BindSettings {
             ignore_enum_case: true,
             quoted_literals: true,
             bare_literals: true,
+            fold_constants: true,
+            selected_twice: false,
             limits: Limits::default(),
         }
     }
@@ -53,13 +61,15 @@ type Bound<T> = Result<T, BindError>;
 /// Binds expressions about items of one type.
 #[derive(Clone, Debug)]
 pub struct Binder<'a> {
-    schema: Cow<'a, Schema>,
+    schema: SchemaRef<'a>,
     settings: &'a BindSettings,
     /// The type of the item.
     item: Arc<str>,
     /// An element that is no object: in `$select=emails($filter=endswith($this,'.com'))`.
     element: Option<Type>,
     aliases: Vec<(&'a str, &'a Expr)>,
+    /// The aliases that stand for constants, once they were bound.
+    constants: Vec<(&'a str, Typed)>,
     computed: Vec<TypedCompute>,
     variables: Vec<Variable>,
     next_variable: u32,
@@ -69,6 +79,47 @@ pub struct Binder<'a> {
     derived: usize,
     /// Inside nested options `$it` is not the item.
     nested: bool,
+    /// What constants may cost: the time of evaluating them, and the bytes they take.
+    work: Arc<Work>,
+}
+
+/// About what a bound expression and a type made by `$apply` take, in bytes.
+const NODE: usize = 320;
+const DERIVED: usize = 4096;
+
+/// How long the constants of one request may be evaluated, in nodes: some milliseconds.
+const CONSTANT_NODES: u64 = 200_000;
+/// How many bytes the constants of one request may take: many times what a URL holds.
+const CONSTANT_BYTES: u64 = 1 << 20;
+
+/// A schema that was passed in, or one with the types that `$apply` makes.
+#[derive(Clone, Debug)]
+enum SchemaRef<'a> {
+    Given(&'a Schema),
+    Extended(Arc<Schema>),
+}
+
+impl Deref for SchemaRef<'_> {
+    type Target = Schema;
+
+    fn deref(&self) -> &Schema {
+        match self {
+            SchemaRef::Given(schema) => schema,
+            SchemaRef::Extended(schema) => schema,
+        }
+    }
+}
+
+impl SchemaRef<'_> {
+    /// With a further type. It is copied where another binder has it too.
+    fn push(&mut self, structured: Structured) {
+        if let SchemaRef::Given(schema) = self {
+            *self = SchemaRef::Extended(Arc::new(Schema::clone(schema)));
+        }
+        if let SchemaRef::Extended(schema) = self {
+            Arc::make_mut(schema).push(structured);
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -83,11 +134,12 @@ impl<'a> Binder<'a> {
     /// For items of the structured type of this name.
     pub fn new(schema: &'a Schema, item: &str, settings: &'a BindSettings) -> Binder<'a> {
         Binder {
-            schema: Cow::Borrowed(schema),
+            schema: SchemaRef::Given(schema),
             settings,
             item: item.into(),
             element: None,
             aliases: Vec::new(),
+            constants: Vec::new(),
             computed: Vec::new(),
             variables: Vec::new(),
             next_variable: 0,
@@ -95,6 +147,7 @@ impl<'a> Binder<'a> {
             nodes: 0,
             derived: 0,
             nested: false,
+            work: Arc::new(Work::new(CONSTANT_NODES, CONSTANT_BYTES)),
         }
     }
 
@@ -119,9 +172,53 @@ impl<'a> Binder<'a> {
         }
         self.node(expr.at, 1)?;
         self.depth += 1;
-        let typed = self.bind_kind(expr);
+        let typed = self.bind_kind(expr).and_then(|typed| self.folded(typed));
         self.depth -= 1;
         typed
+    }
+
+    /// An expression of constants alone as the constant that it is: it is evaluated once, whoever asks, and what has
+    /// no value is refused wherever it stands.
+    fn folded(&self, typed: Typed) -> Bound<Typed> {
+        if !self.settings.fold_constants || !is_of_constants(&typed) {
+            return Ok(typed);
+        }
+        let now = DateTimeOffset { ticks: 0, offset: 0 }; // asked by none of them
+        let evaluator = Evaluator { schema: &self.schema, now, work: Some(&self.work) };
+        let value = evaluator
+            .value(&typed, &serde_json::Value::Null)
+            .map_err(|error| self.refused(typed.at, error))?;
+        for child in typed.children() {
+            if let TypedKind::Value(value) = &child.kind
+                && Arc::strong_count(value) == 1
+            {
+                self.work.release(value.bytes());
+            }
+        }
+        self.hold(typed.at, &value)?;
+        Ok(Typed::constant(typed.at, typed.ty, value))
+    }
+
+    /// Counts what a constant takes.
+    fn hold(&self, at: Position, value: &Value) -> Bound<()> {
+        self.work.hold(value.bytes()).map_err(|error| self.refused(at, error))
+    }
+
+    fn refused(&self, at: Position, error: EvalError) -> BindError {
+        match error {
+            EvalError::Fault { at: place, message } => {
+                fault(place.unwrap_or(at), BindErrorKind::Value, message)
+            }
+            EvalError::Exhausted | EvalError::Interrupted => {
+                limit(at, "its constants take too much time or memory, aliases written out".to_owned())
+            }
+        }
+    }
+
+    /// About how many bytes all that was bound takes.
+    pub fn bytes(&self) -> usize {
+        let constants = usize::try_from(self.work.held()).unwrap_or(usize::MAX);
+        constants.saturating_add(self.nodes.saturating_mul(NODE)).saturating_add(self.derived * DERIVED)
     }
 
     /// Counts nodes of the bound tree: what aliases and computed properties stand for counts each time.
@@ -206,7 +303,34 @@ fn limit(at: Position, message: String) -> BindError {
 }
 
 fn null(at: Position) -> Typed {
-    Typed { at, ty: None, kind: TypedKind::Value(Value::Null) }
+    Typed::constant(at, None, Value::Null)
+}
+
+/// Whether an expression has a value that no item, no member and no time has a say in.
+fn is_of_constants(typed: &Typed) -> bool {
+    use TypedKind as K;
+    let can_be = match &typed.kind {
+        K::Not(_)
+        | K::Negate(_)
+        | K::And(_)
+        | K::Or(_)
+        | K::Compare { .. }
+        | K::Arithmetic { .. }
+        | K::Has { .. }
+        | K::In { .. }
+        | K::Cast { .. }
+        | K::IsOf { .. }
+        | K::Case(_) => true,
+        K::Call { function, .. } => *function != Function::Now,
+        K::Value(_)
+        | K::Path(_)
+        | K::Member { .. }
+        | K::Found { .. }
+        | K::Count(_)
+        | K::Any { .. }
+        | K::All { .. } => false,
+    };
+    can_be && typed.children().iter().all(|child| matches!(child.kind, K::Value(_)))
 }
 
 /// Whether comparisons of its text ignore case: a property that says so.

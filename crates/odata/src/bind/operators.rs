@@ -37,10 +37,11 @@ impl<'a> Binder<'a> {
                     return Err(fault(at, BindErrorKind::UnknownName, message));
                 };
                 let value = self.enum_value(at, &name, &literal.members)?;
-                return Ok(Typed::new(at, Type::Enum(name), TypedKind::Value(value)));
+                return Ok(Typed::constant(at, Some(Type::Enum(name)), value));
             }
         };
-        Ok(Typed::new(at, primitive, TypedKind::Value(value)))
+        self.hold(at, &value)?;
+        Ok(Typed::constant(at, Some(primitive.into()), value))
     }
 
     /// The value of members of an enumeration.
@@ -80,7 +81,7 @@ impl<'a> Binder<'a> {
             return Ok(typed);
         }
         let TypedKind::Value(value) = &typed.kind else { return Ok(typed) };
-        let coerced = match (value, to) {
+        let coerced = match (&**value, to) {
             (Value::String(text), Type::Enum(name)) => {
                 let members = EnumMember::parse_list(text).map_err(|_| {
                     let member = EnumMember::Name(text.clone());
@@ -101,7 +102,7 @@ impl<'a> Binder<'a> {
                         && let Ok(Literal::Date(date)) = Literal::parse_value(Primitive::Date, text)
                     {
                         let instant = Value::DateTimeOffset(DateTimeOffset::midnight(date));
-                        return Ok(Typed::new(at, to.clone(), TypedKind::Value(instant)));
+                        return Ok(Typed::constant(at, Some(to.clone()), instant));
                     }
                     return Err(fault(at, BindErrorKind::Value, format!("'{text}' is not {to}")));
                 };
@@ -117,7 +118,7 @@ impl<'a> Binder<'a> {
             }
             _ => return Ok(typed),
         };
-        Ok(Typed::new(at, to.clone(), TypedKind::Value(coerced)))
+        Ok(Typed::constant(at, Some(to.clone()), coerced))
     }
 
     /// Both sides as one type, or the refusal of types that do not compare.
@@ -242,6 +243,16 @@ impl<'a> Binder<'a> {
             (Some(one), None) | (None, Some(one)) => one,
             (None, None) => return Ok(null(at)),
         };
+        let by_zero = match right.as_value() {
+            Some(Value::Integer(0)) => !ty.is_float(),
+            Some(Value::Decimal(divisor)) => divisor.is_zero() && !ty.is_float(),
+            Some(Value::Double(divisor)) => *divisor == 0.0 && ty == Primitive::Duration,
+            _ => false,
+        };
+        // Whatever the referral: what has a value for none is refused before any is looked at.
+        if by_zero && matches!(op, Arithmetic::Div | Arithmetic::DivBy | Arithmetic::Mod) {
+            return Err(fault(at, BindErrorKind::Value, format!("'{}' by zero", op.name())));
+        }
         let kind = TypedKind::Arithmetic { op, left: Box::new(left), right: Box::new(right) };
         Ok(Typed::new(at, ty, kind))
     }

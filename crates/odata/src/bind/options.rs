@@ -1,10 +1,10 @@
 //! The options of a request: `$compute` first, for its names are known to all others; `$apply` before everything,
 //! for it changes what an item is.
 
-use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Binder, Bound, fault, ignores_case, type_fault, unsupported};
+use super::{Binder, Bound, SchemaRef, fault, ignores_case, type_fault, unsupported};
 use crate::ast::{Compute, ExpandItem, ItemSegment, ItemSegmentKind, OrderBy, Position, SelectItem};
 use crate::near::hint;
 use crate::query::{QueryOptions, SystemOption};
@@ -30,7 +30,7 @@ impl<'a> Binder<'a> {
         if let Some(apply) = &options.apply {
             let apply = self.apply(apply).map_err(of(SystemOption::Apply))?;
             self.item = apply.result.clone();
-            self.schema = Cow::Owned(apply.schema.clone());
+            self.schema = SchemaRef::Extended(Arc::clone(&apply.schema));
             bound.apply = Some(apply);
         }
         if let Some(compute) = &options.compute {
@@ -69,15 +69,10 @@ impl<'a> Binder<'a> {
     pub fn compute(&mut self, items: &[Compute]) -> Result<Vec<TypedCompute>, BindError> {
         let mut bound = Vec::with_capacity(items.len());
         for item in items {
-            let taken = self.schema.property(&self.item, &item.name, false).is_some()
-                || self.computed.iter().any(|computed| *computed.name == item.name);
-            if taken {
-                return Err(fault(
-                    item.at,
-                    BindErrorKind::Value,
-                    format!("there is a '{}' already", item.name),
-                ));
+            if self.computed.iter().any(|computed| self.is_same(&computed.name, &item.name)) {
+                return Err(taken(item.at, &item.name));
             }
+            self.is_free(item.at, &item.name)?;
             let expr = self.bind(&item.expr)?;
             let computed = TypedCompute { name: item.name.as_str().into(), expr };
             self.computed.push(computed.clone());
@@ -88,7 +83,31 @@ impl<'a> Binder<'a> {
 
     /// Binds `$select`.
     pub fn select(&mut self, items: &'a [SelectItem]) -> Result<Vec<TypedSelect>, BindError> {
-        items.iter().map(|item| self.select_item(item)).collect()
+        let mut bound = Vec::with_capacity(items.len());
+        let mut names = BTreeSet::new();
+        for item in items {
+            let selected = self.select_item(item)?;
+            let name = match &selected {
+                TypedSelect::All => "*".to_owned(),
+                TypedSelect::Computed(name) => name.to_string(),
+                TypedSelect::Property { steps, .. } => joined(steps),
+            };
+            if !names.insert(name.clone()) && !self.settings.selected_twice {
+                return Err(twice(item.at, &name));
+            }
+            bound.push(selected);
+        }
+        // What is inside a property that has options of its own is named in these.
+        for (item, selected) in items.iter().zip(&bound) {
+            let TypedSelect::Property { steps, options: Some(_) } = selected else { continue };
+            let inside = format!("{}/", joined(steps));
+            let deeper = names.range(inside.clone()..).next().filter(|name| name.starts_with(&inside));
+            if let Some(name) = deeper {
+                let message = format!("'{name}' is inside '{}', whose parentheses name it", joined(steps));
+                return Err(fault(item.at, BindErrorKind::Value, message));
+            }
+        }
+        Ok(bound)
     }
 
     fn select_item(&mut self, item: &'a SelectItem) -> Bound<TypedSelect> {
@@ -121,10 +140,35 @@ impl<'a> Binder<'a> {
 
     /// Binds `$expand`.
     pub fn expand(&mut self, items: &'a [ExpandItem]) -> Result<Vec<TypedExpand>, BindError> {
-        items.iter().map(|item| self.expand_item(item)).collect()
+        let mut bound: Vec<TypedExpand> = Vec::with_capacity(items.len());
+        let mut all: Option<TypedExpand> = None;
+        let mut names = BTreeSet::new();
+        for (index, item) in items.iter().enumerate() {
+            let expand = self.expand_item(index, item)?;
+            // A number stands beside what it counts, under a name of its own.
+            let counts = expand.what == Expanded::Count;
+            let name = if expand.steps.is_empty() { "*".to_owned() } else { joined(&expand.steps) };
+            if !names.insert((name.clone(), counts)) {
+                return Err(twice(item.at, &name));
+            }
+            if expand.steps.is_empty() {
+                all = Some(expand);
+            } else {
+                bound.push(expand);
+            }
+        }
+        // `*` is every navigation property that is not named beside it.
+        if let Some(all) = all {
+            let every = self.schema.properties(&self.item).filter(|property| property.navigation);
+            let counts = all.what == Expanded::Count;
+            let others = every.filter(|property| !names.contains(&(property.name.to_string(), counts)));
+            bound.extend(others.map(|property| TypedExpand { steps: vec![property.clone()], ..all.clone() }));
+        }
+        Ok(bound)
     }
 
-    fn expand_item(&mut self, item: &'a ExpandItem) -> Bound<TypedExpand> {
+    /// One item; without steps where it is `*`.
+    fn expand_item(&mut self, index: usize, item: &'a ExpandItem) -> Bound<TypedExpand> {
         self.node(item.at, item.path.len())?;
         let mut path = item.path.as_slice();
         let what = match path.last().map(|segment| &segment.kind) {
@@ -139,7 +183,7 @@ impl<'a> Binder<'a> {
         if let [ItemSegment { kind: ItemSegmentKind::Star, .. }] = path {
             let levels = item.options.as_ref().and_then(|options| options.levels);
             let options = TypedOptions { levels, ..TypedOptions::default() };
-            return Ok(TypedExpand { steps: Vec::new(), what, options });
+            return Ok(TypedExpand { item: index, steps: Vec::new(), what, options });
         }
         let (steps, ty) = self.item_steps(path)?;
         if !steps.last().is_some_and(|step| step.navigation) {
@@ -157,7 +201,20 @@ impl<'a> Binder<'a> {
             Some(options) => self.nested(item.at, &ty, options)?,
             None => TypedOptions::default(),
         };
-        Ok(TypedExpand { steps, what, options })
+        Ok(TypedExpand { item: index, steps, what, options })
+    }
+
+    /// Refuses the name of a new property that the item has already.
+    pub(super) fn is_free(&self, at: Position, name: &str) -> Bound<()> {
+        match self.schema.property(&self.item, name, self.settings.ignore_property_case) {
+            Some(_) => Err(taken(at, name)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether two names are one.
+    pub(super) fn is_same(&self, one: &str, other: &str) -> bool {
+        one == other || (self.settings.ignore_property_case && one.eq_ignore_ascii_case(other))
     }
 
     /// The properties of a path in `$select` and `$expand`, and the type it leads to.
@@ -230,6 +287,7 @@ impl<'a> Binder<'a> {
             item,
             element,
             aliases: self.aliases.clone(),
+            constants: self.constants.clone(),
             computed: Vec::new(),
             variables: Vec::new(),
             next_variable: 0,
@@ -237,6 +295,7 @@ impl<'a> Binder<'a> {
             nodes: self.nodes,
             derived: self.derived,
             nested,
+            work: Arc::clone(&self.work),
         };
         let bound = inner.options(options);
         self.nodes = inner.nodes;
@@ -253,4 +312,17 @@ fn belongs(option: SystemOption, of: &Type, element: &Type) -> bool {
         Select | Compute | Expand => matches!(element, Type::Structured(_)),
         _ => true,
     }
+}
+
+fn joined(steps: &[Property]) -> String {
+    let names: Vec<&str> = steps.iter().map(|step| &*step.name).collect();
+    names.join("/")
+}
+
+fn taken(at: Position, name: &str) -> BindError {
+    fault(at, BindErrorKind::Value, format!("there is a '{name}' already"))
+}
+
+fn twice(at: Position, name: &str) -> BindError {
+    fault(at, BindErrorKind::Value, format!("'{name}' is named twice"))
 }

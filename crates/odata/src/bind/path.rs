@@ -21,9 +21,9 @@ impl Binder<'_> {
         }
         if let (Root::Implicit, [only]) = (&path.root, path.segments.as_slice())
             && let Some(name) = only.name()
-            && let Some(computed) = self.computed.iter().find(|computed| &*computed.name == name)
+            && let Some(expr) = self.computed(name)
         {
-            let expr = computed.expr.clone();
+            let expr = expr.clone();
             let mut nodes = 0;
             expr.walk(&mut |_| nodes += 1);
             self.node(at, nodes)?;
@@ -133,6 +133,12 @@ impl Binder<'_> {
                         &path.segments[1..],
                     ));
                 }
+                if let Some(name) = path.segments.first().and_then(Segment::name)
+                    && let Some(Typed { ty: Some(ty), kind: TypedKind::Path(of), .. }) = self.computed(name)
+                {
+                    let walk = Walk { path: of.clone(), ty: ty.clone(), filters: Vec::new() };
+                    return Ok((walk, &path.segments[1..]));
+                }
                 // Inside `$filter(…)` a name belongs to the member that is filtered.
                 match self.variables.iter().rev().find(|variable| variable.name.is_empty()) {
                     Some(variable) => {
@@ -144,9 +150,18 @@ impl Binder<'_> {
         }
     }
 
+    /// The value of a computed property, where its name means that: a variable of the same name, and the members
+    /// that a `$filter` segment speaks of, are nearer.
+    fn computed(&self, name: &str) -> Option<&Typed> {
+        let is_nearer = |variable: &Variable| variable.name == name || variable.name.is_empty();
+        if self.variables.iter().any(is_nearer) {
+            return None;
+        }
+        self.computed.iter().find(|computed| &*computed.name == name).map(|computed| &computed.expr)
+    }
+
     fn alias(&mut self, at: Position, name: &str, segments: &[Segment]) -> Bound<Typed> {
-        let Some(value) = self.aliases.iter().find(|(alias, _)| *alias == name).map(|(_, value)| *value)
-        else {
+        let Some((alias, value)) = self.aliases.iter().find(|(alias, _)| *alias == name).copied() else {
             let near = hint(name, self.aliases.iter().map(|(alias, _)| *alias));
             return Err(fault(
                 at,
@@ -157,8 +172,16 @@ impl Binder<'_> {
         if !segments.is_empty() {
             return Err(unsupported(at, "a path behind an alias"));
         }
+        if let Some((_, known)) = self.constants.iter().find(|(known, _)| *known == alias) {
+            let known = Typed { at, ..known.clone() };
+            self.node(at, 1)?;
+            return Ok(known);
+        }
         // Its places are those of another option: here it stands where the alias does.
         let bound = self.bind(value).map_err(|error| crate::typed::BindError { at: at.0, ..error })?;
+        if matches!(bound.kind, TypedKind::Value(_)) {
+            self.constants.push((alias, bound.clone()));
+        }
         Ok(Typed { at, ..bound })
     }
 

@@ -1,25 +1,35 @@
 //! `$apply` over documents. Groups come in the order of the values they are made by.
 
 use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
 use super::parts::Sum;
-use super::{Evaluator, resolve};
+use super::{EvalError, Evaluated, Evaluator, MEMBER, Scope};
+use crate::ast::Search;
 use crate::pipeline::{Method, Ranked};
-use crate::typed::TypedPath;
-use crate::typed_options::{TypedAggregate, TypedApply, TypedOrder, TypedTransformation};
-use crate::value::Value;
+use crate::typed::{Typed, TypedPath};
+use crate::typed_options::{TypedAggregate, TypedApply, TypedCompute, TypedOrder, TypedTransformation};
+use crate::value::{Value, fold};
 
+/// Whether a document matches a search expression; it is paid for by whoever looks.
+pub type Searches<'s> = dyn Fn(&Search, &Json) -> Result<bool, EvalError> + 's;
+
+/// What finding the group of an item costs for each of its keys, in nodes.
+const GROUP: u64 = 16;
 impl Evaluator<'_> {
-    /// What a pipeline makes of documents. `search` says whether a document matches a search expression.
+    /// What a pipeline makes of documents.
+    ///
+    /// # Errors
+    /// [`EvalError`]
     pub fn apply(
         &self,
         apply: &TypedApply,
-        items: Vec<Json>,
-        search: &dyn Fn(&crate::ast::Search, &Json) -> bool,
-    ) -> Vec<Json> {
+        items: Vec<Arc<Json>>,
+        search: &Searches<'_>,
+    ) -> Result<Vec<Arc<Json>>, EvalError> {
         let inner = Evaluator { schema: &apply.schema, now: self.now, work: self.work };
         inner.pipeline(&apply.steps, items, search)
     }
@@ -27,158 +37,267 @@ impl Evaluator<'_> {
     fn pipeline(
         &self,
         steps: &[TypedTransformation],
-        mut items: Vec<Json>,
-        search: &dyn Fn(&crate::ast::Search, &Json) -> bool,
-    ) -> Vec<Json> {
+        mut items: Vec<Arc<Json>>,
+        search: &Searches<'_>,
+    ) -> Evaluated<Vec<Arc<Json>>> {
         for step in steps {
-            items = self.step(step, items, search);
+            items = self.step(step, items, search)?;
         }
-        items
+        Ok(items)
     }
 
     fn step(
         &self,
         step: &TypedTransformation,
-        mut items: Vec<Json>,
-        search: &dyn Fn(&crate::ast::Search, &Json) -> bool,
-    ) -> Vec<Json> {
+        mut items: Vec<Arc<Json>>,
+        search: &Searches<'_>,
+    ) -> Evaluated<Vec<Arc<Json>>> {
+        self.take(items.len() as u64 + 1)?;
         match step {
-            TypedTransformation::Filter(predicate) => items.retain(|item| self.matches(predicate, item)),
-            TypedTransformation::Search(expr) => items.retain(|item| search(expr, item)),
+            TypedTransformation::Filter(predicate) => kept(items, |item| self.matches(predicate, item)),
+            TypedTransformation::Search(expr) => kept(items, |item| search(expr, item)),
             TypedTransformation::Compute(computed) => {
-                for item in &mut items {
-                    let values: Vec<(Arc<str>, Json)> = computed
-                        .iter()
-                        .map(|computed| (computed.name.clone(), self.value(&computed.expr, item).to_json()))
-                        .collect();
-                    if let Json::Object(members) = item {
-                        members.extend(values.into_iter().map(|(name, value)| (name.to_string(), value)));
-                    }
-                }
+                items.into_iter().map(|item| self.with_computed(computed, item)).collect()
             }
-            TypedTransformation::OrderBy(keys) => items = self.sorted(keys, items),
+            TypedTransformation::OrderBy(keys) => self.sorted_shared(keys, items),
             TypedTransformation::Skip(number) => {
                 items.drain(..usize::try_from(*number).unwrap_or(usize::MAX).min(items.len()));
+                Ok(items)
             }
             TypedTransformation::Top(number) => {
-                items.truncate(usize::try_from(*number).unwrap_or(usize::MAX))
+                items.truncate(usize::try_from(*number).unwrap_or(usize::MAX));
+                Ok(items)
             }
-            TypedTransformation::Ranked { kind, amount, by } => self.rank(*kind, amount, by, &mut items),
-            TypedTransformation::Aggregate(aggregates) => return vec![self.aggregate(aggregates, &items)],
-            TypedTransformation::GroupBy { by, apply } => return self.group(by, apply, items, search),
+            TypedTransformation::Ranked { kind, amount, by } => self.rank(*kind, amount, by, items),
+            TypedTransformation::Aggregate(aggregates) => {
+                Ok(vec![Arc::new(self.aggregate(aggregates, &items)?)])
+            }
+            TypedTransformation::GroupBy { by, apply } => self.group(by, apply, items, search),
             TypedTransformation::Concat(parts) => {
-                return parts.iter().flat_map(|part| self.pipeline(part, items.clone(), search)).collect();
+                let mut all = Vec::new();
+                for part in parts {
+                    // The items are shared, and still there are more of them with each step.
+                    self.take(items.len() as u64 * 2)?;
+                    self.hold(items.len() * size_of::<Arc<Json>>())?;
+                    all.extend(self.pipeline(part, items.clone(), search)?);
+                }
+                Ok(all)
             }
         }
-        items
     }
 
-    fn rank(&self, kind: Ranked, amount: &Value, by: &TypedOrder, items: &mut Vec<Json>) {
-        *items = self.sorted(std::slice::from_ref(by), std::mem::take(items));
+    fn with_computed(&self, computed: &[TypedCompute], mut item: Arc<Json>) -> Evaluated<Arc<Json>> {
+        let mut values: Vec<(&Arc<str>, Json)> = Vec::with_capacity(computed.len());
+        for one in computed {
+            let value = self.json(&one.expr, &item)?;
+            self.hold(MEMBER + one.name.len())?;
+            values.push((&one.name, value));
+        }
+        if Arc::strong_count(&item) > 1 {
+            let bytes = self.size_of(&item)?;
+            self.hold(bytes)?;
+        }
+        if let Json::Object(members) = Arc::make_mut(&mut item) {
+            members.extend(values.into_iter().map(|(name, value)| (name.to_string(), value)));
+        }
+        Ok(item)
+    }
+
+    fn sorted_shared(&self, keys: &[TypedOrder], items: Vec<Arc<Json>>) -> Evaluated<Vec<Arc<Json>>> {
+        self.sorted_by(keys, items, |item| item)
+    }
+
+    fn rank(
+        &self,
+        kind: Ranked,
+        amount: &Value,
+        by: &TypedOrder,
+        items: Vec<Arc<Json>>,
+    ) -> Evaluated<Vec<Arc<Json>>> {
+        let mut items = self.sorted_shared(std::slice::from_ref(by), items)?;
         if matches!(kind, Ranked::TopCount | Ranked::BottomCount) {
             let count = amount.to_decimal().and_then(|amount| usize::try_from(amount.trunc()).ok());
-            return items.truncate(count.unwrap_or(0));
+            items.truncate(count.unwrap_or(0));
+            return Ok(items);
         }
-        let value = |item: &Json| self.value(&by.expr, item).to_double().unwrap_or(0.0);
+        let mut values = Vec::with_capacity(items.len());
+        for item in &items {
+            values.push(self.value(&by.expr, item)?.to_double().unwrap_or(0.0));
+        }
         let amount = amount.to_double().unwrap_or(0.0);
         let wanted = match kind {
-            Ranked::TopPercent | Ranked::BottomPercent => {
-                items.iter().map(value).sum::<f64>() * amount / 100.0
-            }
+            Ranked::TopPercent | Ranked::BottomPercent => values.iter().sum::<f64>() * amount / 100.0,
             _ => amount,
         };
         let mut sum = 0.0;
         let mut keep = 0;
-        while keep < items.len() && sum < wanted {
-            sum += value(&items[keep]);
+        for value in values {
+            // What is no number is reached by no sum.
+            if sum >= wanted {
+                break;
+            }
+            sum += value;
             keep += 1;
         }
         items.truncate(keep);
+        Ok(items)
     }
 
     fn group(
         &self,
         by: &[TypedPath],
         apply: &[TypedTransformation],
-        items: Vec<Json>,
-        search: &dyn Fn(&crate::ast::Search, &Json) -> bool,
-    ) -> Vec<Json> {
-        let ignores_case = |path: &TypedPath| path.steps.last().is_some_and(|step| step.ignore_case);
-        let order = |one: &[Value], other: &[Value]| {
-            let pairs = by.iter().zip(one.iter().zip(other));
-            let orders = pairs.map(|(path, (one, other))| one.sort(other, ignores_case(path)));
-            orders.fold(Ordering::Equal, Ordering::then)
-        };
-        let mut groups: Vec<(Vec<Value>, Json, Vec<Json>)> = Vec::new();
+        items: Vec<Arc<Json>>,
+        search: &Searches<'_>,
+    ) -> Evaluated<Vec<Arc<Json>>> {
+        let mut groups: BTreeMap<Key, (Json, Vec<Arc<Json>>)> = BTreeMap::new();
         for item in items {
-            let scope = super::Scope { item: &item, variables: Vec::new() };
-            let mut key = Vec::new();
+            self.take(GROUP * by.len() as u64)?;
+            let scope = Scope { item: &item, variables: Vec::new() };
+            let mut key = Vec::with_capacity(by.len());
             let mut shown = Json::Object(Map::new());
+            let mut bytes = 0;
             for path in by {
-                let value = resolve(path, &scope);
-                key.push(path.steps.last().map_or(Value::Null, |step| self.read(value, &step.ty)));
-                put(&mut shown, path, value.clone());
+                let json = self.resolve(path, &scope)?;
+                let Some(step) = path.steps.last() else { continue };
+                let value = self.read(json, &step.ty)?.into_value();
+                bytes += 2 * value.bytes() + MEMBER * path.steps.len();
+                self.take_text(value.bytes().saturating_mul(4))?;
+                key.push(sortable(value, step.ignore_case));
+                put(&mut shown, path, json.clone());
             }
-            match groups.iter_mut().find(|(known, ..)| order(known, &key).is_eq()) {
-                Some((.., members)) => members.push(item),
-                None => groups.push((key, shown, vec![item])),
+            let key = Key(key);
+            match groups.get_mut(&key) {
+                Some((_, members)) => members.push(item),
+                None => {
+                    self.hold(bytes)?;
+                    groups.insert(key, (shown, vec![item]));
+                }
             }
         }
-        groups.sort_by(|(one, ..), (other, ..)| order(one, other));
         let mut results = Vec::new();
-        for (_, shown, members) in groups {
+        for (shown, members) in groups.into_values() {
             if apply.is_empty() {
-                results.push(shown);
+                results.push(Arc::new(shown));
                 continue;
             }
-            for mut result in self.pipeline(apply, members, search) {
-                if let (Json::Object(result), Json::Object(shown)) = (&mut result, &shown) {
+            for mut result in self.pipeline(apply, members, search)? {
+                if let (Json::Object(result), Json::Object(shown)) = (Arc::make_mut(&mut result), &shown) {
                     for (name, value) in shown {
+                        self.hold(MEMBER)?;
                         result.insert(name.clone(), value.clone());
                     }
                 }
                 results.push(result);
             }
         }
-        results
+        Ok(results)
     }
 
-    fn aggregate(&self, aggregates: &[TypedAggregate], items: &[Json]) -> Json {
+    fn aggregate(&self, aggregates: &[TypedAggregate], items: &[Arc<Json>]) -> Evaluated<Json> {
         let mut result = Map::new();
         for aggregate in aggregates {
             let value = match &aggregate.of {
                 None => Value::Integer(i64::try_from(items.len()).unwrap_or(i64::MAX)),
-                Some((expr, method)) => {
-                    let values =
-                        items.iter().map(|item| self.value(expr, item)).filter(|value| !value.is_null());
-                    total(method, values.collect(), aggregate.ignore_case)
-                }
+                Some((expr, method)) => self.total(expr, method, aggregate.ignore_case, items)?,
             };
+            self.hold(MEMBER + aggregate.name.len() + value.bytes())?;
             result.insert(aggregate.name.to_string(), value.to_json());
         }
-        Json::Object(result)
+        Ok(Json::Object(result))
+    }
+
+    /// Null values take no part; of none at all, sums and averages and extremes are null.
+    fn total(
+        &self,
+        expr: &Typed,
+        method: &Method,
+        ignore_case: bool,
+        items: &[Arc<Json>],
+    ) -> Evaluated<Value> {
+        let mut sum = Sum::default();
+        let mut best = Value::Null;
+        let mut distinct: BTreeSet<Key> = BTreeSet::new();
+        let held = self.held();
+        for item in items {
+            let value = self.value(expr, item)?;
+            if value.is_null() {
+                continue;
+            }
+            self.take_text(value.bytes().saturating_mul(4))?;
+            match method {
+                Method::Sum | Method::Average => sum.add(&value)?,
+                Method::Min | Method::Max => {
+                    let order = value.sort(&best, ignore_case);
+                    let better = if *method == Method::Min { Ordering::Less } else { Ordering::Greater };
+                    // Of those alike, the first is the smallest and the last the largest.
+                    let takes =
+                        best.is_null() || order == better || (order.is_eq() && *method == Method::Max);
+                    if takes {
+                        best = value;
+                    }
+                }
+                Method::CountDistinct => {
+                    self.take(GROUP)?;
+                    let bytes = value.bytes() + MEMBER;
+                    if distinct.insert(Key(vec![sortable(value, ignore_case)])) {
+                        self.hold(bytes)?;
+                    }
+                }
+                Method::Custom(_) => {}
+            }
+        }
+        self.release_to(held);
+        Ok(match method {
+            Method::Sum => sum.sum(),
+            Method::Average => sum.average()?,
+            Method::Min | Method::Max => best,
+            Method::CountDistinct => Value::Integer(i64::try_from(distinct.len()).unwrap_or(i64::MAX)),
+            Method::Custom(_) => Value::Null,
+        })
     }
 }
 
-/// Null values take no part; of none at all, sums and averages and extremes are null.
-fn total(method: &Method, values: Vec<Value>, ignore_case: bool) -> Value {
-    let by_order = |left: &Value, right: &Value| left.sort(right, ignore_case);
-    match method {
-        Method::CountDistinct => {
-            let mut distinct: Vec<&Value> = Vec::new();
-            for value in &values {
-                if !distinct.iter().any(|known| by_order(known, value).is_eq()) {
-                    distinct.push(value);
-                }
-            }
-            Value::Integer(i64::try_from(distinct.len()).unwrap_or(i64::MAX))
-        }
-        Method::Min => values.into_iter().min_by(by_order).unwrap_or(Value::Null),
-        Method::Max => values.into_iter().max_by(by_order).unwrap_or(Value::Null),
-        Method::Sum => Sum::of(&values).sum(),
-        Method::Average => Sum::of(&values).average(),
-        Method::Custom(_) => Value::Null,
+/// The values a group is made by, in their order.
+struct Key(Vec<Value>);
+
+impl Ord for Key {
+    fn cmp(&self, other: &Key) -> Ordering {
+        let orders = self.0.iter().zip(&other.0).map(|(one, other)| one.sort(other, false));
+        orders.fold(Ordering::Equal, Ordering::then)
     }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Key) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Key) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Key {}
+
+/// A value that sorts as it does when case is ignored.
+fn sortable(value: Value, ignore_case: bool) -> Value {
+    match value {
+        Value::String(text) if ignore_case => Value::String(fold(&text)),
+        value => value,
+    }
+}
+
+fn kept(items: Vec<Arc<Json>>, wanted: impl Fn(&Json) -> Evaluated<bool>) -> Evaluated<Vec<Arc<Json>>> {
+    let mut kept = Vec::new();
+    for item in items {
+        if wanted(&item)? {
+            kept.push(item);
+        }
+    }
+    Ok(kept)
 }
 
 /// Puts a value where a path leads, objects made on the way.

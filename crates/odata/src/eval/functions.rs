@@ -1,104 +1,200 @@
 //! The canonical functions over values. Texts are counted in characters (code points), places begin at 0.
 
+use std::borrow::Cow;
+
 use rust_decimal::prelude::{Decimal, RoundingStrategy};
 
-use super::exact;
-use crate::ast::Arithmetic;
+use super::arithmetic::exact;
+use super::operand::Operand;
+use super::{EvalError, Evaluator, Pattern};
 use crate::function::Function;
-use crate::primitive::{DAY, Date, DateTimeOffset, Duration, SECOND, TimeOfDay};
-use crate::value::{Value, fold};
+use crate::primitive::{DAY, Date, DateTimeOffset, SECOND, TimeOfDay};
+use crate::value::{Value, folded};
 
 /// The earliest date-time that clients of every sort can hold: 0001-01-01T00:00:00Z.
 const EARLIEST: i64 = -719_162 * DAY;
 /// The latest: 9999-12-31T23:59:59.9999999Z.
 const LATEST: i64 = 2_932_897 * DAY - 1;
 
-/// `None` is null.
-pub(super) fn call(
-    function: Function,
-    arguments: &[Value],
-    ignore_case: bool,
-    now: DateTimeOffset,
-) -> Option<Value> {
+/// A letter in another case takes at most so many times its bytes.
+const GROWTH: usize = 3;
+
+impl Evaluator<'_> {
+    /// A function of operands; of null, null.
+    pub(super) fn apply_function<'x>(
+        &self,
+        function: Function,
+        arguments: &[Operand<'x>],
+        ignore_case: bool,
+    ) -> Result<Operand<'x>, EvalError> {
+        let length = arguments.iter().map(Operand::length).fold(0, usize::saturating_add);
+        self.take_text(length)?;
+        Ok(match (text_function(function), arguments) {
+            (true, [one]) => match one.text() {
+                Some(text) => self.of_text(function, text)?,
+                None => Operand::NULL,
+            },
+            (true, [one, other]) if function != Function::Substring => match (one.text(), other.text()) {
+                (Some(one), Some(other)) => self.of_texts(function, one, other, ignore_case)?,
+                _ => Operand::NULL,
+            },
+            (true, [text, from, rest @ ..]) => match text.text() {
+                Some(text) => self.substring(text, from.value(), rest.first().map(Operand::value))?,
+                None => Operand::NULL,
+            },
+            _ => {
+                let argument = arguments.first().map_or(&Value::Null, Operand::value);
+                of_value(function, argument, self.now).unwrap_or(Value::Null).into()
+            }
+        })
+    }
+
+    fn of_text<'x>(&self, function: Function, text: &str) -> Result<Operand<'x>, EvalError> {
+        let made = |text: String| Ok(Operand::Text(Cow::Owned(text)));
+        match function {
+            Function::ToLower | Function::ToUpper => {
+                self.hold(text.len().saturating_mul(GROWTH))?;
+                self.take_text(text.len())?;
+                made(if function == Function::ToLower { text.to_lowercase() } else { text.to_uppercase() })
+            }
+            Function::Trim => {
+                let trimmed = text.trim();
+                self.hold(trimmed.len())?;
+                made(trimmed.to_owned())
+            }
+            _ => Ok(Operand::integer(text.chars().count())),
+        }
+    }
+
+    fn of_texts<'x>(
+        &self,
+        function: Function,
+        text: &str,
+        part: &str,
+        ignore_case: bool,
+    ) -> Result<Operand<'x>, EvalError> {
+        match function {
+            Function::Concat => {
+                self.hold(text.len().saturating_add(part.len()))?;
+                return Ok(Operand::Text(Cow::Owned([text, part].concat())));
+            }
+            Function::MatchesPattern => {
+                let pattern = match self.work {
+                    Some(work) => work.pattern(part)?,
+                    None => Pattern::parse(part)?,
+                };
+                return pattern.matches(text, self.work).map(Operand::boolean);
+            }
+            _ => {}
+        }
+        let (text, part) = if ignore_case {
+            self.take_text(text.len().saturating_add(part.len()).saturating_mul(GROWTH))?;
+            self.hold(text.len().saturating_add(part.len()).saturating_mul(GROWTH))?;
+            (folded(text), folded(part))
+        } else {
+            (Cow::Borrowed(text), Cow::Borrowed(part))
+        };
+        Ok(match function {
+            Function::Contains => Operand::boolean(text.contains(&*part)),
+            Function::StartsWith => Operand::boolean(text.starts_with(&*part)),
+            Function::EndsWith => Operand::boolean(text.ends_with(&*part)),
+            _ => match text.find(&*part) {
+                Some(at) => Operand::integer(text[..at].chars().count()),
+                None => Value::Integer(-1).into(),
+            },
+        })
+    }
+
+    /// A place before the beginning is the beginning; a negative one counts from the end (URL Conventions
+    /// 5.1.1.7.1).
+    fn substring<'x>(
+        &self,
+        text: &str,
+        from: &Value,
+        length: Option<&Value>,
+    ) -> Result<Operand<'x>, EvalError> {
+        let Value::Integer(from) = from else { return Ok(Operand::NULL) };
+        let length = match length {
+            None => usize::MAX,
+            Some(Value::Integer(length)) => usize::try_from((*length).max(0)).unwrap_or(usize::MAX),
+            Some(_) => return Ok(Operand::NULL),
+        };
+        let characters = i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
+        let from = if *from < 0 { from.saturating_add(characters).max(0) } else { *from };
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        let place = |rest: &str, characters: usize| {
+            rest.char_indices().nth(characters).map_or(rest.len(), |(at, _)| at)
+        };
+        let rest = &text[place(text, from)..];
+        let part = &rest[..place(rest, length)];
+        self.hold(part.len())?;
+        Ok(Operand::Text(Cow::Owned(part.to_owned())))
+    }
+}
+
+/// Whether a function's first argument is a text.
+fn text_function(function: Function) -> bool {
     use Function as F;
-    let text = |index: usize| match arguments.get(index)? {
-        Value::String(text) => Some(text.as_str()),
-        _ => None,
-    };
-    let folded = |index: usize| Some(if ignore_case { fold(text(index)?) } else { text(index)?.to_owned() });
-    let first = arguments.first();
+    matches!(
+        function,
+        F::Concat
+            | F::Contains
+            | F::EndsWith
+            | F::IndexOf
+            | F::Length
+            | F::MatchesPattern
+            | F::StartsWith
+            | F::Substring
+            | F::ToLower
+            | F::ToUpper
+            | F::Trim
+    )
+}
+
+/// Functions of one value that is no text, or of none. `None` is null.
+fn of_value(function: Function, value: &Value, now: DateTimeOffset) -> Option<Value> {
+    use Function as F;
     let whole = |number: i64| Some(Value::Integer(number));
     Some(match function {
-        F::Concat => Value::String(format!("{}{}", text(0)?, text(1)?)),
-        F::Contains => Value::Boolean(folded(0)?.contains(&folded(1)?)),
-        F::StartsWith => Value::Boolean(folded(0)?.starts_with(&folded(1)?)),
-        F::EndsWith => Value::Boolean(folded(0)?.ends_with(&folded(1)?)),
-        F::IndexOf => {
-            let (text, part) = (folded(0)?, folded(1)?);
-            let place = text.find(&part).map(|at| text[..at].chars().count());
-            return whole(place.and_then(|at| i64::try_from(at).ok()).unwrap_or(-1));
-        }
-        F::Length => return whole(i64::try_from(text(0)?.chars().count()).ok()?),
-        F::Substring => substring(text(0)?, arguments.get(1)?, arguments.get(2))?,
-        F::ToLower => Value::String(text(0)?.to_lowercase()),
-        F::ToUpper => Value::String(text(0)?.to_uppercase()),
-        F::Trim => Value::String(text(0)?.trim().to_owned()),
-        F::Year => return whole(date(first?)?.calendar().0.into()),
-        F::Month => return whole(date(first?)?.calendar().1.into()),
-        F::Day => return whole(date(first?)?.calendar().2.into()),
-        F::Hour => return whole(time(first?)?.0 / SECOND / 3600),
-        F::Minute => return whole(time(first?)?.0 / SECOND / 60 % 60),
-        F::Second => return whole(time(first?)?.0 / SECOND % 60),
-        F::FractionalSeconds => Value::Decimal(Decimal::new(time(first?)?.0 % SECOND, 7).normalize()),
-        F::TotalSeconds => match first? {
+        F::Year => return whole(date(value)?.calendar().0.into()),
+        F::Month => return whole(date(value)?.calendar().1.into()),
+        F::Day => return whole(date(value)?.calendar().2.into()),
+        F::Hour => return whole(time(value)?.0 / SECOND / 3600),
+        F::Minute => return whole(time(value)?.0 / SECOND / 60 % 60),
+        F::Second => return whole(time(value)?.0 / SECOND % 60),
+        F::FractionalSeconds => Value::Decimal(Decimal::new(time(value)?.0 % SECOND, 7).normalize()),
+        F::TotalSeconds => match value {
             Value::Duration(duration) => Value::Decimal(Decimal::new(duration.0, 7).normalize()),
             _ => return None,
         },
-        F::TotalOffsetMinutes => match first? {
+        F::TotalOffsetMinutes => match value {
             Value::DateTimeOffset(instant) => return whole(instant.offset.into()),
             _ => return None,
         },
-        F::Date => Value::Date(date(first?)?),
-        F::Time => Value::TimeOfDay(time(first?)?),
+        F::Date => Value::Date(date(value)?),
+        F::Time => Value::TimeOfDay(time(value)?),
         F::Now => Value::DateTimeOffset(now),
         F::MinDateTime => Value::DateTimeOffset(DateTimeOffset { ticks: EARLIEST, offset: 0 }),
         F::MaxDateTime => Value::DateTimeOffset(DateTimeOffset { ticks: LATEST, offset: 0 }),
-        F::Round | F::Floor | F::Ceiling => return round(function, first?),
-        F::MatchesPattern => Value::Boolean(Pattern::parse(text(1)?)?.matches(text(0)?)),
-        F::HasSubset | F::HasSubsequence | F::GeoDistance | F::GeoLength | F::GeoIntersects => {
-            return None;
-        }
+        F::Round | F::Floor | F::Ceiling => return round(function, value),
+        // Functions of texts, and those that are never bound.
+        F::Concat
+        | F::Contains
+        | F::EndsWith
+        | F::IndexOf
+        | F::Length
+        | F::MatchesPattern
+        | F::StartsWith
+        | F::Substring
+        | F::ToLower
+        | F::ToUpper
+        | F::Trim
+        | F::HasSubset
+        | F::HasSubsequence
+        | F::GeoDistance
+        | F::GeoLength
+        | F::GeoIntersects => return None,
     })
-}
-
-/// An ECMAScript pattern as `matchesPattern` takes it. The time of a match is bounded by the length of text and
-/// pattern.
-#[derive(Clone, Debug)]
-pub struct Pattern(regex_lite::Regex);
-
-impl Pattern {
-    /// Reads a pattern; `None` where it is malformed or uses what needs backtracking.
-    pub fn parse(pattern: &str) -> Option<Pattern> {
-        regex_lite::RegexBuilder::new(pattern).size_limit(1 << 18).nest_limit(32).build().ok().map(Pattern)
-    }
-
-    /// Whether it is found in a text.
-    pub fn matches(&self, text: &str) -> bool {
-        self.0.is_match(text)
-    }
-}
-
-/// A place before the beginning is the beginning; a negative one counts from the end (URL Conventions 5.1.1.7.1).
-fn substring(text: &str, from: &Value, length: Option<&Value>) -> Option<Value> {
-    let Value::Integer(from) = from else { return None };
-    let characters = i64::try_from(text.chars().count()).ok()?;
-    let from = if *from < 0 { from.saturating_add(characters).max(0) } else { *from };
-    let rest = text.chars().skip(usize::try_from(from).ok()?);
-    Some(Value::String(match length {
-        None => rest.collect(),
-        Some(Value::Integer(length)) => rest.take(usize::try_from((*length).max(0)).ok()?).collect(),
-        Some(_) => return None,
-    }))
 }
 
 fn date(value: &Value) -> Option<Date> {
@@ -128,39 +224,6 @@ fn round(function: Function, value: &Value) -> Option<Value> {
         (Value::Double(number), Function::Floor) => Value::Double(number.floor()),
         (Value::Double(number), Function::Ceiling) => Value::Double(number.ceil()),
         (Value::Double(number), _) => Value::Double(number.round()),
-        _ => return None,
-    })
-}
-
-/// Dates, date-times and durations added and taken from one another.
-pub(super) fn calendar(op: Arithmetic, left: &Value, right: &Value) -> Option<Value> {
-    use Value as V;
-    let add = |one: i64, other: i64| match op {
-        Arithmetic::Add => one.checked_add(other),
-        Arithmetic::Sub => one.checked_sub(other),
-        _ => None,
-    };
-    Some(match (left, right) {
-        (V::Duration(one), V::Duration(other)) => V::Duration(Duration(add(one.0, other.0)?)),
-        (V::DateTimeOffset(one), V::DateTimeOffset(other)) => {
-            V::Duration(Duration(add(one.ticks, other.ticks)?))
-        }
-        (V::Date(one), V::Date(other)) => {
-            V::Duration(Duration((i64::from(one.0) - i64::from(other.0)).checked_mul(DAY)?))
-        }
-        (V::DateTimeOffset(instant), V::Duration(span)) => {
-            V::DateTimeOffset(DateTimeOffset { ticks: add(instant.ticks, span.0)?, ..*instant })
-        }
-        (V::Duration(span), V::DateTimeOffset(instant)) => {
-            V::DateTimeOffset(DateTimeOffset { ticks: add(instant.ticks, span.0)?, ..*instant })
-        }
-        // A date moves by whole days.
-        (V::Date(date), V::Duration(span)) => {
-            V::Date(Date(i32::try_from(add(date.0.into(), span.0 / DAY)?).ok()?))
-        }
-        (V::Duration(span), V::Date(date)) => {
-            V::Date(Date(i32::try_from(add(date.0.into(), span.0 / DAY)?).ok()?))
-        }
         _ => return None,
     })
 }

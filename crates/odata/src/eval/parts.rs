@@ -1,27 +1,52 @@
 //! The steps of evaluation one by one: what an SQL engine calls for what it has no exact word for.
 
-use rust_decimal::Decimal;
-
-use super::{Evaluator, arithmetic, functions, negate};
+use super::arithmetic::{arithmetic, negate};
+use super::operand::Operand;
+use super::{EvalError, Evaluator};
 use crate::ast::Arithmetic;
 use crate::function::Function;
 use crate::primitive::Duration;
+use crate::schema::Type;
 use crate::value::Value;
 
 impl Evaluator<'_> {
-    /// `left op right`; null where an operand is null, for a division by zero, and for what the type does not hold.
-    pub fn arithmetic(&self, op: Arithmetic, left: &Value, right: &Value) -> Value {
-        arithmetic(op, left, right).unwrap_or(Value::Null)
+    /// `left op right`; null where an operand is null.
+    ///
+    /// # Errors
+    /// [`EvalError::Fault`] for a division by zero, and for what the type does not hold.
+    pub fn arithmetic(&self, op: Arithmetic, left: &Value, right: &Value) -> Result<Value, EvalError> {
+        arithmetic(op, left, right)
     }
 
     /// `-value`
-    pub fn negate(&self, value: &Value) -> Value {
+    ///
+    /// # Errors
+    /// [`EvalError::Fault`] for what the type does not hold.
+    pub fn negate(&self, value: &Value) -> Result<Value, EvalError> {
         negate(value)
     }
 
     /// A function of values that mind case; of null, null.
-    pub fn call(&self, function: Function, arguments: &[Value]) -> Value {
-        functions::call(function, arguments, false, self.now).unwrap_or(Value::Null)
+    ///
+    /// # Errors
+    /// [`EvalError`]
+    pub fn call(&self, function: Function, arguments: &[Value]) -> Result<Value, EvalError> {
+        let held = self.held();
+        let arguments: Vec<Operand<'_>> = arguments.iter().map(Operand::of).collect();
+        let value = self.apply_function(function, &arguments, false)?.into_value();
+        self.release_to(held);
+        Ok(value)
+    }
+
+    /// A value as one of another type; what cannot be cast is null.
+    ///
+    /// # Errors
+    /// [`EvalError`]
+    pub fn cast(&self, value: Value, to: &Type) -> Result<Value, EvalError> {
+        let held = self.held();
+        let value = self.cast_operand(value.into(), to)?.into_value();
+        self.release_to(held);
+        Ok(value)
     }
 }
 
@@ -34,36 +59,35 @@ pub struct Sum {
 }
 
 impl Sum {
-    pub(super) fn of(values: &[Value]) -> Sum {
-        let mut sum = Sum::default();
-        for value in values {
-            sum.add(value);
-        }
-        sum
-    }
-
     /// Adds a value.
-    pub fn add(&mut self, value: &Value) {
+    ///
+    /// # Errors
+    /// [`EvalError::Fault`] where the sum is beyond its type.
+    pub fn add(&mut self, value: &Value) -> Result<(), EvalError> {
         if value.is_null() {
-            return;
+            return Ok(());
         }
         let total = self.total.take().unwrap_or(match value {
             Value::Duration(_) => Value::Duration(Duration(0)),
-            Value::Decimal(_) => Value::Decimal(Decimal::ZERO),
+            Value::Decimal(_) => Value::Decimal(rust_decimal::Decimal::ZERO),
             Value::Double(_) => Value::Double(0.0),
             _ => Value::Integer(0),
         });
-        self.total = Some(arithmetic(Arithmetic::Add, &total, value).unwrap_or(Value::Null));
+        self.total = Some(arithmetic(Arithmetic::Add, &total, value)?);
         self.count += 1;
+        Ok(())
     }
 
-    /// The sum; null of none, and where it is beyond its type.
+    /// The sum; null of none.
     pub fn sum(&self) -> Value {
         self.total.clone().unwrap_or(Value::Null)
     }
 
     /// The sum divided by how many there were; null of none.
-    pub fn average(&self) -> Value {
-        arithmetic(Arithmetic::DivBy, &self.sum(), &Value::Integer(self.count)).unwrap_or(Value::Null)
+    ///
+    /// # Errors
+    /// [`EvalError::Fault`] where it is beyond its type.
+    pub fn average(&self) -> Result<Value, EvalError> {
+        arithmetic(Arithmetic::DivBy, &self.sum(), &Value::Integer(self.count))
     }
 }

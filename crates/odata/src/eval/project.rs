@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::Evaluator;
+use super::{EvalError, Evaluated, Evaluator, MEMBER};
 use crate::schema::Property;
 use crate::typed_options::{TypedOptions, TypedSelect};
 
@@ -13,96 +13,118 @@ type Pick<'a> = (&'a [Property], Option<&'a TypedOptions>);
 impl Evaluator<'_> {
     /// An item with what `select` and `compute` make of it; members stay in the order of the document, computed ones
     /// follow. `select` of nothing shows all.
-    pub fn project(&self, options: &TypedOptions, item: &Json) -> Json {
-        let computed = options.compute.iter().map(|one| (&one.name, self.value(&one.expr, item).to_json()));
-        let Some(select) = &options.select else {
-            let mut shown = item.clone();
-            if let Json::Object(members) = &mut shown {
-                members.extend(computed.map(|(name, value)| (name.to_string(), value)));
-            }
-            return shown;
+    ///
+    /// # Errors
+    /// [`EvalError`]
+    pub fn project(&self, options: &TypedOptions, item: &Json) -> Result<Json, EvalError> {
+        let everything = match &options.select {
+            None => true,
+            Some(select) => select.iter().any(|one| matches!(one, TypedSelect::All)),
         };
-        let everything = select.iter().any(|one| matches!(one, TypedSelect::All));
-        let picks: Vec<Pick<'_>> = select
+        let selected = options.select.as_deref().unwrap_or_default();
+        let wanted = |name: &str| {
+            everything
+                || selected.iter().any(|one| matches!(one, TypedSelect::Computed(known) if **known == *name))
+        };
+        let mut computed = Vec::new();
+        for one in options.compute.iter().filter(|one| wanted(&one.name)) {
+            self.take(selected.len() as u64)?;
+            computed.push((one.name.to_string(), self.json(&one.expr, item)?));
+        }
+        let picks: Vec<Pick<'_>> = selected
             .iter()
             .filter_map(|one| match one {
                 TypedSelect::Property { steps, options } => Some((steps.as_slice(), options.as_deref())),
                 TypedSelect::All | TypedSelect::Computed(_) => None,
             })
             .collect();
-        let mut shown = if everything { item.clone() } else { self.pick(&picks, item) };
+        let mut shown = self.pick(&picks, everything, item)?;
         if let Json::Object(members) = &mut shown {
-            let wanted = |name: &str| {
-                everything
-                    || select
-                        .iter()
-                        .any(|one| matches!(one, TypedSelect::Computed(known) if **known == *name))
-            };
-            members.extend(
-                computed.filter(|(name, _)| wanted(name)).map(|(name, value)| (name.to_string(), value)),
-            );
+            members.extend(computed);
         }
-        shown
+        Ok(shown)
     }
 
-    /// The picked members of an object, or of each object of an array.
-    fn pick(&self, picks: &[Pick<'_>], from: &Json) -> Json {
+    fn copy(&self, json: &Json) -> Evaluated<Json> {
+        let bytes = self.size_of(json)?;
+        self.hold(bytes)?;
+        Ok(json.clone())
+    }
+
+    /// The picked members of an object, or of each object of an array; `everything`: the others too, whole.
+    fn pick(&self, picks: &[Pick<'_>], everything: bool, from: &Json) -> Evaluated<Json> {
+        if everything && picks.iter().all(|(_, options)| options.is_none()) {
+            return self.copy(from);
+        }
         match from {
             Json::Object(members) => {
                 let mut shown = Map::new();
                 for (name, value) in members {
+                    self.take(picks.len() as u64 / 4 + 1)?;
                     let inner: Vec<Pick<'_>> = picks
                         .iter()
                         .filter(|(steps, _)| steps.first().is_some_and(|step| *step.name == **name))
                         .map(|(steps, options)| (steps.get(1..).unwrap_or_default(), *options))
                         .collect();
-                    if !inner.is_empty() {
-                        self.show(name, &inner, value, &mut shown);
+                    if everything || !inner.is_empty() {
+                        self.hold(name.len() + MEMBER)?;
+                        self.show(name, &inner, everything, value, &mut shown)?;
                     }
                 }
-                Json::Object(shown)
+                Ok(Json::Object(shown))
             }
-            Json::Array(items) => items.iter().map(|item| self.pick(picks, item)).collect(),
-            other => other.clone(),
+            Json::Array(items) => items.iter().map(|item| self.pick(picks, everything, item)).collect(),
+            other => self.copy(other),
         }
     }
 
     /// One member: whole, narrowed by nested options, or with some of its own members.
-    fn show(&self, name: &str, picks: &[Pick<'_>], value: &Json, into: &mut Map<String, Json>) {
-        let whole = picks.iter().find(|(steps, _)| steps.is_empty());
-        match whole {
-            None => {
-                into.insert(name.to_owned(), self.pick(picks, value));
+    fn show(
+        &self,
+        name: &str,
+        picks: &[Pick<'_>],
+        everything: bool,
+        value: &Json,
+        into: &mut Map<String, Json>,
+    ) -> Evaluated<()> {
+        let narrowing = picks.iter().find_map(|(steps, options)| options.filter(|_| steps.is_empty()));
+        let shown = match (narrowing, value) {
+            (None, value) => {
+                let whole = everything || picks.iter().any(|(steps, _)| steps.is_empty());
+                self.pick(picks, whole, value)?
             }
-            Some((_, None)) => {
-                into.insert(name.to_owned(), value.clone());
+            (Some(options), Json::Array(items)) => {
+                let (shown, count) = self.narrowed(options, items)?;
+                if options.count == Some(true) {
+                    into.insert(format!("{name}@odata.count"), count.into());
+                }
+                Json::Array(shown)
             }
-            Some((_, Some(options))) => match value {
-                Json::Array(items) => {
-                    let (shown, count) = self.narrowed(options, items);
-                    if options.count == Some(true) {
-                        into.insert(format!("{name}@odata.count"), count.into());
-                    }
-                    into.insert(name.to_owned(), Json::Array(shown));
-                }
-                object => {
-                    into.insert(name.to_owned(), self.project(options, object));
-                }
-            },
-        }
+            (Some(options), object) => self.project(options, object)?,
+        };
+        into.insert(name.to_owned(), shown);
+        Ok(())
     }
 
     /// The members of a collection that nested options leave, each as they show it, and how many the filter left.
-    fn narrowed(&self, options: &TypedOptions, items: &[Json]) -> (Vec<Json>, usize) {
-        let kept: Vec<&Json> = items
-            .iter()
-            .filter(|item| options.filter.as_ref().is_none_or(|filter| self.matches(filter, item)))
-            .collect();
+    fn narrowed(&self, options: &TypedOptions, items: &[Json]) -> Evaluated<(Vec<Json>, usize)> {
+        let mut kept: Vec<&Json> = Vec::new();
+        for item in items {
+            self.take(1)?;
+            if match &options.filter {
+                None => true,
+                Some(filter) => self.matches(filter, item)?,
+            } {
+                kept.push(item);
+            }
+        }
         let count = kept.len();
-        let kept = self.sorted(&options.orderby, kept);
+        let kept = self.sorted(&options.orderby, kept)?;
         let bound = |number: Option<u64>| number.map(|number| usize::try_from(number).unwrap_or(usize::MAX));
         let skip = bound(options.skip).unwrap_or(0);
         let top = bound(options.top).unwrap_or(usize::MAX);
-        (kept.into_iter().skip(skip).take(top).map(|item| self.project(options, item)).collect(), count)
+        let shown: Evaluated<Vec<Json>> =
+            kept.into_iter().skip(skip).take(top).map(|item| self.project(options, item)).collect();
+        Ok((shown?, count))
     }
 }

@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use exchange::{Caller, Continuation, PAGE, Page, Question, RELATED_REFERRALS, Results, Temperament};
+use exchange::{
+    Apart, Budget, Caller, Continuation, Item, PAGE, Page, Question, RELATED_REFERRALS, Results, StoreError,
+    Temperament,
+};
 use http::header::{CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use odata::{
     Expanded, Expr, Limits, SystemOption, Type, TypedApply, TypedOptions, TypedSelect, TypedTransformation,
+    Work,
 };
 use referral::{EngagementId, ReferralId};
 use serde_json::{Value as Json, json};
@@ -21,16 +25,17 @@ use crate::negotiation::{Metadata, has_parameters, preferred_page_size};
 use crate::numbers::Content;
 use crate::query::{refuse_options, refuse_others};
 use crate::routes::End;
-use crate::shape::{Shape, annotated};
+use crate::shape::{Shape, annotated, price_of, write_items};
 
-/// The longest query string whose question is remembered, in bytes.
+/// The longest query string whose question is remembered, and the most that this may take, in bytes.
 const LONGEST_REMEMBERED: usize = 1024;
+const LARGEST_REMEMBERED: usize = 64 << 10;
 
-/// After so many items other requests have their turn.
-const TURN: usize = 10;
+/// After so many bytes other requests have their turn: a millisecond of copying.
+const TURN: usize = 1 << 20;
 
 /// About what an item's links and a next link take, in bytes.
-const ITEM: usize = 384;
+const ITEM_LINKS: usize = 384;
 const NEXT_LINK: usize = 1024;
 
 /// The annotation of an answer that lacks damaged referrals: how many.
@@ -80,7 +85,8 @@ impl Shared {
             return Ok(known);
         }
         let question = Arc::new(Question::read(query, self.temperament())?);
-        if query.len() <= LONGEST_REMEMBERED {
+        // A short text may stand for much: aliases of aliases.
+        if query.len() <= LONGEST_REMEMBERED && question.bytes() <= LARGEST_REMEMBERED {
             self.questions.insert(query.to_owned(), Arc::clone(&question));
         }
         Ok(question)
@@ -215,13 +221,21 @@ impl Shared {
         metadata: Metadata,
         subject: Subject,
     ) -> Result<Listed, Face> {
-        let work = exchange::work();
-        let shape = Shape::new(&self.base, question, metadata, self.exchange.now(), &work);
         // References are counted where that is asked for; the contract knows none.
         let count = page.count.filter(|_| !subject.references || question.options().count == Some(true));
         let mut out = self.envelope_begin(question, metadata, count, subject);
-        let bytes: usize = page.items.iter().map(|item| item.shown.document.len() + ITEM).sum();
-        out.reserve(if subject.references { page.items.len() * ITEM } else { bytes } + NEXT_LINK);
+        if !subject.references && !Shape::copies(question, metadata) {
+            let all_left_out = page.all_left_out();
+            let items = self.rebuilt_items(caller, question, metadata, Arc::from(page.items)).await?;
+            out.extend_from_slice(&items);
+            let body = self.envelope_end(caller, question, page.next.as_ref(), page.left_out, subject, out);
+            return Ok(Listed { body, left_out: all_left_out });
+        }
+        let work = Work::new(0, 0); // what is copied evaluates nothing
+        let shape = Shape::new(&self.base, question, metadata, self.exchange.now(), &work);
+        let bytes: usize = page.items.iter().map(|item| item.shown.document.len() + ITEM_LINKS).sum();
+        out.reserve(if subject.references { page.items.len() * ITEM_LINKS } else { bytes } + NEXT_LINK);
+        let mut turn = TURN;
         for (at, item) in page.items.iter().enumerate() {
             if at > 0 {
                 out.push(b',');
@@ -231,14 +245,35 @@ impl Shared {
                 out.extend_from_slice(reference.to_string().as_bytes());
                 continue;
             }
-            if at % TURN == TURN - 1 {
+            if out.len() >= turn {
                 tokio::task::yield_now().await;
+                turn = out.len() + TURN;
             }
-            shape.item(item, &mut out);
-            exchange::within(&work)?;
+            shape.item(item, &mut out).map_err(StoreError::from)?;
         }
         let body = self.envelope_end(caller, question, page.next.as_ref(), page.left_out, subject, out);
         Ok(Listed { body, left_out: page.all_left_out() })
+    }
+
+    /// The items of an answer, rebuilt: here or apart, as long as it takes.
+    pub(super) async fn rebuilt_items(
+        &self,
+        caller: &Caller,
+        question: &Question,
+        metadata: Metadata,
+        items: Arc<[Item]>,
+    ) -> Result<Vec<u8>, StoreError> {
+        let now = self.exchange.now();
+        let here = |work: &Work| {
+            write_items(&self.base, question, metadata, now, &items, work).map_err(StoreError::from)
+        };
+        let apart = || -> Apart<Vec<u8>, StoreError> {
+            let (parts, question, items) = (Arc::clone(&self.parts), question.clone(), Arc::clone(&items));
+            Box::new(move |work| {
+                write_items(&parts.base, &question, metadata, now, &items, work).map_err(StoreError::from)
+            })
+        };
+        self.exchange.evaluate(caller, &mut Budget::default(), price_of(&items), here, apart).await
     }
 
     /// `GET …/$count`: the number alone, as text.
@@ -293,31 +328,17 @@ impl Shared {
             }
             Results::Rows { rows, count, next } => (rows, count, next),
         };
-        let options = question.options();
-        let work = exchange::work();
         let now = odata::DateTimeOffset { ticks: self.exchange.now().ticks(), offset: 0 };
-        let schema = options.apply.as_ref().map_or(exchange::schema(), |apply| &apply.schema);
-        let evaluator = odata::Evaluator { schema, now, work: Some(&work) };
-        let result = options.apply.as_ref().map_or("", |apply| &*apply.result);
         let full = metadata == Metadata::Full;
-        let whole = options.select.is_none() && options.compute.is_empty() && !full;
+        let rows: Arc<[Json]> = Arc::from(rows);
+        let here = |work: &Work| write_rows(question.options(), &rows, full, now, work);
+        let apart = || -> Apart<Vec<u8>, StoreError> {
+            let (options, rows) = (question.options().clone(), Arc::clone(&rows));
+            Box::new(move |work| write_rows(&options, &rows, full, now, work))
+        };
+        let written = self.exchange.evaluate(caller, &mut Budget::default(), 1, here, apart).await?;
         let mut out = self.envelope_begin(question, metadata, count, subject);
-        for (at, row) in rows.iter().enumerate() {
-            if at > 0 {
-                out.push(b',');
-            }
-            if whole {
-                out.extend_from_slice(row.to_string().as_bytes());
-                continue;
-            }
-            if at % TURN == TURN - 1 {
-                tokio::task::yield_now().await;
-            }
-            let shown = evaluator.project(options, row);
-            let shown = if full { annotated(shown, result, schema) } else { shown };
-            out.extend_from_slice(shown.to_string().as_bytes());
-            exchange::within(&work)?;
-        }
+        out.extend_from_slice(&written);
         let body = self.envelope_end(caller, question, next.as_ref(), 0, subject, out);
         Ok(Listed { body, left_out: 0 })
     }
@@ -393,6 +414,34 @@ pub(super) fn naming_option(question: &Question, face: Face) -> Face {
         Some(option) if face.target.as_deref() == Some("query") => face.about(option),
         _ => face,
     }
+}
+
+/// The results of an aggregation one after the other, as the options show them, with commas between.
+fn write_rows(
+    options: &TypedOptions,
+    rows: &[Json],
+    full: bool,
+    now: odata::DateTimeOffset,
+    work: &Work,
+) -> Result<Vec<u8>, StoreError> {
+    let schema = options.apply.as_ref().map_or(exchange::schema(), |apply| &*apply.schema);
+    let result = options.apply.as_ref().map_or("", |apply| &*apply.result);
+    let evaluator = odata::Evaluator { schema, now, work: Some(work) };
+    let mut out = Vec::new();
+    for (at, row) in rows.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        let (held, before) = (work.held(), out.len());
+        let shown = evaluator.project(options, row)?;
+        let shown = if full { annotated(shown, result, schema) } else { shown };
+        out.extend_from_slice(shown.to_string().as_bytes());
+        // The tree is gone, its text stays.
+        work.release(usize::try_from(work.held() - held).unwrap_or(usize::MAX));
+        work.hold(out.len() - before)?;
+        work.take_text(16 * (out.len() - before))?;
+    }
+    Ok(out)
 }
 
 /// The conditions of `$filter` segments.

@@ -1,9 +1,13 @@
 //! Paths into a referral, in the extended temperament: `/{id}/name`, `/{id}/name/$value`, `/{id}/team/$count`,
 //! `/{id}/relatedReferrals`, `/{id}/$ref`. Source: OData 4.01 URL Conventions, sections 4.3 to 4.8.
 
-use exchange::{Caller, Question, RELATED_REFERRALS, Shown, schema};
+use std::sync::Arc;
+
+use exchange::{
+    Apart, Budget, Caller, Question, RELATED_REFERRALS, Shown, StoreError, price_of_reading, schema,
+};
 use http::{HeaderMap, StatusCode};
-use odata::{Property, QueryOptions, SystemOption, Type, TypedOptions, TypedSelect};
+use odata::{Property, QueryOptions, SystemOption, Type, TypedOptions, TypedSelect, Work};
 use referral::{Referral, ReferralId};
 use serde_json::{Map, Value as Json};
 
@@ -16,7 +20,6 @@ use crate::negotiation::{Metadata, has_parameters};
 use crate::numbers::Content;
 use crate::preconditions::MayDiffer;
 use crate::query::{refuse_others, refuse_unbuilt};
-use crate::shape::Shape;
 
 /// A property of a referral, as a path names it.
 struct Member<'p> {
@@ -47,15 +50,15 @@ impl Shared {
         let etag = shown.etag;
         let item = self.exchange.expanded(caller, shown, &question.options().expand).await;
         let item = item.map_err(|error| naming_option(&question, error.into()))?;
-        let work = exchange::work();
-        let mut tree = Shape::new(&self.base, &question, metadata, self.exchange.now(), &work).tree(&item);
-        exchange::within(&work)?;
+        let left_out = item.left_out();
+        let text = self.rebuilt_items(caller, &question, metadata, Arc::from([item])).await?;
+        let mut tree: Json = serde_json::from_slice(&text).unwrap_or_default();
         if metadata != Metadata::None {
             tree = with_context(self.base.entity_context(&projection(question.options())), tree);
         }
         let mut answer = odata(StatusCode::OK, tree.to_string());
         answer.headers_mut().insert(http::header::ETAG, crate::headers::shown(etag));
-        self.tell_left_out(&mut answer, item.left_out());
+        self.tell_left_out(&mut answer, left_out);
         if !question.is_of_own_alone() {
             answer.extensions_mut().insert(MayDiffer);
         }
@@ -97,7 +100,7 @@ impl Shared {
                 self.collection(caller, headers, self.narrowed(&predicates, query)?, subject, end).await
             }
             (_, End::Reference) => Err(Face::no_such_path()),
-            (parts, end) => self.property(&shown, &member_at(parts)?, end, headers, query),
+            (parts, end) => self.property(caller, &shown, &member_at(parts)?, end, headers, query).await,
         }
     }
 
@@ -114,8 +117,9 @@ impl Shared {
     }
 
     /// A property, by its path. The options are those of a collection, where it is one.
-    fn property(
+    async fn property(
         &self,
+        caller: &Caller,
         shown: &Shown,
         member: &Member<'_>,
         end: End,
@@ -134,12 +138,15 @@ impl Shared {
         let selection = self.selection(member, options, end)?;
         let mut document = Vec::new();
         self.base.item(&shown.document, shown.id, shown.engagement_id, &mut document);
-        let document: Json = serde_json::from_slice(&document).unwrap_or_default();
+        let document = Arc::new(document);
         let now = odata::DateTimeOffset { ticks: self.exchange.now().ticks(), offset: 0 };
-        let work = exchange::work();
-        let evaluator = odata::Evaluator { schema: schema(), now, work: Some(&work) };
-        let projected = evaluator.project(&selection, &document);
-        exchange::within(&work)?;
+        let here = |work: &Work| project(&selection, &document, now, work);
+        let apart = || -> Apart<Json, StoreError> {
+            let (selection, document) = (selection.clone(), Arc::clone(&document));
+            Box::new(move |work| project(&selection, &document, now, work))
+        };
+        let price = price_of_reading(document.len());
+        let projected = self.exchange.evaluate(caller, &mut Budget::default(), price, here, apart).await?;
         let names: Vec<&str> = member.steps.iter().map(|step| &*step.name).collect();
         let (parent, name) = (parent_of(&projected, &names), names.last().copied().unwrap_or_default());
         let value = parent.and_then(|parent| parent.get(name)).unwrap_or(&Json::Null);
@@ -205,6 +212,19 @@ impl Shared {
         let selected = TypedSelect::Property { steps: member.steps.clone(), options: Some(Box::new(inner)) };
         Ok(TypedOptions { select: Some(vec![selected]), ..TypedOptions::default() })
     }
+}
+
+/// What a selection makes of a document.
+fn project(
+    selection: &TypedOptions,
+    document: &[u8],
+    now: odata::DateTimeOffset,
+    work: &Work,
+) -> Result<Json, StoreError> {
+    work.take(price_of_reading(document.len()))?;
+    let document: Json = serde_json::from_slice(document).unwrap_or_default();
+    let evaluator = odata::Evaluator { schema: schema(), now, work: Some(work) };
+    Ok(evaluator.project(selection, &document)?)
 }
 
 /// The type that a path of property names leads to.

@@ -12,6 +12,7 @@ mod paths;
 mod resource;
 #[path = "../support/mod.rs"]
 mod support;
+mod values;
 
 use resource::{full, with};
 use serde_json::{Value, json};
@@ -184,7 +185,6 @@ async fn the_rest_of_the_expressions_is_answered() {
         ("details/requirements/solutions/any(s:s/id eq 'SOL-34104-EBB')", "Eve ada bob cyd dan"),
         ("name in ('ada','Eve') and not (details/dealValue eq null)", "ada"),
         ("team/any(t:team/any(u:t/email ne u/email))", "ada dan"),
-        ("1 div 0 eq 1", ""),
     ] {
         let query = format!("?$filter={}&$orderby=name", escaped(filter));
         let answer = world.contoso().lists(&query).await;

@@ -361,13 +361,13 @@ fn expected(kept: &[StoredReferral], query: &Query) -> Vec<referral::ReferralId>
         .filter(|referral| query.search.as_ref().is_none_or(|search| matches(search, &words_of(referral))))
         .map(|referral| (referral, serde_json::from_slice(&referral.document).expect("JSON")))
         .filter(|(_, document)| {
-            query.filter.as_ref().is_none_or(|filter| evaluator.matches(filter, document))
+            query.filter.as_ref().is_none_or(|filter| evaluator.matches(filter, document).expect("a value"))
         })
         .collect();
     matching.sort_by(|(left, one), (right, other)| {
         let order = match query.order.is_empty() {
             true => right.columns.created.cmp(&left.columns.created),
-            false => evaluator.order(&query.order, one, other),
+            false => evaluator.order(&query.order, one, other).expect("an order"),
         };
         order.then(left.id.cmp(&right.id))
     });

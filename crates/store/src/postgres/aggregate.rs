@@ -27,12 +27,20 @@ pub(super) async fn aggregate(
     let outer = Evaluator { schema: crate::schema(), now, work: None };
     // What leads has been applied.
     let apply = &TypedApply { steps: steps.to_vec(), ..apply.clone() };
-    let mut made = outer.apply(apply, documents, &|_, _| true);
+    let documents = documents.into_iter().map(Arc::new).collect();
+    let made = outer.apply(apply, documents, &|_, _| Ok(true))?;
     let evaluator = Evaluator { schema: &apply.schema, now, work: None };
-    made.retain(|item| filter.as_ref().is_none_or(|filter| evaluator.matches(filter, item)));
-    made.sort_by(|one, other| evaluator.order(order, one, other));
+    let mut kept = Vec::new();
+    for item in made {
+        if match filter {
+            Some(filter) => evaluator.matches(filter, &item)?,
+            None => true,
+        } {
+            kept.push(Arc::unwrap_or_clone(item));
+        }
+    }
     let skip = usize::try_from(*skip).unwrap_or(usize::MAX);
-    Ok(made.into_iter().skip(skip).take(*limit).collect())
+    Ok(evaluator.sorted(order, kept)?.into_iter().skip(skip).take(*limit).collect())
 }
 
 /// Whether a step asks for words, which documents at this place do not have any more.

@@ -190,7 +190,7 @@ fn document(referral: &StoredReferral) -> Result<Json, StoreError> {
 
 pub(super) async fn ask<'q>(pool: &Arc<Pool>, query: &'q Query) -> Result<(Reading, Asked<'q>), StoreError> {
     let evaluator = evaluator(query);
-    let conditions = Conditions::of(query, &evaluator);
+    let conditions = Conditions::of(query, &evaluator)?;
     let (reading, rows) = Reading::begin(pool, &figures(query, &conditions)).await?;
     let mut figures = Figures::default();
     for row in &rows {
@@ -259,7 +259,15 @@ impl Asked<'_> {
             Some(search) => crate::matches(search, rows::words(row)?),
             None => true,
         };
-        Ok(found && self.conditions.rest.iter().all(|term| self.evaluator.matches(term, document)))
+        if !found {
+            return Ok(false);
+        }
+        for term in &self.conditions.rest {
+            if !self.evaluator.matches(term, document)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether documents must be read to know which match and in what order.
@@ -267,9 +275,9 @@ impl Asked<'_> {
         !self.is_plain() || self.natural.is_none()
     }
 
-    fn keys(&self, document: &Json) -> Vec<Key> {
+    fn keys(&self, document: &Json) -> Result<Vec<Key>, StoreError> {
         let key = |order: &odata::TypedOrder| {
-            Key::of(&self.evaluator.value(&order.expr, document), order.ignore_case)
+            Ok(Key::of(&self.evaluator.value(&order.expr, document)?, order.ignore_case))
         };
         self.query.order.iter().map(key).collect()
     }
@@ -389,7 +397,7 @@ impl Reading {
                     return Ok(());
                 }
                 match asked.natural {
-                    None => Place { keys: asked.keys(&document), id: referral.id },
+                    None => Place { keys: asked.keys(&document)?, id: referral.id },
                     Some(natural) => {
                         let columns = &referral.columns;
                         natural_place(natural, columns.created.ticks(), columns.updated.ticks(), referral.id)

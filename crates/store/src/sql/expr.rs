@@ -102,7 +102,8 @@ impl Writer<'_> {
                     | TypedKind::All { .. }
             );
         });
-        constant.then(|| self.evaluator.value(typed, &Json::Null))
+        // One without a value has none for the engine either.
+        if constant { self.evaluator.value(typed, &Json::Null).ok() } else { None }
     }
 
     fn variable(&mut self, typed: &Typed) -> Written<Sql> {

@@ -51,7 +51,7 @@ impl ListReader {
         let mut writer =
             Writer::with_schema(Dialect::Sqlite, aggregation.scope.now, &aggregation.apply.schema);
         let start = match kept(&query, steps) {
-            true => kept_counts(&query, &mut writer),
+            true => kept_counts(&query, &mut writer)?,
             false => Start::Referrals(self.rows(limits, &query, &mut writer)?),
         };
         let Aggregation { filter, order, skip, limit, .. } = aggregation;
@@ -80,15 +80,19 @@ fn kept(query: &Query, steps: &[TypedTransformation]) -> bool {
         && query.filter.iter().flat_map(Typed::conjuncts).all(Class::tells)
 }
 
-fn kept_counts(query: &Query, writer: &mut Writer<'_>) -> Start {
+fn kept_counts(query: &Query, writer: &mut Writer<'_>) -> Result<Start, StoreError> {
     let leads = if query.scope.offer_leads { "(0, 1)" } else { "(0)" };
     writer.push("tally WHERE tally.owner = ");
     writer.bind(Bound::Blob(query.scope.owner.as_bytes().to_vec()));
     writer.push(&format!(" AND tally.offer_lead IN {leads} AND tally.n > 0"));
     if let Some(filter) = &query.filter {
         let evaluator = evaluator(query);
-        let passing = Class::all().filter(|class| class.passes(&[filter], &evaluator));
-        let passing: Vec<String> = passing.map(|Class(number)| number.to_string()).collect();
+        let mut passing: Vec<String> = Vec::new();
+        for class in Class::all() {
+            if class.passes(&[filter], &evaluator)? {
+                passing.push(class.0.to_string());
+            }
+        }
         writer.push(&format!(" AND tally.class IN ({})", passing.join(", ")));
     }
     let members = Referral::TYPE.properties.iter().filter_map(|row| {
@@ -97,7 +101,7 @@ fn kept_counts(query: &Query, writer: &mut Writer<'_>) -> Start {
         Some((Arc::from(row.name), ty, format!("(tally.class >> {shift} & {mask})")))
     });
     let members = members.collect();
-    Start::Counts { from: writer.take(), count: "tally.n".to_owned(), members }
+    Ok(Start::Counts { from: writer.take(), count: "tally.n".to_owned(), members })
 }
 
 /// A row as an object: the document with what was added to it, or the members alone.

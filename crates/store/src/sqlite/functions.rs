@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use odata::{
-    Arithmetic, Date, DateTimeOffset, Duration, Evaluator, Function, Guid, Limits, Pattern, Primitive,
-    Search, Sum, TimeOfDay, Type, Value, fold,
+    Arithmetic, Date, DateTimeOffset, Duration, EvalError, Evaluator, Function, Guid, Limits, Pattern,
+    Primitive, Search, Sum, TimeOfDay, Type, Value, fold,
 };
 use rusqlite::functions::{Aggregate, Context, FunctionFlags};
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
@@ -71,30 +71,34 @@ fn register_all(registry: &Registry<'_>) -> Result<()> {
         // An element that is no object comes as its text alone.
         let element = serde_json::from_slice(json)
             .unwrap_or_else(|_| Json::String(String::from_utf8_lossy(json).into_owned()));
-        Ok(search.is_some_and(|search| odata::words::is_in(&search, &element)))
+        match search {
+            Some(search) => Ok(odata::words::is_in(&search, &element, None)?),
+            None => Ok(false),
+        }
     })?;
     scalar(registry, "decimal_real", 1, |context| {
         Ok(value_of(context.get_raw(0), &Primitive::Decimal.into()).to_double())
     })?;
     value(registry, "odata_negate", 2, |context| {
-        Ok(evaluator().negate(&value_of(context.get_raw(1), &*type_at(context, 0)?)))
+        Ok(evaluator().negate(&value_of(context.get_raw(1), &*type_at(context, 0)?))?)
     })?;
     value(registry, "odata_cast", 3, |context| {
         let (from, to) = (type_at(context, 0)?, type_at(context, 1)?);
-        Ok(evaluator().cast(value_of(context.get_raw(2), &from), &to))
+        Ok(evaluator().cast(value_of(context.get_raw(2), &from), &to)?)
     })?;
     for op in Arithmetic::ALL {
         value(registry, &format!("odata_{}", op.name()), 4, move |context| {
             let left = value_of(context.get_raw(2), &*type_at(context, 0)?);
             let right = value_of(context.get_raw(3), &*type_at(context, 1)?);
-            Ok(evaluator().arithmetic(op, &left, &right))
+            Ok(evaluator().arithmetic(op, &left, &right)?)
         })?;
     }
     for &function in Function::ALL {
         register_function(registry, function)?;
     }
-    registry.connection.create_aggregate_function("odata_sum", 2, flags(), Total(Sum::sum))?;
-    registry.connection.create_aggregate_function("odata_average", 2, flags(), Total(Sum::average))
+    let total = |finish| Total { finish, meter: registry.meter.clone() };
+    registry.connection.create_aggregate_function("odata_sum", 2, flags(), total(|sum| Ok(sum.sum())))?;
+    registry.connection.create_aggregate_function("odata_average", 2, flags(), total(Sum::average))
 }
 
 fn register_function(registry: &Registry<'_>, function: Function) -> Result<()> {
@@ -110,7 +114,7 @@ fn register_function(registry: &Registry<'_>, function: Function) -> Result<()> 
                 if let Some(meter) = &meter {
                     meter.text((0..context.len()).map(|place| length(context.get_raw(place))).sum())?;
                 }
-                Ok(evaluator().call(function, &arguments))
+                Ok(evaluator().call(function, &arguments)?)
             })
         }
         F::Contains
@@ -124,7 +128,7 @@ fn register_function(registry: &Registry<'_>, function: Function) -> Result<()> 
         | F::Trim => value(registry, &name, -1, move |context| {
             let arguments: Vec<Value> =
                 (0..context.len()).map(|place| natural(context.get_raw(place))).collect();
-            Ok(evaluator().call(function, &arguments))
+            Ok(evaluator().call(function, &arguments)?)
         }),
         F::Year
         | F::Month
@@ -140,7 +144,7 @@ fn register_function(registry: &Registry<'_>, function: Function) -> Result<()> 
         | F::Round
         | F::Floor
         | F::Ceiling => value(registry, &name, 2, move |context| {
-            Ok(evaluator().call(function, &[value_of(context.get_raw(1), &*type_at(context, 0)?)]))
+            Ok(evaluator().call(function, &[value_of(context.get_raw(1), &*type_at(context, 0)?)])?)
         }),
         // Written as constants, or not at all.
         F::Now
@@ -159,18 +163,49 @@ fn evaluator() -> Evaluator<'static> {
     Evaluator { schema: crate::schema(), now: DateTimeOffset { ticks: 0, offset: 0 }, work: None }
 }
 
+/// Why a function has no value.
+enum Failure {
+    /// The expression has none.
+    Eval(EvalError),
+    /// SQLite says so.
+    Engine(rusqlite::Error),
+}
+
+impl From<EvalError> for Failure {
+    fn from(error: EvalError) -> Failure {
+        Failure::Eval(error)
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Failure {
+        Failure::Engine(error)
+    }
+}
+
+impl Failure {
+    /// The error of the statement; the meter keeps what is to be told.
+    fn told(self, meter: Option<&Arc<Meter>>) -> rusqlite::Error {
+        match (self, meter) {
+            (Failure::Engine(error), _) => error,
+            (Failure::Eval(error), Some(meter)) => meter.fails(error),
+            (Failure::Eval(error), None) => rusqlite::Error::UserFunctionError(error.to_string().into()),
+        }
+    }
+}
+
 fn scalar<T: rusqlite::functions::SqlFnOutput>(
     registry: &Registry<'_>,
     name: &str,
     arguments: i32,
-    function: impl Fn(&Context<'_>) -> Result<T> + Send + 'static,
+    function: impl Fn(&Context<'_>) -> std::result::Result<T, Failure> + Send + 'static,
 ) -> Result<()> {
     let meter = registry.meter.clone();
     registry.connection.create_scalar_function(name, arguments, flags(), move |context| {
         if let Some(meter) = &meter {
             meter.call((0..context.len()).map(|place| length(context.get_raw(place))).sum())?;
         }
-        function(context)
+        function(context).map_err(|failure| failure.told(meter.as_ref()))
     })
 }
 
@@ -186,8 +221,12 @@ fn flags() -> FunctionFlags {
     FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS
 }
 
-/// An aggregate over a type's name and values of it; what is made of the sum in the end.
-struct Total(fn(&Sum) -> Value);
+/// An aggregate over a type's name and values of it.
+struct Total {
+    /// What is made of the sum in the end.
+    finish: fn(&Sum) -> std::result::Result<Value, EvalError>,
+    meter: Option<Arc<Meter>>,
+}
 
 impl Aggregate<(Type, Sum), types::Value> for Total {
     fn init(&self, context: &mut Context<'_>) -> Result<(Type, Sum)> {
@@ -195,12 +234,14 @@ impl Aggregate<(Type, Sum), types::Value> for Total {
     }
 
     fn step(&self, context: &mut Context<'_>, (ty, sum): &mut (Type, Sum)) -> Result<()> {
-        sum.add(&value_of(context.get_raw(1), ty));
-        Ok(())
+        let added = sum.add(&value_of(context.get_raw(1), ty));
+        added.map_err(|error| Failure::Eval(error).told(self.meter.as_ref()))
     }
 
     fn finalize(&self, _: &mut Context<'_>, total: Option<(Type, Sum)>) -> Result<types::Value> {
-        Ok(total.map_or(types::Value::Null, |(_, sum)| column_of((self.0)(&sum))))
+        let Some((_, sum)) = total else { return Ok(types::Value::Null) };
+        let value = (self.finish)(&sum).map_err(|error| Failure::Eval(error).told(self.meter.as_ref()))?;
+        Ok(column_of(value))
     }
 }
 
@@ -208,7 +249,7 @@ fn value(
     registry: &Registry<'_>,
     name: &str,
     arguments: i32,
-    function: impl Fn(&Context<'_>) -> Result<Value> + Send + 'static,
+    function: impl Fn(&Context<'_>) -> std::result::Result<Value, Failure> + Send + 'static,
 ) -> Result<()> {
     scalar(registry, name, arguments, move |context| Ok(column_of(function(context)?)))
 }
@@ -226,8 +267,8 @@ fn type_of(name: ValueRef<'_>) -> Result<Type> {
 }
 
 /// `matchesPattern`, which reads a constant pattern once for a statement.
-fn matches_pattern(context: &Context<'_>) -> Result<Option<bool>> {
-    type Read = (String, Option<Pattern>);
+fn matches_pattern(context: &Context<'_>) -> std::result::Result<Option<bool>, Failure> {
+    type Read = (String, Pattern);
     let (Value::String(text), Value::String(pattern)) =
         (natural(context.get_raw(0)), natural(context.get_raw(1)))
     else {
@@ -237,11 +278,11 @@ fn matches_pattern(context: &Context<'_>) -> Result<Option<bool>> {
     let read = match known.filter(|known| known.0 == pattern) {
         Some(known) => known,
         None => {
-            let read = Pattern::parse(&pattern);
+            let read = Pattern::parse(&pattern).map_err(EvalError::from)?;
             context.set_aux(1, (pattern, read))?
         }
     };
-    Ok(read.1.as_ref().map(|pattern| pattern.matches(&text)))
+    Ok(Some(read.1.matches(&text, None)?))
 }
 
 /// Exact numbers by their value; what is none stands before all numbers.

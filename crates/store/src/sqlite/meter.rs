@@ -1,8 +1,9 @@
 //! What queries may cost: work is counted, not time.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use odata::EvalError;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode, ffi};
@@ -50,6 +51,8 @@ pub(super) struct Meter {
     texts: AtomicU64,
     most_texts: AtomicU64,
     caller: Mutex<Caller>,
+    /// Why a function of the query gave no value.
+    failure: Mutex<Option<EvalError>>,
     rows: AtomicU64,
     stream_steps: AtomicU64,
 }
@@ -101,6 +104,18 @@ impl Meter {
         self.most_documents.store(limits.documents, Relaxed);
         self.texts.store(0, Relaxed);
         self.most_texts.store(limits.texts, Relaxed);
+        self.failure().take();
+    }
+
+    fn failure(&self) -> MutexGuard<'_, Option<EvalError>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes why a function of the query has no value: the error that its statement ends with.
+    pub(super) fn fails(&self, error: EvalError) -> rusqlite::Error {
+        let told = rusqlite::Error::UserFunctionError(error.to_string().into());
+        *self.failure() = Some(error);
+        told
     }
 
     /// Whose query comes next: it is broken off when its caller has gone.
@@ -161,6 +176,9 @@ impl Meter {
 
     /// The error to tell: a statement that was broken off cost too much.
     pub(super) fn judge(&self, error: rusqlite::Error) -> StoreError {
+        if let Some(failure) = self.failure().take() {
+            return failure.into();
+        }
         let too_long = error.sqlite_error_code() == Some(ErrorCode::TooBig);
         if self.is_exceeded() || too_long {
             StoreError::TooCostly(

@@ -181,7 +181,7 @@ impl Reading<'_> {
 
     fn ask<'q>(&self, query: &'q Query) -> Result<Asked<'q>, StoreError> {
         let evaluator = evaluator(query);
-        let conditions = Conditions::of(query, &evaluator);
+        let conditions = Conditions::of(query, &evaluator)?;
         if conditions.search.is_some() && self.judge(search::is_incomplete(self.connection))? {
             return Err(StoreError::NotSupported(
                 "$search is not offered: there are referrals whose words were not indexed when they were written"
