@@ -223,7 +223,13 @@ pub fn known(maker: &mut Maker<'_>) -> Vec<Attack> {
     attacks.push(attack("A3", "aliases of aliases", Manner::Read, 16, vec![maker.get(&token, &nested)]));
     let computed: Vec<String> = (0..1_000).map(|number| format!("@t as c{number}")).collect();
     let computed = format!("{REFERRALS}?$compute={}&@t='{text}'&$select=c0", computed.join(","));
-    attacks.push(attack("A3", "an alias 1,000 times", Manner::Read, 8, vec![maker.get(&token, &computed)]));
+    attacks.push(attack(
+        "A3 computed",
+        "an alias 1,000 times",
+        Manner::Read,
+        5,
+        vec![maker.get(&token, &computed)],
+    ));
 
     let id = maker.targets.large[0].clone();
     let patches: Vec<Value> = (0..1_000)
@@ -243,7 +249,7 @@ pub fn known(maker: &mut Maker<'_>) -> Vec<Attack> {
     let all: Vec<Bytes> =
         maker.tokens.iter().map(|token| maker.send(token, "POST", REFERRALS, PATCH, &body)).collect();
     attacks.push(attack("A6", "slow bodies", Manner::Drip(body.len()), 1_024, all.clone()));
-    attacks.push(attack("A6", "nearly complete bodies", Manner::Drip(12), 700, all));
+    attacks.push(attack("A6", "nearly complete bodies", Manner::Drip(40), 700, all));
     attacks
 }
 
@@ -845,11 +851,11 @@ fn long_patches(maker: &mut Maker<'_>) -> Attack {
 
 fn slow_bodies(maker: &mut Maker<'_>) -> Attack {
     let length = maker.one(&[1_000, 100_000, LONGEST_BODY]);
-    let rest = maker.one(&[1, 4, 100_000_000]);
+    let rest = maker.one(&[40, 100_000_000]);
     let body = padded_referral(length);
     let target = maker.one(&[REFERRALS, BATCH]);
     let callers = maker.callers();
-    let connections = match length * usize::from(rest < 10) {
+    let connections = match length * usize::from(rest < 100) {
         LONGEST_BODY => maker.one(&[100, 400]),
         _ => maker.one(&[100, 600, 1_500]),
     };
@@ -899,7 +905,7 @@ fn long_heads(maker: &mut Maker<'_>) -> Attack {
     let target = format!("{REFERRALS}?$top=1");
     let request = maker.get_with(&token, &target, &headers);
     let manner = maker.one(&[Manner::Read, Manner::Pipeline(8), Manner::Drip(100), Manner::Leave]);
-    let connections = maker.one(&[8, 32, 200]);
+    let connections = maker.one(&[4, 8, 16]);
     Attack { family: "", about: kind.to_owned(), manner, connections, requests: vec![request] }
 }
 

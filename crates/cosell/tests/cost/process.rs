@@ -1,6 +1,9 @@
 //! Work and memory of processes, as Linux tells them.
 
+use std::sync::OnceLock;
+
 use crate::database::Database;
+use crate::support::chance::Chance;
 
 /// How many threads of a process want a processor at this moment, whether they have one or wait for it. Unlike processor
 /// time, this says the same on a machine that others use too.
@@ -36,6 +39,30 @@ pub fn ticks_of_machine() -> (u64, u64) {
     let all: u64 = fields.iter().sum();
     let idle: u64 = fields.iter().skip(3).take(2).sum();
     (all - idle, all)
+}
+
+/// How many times slower this machine is than the one that the bounds were tried on; 1 where it is faster. Measured in
+/// processor time, so that other processes do not count.
+pub fn slowness() -> f64 {
+    static SLOWNESS: OnceLock<f64> = OnceLock::new();
+    *SLOWNESS.get_or_init(|| {
+        let before = nanoseconds_of_this_thread();
+        let mut chance = Chance::from_seed(1);
+        let sum = (0..NUMBERS).fold(0u64, |sum, _| sum.wrapping_add(chance.next()));
+        std::hint::black_box(sum);
+        let took = nanoseconds_of_this_thread().saturating_sub(before);
+        (took as f64 / TIME_FOR_NUMBERS).max(1.0)
+    })
+}
+
+/// So many numbers are drawn to measure the machine, and the nanoseconds that they took where the bounds were tried.
+const NUMBERS: u64 = 5_000_000;
+const TIME_FOR_NUMBERS: f64 = 100_000_000.0;
+
+/// Processor time of the calling thread so far; 0 where the system does not tell.
+fn nanoseconds_of_this_thread() -> u64 {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    told.split_whitespace().next().and_then(|time| time.parse().ok()).unwrap_or(0)
 }
 
 /// Memory that a process holds, in bytes.

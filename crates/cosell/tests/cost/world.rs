@@ -175,7 +175,8 @@ impl World {
     pub fn start(&self, mode: Mode) -> (Sandbox, Tokens) {
         if mode == Mode::Sandbox {
             let mut command = cosell(&["sandbox", "--listen", "127.0.0.1:0", "--no-seed", "--extended"]);
-            command.args(self.place());
+            // Tokens stay good over a restart: they name the public address.
+            command.args(["--public-url", "http://referrals.example"]).args(self.place());
             let sandbox = Sandbox::start_command(ending_with_this(&command));
             let tokens = Tokens {
                 attackers: vec![sandbox.token(ATTACKERS[0])],
