@@ -187,8 +187,8 @@ fn read_nothing(sandbox: &Sandbox, token: &str) -> TcpStream {
     let mut refused = 0;
     while refused < 20 {
         match (&stream).write(get.as_bytes()) {
-            Ok(_) => refused = 0,
-            Err(_) => {
+            Ok(written) if written > 0 => refused = 0,
+            _ => {
                 refused += 1;
                 std::thread::sleep(Duration::from_millis(10));
             }
