@@ -306,6 +306,8 @@ fn a_server_in_trouble_at_its_start_says_why_in_one_line() {
     assert!(in_use.stderr.contains("in use") && in_use.stderr.lines().count() == 1, "{in_use:?}");
 
     let certificate = place.write("certificate.pem", "no certificate");
+    // A key that others can read is a line of its own.
+    std::fs::set_permissions(&certificate, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let tls = format!(
         "[[issuer]]\n{issuer}\n[tls]\ncertificate_file = '{certificate}'\nkey_file = '{certificate}'\n"
     );

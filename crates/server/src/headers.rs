@@ -105,11 +105,14 @@ pub(crate) fn shown(what: impl Display) -> HeaderValue {
 
 /// A header value from a text of ours; what a header cannot hold becomes a question mark.
 pub(crate) fn value(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).unwrap_or_else(|_| {
-        let safe: String =
-            text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
-        HeaderValue::from_str(&safe).unwrap_or_else(|_| HeaderValue::from_static("?"))
-    })
+    // The library takes bytes beyond ASCII, which clients read as they like. Source: RFC 9110, section 5.5.
+    if text.is_ascii()
+        && let Ok(value) = HeaderValue::from_str(text)
+    {
+        return value;
+    }
+    let safe: String = text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
+    HeaderValue::from_str(&safe).unwrap_or_else(|_| HeaderValue::from_static("?"))
 }
 
 /// All lines of a list header, joined by commas; bytes that are no text become question marks.

@@ -3,10 +3,10 @@
 //!
 //! What is wanted whole, or by its top-level members, is copied from the stored bytes; only the rest is parsed.
 
-use exchange::{Item, NAMESPACE, Page, Question, RELATED_REFERRALS, price_of_reading, schema};
+use exchange::{Item, NAMESPACE, Page, Question, RELATED_REFERRALS, StoreError, price_of_reading, schema};
 use odata::{
-    DateTimeOffset, EvalError, Evaluator, Expanded, Expr, Primitive, QueryOptions, Schema, Type,
-    TypedOptions, TypedSelect, Work,
+    DateTimeOffset, Evaluator, Expanded, Expr, Primitive, QueryOptions, Schema, Type, TypedOptions,
+    TypedSelect, Work,
 };
 use referral::{PublicBase, Referral};
 use serde_json::{Map, Value as Json};
@@ -84,8 +84,8 @@ impl<'a> Shape<'a> {
     /// One item, without `@odata.context`.
     ///
     /// # Errors
-    /// [`EvalError`]
-    pub(crate) fn item(&self, item: &Item, out: &mut Vec<u8>) -> Result<(), EvalError> {
+    /// [`StoreError`]
+    pub(crate) fn item(&self, item: &Item, out: &mut Vec<u8>) -> Result<(), StoreError> {
         let shown = &item.shown;
         if !self.rebuilt && self.members.is_none() {
             self.base.item(&shown.document, shown.id, shown.engagement_id, out);
@@ -101,26 +101,25 @@ impl<'a> Shape<'a> {
         let (held, before) = (self.work.held(), out.len());
         match serde_json::from_slice(&whole) {
             Ok(document) => write_json(&self.rebuild(item, &document)?, out),
-            // Unreachable: the store holds what this program wrote.
-            Err(_) => out.extend_from_slice(&whole),
+            Err(error) => return Err(damaged(item, &error)),
         }
         // The tree is gone, its text stays.
         self.work.release(usize::try_from(self.work.held() - held).unwrap_or(usize::MAX));
-        self.work.hold(out.len() - before)
+        Ok(self.work.hold(out.len() - before)?)
     }
 
     /// One item as a tree.
     ///
     /// # Errors
-    /// [`EvalError`]
-    pub(crate) fn tree(&self, item: &Item) -> Result<Json, EvalError> {
+    /// [`StoreError`]
+    pub(crate) fn tree(&self, item: &Item) -> Result<Json, StoreError> {
         let mut bytes = Vec::new();
         self.item(item, &mut bytes)?;
         self.work.take(price_of_reading(bytes.len()))?;
-        Ok(serde_json::from_slice(&bytes).unwrap_or_default())
+        serde_json::from_slice(&bytes).map_err(|error| damaged(item, &error))
     }
 
-    fn rebuild(&self, item: &Item, document: &Json) -> Result<Json, EvalError> {
+    fn rebuild(&self, item: &Item, document: &Json) -> Result<Json, StoreError> {
         let mut shown = self.evaluator.project(self.options, document)?;
         if self.metadata == Metadata::Full {
             shown = annotated(shown, Referral::TYPE.name, schema());
@@ -169,7 +168,7 @@ impl<'a> Shape<'a> {
         what: Expanded,
         page: &Page,
         into: &mut Map<String, Json>,
-    ) -> Result<(), EvalError> {
+    ) -> Result<(), StoreError> {
         if let Some(count) = page.count {
             into.insert(format!("{RELATED_REFERRALS}@odata.count"), count.into());
         }
@@ -190,7 +189,7 @@ impl<'a> Shape<'a> {
             }
             _ => inner.tree(related),
         });
-        let items: Result<Json, EvalError> = items.collect();
+        let items: Result<Json, StoreError> = items.collect();
         into.insert(RELATED_REFERRALS.to_owned(), items?);
         if page.next.is_some() {
             let link = self.further(item, asked, what, page.items.len() as u64);
@@ -222,6 +221,11 @@ impl<'a> Shape<'a> {
     }
 }
 
+/// A stored document that is not JSON: the answer fails as a whole, and the log says which referral it was.
+fn damaged(item: &Item, error: &serde_json::Error) -> StoreError {
+    StoreError::Engine(format!("referral {} is not JSON: {error}", item.shown.id))
+}
+
 /// Whether copying bytes is not enough.
 fn is_rebuilt(options: &TypedOptions, metadata: Metadata, members: Option<&Option<Vec<&str>>>) -> bool {
     metadata == Metadata::Full
@@ -233,7 +237,7 @@ fn is_rebuilt(options: &TypedOptions, metadata: Metadata, members: Option<&Optio
 /// Items of an answer one after the other, with commas between.
 ///
 /// # Errors
-/// [`EvalError`]
+/// [`StoreError`]
 pub(crate) fn write_items(
     base: &PublicBase,
     question: &Question,
@@ -241,7 +245,7 @@ pub(crate) fn write_items(
     now: referral::Timestamp,
     items: &[Item],
     work: &Work,
-) -> Result<Vec<u8>, EvalError> {
+) -> Result<Vec<u8>, StoreError> {
     let shape = Shape::new(base, question, metadata, now, work);
     let mut out = Vec::new();
     for (at, item) in items.iter().enumerate() {

@@ -249,7 +249,7 @@ impl Shared {
                 tokio::task::yield_now().await;
                 turn = out.len() + TURN;
             }
-            shape.item(item, &mut out).map_err(StoreError::from)?;
+            shape.item(item, &mut out)?;
         }
         let body = self.envelope_end(caller, question, page.next.as_ref(), page.left_out, subject, out);
         Ok(Listed { body, left_out: page.all_left_out() })
@@ -264,14 +264,10 @@ impl Shared {
         items: Arc<[Item]>,
     ) -> Result<Vec<u8>, StoreError> {
         let now = self.exchange.now();
-        let here = |work: &Work| {
-            write_items(&self.base, question, metadata, now, &items, work).map_err(StoreError::from)
-        };
+        let here = |work: &Work| write_items(&self.base, question, metadata, now, &items, work);
         let apart = || -> Apart<Vec<u8>, StoreError> {
             let (parts, question, items) = (Arc::clone(&self.parts), question.clone(), Arc::clone(&items));
-            Box::new(move |work| {
-                write_items(&parts.base, &question, metadata, now, &items, work).map_err(StoreError::from)
-            })
+            Box::new(move |work| write_items(&parts.base, &question, metadata, now, &items, work))
         };
         self.exchange.evaluate(caller, &mut Budget::default(), price_of(&items), here, apart).await
     }

@@ -79,6 +79,8 @@ impl Shared {
                 Box::pin(self.change(&caller, known, &head.method, &head.headers, body, &trace)).await
             }
             _ => {
+                // What names nothing has no options either.
+                let id = known?;
                 let query = match self.options.extended {
                     true => head.uri.query().unwrap_or_default(),
                     false => {
@@ -87,7 +89,7 @@ impl Shared {
                     }
                 };
                 let _permit = caller.permit()?;
-                let answer = self.get(&caller, known?, &head.headers, query).await?;
+                let answer = self.get(&caller, id, &head.headers, query).await?;
                 Ok(caller.holding(answer)?)
             }
         }
