@@ -150,7 +150,7 @@ impl History {
         // A filter that only the hidden fulfils finds nothing; its answer would show the contacts.
         for predicate in [
             format!("customerProfile/team/any(c:c/email eq '{CONTACT}')"),
-            format!("name eq 'watched' and customerProfile/team/any()"),
+            "name eq 'watched' and customerProfile/team/any()".to_owned(),
         ] {
             ways.push(format!("{REFERRALS}?$filter={}", filtered(&predicate)));
         }

@@ -213,7 +213,10 @@ proptest! {
         let Ok(expected) = expected_page(&referrals, &filter, &order) else { return Ok(()) };
         prop_assert_eq!(&all, &expected, "{}", text);
         for (at, place) in all.iter().enumerate() {
-            let rest = page(&connection, &filter, &order, Some(place)).map_err(|error| TestCaseError::fail(error.0))?;
+            let rest = match page(&connection, &filter, &order, Some(place)) {
+                Err(NotSupported(why)) if is_known(&why) => return Ok(()),
+                rest => rest.map_err(|error| TestCaseError::fail(error.0))?,
+            };
             prop_assert_eq!(&rest, &all[at + 1..], "{} after {:?}", text, place);
         }
     }
@@ -470,7 +473,11 @@ fn every_operator_and_function_says_in_sql_what_it_says_in_memory() {
         ("case(not favorite:1,true:details/dealValue)", "12.5"),
         ("case(not favorite:'yes')", "null"),
     ] {
-        let typed = bind(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let typed = match bind(text) {
+            // What is constant is met when the text is bound.
+            Err(_) if expected == "fault" => continue,
+            bound => bound.unwrap_or_else(|error| panic!("{text}: {error}")),
+        };
         let (found, evaluated) = match values(&connection, &referrals, &typed) {
             Err(NotSupported(why)) if expected == "fault" && why.starts_with("fault") => continue,
             values => values.unwrap_or_else(|error| panic!("{text}: {error:?}")),
