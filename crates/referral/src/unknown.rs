@@ -103,7 +103,7 @@ impl UnknownMembers {
     }
 }
 
-/// `customerProfile/team/0/emailAddress: did you mean email?; colour: unknown; 3 more`, at most [`LONGEST_TEXT`] bytes.
+/// `customerProfile/team/0/emailAddress: did you mean email?; colour: unknown; 3 more`, at most `LONGEST_TEXT` bytes.
 impl fmt::Display for UnknownMembers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut length = 0;
