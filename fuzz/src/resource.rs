@@ -4,9 +4,9 @@
 use std::sync::LazyLock;
 
 use referral::{
-    Amount, CreateRequest, Dialect, ETag, Edit, EditError, EditRequest, EngagementId, Json, Minted,
-    OrganizationId, Party, PatchRequest, Precondition, Profile, Referral, ReferralId, Standing, Timestamp,
-    parse_json,
+    Amount, CreateRequest, DecisionError, ETag, Edit, EditRequest, EngagementId, Json, LifecycleState,
+    NewIds, OrganizationId, Party, PatchRequest, Precondition, Referral, ReferralId, RequestOptions,
+    Timestamp, ValidationProfile, parse_json,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -24,18 +24,18 @@ const BODY: &str = r#"{
 /// Any bytes as the body of a create, a replace and a merge: refused, or a referral that keeps every rule.
 pub fn body(bytes: &[u8]) {
     let Ok(body) = parse_json(bytes, true) else { return };
-    for dialect in dialects() {
-        if let Ok(request) = CreateRequest::parse(body.clone(), &dialect) {
-            let own = request.own_deal(minted(), &party(0), &dialect);
-            let sent = request.connected(minted(), &party(1), &party(0), None, &dialect);
+    for options in dialects() {
+        if let Ok(request) = CreateRequest::parse(body.clone(), &options) {
+            let own = request.own_deal(new_ids(), &party(0), &options);
+            let sent = request.connected_referral(new_ids(), &party(1), &party(0), None, &options);
             for referral in own.into_iter().chain(sent) {
                 must_hold(&referral);
             }
         }
         let requests =
-            [EditRequest::put(body.clone(), id(), &dialect), EditRequest::merge(body.clone(), &dialect)];
+            [EditRequest::put(body.clone(), id(), &options), EditRequest::merge(body.clone(), &options)];
         for request in requests.into_iter().flatten() {
-            decide(&request, &dialect);
+            decide(&request, &options);
         }
     }
 }
@@ -48,9 +48,9 @@ pub fn patch(bytes: &[u8]) {
 
 fn decide_patch<'a>(operations: impl Into<Json<'a>>) {
     let operations = operations.into();
-    for dialect in dialects() {
-        if let Ok(patch) = PatchRequest::parse(operations.clone(), &dialect) {
-            decide(&EditRequest::Patch(patch), &dialect);
+    for options in dialects() {
+        if let Ok(patch) = PatchRequest::parse(operations.clone(), &options) {
+            decide(&EditRequest::Patch(patch), &options);
         }
     }
 }
@@ -94,11 +94,11 @@ pub fn now() -> Timestamp {
 }
 
 /// Both temperaments under both profiles, with the switches that read more.
-pub fn dialects() -> Vec<Dialect> {
+pub fn dialects() -> Vec<RequestOptions> {
     let mut dialects = Vec::new();
-    for profile in [Profile::Wire, Profile::Program] {
+    for profile in [ValidationProfile::Wire, ValidationProfile::Program] {
         for extended in [false, true] {
-            dialects.push(Dialect {
+            dialects.push(RequestOptions {
                 reject_unknown: !extended,
                 ignore_links: extended,
                 all_patch_operations: extended,
@@ -117,22 +117,22 @@ pub fn party(number: u128) -> Party {
 }
 
 /// What identifies the new referral.
-pub fn minted() -> Minted {
-    Minted { id: id(), engagement_id: EngagementId::from_uuid(Uuid::from_u128(2)), now: now() }
+pub fn new_ids() -> NewIds {
+    NewIds { id: id(), engagement_id: EngagementId::from_uuid(Uuid::from_u128(2)), now: now() }
 }
 
 /// An own deal, Active/Accepted, as the store keeps it.
 pub static STORED: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let body = serde_json::from_str(BODY).expect("the constant is JSON");
-    let dialect = Dialect::default();
-    let request = CreateRequest::parse(&body, &dialect).expect("the constant is a complete body");
-    let referral = request.own_deal(minted(), &party(0), &dialect).expect("the constant keeps every rule");
+    let options = RequestOptions::default();
+    let request = CreateRequest::parse(&body, &options).expect("the constant is a complete body");
+    let referral = request.own_deal(new_ids(), &party(0), &options).expect("the constant keeps every rule");
     referral.to_document()
 });
 
 /// Decides on the stored referral and looks at the result.
-pub fn decide(request: &EditRequest<'_>, dialect: &Dialect) {
-    match request.decide(&STORED, 1, now(), dialect) {
+pub fn decide(request: &EditRequest<'_>, options: &RequestOptions) {
+    match request.decide(&STORED, 1, now(), options) {
         Ok(Some(Edit { referral, changes, .. })) => {
             assert!(
                 changes.as_object().is_some_and(|changes| !changes.is_empty()),
@@ -141,14 +141,14 @@ pub fn decide(request: &EditRequest<'_>, dialect: &Dialect) {
             assert_eq!(referral.id, id(), "the id changed");
             must_hold(&referral);
         }
-        Ok(None) | Err(EditError::Refused(_)) => {}
-        Err(EditError::Damaged(error)) => panic!("the stored referral reads as damaged: {error}"),
+        Ok(None) | Err(DecisionError::Rejected(_)) => {}
+        Err(DecisionError::Damaged(error)) => panic!("the stored referral reads as damaged: {error}"),
     }
 }
 
 /// What holds of every referral: a legal standing, and bytes that read back to the same.
 pub fn must_hold(referral: &Referral) {
-    Standing::pair(referral.status, referral.substatus).expect("a stored standing is legal");
+    LifecycleState::from_pair(referral.status, referral.substatus).expect("a stored standing is legal");
     let document = referral.to_document();
     let read = Referral::from_document(&document).expect("a stored document can be read");
     assert_eq!(&read, referral);

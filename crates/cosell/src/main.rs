@@ -7,7 +7,7 @@ mod clock;
 mod commands;
 mod config;
 mod failure;
-mod invent;
+mod generate;
 mod jobs;
 mod logging;
 mod machine;

@@ -302,7 +302,7 @@ fn function_name(line: &str) -> Option<String> {
     words.next().filter(|name| !name.is_empty()).map(str::to_owned)
 }
 
-/// `crates/referral/src/standing.rs` → `referral::standing`; `crates/cosell/tests/seeds.rs` → `cosell::seeds`.
+/// `crates/referral/src/lifecycle.rs` → `referral::lifecycle`; `crates/cosell/tests/seeds.rs` → `cosell::seeds`.
 fn module(relative: &str) -> String {
     let stem = relative.rsplit_once('.').map_or(relative, |(stem, _)| stem);
     let parts =

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use referral::{
-    CreateRequest, Damaged, EngagementId, Invalid, LONGEST_DOCUMENT, Minted, OrganizationId, Party, Referral,
-    ReferralId, Refusal, Rule, Timestamp, View,
+    CreateRequest, DamagedDocument, EngagementId, InnerCode, MAX_DOCUMENT_BYTES, NewIds, OrganizationId,
+    Party, Redaction, Referral, ReferralId, Rejection, Timestamp, ValidationError,
 };
 use store::{Action, Change, Entry, Guard, Outcome, RememberedAnswer, StoredReferral, Write};
 
@@ -12,15 +12,15 @@ use crate::caller::{Caller, Role};
 use crate::error::{CreateError, ReadError};
 use crate::heavy::{RequestCost, Taken};
 use crate::once::{Already, Once, Remember, Written};
-use crate::sight::{is_open, redacted, whole};
-use crate::{Exchange, Shown, search_words, to_store};
+use crate::visibility::{is_open, redacted, unredacted};
+use crate::{Exchange, VisibleReferral, search_words, to_store};
 
 /// The engagement may change between reading and writing; it is read again at most so often.
 const ROUNDS: usize = 16;
 
 /// How one attempt ended.
 enum Attempt {
-    Saved(Shown),
+    Saved(VisibleReferral),
     Replayed(RememberedAnswer),
     Overtaken,
 }
@@ -57,14 +57,14 @@ impl Exchange {
         request: &CreateRequest<'_>,
         cost: RequestCost<'_>,
         once: Option<&Once>,
-        remember: Remember<'_, Shown, CreateError>,
-    ) -> Result<Written<Shown>, CreateError> {
+        remember: Remember<'_, VisibleReferral, CreateError>,
+    ) -> Result<Written<VisibleReferral>, CreateError> {
         let plan = self.plan(caller, request)?;
         let _turn = self.turn(once).await.ok_or(CreateError::RequestInProgress)?;
         let mut taken = Taken::default();
         for _ in 0..ROUNDS {
             match self.try_create(caller, request, &plan, (cost, &mut taken), once, remember).await {
-                Ok(Attempt::Saved(shown)) => return Ok(Written::Now(shown)),
+                Ok(Attempt::Saved(visible)) => return Ok(Written::Now(visible)),
                 Ok(Attempt::Replayed(answer)) => return Ok(Written::Before(answer)),
                 Ok(Attempt::Overtaken) => {}
                 Err(error) => {
@@ -84,7 +84,7 @@ impl Exchange {
     fn plan(&self, caller: &Caller, request: &CreateRequest<'_>) -> Result<Plan, CreateError> {
         let directory = self.directory();
         let mut invited: Option<OrganizationId> = None;
-        for (at, location) in request.locations() {
+        for (at, location) in request.target_locations() {
             let Some(named) = directory.of_location(location).filter(|named| *named != caller.organization)
             else {
                 continue;
@@ -92,12 +92,12 @@ impl Exchange {
             if invited.as_ref().is_some_and(|first| *first != named) {
                 let message = "The targets name two organizations; a referral is sent to one.";
                 let target = format!("target/{at}/id");
-                return Err(Invalid::new(Rule::InvalidValue, target, message, location).into());
+                return Err(ValidationError::new(InnerCode::InvalidValue, target, message, location).into());
             }
             invited = Some(named);
         }
         if invited.is_some() {
-            request.check_sending()?;
+            request.check_consent_to_share()?;
         }
         Ok(Plan {
             caller: directory.party(&caller.organization),
@@ -112,7 +112,7 @@ impl Exchange {
         plan: &Plan,
         (cost, taken): (RequestCost<'_>, &mut Taken),
         once: Option<&Once>,
-        remember: Remember<'_, Shown, CreateError>,
+        remember: Remember<'_, VisibleReferral, CreateError>,
     ) -> Result<Attempt, CreateError> {
         let engagement = request.engagement_id();
         let Joined { model, conflict, newest } = match engagement {
@@ -126,9 +126,9 @@ impl Exchange {
         let decide = || {
             self.decide_creation(caller, request, plan, Joined { model, conflict, newest }, once, remember)
         };
-        let (change, shown) = self.heavy.run(length, decide).await?;
+        let (change, visible) = self.heavy.run(length, decide).await?;
         Ok(match self.store.commit(change).await? {
-            Outcome::Committed(_) => Attempt::Saved(shown),
+            Outcome::Committed(_) => Attempt::Saved(visible),
             Outcome::AlreadyAnswered(answer) => match self.already(once, answer).await? {
                 Already::Earlier(earlier) => Attempt::Replayed(earlier.replay(CreateError::RequestIdReused)?),
                 Already::Forgotten => Attempt::Overtaken,
@@ -145,22 +145,22 @@ impl Exchange {
         plan: &Plan,
         Joined { model, conflict, newest }: Joined<&StoredReferral>,
         once: Option<&Once>,
-        remember: Remember<'_, Shown, CreateError>,
-    ) -> Result<(Change, Shown), CreateError> {
+        remember: Remember<'_, VisibleReferral, CreateError>,
+    ) -> Result<(Change, VisibleReferral), CreateError> {
         let engagement = request.engagement_id();
         // The order of creation tells who began the engagement (spec 8.6), whatever the clocks of several nodes say.
         let now = newest.map_or(self.now(), |newest| self.now().max(newest.next()));
-        let minted = Minted {
+        let new_ids = NewIds {
             id: ReferralId::from_uuid(self.ids.next(now)),
             engagement_id: engagement.unwrap_or_else(|| EngagementId::from_uuid(self.ids.next(now))),
             now,
         };
-        let dialect = &self.policy.dialect;
+        let request_options = &self.policy.request_options;
         let made = match &plan.invited {
-            None => request.own_deal(minted, &plan.caller, dialect),
+            None => request.own_deal(new_ids, &plan.caller, request_options),
             Some(invited) => {
                 let model = model.map(|model| model.document.as_ref());
-                request.connected(minted, invited, &plan.caller, model, dialect)
+                request.connected_referral(new_ids, invited, &plan.caller, model, request_options)
             }
         };
         let referral = made.map_err(create_error)?;
@@ -169,13 +169,13 @@ impl Exchange {
         }
         let sender = plan.invited.as_ref().map(|_| caller.organization.clone());
         let stored = to_store(&referral, 1, sender);
-        if stored.document.len() > LONGEST_DOCUMENT {
+        if stored.document.len() > MAX_DOCUMENT_BYTES {
             return Err(request.too_long().into());
         }
         self.expiry.announce(stored.columns.expires);
-        let shown = show(plan, &stored)?;
+        let visible = show(plan, &stored)?;
         let answer = once.and_then(|once| {
-            remember(Ok(&shown)).map(|(status, content)| once.replayable(status, content, now))
+            remember(Ok(&visible)).map(|(status, content)| once.replayable(status, content, now))
         });
         let change = Change {
             write: Some(Write {
@@ -187,7 +187,7 @@ impl Exchange {
             guards: guards(caller, engagement, plan),
             answer,
         };
-        Ok((change, shown))
+        Ok((change, visible))
     }
 
     /// Looks at the engagement to join: it must hold a referral of the caller's, and for a Referral User one that it
@@ -265,18 +265,18 @@ fn created(caller: &Caller, referral: &Referral) -> Entry {
     }
 }
 
-fn show(plan: &Plan, stored: &StoredReferral) -> Result<Shown, CreateError> {
+fn show(plan: &Plan, stored: &StoredReferral) -> Result<VisibleReferral, CreateError> {
     match plan.invited {
-        None => Ok(whole(stored)),
-        Some(_) => redacted(stored, View::Inviting).map_err(read_error),
+        None => Ok(unredacted(stored)),
+        Some(_) => redacted(stored, Redaction::Inviting).map_err(read_error),
     }
 }
 
-fn create_error(error: referral::EditError) -> CreateError {
+fn create_error(error: referral::DecisionError) -> CreateError {
     match error {
-        referral::EditError::Refused(Refusal::Invalid(invalid)) => invalid.into(),
-        referral::EditError::Refused(other) => CreateError::Damaged(damaged(&other.to_string())),
-        referral::EditError::Damaged(error) => error.into(),
+        referral::DecisionError::Rejected(Rejection::Invalid(invalid)) => invalid.into(),
+        referral::DecisionError::Rejected(other) => CreateError::Damaged(damaged(&other.to_string())),
+        referral::DecisionError::Damaged(error) => error.into(),
     }
 }
 
@@ -288,6 +288,6 @@ fn read_error(error: ReadError) -> CreateError {
     }
 }
 
-fn damaged(message: &str) -> Damaged {
-    Damaged::from(<serde_json::Error as serde::de::Error>::custom(message))
+fn damaged(message: &str) -> DamagedDocument {
+    DamagedDocument::from(<serde_json::Error as serde::de::Error>::custom(message))
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use referral::{
-    EditRequest, LONGEST_DOCUMENT, Preconditions, Referral, ReferralId, ReferralStatus, Refusal, View,
+    EditRequest, MAX_DOCUMENT_BYTES, Preconditions, Redaction, Referral, ReferralId, ReferralStatus,
+    Rejection,
 };
 use store::{Action, Change, Entry, Outcome, RememberedAnswer, StoredReferral, Write};
 use tokio::sync::{Mutex, MutexGuard};
@@ -12,8 +13,8 @@ use crate::caller::Caller;
 use crate::error::{EditError, ReadError};
 use crate::heavy::{RequestCost, Taken};
 use crate::once::{Already, Once, Remember, Written};
-use crate::sight::{redacted, whole};
-use crate::{Exchange, Shown, search_words, to_store};
+use crate::visibility::{redacted, unredacted};
+use crate::{Exchange, VisibleReferral, search_words, to_store};
 
 /// A write without a tag is decided again at most so often (spec 4.4), then answers 503.
 const ROUNDS: usize = 64;
@@ -43,7 +44,7 @@ enum Writer {
 
 /// How one attempt ended.
 enum Attempt {
-    Saved(Shown),
+    Saved(VisibleReferral),
     Replayed(RememberedAnswer),
     Overtaken,
 }
@@ -52,13 +53,13 @@ enum Attempt {
 enum Decided {
     Change(Box<ToCommit>),
     /// It is as the request wants it.
-    NoChange(Shown),
+    NoChange(VisibleReferral),
 }
 
 /// A change that is decided and not yet committed.
 struct ToCommit {
     change: Change,
-    shown: Shown,
+    visible: VisibleReferral,
     referral: Referral,
     /// The length of its document.
     bytes: usize,
@@ -78,13 +79,13 @@ impl Exchange {
         request: &EditRequest<'_>,
         cost: RequestCost<'_>,
         once: Option<&Once>,
-        remember: Remember<'_, Shown, EditError>,
-    ) -> Result<Written<Shown>, EditError> {
+        remember: Remember<'_, VisibleReferral, EditError>,
+    ) -> Result<Written<VisibleReferral>, EditError> {
         let _turn = self.turn(once).await.ok_or(EditError::RequestInProgress)?;
         let (mut queue, mut taken) = (None, Taken::default());
         for _ in 0..ROUNDS {
             match self.attempt(caller, id, preconditions, request, (cost, &mut taken), once, remember).await {
-                Ok(Attempt::Saved(shown)) => return Ok(Written::Now(shown)),
+                Ok(Attempt::Saved(visible)) => return Ok(Written::Now(visible)),
                 Ok(Attempt::Replayed(answer)) => return Ok(Written::Before(answer)),
                 Ok(Attempt::Overtaken) if queue.is_none() => queue = Some(self.turns.take(id).await),
                 Ok(Attempt::Overtaken) => {}
@@ -98,8 +99,8 @@ impl Exchange {
         &self,
         once: Option<&Once>,
         error: EditError,
-        remember: Remember<'_, Shown, EditError>,
-    ) -> Result<Written<Shown>, EditError> {
+        remember: Remember<'_, VisibleReferral, EditError>,
+    ) -> Result<Written<VisibleReferral>, EditError> {
         if let Some(once) = once
             && let Some(earlier) = self.remember(once, remember(Err(&error))).await?
         {
@@ -117,7 +118,7 @@ impl Exchange {
         request: &EditRequest<'_>,
         (cost, taken): (RequestCost<'_>, &mut Taken),
         once: Option<&Once>,
-        remember: Remember<'_, Shown, EditError>,
+        remember: Remember<'_, VisibleReferral, EditError>,
     ) -> Result<Attempt, EditError> {
         let stored = self.known(caller, id).await?;
         let writer = self.writer(caller, &stored, request).await?;
@@ -128,20 +129,20 @@ impl Exchange {
         let decide = || self.decide(caller, &writer, &stored, request, once, remember);
         let decided = match self.heavy.run(stored.document.len() + cost.body_bytes, decide).await? {
             Decided::Change(decided) => decided,
-            Decided::NoChange(shown) => {
+            Decided::NoChange(visible) => {
                 if let Some(once) = once
-                    && let Some(earlier) = self.remember(once, remember(Ok(&shown))).await?
+                    && let Some(earlier) = self.remember(once, remember(Ok(&visible))).await?
                 {
                     return Ok(Attempt::Replayed(earlier.replay(EditError::RequestIdReused)?));
                 }
-                return Ok(Attempt::Saved(shown));
+                return Ok(Attempt::Saved(visible));
             }
         };
-        let ToCommit { change, shown, referral, bytes } = *decided;
+        let ToCommit { change, visible, referral, bytes } = *decided;
         Ok(match self.store.commit(change).await? {
             Outcome::Committed(_) => {
                 self.recent.keep(stored.version + 1, referral, bytes);
-                Attempt::Saved(shown)
+                Attempt::Saved(visible)
             }
             Outcome::AlreadyAnswered(answer) => match self.already(once, answer).await? {
                 Already::Earlier(earlier) => Attempt::Replayed(earlier.replay(EditError::RequestIdReused)?),
@@ -159,23 +160,26 @@ impl Exchange {
         stored: &StoredReferral,
         request: &EditRequest<'_>,
         once: Option<&Once>,
-        remember: Remember<'_, Shown, EditError>,
+        remember: Remember<'_, VisibleReferral, EditError>,
     ) -> Result<Decided, EditError> {
-        let (id, now, dialect) = (stored.id, self.now(), &self.policy.dialect);
+        let (id, now, request_options) = (stored.id, self.now(), &self.policy.request_options);
         let current = self.recent.of(stored).map_err(|error| ReadError::Damaged(id, error))?;
-        let edit = match request.decide_on(&current, &stored.document, stored.version, now, dialect) {
-            Ok(edit) => edit,
-            Err(referral::EditError::Refused(refusal)) => return Err(refusal.into()),
-            Err(referral::EditError::Damaged(error)) => return Err(ReadError::Damaged(id, error).into()),
-        };
+        let edit =
+            match request.decide_parsed(&current, &stored.document, stored.version, now, request_options) {
+                Ok(edit) => edit,
+                Err(referral::DecisionError::Rejected(refusal)) => return Err(refusal.into()),
+                Err(referral::DecisionError::Damaged(error)) => {
+                    return Err(ReadError::Damaged(id, error).into());
+                }
+            };
         let Some(edit) = edit else { return Ok(Decided::NoChange(show(writer, stored)?)) };
         let next = to_store(&edit.referral, stored.version + 1, stored.columns.sender.clone());
         // A withdrawal makes nothing longer that matters, and who withdraws could not shorten it.
-        let grown = next.document.len() > stored.document.len().max(LONGEST_DOCUMENT);
+        let grown = next.document.len() > stored.document.len().max(MAX_DOCUMENT_BYTES);
         if grown && matches!(writer, Writer::Owner) {
-            return Err(Refusal::from(request.too_long()).into());
+            return Err(Rejection::from(request.too_long()).into());
         }
-        let shown = show(writer, &next)?;
+        let visible = show(writer, &next)?;
         let entry = Entry {
             action: Action::Updated,
             at: next.columns.updated,
@@ -183,13 +187,13 @@ impl Exchange {
             changes: edit.changes.to_string().into(),
         };
         let answer = once.and_then(|once| {
-            remember(Ok(&shown)).map(|(status, content)| once.replayable(status, content, now))
+            remember(Ok(&visible)).map(|(status, content)| once.replayable(status, content, now))
         });
         let bytes = next.document.len();
         let search = edit.texts_changed.then(|| search_words(&edit.referral));
         let write = Write { referral: next, decided_on: Some(stored.version), entry, search };
         let change = Change { write: Some(write), guards: Vec::new(), answer };
-        Ok(Decided::Change(Box::new(ToCommit { change, shown, referral: edit.referral, bytes })))
+        Ok(Decided::Change(Box::new(ToCommit { change, visible, referral: edit.referral, bytes })))
     }
 
     /// As whom the caller may write, if at all: spec 3.3 and T18.
@@ -202,7 +206,7 @@ impl Exchange {
         if stored.owner == caller.organization {
             return if caller.reaches(stored) { Ok(Writer::Owner) } else { Err(ReadError::NotOnTeam.into()) };
         }
-        let Some(_) = self.sight(caller, stored).await? else { return Err(ReadError::NotFound.into()) };
+        let Some(_) = self.visibility(caller, stored).await? else { return Err(ReadError::NotFound.into()) };
         let sent = stored.columns.sender.as_ref() == Some(&caller.organization);
         if sent && request.is_withdrawal() && stored.columns.status == ReferralStatus::New {
             return Ok(Writer::Sender);
@@ -211,9 +215,9 @@ impl Exchange {
     }
 }
 
-fn show(writer: &Writer, stored: &StoredReferral) -> Result<Shown, ReadError> {
+fn show(writer: &Writer, stored: &StoredReferral) -> Result<VisibleReferral, ReadError> {
     match writer {
-        Writer::Owner => Ok(whole(stored)),
-        Writer::Sender => redacted(stored, View::Inviting),
+        Writer::Owner => Ok(unredacted(stored)),
+        Writer::Sender => redacted(stored, Redaction::Inviting),
     }
 }

@@ -1,6 +1,6 @@
 //! What can go wrong in a use case. `server` gives each its HTTP face.
 
-use referral::{Damaged, Invalid, ReferralId, Refusal};
+use referral::{DamagedDocument, ReferralId, Rejection, ValidationError};
 use store::StoreError;
 
 use crate::heavy::NoMemory;
@@ -22,7 +22,7 @@ pub enum ReadError {
     Store(#[from] StoreError),
     /// A stored document cannot be read: 500.
     #[error("referral {0}: {1}")]
-    Damaged(ReferralId, Damaged),
+    Damaged(ReferralId, DamagedDocument),
 }
 
 /// Why a referral was not changed.
@@ -39,7 +39,7 @@ pub enum EditError {
     Stale,
     /// 400 or 409: it does not fit what is stored.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Rejected(#[from] Rejection),
     /// 409: the request id stands for another request.
     #[error("the request identifier was already used with a different body")]
     RequestIdReused,
@@ -65,7 +65,7 @@ impl From<StoreError> for EditError {
 pub enum CreateError {
     /// The body does not fit: 400.
     #[error(transparent)]
-    Invalid(#[from] Invalid),
+    Invalid(#[from] ValidationError),
     /// 404: there is no such engagement with a referral of the caller's organization.
     #[error("no engagement with this identifier holds a referral of the caller's organization")]
     EngagementNotFound,
@@ -95,5 +95,5 @@ pub enum CreateError {
     Store(#[from] StoreError),
     /// A stored document cannot be read.
     #[error("a stored document cannot be read: {0}")]
-    Damaged(#[from] Damaged),
+    Damaged(#[from] DamagedDocument),
 }

@@ -175,8 +175,10 @@ impl Exchange {
         let edit = match Referral::expire(&referral.document, referral.version) {
             Ok(Some(edit)) => edit,
             Ok(None) => return Ok(false),
-            Err(referral::EditError::Damaged(error)) => return Err(ReadError::Damaged(referral.id, error)),
-            Err(referral::EditError::Refused(refusal)) => {
+            Err(referral::DecisionError::Damaged(error)) => {
+                return Err(ReadError::Damaged(referral.id, error));
+            }
+            Err(referral::DecisionError::Rejected(refusal)) => {
                 return Err(
                     StoreError::Engine(format!("referral {} cannot expire: {refusal}", referral.id)).into()
                 );

@@ -18,7 +18,7 @@ use store::{
 
 use crate::Exchange;
 use crate::recent::Recent;
-use crate::sight::is_open;
+use crate::visibility::is_open;
 
 /// About what a staged change takes besides its texts, in bytes.
 const CHANGE_BYTES: usize = 1024;

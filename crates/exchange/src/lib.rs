@@ -15,13 +15,13 @@ mod once;
 mod query;
 mod read;
 mod recent;
-mod sight;
 mod stored;
+mod visibility;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use referral::{Dialect, ETag, EngagementId, ReferralId, Timestamp};
+use referral::{ETag, EngagementId, ReferralId, RequestOptions, Timestamp};
 use store::Store;
 use uuid::Uuid;
 
@@ -57,7 +57,7 @@ pub trait Ids: Send + Sync + 'static {
 #[derive(Debug, Clone)]
 pub struct Policy {
     /// How bodies are read and which profile holds.
-    pub dialect: Dialect,
+    pub request_options: RequestOptions,
     /// Global Admin counts as Referral Admin (default on).
     pub global_admin_counts: bool,
     /// Application-only tokens are taken (default off).
@@ -68,13 +68,18 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Policy {
-        Policy { dialect: Dialect::default(), global_admin_counts: true, app_only: false, offer_leads: false }
+        Policy {
+            request_options: RequestOptions::default(),
+            global_admin_counts: true,
+            app_only: false,
+            offer_leads: false,
+        }
     }
 }
 
 /// A referral as one caller may see it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Shown {
+pub struct VisibleReferral {
     /// The referral.
     pub id: ReferralId,
     /// Its engagement.

@@ -7,21 +7,21 @@ use store::StoredReferral;
 
 use crate::caller::Caller;
 use crate::error::ReadError;
-use crate::sight::{redacted, whole};
-use crate::{Exchange, Shown};
+use crate::visibility::{redacted, unredacted};
+use crate::{Exchange, VisibleReferral};
 
 impl Exchange {
     /// One referral, as the caller may see it.
     ///
     /// # Errors
     /// [`ReadError`], by the table of spec 3.3.
-    pub async fn referral(&self, caller: &Caller, id: ReferralId) -> Result<Shown, ReadError> {
+    pub async fn referral(&self, caller: &Caller, id: ReferralId) -> Result<VisibleReferral, ReadError> {
         let stored = self.known(caller, id).await?;
         if stored.owner == caller.organization {
-            return if caller.reaches(&stored) { Ok(whole(&stored)) } else { Err(ReadError::NotOnTeam) };
+            return if caller.reaches(&stored) { Ok(unredacted(&stored)) } else { Err(ReadError::NotOnTeam) };
         }
-        match Box::pin(self.sight(caller, &stored)).await? {
-            Some(view) => self.heavy.run(stored.document.len(), || redacted(&stored, view)).await,
+        match Box::pin(self.visibility(caller, &stored)).await? {
+            Some(redaction) => self.heavy.run(stored.document.len(), || redacted(&stored, redaction)).await,
             None => Err(ReadError::NotFound),
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quick_cache::sync::Cache;
-use referral::{Damaged, Referral, ReferralId};
+use referral::{DamagedDocument, Referral, ReferralId};
 use store::{StoredReferral, Version};
 
 /// So many at once.
@@ -33,7 +33,7 @@ impl Recent {
     ///
     /// # Errors
     /// [`Damaged`] for bytes that are none of ours.
-    pub(crate) fn of(&self, stored: &StoredReferral) -> Result<Arc<Referral>, Damaged> {
+    pub(crate) fn of(&self, stored: &StoredReferral) -> Result<Arc<Referral>, DamagedDocument> {
         let is_this = |(version, referral): &(Version, Arc<Referral>)| {
             (*version, referral.etag) == (stored.version, stored.etag)
         };

@@ -15,7 +15,7 @@ pub struct Amount(Decimal);
 /// The text is no amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a decimal number of 0 or more with at most 28 digits, 4 of them decimals")]
-pub struct NotAnAmount;
+pub struct ParseAmountError;
 
 impl Amount {
     /// The exact value.
@@ -25,14 +25,14 @@ impl Amount {
 }
 
 /// Digits and the power of ten they are scaled by: `-12.50e3` is (`1250`, 1), negative.
-struct Parts {
+struct DecimalParts {
     negative: bool,
     digits: String,
     exponent: i64,
 }
 
 /// Splits a JSON number's text. Leading and trailing zeros are dropped, so that the count of digits is honest.
-fn split(text: &str) -> Option<Parts> {
+fn split(text: &str) -> Option<DecimalParts> {
     let (negative, rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text),
@@ -50,30 +50,30 @@ fn split(text: &str) -> Option<Parts> {
     let exponent = exponent.checked_sub(fraction.len() as i64)?;
     let trimmed = digits.trim_end_matches('0');
     let exponent = exponent.checked_add((digits.len() - trimmed.len()) as i64)?;
-    Some(Parts { negative, digits: trimmed.trim_start_matches('0').into(), exponent })
+    Some(DecimalParts { negative, digits: trimmed.trim_start_matches('0').into(), exponent })
 }
 
 impl FromStr for Amount {
-    type Err = NotAnAmount;
+    type Err = ParseAmountError;
 
     /// Reads a JSON number's text, with or without an exponent.
     ///
     /// # Errors
-    /// Negative numbers, more than 28 digits, more than 4 decimals and everything else are [`NotAnAmount`].
-    fn from_str(text: &str) -> Result<Amount, NotAnAmount> {
-        let parts = split(text).ok_or(NotAnAmount)?;
+    /// Negative numbers, more than 28 digits, more than 4 decimals and everything else are [`ParseAmountError`].
+    fn from_str(text: &str) -> Result<Amount, ParseAmountError> {
+        let parts = split(text).ok_or(ParseAmountError)?;
         if parts.digits.is_empty() {
             return Ok(Amount(Decimal::ZERO));
         }
         let length = parts.digits.len() as i64;
         if parts.negative || parts.exponent < -4 || parts.exponent > 28 || length + parts.exponent.max(0) > 28
         {
-            return Err(NotAnAmount);
+            return Err(ParseAmountError);
         }
-        let number: i128 = parts.digits.parse().map_err(|_| NotAnAmount)?;
+        let number: i128 = parts.digits.parse().map_err(|_| ParseAmountError)?;
         let scale = (-parts.exponent).max(0) as u32;
         let number = number * 10i128.pow(parts.exponent.max(0) as u32);
-        Decimal::try_from_i128_with_scale(number, scale).map(Amount).map_err(|_| NotAnAmount)
+        Decimal::try_from_i128_with_scale(number, scale).map(Amount).map_err(|_| ParseAmountError)
     }
 }
 
@@ -145,7 +145,7 @@ mod tests {
             "0x10",
             "1e9999999999999999999",
         ] {
-            assert_eq!(text.parse::<Amount>(), Err(NotAnAmount), "{text}");
+            assert_eq!(text.parse::<Amount>(), Err(ParseAmountError), "{text}");
         }
     }
 }

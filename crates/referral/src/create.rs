@@ -4,19 +4,19 @@ use std::cell::RefCell;
 
 use serde::Deserialize;
 
-use crate::check::{Check, Occasion, Place, require};
-use crate::diff::Part;
+use crate::diff::FieldValue;
 use crate::document;
-use crate::edit::{Dialect, EditError, Profile};
+use crate::edit::{DecisionError, RequestOptions, ValidationProfile};
+use crate::error::{Rejection, ValidationError};
 use crate::etag::ETag;
 use crate::ids::{EngagementId, OrganizationId, ReferralId};
-use crate::invalid::{Invalid, Refusal};
 use crate::json::Json;
+use crate::lifecycle::{LifecycleState, NewSubstatus, TransitionError};
 use crate::model::{InvitedBy, Referral};
 use crate::program;
-use crate::standing::{NewSubstatus, Standing, StandingError};
 use crate::timestamp::Timestamp;
 use crate::unknown::UnknownMembers;
+use crate::validate::{BodyPath, RequestKind, Validator, require};
 use crate::values::{
     ReferralDirection, ReferralQualification, ReferralStatus, ReferralSubstatus, TargetType,
 };
@@ -33,7 +33,7 @@ pub struct CreateRequest<'a> {
 
 /// What identifies a new referral, made by the composition root.
 #[derive(Debug, Clone, Copy)]
-pub struct Minted {
+pub struct NewIds {
     /// Its id.
     pub id: ReferralId,
     /// Its engagement: the one joined, or a new one.
@@ -59,7 +59,10 @@ impl<'a> CreateRequest<'a> {
     /// # Errors
     /// Missing required members (all are listed, the first is the target), any value that breaks its row, and a
     /// standing that no new referral can have.
-    pub fn parse(body: impl Into<Json<'a>>, dialect: &Dialect) -> Result<CreateRequest<'a>, Invalid> {
+    pub fn parse(
+        body: impl Into<Json<'a>>,
+        options: &RequestOptions,
+    ) -> Result<CreateRequest<'a>, ValidationError> {
         let mut sent = body.into();
         let mut missing = Ok(());
         if sent.is_object() {
@@ -68,14 +71,14 @@ impl<'a> CreateRequest<'a> {
                 let mut members = sent.members().iter();
                 members.any(|(name, value)| name.eq_ignore_ascii_case(wanted) && !value.is_null())
             };
-            missing = require(&Referral::TYPE, is_there, &Place::BODY);
+            missing = require(&Referral::TYPE, is_there, &BodyPath::BODY);
         }
         let unknown = RefCell::default();
-        let check = Check { occasion: Occasion::Create, unknown: &unknown };
-        let checked = check.object(&Referral::TYPE, &mut sent, &Place::BODY);
-        let unknown = unknown.into_inner().conclude(missing.and(checked), dialect)?;
+        let validator = Validator { request_kind: RequestKind::Create, unknown: &unknown };
+        let checked = validator.object(&Referral::TYPE, &mut sent, &BodyPath::BODY);
+        let unknown = unknown.into_inner().conclude(missing.and(checked), options)?;
         let request = CreateRequest { sent, unknown };
-        match request.check_standing() {
+        match request.check_initial_state() {
             Ok(()) => Ok(request),
             Err(invalid) => Err(request.unknown.tell_with(invalid)),
         }
@@ -87,26 +90,30 @@ impl<'a> CreateRequest<'a> {
     }
 
     /// New or Active, whole or in part; `New/Accepted` as the CSV guide writes it (spec 7.3).
-    fn check_standing(&self) -> Result<(), Invalid> {
+    fn check_initial_state(&self) -> Result<(), ValidationError> {
         let status = self.text("status").and_then(|text| text.parse().ok());
         let substatus = self.text("substatus").and_then(|text| text.parse().ok());
         let refused = match (status, substatus) {
             (None | Some(ReferralStatus::New), None | Some(ReferralSubstatus::Accepted)) => return Ok(()),
             (Some(ReferralStatus::Active), None) => return Ok(()),
-            (Some(status), Some(substatus)) => match Standing::pair(status, substatus) {
-                Ok(standing) if !standing.is_closed() => return Ok(()),
-                _ => StandingError::IllegalPair { status, substatus },
+            (Some(status), Some(substatus)) => match LifecycleState::from_pair(status, substatus) {
+                Ok(state) if !state.is_closed() => return Ok(()),
+                _ => TransitionError::IllegalPair { status, substatus },
             },
-            (Some(status), None) => StandingError::IllegalPair { status, substatus: ReferralSubstatus::None },
+            (Some(status), None) => {
+                TransitionError::IllegalPair { status, substatus: ReferralSubstatus::None }
+            }
             (None, Some(ReferralSubstatus::Pending | ReferralSubstatus::Received)) => return Ok(()),
-            (None, Some(substatus)) => StandingError::IllegalPair { status: ReferralStatus::New, substatus },
+            (None, Some(substatus)) => {
+                TransitionError::IllegalPair { status: ReferralStatus::New, substatus }
+            }
         };
-        match Refusal::from(refused) {
-            Refusal::Invalid(mut invalid) => {
+        match Rejection::from(refused) {
+            Rejection::Invalid(mut invalid) => {
                 let named = if substatus.is_some() { "substatus" } else { "status" };
                 invalid.target = named.to_owned();
                 invalid.message =
-                    "A new referral is New or Active; it cannot be created in this standing.".to_owned();
+                    "A new referral is New or Active; it cannot be created in this state.".to_owned();
                 Err(invalid)
             }
             _ => Ok(()),
@@ -130,7 +137,7 @@ impl<'a> CreateRequest<'a> {
     }
 
     /// The ids of the locations the referral is directed at, with their place in the list (spec 8.3).
-    pub fn locations(&self) -> Vec<(usize, &str)> {
+    pub fn target_locations(&self) -> Vec<(usize, &str)> {
         let targets = self.sent.get("target").map(Json::items).unwrap_or_default();
         let located = targets.iter().enumerate().filter(|(_, target)| {
             target.get("type").and_then(Json::as_str) == Some(TargetType::BusinessProfileLocation.as_str())
@@ -138,8 +145,8 @@ impl<'a> CreateRequest<'a> {
         located.filter_map(|(at, target)| Some((at, target.get("id")?.as_str()?))).collect()
     }
 
-    /// Why a referral is not created whose document is longer than [`crate::LONGEST_DOCUMENT`].
-    pub fn too_long(&self) -> Invalid {
+    /// Why a referral is not created whose document is longer than [`crate::MAX_DOCUMENT_BYTES`].
+    pub fn too_long(&self) -> ValidationError {
         document::too_long("body")
     }
 
@@ -147,7 +154,7 @@ impl<'a> CreateRequest<'a> {
     ///
     /// # Errors
     /// `invalidValue` without the consent to share the customer's information (spec 8.3).
-    pub fn check_sending(&self) -> Result<(), Invalid> {
+    pub fn check_consent_to_share(&self) -> Result<(), ValidationError> {
         let consent =
             self.sent.get("consent").and_then(|consent| consent.get("consentToToShareInfoWithOthers"));
         if consent == Some(&Json::Bool(true)) {
@@ -156,16 +163,21 @@ impl<'a> CreateRequest<'a> {
         let target = "consent/consentToToShareInfoWithOthers";
         let message =
             "A referral can be sent to another organization only with the consent to share its information.";
-        Err(Invalid::value(target, message, "false"))
+        Err(ValidationError::value(target, message, "false"))
     }
 
     /// The caller's own deal: Active/Accepted, Outgoing, without expiry (spec 7.3).
     ///
     /// # Errors
     /// The rules of the program profile.
-    pub fn own_deal(&self, minted: Minted, owner: &Party, dialect: &Dialect) -> Result<Referral, EditError> {
-        let mut referral = self.build(minted, owner, ReferralDirection::Outgoing, None)?;
-        referral.stand(Standing::Active, Standing::New(NewSubstatus::Pending), minted.now);
+    pub fn own_deal(
+        &self,
+        new_ids: NewIds,
+        owner: &Party,
+        options: &RequestOptions,
+    ) -> Result<Referral, DecisionError> {
+        let mut referral = self.build(new_ids, owner, ReferralDirection::Outgoing, None)?;
+        referral.apply_state(LifecycleState::Active, LifecycleState::New(NewSubstatus::Pending), new_ids.now);
         if referral.invite_context.invited_mpn_id.is_none() {
             referral.invite_context.invited_mpn_id = referral.mpn_id.clone();
         }
@@ -173,7 +185,7 @@ impl<'a> CreateRequest<'a> {
             organization_id: Some(owner.id.clone()),
             organization_name: Some(owner.name.clone()),
         };
-        check_program(&referral, false, dialect)?;
+        check_program(&referral, false, options)?;
         Ok(referral)
     }
 
@@ -182,40 +194,40 @@ impl<'a> CreateRequest<'a> {
     ///
     /// # Errors
     /// `invalidValue` without the consent to share; the rules of the program profile; a damaged model.
-    pub fn connected(
+    pub fn connected_referral(
         &self,
-        minted: Minted,
+        new_ids: NewIds,
         invited: &Party,
         caller: &Party,
         model: Option<&[u8]>,
-        dialect: &Dialect,
-    ) -> Result<Referral, EditError> {
+        options: &RequestOptions,
+    ) -> Result<Referral, DecisionError> {
         let model = model.map(Referral::from_document).transpose()?;
-        let mut referral = self.build(minted, invited, ReferralDirection::Incoming, model)?;
-        self.check_sending()?;
-        referral.expiration_date_time = Some(minted.now.midnight_plus_days(DAYS_TO_ANSWER));
+        let mut referral = self.build(new_ids, invited, ReferralDirection::Incoming, model)?;
+        self.check_consent_to_share()?;
+        referral.expiration_date_time = Some(new_ids.now.midnight_plus_days(DAYS_TO_ANSWER));
         referral.invite_context.invited_by = InvitedBy {
             organization_id: Some(caller.id.clone()),
             organization_name: Some(caller.name.clone()),
         };
-        check_program(&referral, invited.id.is_microsoft(), dialect)?;
+        check_program(&referral, invited.id.is_microsoft(), options)?;
         Ok(referral)
     }
 
     /// Defaults, then what is inherited, then what was sent. Stands New/Pending.
     fn build(
         &self,
-        minted: Minted,
+        new_ids: NewIds,
         owner: &Party,
         direction: ReferralDirection,
         model: Option<Referral>,
-    ) -> Result<Referral, EditError> {
-        let mut referral = self.bare(minted, owner, direction)?;
+    ) -> Result<Referral, DecisionError> {
+        let mut referral = self.bare(new_ids, owner, direction)?;
         if let Some(model) = model {
             referral.inherit(model);
         }
-        referral.lay_over(&self.sent)?;
-        referral.engagement_id = minted.engagement_id;
+        referral.merge_from(&self.sent)?;
+        referral.engagement_id = new_ids.engagement_id;
         referral.status = ReferralStatus::New;
         referral.substatus = ReferralSubstatus::Pending;
         Ok(referral)
@@ -224,24 +236,24 @@ impl<'a> CreateRequest<'a> {
     /// What every new referral has, and the two members that have no default.
     fn bare(
         &self,
-        minted: Minted,
+        new_ids: NewIds,
         owner: &Party,
         direction: ReferralDirection,
     ) -> Result<Referral, serde_json::Error> {
         let text = |value: &dyn std::fmt::Display| Json::Text(value.to_string().into());
         let name = self.sent.get("customerProfile").and_then(|customer| customer.get("name"));
         let members = [
-            ("id", text(&minted.id)),
-            ("engagementId", text(&minted.engagement_id)),
+            ("id", text(&new_ids.id)),
+            ("engagementId", text(&new_ids.engagement_id)),
             ("organizationId", text(&owner.id)),
             ("organizationName", text(&owner.name)),
             ("mpnId", owner.partner_id.as_ref().map_or(Json::Null, |id| text(id))),
-            ("createdDateTime", text(&minted.now)),
-            ("updatedDateTime", text(&minted.now)),
+            ("createdDateTime", text(&new_ids.now)),
+            ("updatedDateTime", text(&new_ids.now)),
             ("status", text(&ReferralStatus::New)),
             ("substatus", text(&ReferralSubstatus::Pending)),
             ("qualification", text(&ReferralQualification::None)),
-            ("eTag", text(&ETag::of_version(1, minted.now))),
+            ("eTag", text(&ETag::of_version(1, new_ids.now))),
             ("direction", text(&direction)),
             ("type", self.sent.get("type").cloned().unwrap_or(Json::Null)),
             ("customerProfile", Json::Object(vec![("name".into(), name.cloned().unwrap_or(Json::Null))])),
@@ -251,10 +263,14 @@ impl<'a> CreateRequest<'a> {
     }
 }
 
-fn check_program(referral: &Referral, invites_microsoft: bool, dialect: &Dialect) -> Result<(), Invalid> {
-    match dialect.profile {
-        Profile::Wire => Ok(()),
-        Profile::Program => program::check_new(referral, invites_microsoft),
+fn check_program(
+    referral: &Referral,
+    invites_microsoft: bool,
+    options: &RequestOptions,
+) -> Result<(), ValidationError> {
+    match options.profile {
+        ValidationProfile::Wire => Ok(()),
+        ValidationProfile::Program => program::check_new(referral, invites_microsoft),
     }
 }
 

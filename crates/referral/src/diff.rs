@@ -9,24 +9,24 @@ use serde_json::{Map, Value, json};
 
 use crate::json::Json;
 use crate::model::{Member, Referral};
-use crate::table::{Access, Kind, ObjectType, Property};
+use crate::table::{Access, Kind, ObjectType, PropertyDefinition};
 
 /// One changed member.
 #[derive(Debug)]
-pub(crate) struct Changed {
+pub(crate) struct ChangedMember {
     /// Its path, such as `details/dealValue`.
     pub path: String,
     /// Its row in the table.
-    pub property: &'static Property,
+    pub property: &'static PropertyDefinition,
     before: Value,
     after: Value,
 }
 
 /// A value of the resource that can tell what became of it, and take what was sent. Structs (in `resource!`) do so
 /// member by member; everything else, lists among it, as a whole.
-pub(crate) trait Part: Clone + Serialize + DeserializeOwned + PartialEq {
+pub(crate) trait FieldValue: Clone + Serialize + DeserializeOwned + PartialEq {
     /// Takes what was sent, in normal form (U8).
-    fn lay_over(&mut self, sent: &Json<'_>) -> Result<(), serde_json::Error> {
+    fn merge_from(&mut self, sent: &Json<'_>) -> Result<(), serde_json::Error> {
         *self = Self::deserialize(sent)?;
         Ok(())
     }
@@ -55,16 +55,16 @@ pub(crate) trait Part: Clone + Serialize + DeserializeOwned + PartialEq {
         &self,
         after: &Self,
         path: String,
-        property: Option<&'static Property>,
-        found: &mut Vec<Changed>,
+        property: Option<&'static PropertyDefinition>,
+        found: &mut Vec<ChangedMember>,
     ) {
         if let Some(property) = property {
-            found.push(Changed { path, property, before: json_of(self), after: json_of(after) });
+            found.push(ChangedMember { path, property, before: json_of(self), after: json_of(after) });
         }
     }
 }
 
-impl<T: Part> Part for Option<T> {
+impl<T: FieldValue> FieldValue for Option<T> {
     fn write(&self, out: &mut Vec<u8>) {
         match self {
             Some(value) => value.write(out),
@@ -77,7 +77,7 @@ impl<T: Part> Part for Option<T> {
     }
 }
 
-impl<T: Part> Part for Vec<T> {
+impl<T: FieldValue> FieldValue for Vec<T> {
     fn write(&self, out: &mut Vec<u8>) {
         out.push(b'[');
         for (at, item) in self.iter().enumerate() {
@@ -90,7 +90,7 @@ impl<T: Part> Part for Vec<T> {
     }
 }
 
-impl Part for String {
+impl FieldValue for String {
     fn write(&self, out: &mut Vec<u8>) {
         // Without an early end, so that it is done for many bytes at once.
         let is_special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
@@ -102,8 +102,8 @@ impl Part for String {
     }
 }
 
-impl Part for bool {}
-impl Part for Value {}
+impl FieldValue for bool {}
+impl FieldValue for Value {}
 
 /// Writes a text that needs no escapes.
 pub(crate) fn write_plain(text: &str, out: &mut Vec<u8>) {
@@ -113,10 +113,10 @@ pub(crate) fn write_plain(text: &str, out: &mut Vec<u8>) {
 }
 
 /// Replaces a member, or one below it, by what a PATCH sent.
-pub(crate) fn set<T: Part>(
+pub(crate) fn set<T: FieldValue>(
     member: &mut T,
     stored: &T,
-    row: Option<&Property>,
+    row: Option<&PropertyDefinition>,
     rest: &str,
     sent: &Json<'_>,
 ) -> Result<(), serde_json::Error> {
@@ -131,7 +131,12 @@ pub(crate) fn set<T: Part>(
 }
 
 /// Gives a member back where replacing the object around it must not take it.
-pub(crate) fn keep<T: Part>(member: &mut T, stored: &T, row: Option<&Property>, sent: Option<&Json<'_>>) {
+pub(crate) fn keep<T: FieldValue>(
+    member: &mut T,
+    stored: &T,
+    row: Option<&PropertyDefinition>,
+    sent: Option<&Json<'_>>,
+) {
     match row.map(|row| row.access) {
         Some(Access::Derived) => *member = stored.clone(),
         Some(Access::Server | Access::Fixed) if sent.is_none() => *member = stored.clone(),
@@ -144,14 +149,14 @@ fn json_of(value: &(impl Serialize + ?Sized)) -> Value {
 }
 
 /// Every changed member, in wire order.
-pub(crate) fn changed(before: &Referral, after: &Referral) -> Vec<Changed> {
+pub(crate) fn changed(before: &Referral, after: &Referral) -> Vec<ChangedMember> {
     let mut found = Vec::new();
     before.compare(after, String::new(), None, &mut found);
     found
 }
 
 /// The news for the change log: `{ "member/path": [before, after], … }`.
-pub(crate) fn as_json(changes: Vec<Changed>) -> Value {
+pub(crate) fn as_json(changes: Vec<ChangedMember>) -> Value {
     let pairs = changes.into_iter().map(|change| (change.path, json!([change.before, change.after])));
     Value::Object(pairs.collect::<Map<_, _>>())
 }

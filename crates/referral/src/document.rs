@@ -8,11 +8,11 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 use uuid::Uuid;
 
-use crate::check::brief;
-use crate::diff::Part;
+use crate::diff::FieldValue;
+use crate::error::ValidationError;
 use crate::ids::{EngagementId, ReferralId};
-use crate::invalid::Invalid;
 use crate::model::Referral;
+use crate::validate::brief;
 
 /// Quotes inside strings are escaped, so this text stands nowhere else.
 const LINKS_PLACE: &[u8] = b",\"links\":null";
@@ -28,15 +28,15 @@ const GUID: usize = uuid::fmt::Hyphenated::LENGTH;
 
 /// The longest document that a caller's request may leave behind, in bytes. As long as the longest body (spec 8.5), for
 /// otherwise a referral could grow without end by short patches that each append.
-pub const LONGEST_DOCUMENT: usize = 1024 * 1024;
+pub const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
 
 /// Longer than most documents, in bytes.
 const USUAL_DOCUMENT: usize = 4096;
 
 /// The refusal of a request that would leave a longer one.
-pub(crate) fn too_long(target: &str) -> Invalid {
-    let message = format!("The referral would be longer than {LONGEST_DOCUMENT} bytes.");
-    Invalid::value(brief(target), message, LONGEST_DOCUMENT.to_string())
+pub(crate) fn too_long(target: &str) -> ValidationError {
+    let message = format!("The referral would be longer than {MAX_DOCUMENT_BYTES} bytes.");
+    ValidationError::value(brief(target), message, MAX_DOCUMENT_BYTES.to_string())
 }
 
 /// The public address of the server and what every answer takes from it.
@@ -144,7 +144,7 @@ fn links_place(document: &[u8]) -> Option<usize> {
 /// The bytes are no document of this program: the store is damaged.
 #[derive(Debug, thiserror::Error)]
 #[error("stored document cannot be read: {}", without_text(.0))]
-pub struct Damaged(#[from] serde_json::Error);
+pub struct DamagedDocument(#[from] serde_json::Error);
 
 /// What is wrong, for a log: the parser quotes the text it stumbled over, and that may be a person's.
 fn without_text(error: &serde_json::Error) -> String {
@@ -159,8 +159,8 @@ impl Referral {
     /// Reads a stored document.
     ///
     /// # Errors
-    /// [`Damaged`] when the bytes are not what [`Referral::to_document`] writes.
-    pub fn from_document(document: &[u8]) -> Result<Referral, Damaged> {
+    /// [`DamagedDocument`] when the bytes are not what [`Referral::to_document`] writes.
+    pub fn from_document(document: &[u8]) -> Result<Referral, DamagedDocument> {
         Ok(crate::json::read(document)?)
     }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::ids::NotAGuid;
+use crate::ids::ParseGuidError;
 use crate::timestamp::Timestamp;
 
 /// A referral's entity tag, 8-4-4-4-12 hexadecimal digits between double quotes.
@@ -44,18 +44,18 @@ impl ETag {
 }
 
 impl FromStr for ETag {
-    type Err = NotAGuid;
+    type Err = ParseGuidError;
 
     /// Parses the quoted form, as `eTag` members carry it.
     ///
     /// # Errors
-    /// A text without the quotes or without a GUID between them is [`NotAGuid`].
-    fn from_str(text: &str) -> Result<ETag, NotAGuid> {
-        let inner = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).ok_or(NotAGuid)?;
+    /// A text without the quotes or without a GUID between them is [`ParseGuidError`].
+    fn from_str(text: &str) -> Result<ETag, ParseGuidError> {
+        let inner = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).ok_or(ParseGuidError)?;
         if inner.len() != 36 {
-            return Err(NotAGuid);
+            return Err(ParseGuidError);
         }
-        Uuid::try_parse(inner).map(ETag).map_err(|_| NotAGuid)
+        Uuid::try_parse(inner).map(ETag).map_err(|_| ParseGuidError)
     }
 }
 
@@ -182,6 +182,6 @@ mod tests {
     fn the_quotes_belong_to_the_value() {
         let tag: ETag = PAGE.parse().unwrap();
         assert_eq!(serde_json::to_string(&tag).unwrap(), r#""\"2500ec5a-0000-0000-0000-5bf4967d0000\"""#);
-        assert_eq!("2500ec5a-0000-0000-0000-5bf4967d0000".parse::<ETag>(), Err(NotAGuid));
+        assert_eq!("2500ec5a-0000-0000-0000-5bf4967d0000".parse::<ETag>(), Err(ParseGuidError));
     }
 }

@@ -12,14 +12,14 @@ use uuid::Uuid;
 /// The text is not a GUID in the hyphenated 8-4-4-4-12 form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a GUID of the form 8-4-4-4-12")]
-pub struct NotAGuid;
+pub struct ParseGuidError;
 
 /// Reads the hyphenated form alone; `Uuid` itself would also take braces, URNs and bare digits.
-fn parse_guid(text: &str) -> Result<Uuid, NotAGuid> {
+fn parse_guid(text: &str) -> Result<Uuid, ParseGuidError> {
     if text.len() != 36 || text.as_bytes()[8] != b'-' {
-        return Err(NotAGuid);
+        return Err(ParseGuidError);
     }
-    Uuid::try_parse(text).map_err(|_| NotAGuid)
+    Uuid::try_parse(text).map_err(|_| ParseGuidError)
 }
 
 macro_rules! guid {
@@ -51,13 +51,13 @@ macro_rules! guid {
         }
 
         impl FromStr for $name {
-            type Err = NotAGuid;
+            type Err = ParseGuidError;
 
             /// Parses a hyphenated GUID in any case.
             ///
             /// # Errors
-            /// Every other text is [`NotAGuid`].
-            fn from_str(text: &str) -> Result<$name, NotAGuid> {
+            /// Every other text is [`ParseGuidError`].
+            fn from_str(text: &str) -> Result<$name, ParseGuidError> {
                 parse_guid(text).map($name)
             }
         }
@@ -115,7 +115,7 @@ enum Repr {
 /// The text names no organization: neither a GUID nor `msft`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an organization id is a GUID or `msft`")]
-pub struct NotAnOrganization;
+pub struct ParseOrganizationIdError;
 
 impl OrganizationId {
     /// The literal by which the contract names Microsoft's organization.
@@ -144,17 +144,17 @@ impl OrganizationId {
 }
 
 impl FromStr for OrganizationId {
-    type Err = NotAnOrganization;
+    type Err = ParseOrganizationIdError;
 
     /// Parses a GUID in any case, or `msft` in any case.
     ///
     /// # Errors
-    /// Every other text is [`NotAnOrganization`].
-    fn from_str(text: &str) -> Result<OrganizationId, NotAnOrganization> {
+    /// Every other text is [`ParseOrganizationIdError`].
+    fn from_str(text: &str) -> Result<OrganizationId, ParseOrganizationIdError> {
         if text.eq_ignore_ascii_case("msft") {
             return Ok(Self::MICROSOFT);
         }
-        parse_guid(text).map(|uuid| OrganizationId(Repr::Guid(uuid))).map_err(|_| NotAnOrganization)
+        parse_guid(text).map(|uuid| OrganizationId(Repr::Guid(uuid))).map_err(|_| ParseOrganizationIdError)
     }
 }
 
@@ -207,7 +207,7 @@ mod tests {
             "c5fbb3b6-be74-4795-9fb5-4324c73fed3",
             "c5fbb3b-6be74-4795-9fb5-4324c73fed37",
         ] {
-            assert_eq!(text.parse::<ReferralId>(), Err(NotAGuid), "{text}");
+            assert_eq!(text.parse::<ReferralId>(), Err(ParseGuidError), "{text}");
         }
     }
 

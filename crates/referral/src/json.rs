@@ -12,7 +12,7 @@ use serde::de::{
 };
 use serde_json::{Number, Value};
 
-use crate::invalid::{Invalid, Rule};
+use crate::error::{InnerCode, ValidationError};
 
 /// A JSON value that borrows what it can from the bytes it was read from: texts without escapes, and names. Members
 /// keep their order, and none is there twice.
@@ -29,11 +29,11 @@ pub enum Json<'a> {
     /// An array.
     List(Vec<Json<'a>>),
     /// An object.
-    Object(Vec<Member<'a>>),
+    Object(Vec<JsonMember<'a>>),
 }
 
 /// A name and its value.
-type Member<'a> = (Cow<'a, str>, Json<'a>);
+type JsonMember<'a> = (Cow<'a, str>, Json<'a>);
 
 /// serde_json's name for the only member of what stands for a number that keeps its digits; a body with a first
 /// member of this name is taken for one likewise.
@@ -47,8 +47,8 @@ const FEW: usize = 64;
 /// last one counts. Nesting beyond 127 levels, invalid UTF-8 and lone surrogates are malformed.
 ///
 /// # Errors
-/// [`Rule::MalformedJson`] with the position of the fault.
-pub fn parse_json(body: &[u8], tolerant: bool) -> Result<Json<'_>, Invalid> {
+/// [`InnerCode::MalformedJson`] with the position of the fault.
+pub fn parse_json(body: &[u8], tolerant: bool) -> Result<Json<'_>, ValidationError> {
     let error = match read(body) {
         Ok(value) => return Ok(value),
         Err(error) => error,
@@ -67,10 +67,10 @@ pub(crate) fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, serde_j
     }
 }
 
-fn malformed(error: &serde_json::Error) -> Invalid {
+fn malformed(error: &serde_json::Error) -> ValidationError {
     let position = format!("line {} column {}", error.line(), error.column());
-    Invalid::new(
-        Rule::MalformedJson,
+    ValidationError::new(
+        InnerCode::MalformedJson,
         "body",
         format!("The request body is not valid JSON: {error}."),
         position,
@@ -131,7 +131,7 @@ impl<'a> Json<'a> {
     }
 
     /// The members of an object; of anything else none.
-    pub(crate) fn members(&self) -> &[Member<'a>] {
+    pub(crate) fn members(&self) -> &[JsonMember<'a>] {
         if let Json::Object(members) = self { members } else { &[] }
     }
 
@@ -259,7 +259,7 @@ impl<'de> Visitor<'de> for JsonVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json<'de>, A::Error> {
-        let mut members = Members::default();
+        let mut members = ObjectBuilder::default();
         let Some(Name(first)) = map.next_key()? else { return Ok(Json::Object(Vec::new())) };
         if first == NUMBER {
             let number: Number = map.next_value::<String>()?.parse().map_err(de::Error::custom)?;
@@ -275,12 +275,12 @@ impl<'de> Visitor<'de> for JsonVisitor {
 
 /// The members of an object while it is read: the last of one name counts, in the place of the first.
 #[derive(Default)]
-struct Members<'a> {
-    list: Vec<Member<'a>>,
+struct ObjectBuilder<'a> {
+    list: Vec<JsonMember<'a>>,
     places: HashMap<Cow<'a, str>, usize>,
 }
 
-impl<'a> Members<'a> {
+impl<'a> ObjectBuilder<'a> {
     fn add(&mut self, name: Cow<'a, str>, value: Json<'a>) {
         if self.list.len() == FEW && self.places.is_empty() {
             self.places = self.list.iter().enumerate().map(|(at, (name, _))| (name.clone(), at)).collect();
@@ -460,7 +460,7 @@ mod tests {
     fn hostile_bodies_have_decided_answers() {
         let deep = "[".repeat(100_000);
         for body in [deep.as_bytes(), b"\"\xff\"", br#""\ud800""#, b"\"\0\"", b"\xef\xbb\xbf{}"] {
-            assert_eq!(parse_json(body, true).unwrap_err().rule, Rule::MalformedJson);
+            assert_eq!(parse_json(body, true).unwrap_err().code, InnerCode::MalformedJson);
         }
         let value = parse_json(br#"{"a":1,"a":1e400,"n":"\u0000"}"#, true).unwrap();
         assert_eq!(value.to_string(), r#"{"a":1e+400,"n":"\u0000"}"#, "the last of two members counts");

@@ -4,44 +4,46 @@
 //! `docs/referrals-api.md`; comments name its sections.
 
 mod amount;
-mod check;
 mod country;
 mod create;
 mod diff;
 mod document;
 mod edit;
+mod error;
 mod etag;
 mod ids;
-mod invalid;
 mod json;
+mod lifecycle;
 mod model;
 mod patch;
 mod program;
+mod redaction;
 mod search;
-mod standing;
 mod table;
 mod timestamp;
 mod unknown;
+mod validate;
 mod values;
-mod view;
 
-pub use amount::{Amount, NotAnAmount};
-pub use create::{CreateRequest, Minted, Party};
-pub use document::{Damaged, LONGEST_DOCUMENT, PublicBase};
-pub use edit::{Dialect, Edit, EditError, EditRequest, Profile, Sent};
+pub use amount::{Amount, ParseAmountError};
+pub use create::{CreateRequest, NewIds, Party};
+pub use document::{DamagedDocument, MAX_DOCUMENT_BYTES, PublicBase};
+pub use edit::{DecisionError, Edit, EditRequest, RequestOptions, ValidatedBody, ValidationProfile};
+pub use error::{InnerCode, Rejection, ValidationError};
 pub use etag::{ETag, Precondition, Preconditions};
-pub use ids::{ClientRequestId, EngagementId, NotAGuid, NotAnOrganization, OrganizationId, ReferralId};
-pub use invalid::{Invalid, Refusal, Rule};
+pub use ids::{
+    ClientRequestId, EngagementId, OrganizationId, ParseGuidError, ParseOrganizationIdError, ReferralId,
+};
 pub use json::{Json, parse_json};
+pub use lifecycle::{ClosedSubstatus, LifecycleState, NewSubstatus, TransitionError};
 pub use model::*;
 pub use patch::PatchRequest;
-pub use standing::{ClosedSubstatus, NewSubstatus, Standing, StandingError};
-pub use table::{Access, Kind, ObjectType, Property};
-pub use timestamp::{NotATimestamp, Timestamp};
+pub use redaction::Redaction;
+pub use table::{Access, Kind, ObjectType, PropertyDefinition};
+pub use timestamp::{ParseTimestampError, Timestamp};
 pub use unknown::UnknownMembers;
 pub use values::{
-    AssistanceRequestCode, CustomerProfileIdType, Enumeration, ReferralDirection, ReferralQualification,
-    ReferralStatus, ReferralSubstatus, ReferralType, RegistrationStatus, SolutionType, TargetType,
-    UnknownValue,
+    AssistanceRequestCode, CustomerProfileIdType, Enumeration, ParseEnumError, ReferralDirection,
+    ReferralQualification, ReferralStatus, ReferralSubstatus, ReferralType, RegistrationStatus, SolutionType,
+    TargetType,
 };
-pub use view::View;

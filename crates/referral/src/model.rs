@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::amount::Amount;
-use crate::diff::{Part, write_plain};
+use crate::diff::{FieldValue, write_plain};
 use crate::etag::ETag;
 use crate::ids::{EngagementId, OrganizationId, ReferralId};
 use crate::table::Kind::{self, *};
@@ -22,14 +22,14 @@ const OTHER: usize = 1024;
 /// Ids of the requirement lists (spec 6.7).
 const LISTED: usize = 256;
 
-impl Part for OrganizationId {}
-impl Part for Amount {
+impl FieldValue for OrganizationId {}
+impl FieldValue for Amount {
     fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.to_string().as_bytes());
     }
 }
 
-impl Part for ETag {
+impl FieldValue for ETag {
     fn write(&self, out: &mut Vec<u8>) {
         let guid = Uuid::from_bytes(*self.as_bytes());
         out.extend_from_slice(b"\"\\\"");
@@ -38,13 +38,13 @@ impl Part for ETag {
     }
 }
 
-impl Part for ReferralId {
+impl FieldValue for ReferralId {
     fn write(&self, out: &mut Vec<u8>) {
         write_guid(self.as_uuid(), out);
     }
 }
 
-impl Part for EngagementId {
+impl FieldValue for EngagementId {
     fn write(&self, out: &mut Vec<u8>) {
         write_guid(self.as_uuid(), out);
     }
@@ -114,7 +114,7 @@ resource! {
         #[serde(default)]
         invite_context: InviteContext = "inviteContext" => Object(&InviteContext::TYPE), Free;
         #[serde(default)]
-        links: LinksPlace = "links" => Object(&Links::TYPE), Server;
+        links: LinksPlaceholder = "links" => Object(&Links::TYPE), Server;
         #[serde(default)]
         tracking_info: TrackingInfo = "trackingInfo" => Object(&TrackingInfo::TYPE), Server;
         #[serde(default)]
@@ -376,19 +376,19 @@ resource! {
 
 /// Where the links stand in a stored document: null there, made of the public address when answering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct LinksPlace;
+pub struct LinksPlaceholder;
 
-impl Serialize for LinksPlace {
+impl Serialize for LinksPlaceholder {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_none()
     }
 }
 
-impl Part for LinksPlace {}
+impl FieldValue for LinksPlaceholder {}
 
-impl<'de> Deserialize<'de> for LinksPlace {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<LinksPlace, D::Error> {
-        serde::de::IgnoredAny::deserialize(deserializer).map(|_| LinksPlace)
+impl<'de> Deserialize<'de> for LinksPlaceholder {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<LinksPlaceholder, D::Error> {
+        serde::de::IgnoredAny::deserialize(deserializer).map(|_| LinksPlaceholder)
     }
 }
 

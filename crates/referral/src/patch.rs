@@ -12,14 +12,14 @@ use json_patch::{
 };
 use serde_json::Value;
 
-use crate::check::{Check, Occasion, Place, brief};
-use crate::diff::Part;
-use crate::edit::Dialect;
-use crate::invalid::{Invalid, Rule};
+use crate::diff::FieldValue;
+use crate::edit::RequestOptions;
+use crate::error::{InnerCode, ValidationError};
 use crate::json::Json;
 use crate::model::Referral;
-use crate::table::{Access, Kind, Property};
+use crate::table::{Access, Kind, PropertyDefinition};
 use crate::unknown::{UnknownMembers, meant};
+use crate::validate::{BodyPath, RequestKind, Validator, brief};
 
 /// Operations in one document; more is refused, so that a patch's work is bounded.
 const MOST_OPERATIONS: usize = 1000;
@@ -50,12 +50,12 @@ struct Operation<'a> {
     servers_in_list: bool,
     /// The path leads to a member, neither through a list nor below `links`, which a document has as null.
     to_member: bool,
-    step: Step<'a>,
+    action: Action<'a>,
 }
 
 /// What an operation does.
 #[derive(Debug, Clone)]
-enum Step<'a> {
+enum Action<'a> {
     Add(Json<'a>),
     Replace(Json<'a>),
     Test(Json<'a>),
@@ -67,21 +67,21 @@ enum Step<'a> {
 /// Where a pointer leads.
 struct Resolved {
     member: String,
-    end: End,
+    end: PathEnd,
     /// Leads through an element of a list.
     in_list: bool,
 }
 
-enum End {
-    Member(&'static Property),
+enum PathEnd {
+    Member(&'static PropertyDefinition),
     Element(Kind),
 }
 
-impl End {
+impl PathEnd {
     fn kind(&self) -> &Kind {
         match self {
-            End::Member(property) => &property.kind,
-            End::Element(kind) => kind,
+            PathEnd::Member(property) => &property.kind,
+            PathEnd::Element(kind) => kind,
         }
     }
 }
@@ -92,7 +92,10 @@ impl<'a> PatchRequest<'a> {
     /// # Errors
     /// `invalidPatch` for anything but an array of complete operations on known paths, `unsupportedOperation`
     /// for what this temperament does not serve, and the value's own rule for a value that breaks it.
-    pub fn parse(body: impl Into<Json<'a>>, dialect: &Dialect) -> Result<PatchRequest<'a>, Invalid> {
+    pub fn parse(
+        body: impl Into<Json<'a>>,
+        options: &RequestOptions,
+    ) -> Result<PatchRequest<'a>, ValidationError> {
         let Json::List(steps) = body.into() else {
             let message = "The body must be a JSON Patch array, such as [{\"op\":\"replace\",\"path\":\"/details/dealValue\",\"value\":10000}].";
             return Err(invalid_patch("body", message, "not an array"));
@@ -105,7 +108,7 @@ impl<'a> PatchRequest<'a> {
         let mut operations = Vec::with_capacity(steps.len());
         let mut unknown_at = None;
         for (at, step) in steps.into_iter().enumerate() {
-            match operation(at, step, dialect, &mut unknown) {
+            match operation(at, step, options, &mut unknown) {
                 Ok(operation) => operations.push(operation),
                 Err(invalid) => return Err(unknown.tell_with(invalid)),
             }
@@ -114,13 +117,14 @@ impl<'a> PatchRequest<'a> {
             }
         }
         if let Some(first) = unknown_at
-            && dialect.reject_unknown
+            && options.reject_unknown
         {
             let target = operations.get(first).map(|operation| brief(&operation.sent));
             return Err(unknown.refusal(target.as_deref()));
         }
-        let recheck =
-            operations.iter().any(|operation| !matches!(operation.step, Step::Add(_) | Step::Replace(_)));
+        let recheck = operations
+            .iter()
+            .any(|operation| !matches!(operation.action, Action::Add(_) | Action::Replace(_)));
         Ok(PatchRequest { operations, recheck, unknown })
     }
 
@@ -132,7 +136,8 @@ impl<'a> PatchRequest<'a> {
     /// Whether every operation sets a member outside of lists, and none a member below another's: those need no
     /// document, and [`PatchRequest::set_members`] does what [`PatchRequest::apply`] would.
     pub(crate) fn sets_members(&self) -> bool {
-        let sets = |operation: &Operation<'_>| matches!(operation.step, Step::Add(_)) && operation.to_member;
+        let sets =
+            |operation: &Operation<'_>| matches!(operation.action, Action::Add(_)) && operation.to_member;
         let apart = |(at, operation): (usize, &Operation<'_>)| {
             self.operations[..at].iter().all(|other| !is_within(&operation.member, &other.member))
         };
@@ -147,14 +152,14 @@ impl<'a> PatchRequest<'a> {
         stored: &Referral,
         next: &mut Referral,
     ) -> Result<(), serde_json::Error> {
-        self.operations.iter().try_for_each(|operation| match &operation.step {
-            Step::Add(value) => next.set_within(stored, &operation.member, value),
+        self.operations.iter().try_for_each(|operation| match &operation.action {
+            Action::Add(value) => next.set_within(stored, &operation.member, value),
             _ => Ok(()),
         })
     }
 
     /// Applies all operations (P6). After an error the document is neither the old nor the new one.
-    pub(crate) fn apply(&self, document: &mut Value) -> Result<(), Invalid> {
+    pub(crate) fn apply(&self, document: &mut Value) -> Result<(), ValidationError> {
         self.operations.iter().try_for_each(|operation| operation.keep_servers_in_list(document))?;
         let mut copied = 0;
         for operation in &self.operations {
@@ -176,9 +181,9 @@ impl<'a> PatchRequest<'a> {
         if self.recheck {
             // What lay in the document or passed the first check is known.
             let unknown = RefCell::default();
-            let check = Check { occasion: Occasion::Patch, unknown: &unknown };
+            let validator = Validator { request_kind: RequestKind::Patch, unknown: &unknown };
             let mut checked = Json::from(&*document);
-            check.object(&Referral::TYPE, &mut checked, &Place::BODY).map_err(|mut invalid| {
+            validator.object(&Referral::TYPE, &mut checked, &BodyPath::BODY).map_err(|mut invalid| {
                 if let Some(sent) = self.operation_at(&invalid.target) {
                     invalid.target = brief(sent);
                 }
@@ -201,8 +206,8 @@ impl<'a> PatchRequest<'a> {
     /// What the patch leaves in a member, as far as its operations say.
     pub(crate) fn last_value(&self, member: &str) -> Option<&Json<'a>> {
         let last = self.operations.iter().rfind(|operation| operation.member == member)?;
-        match &last.step {
-            Step::Add(value) => Some(value),
+        match &last.action {
+            Action::Add(value) => Some(value),
             _ => None,
         }
     }
@@ -224,26 +229,26 @@ impl<'a> PatchRequest<'a> {
 
 impl Operation<'_> {
     /// The operation as `json-patch` has it.
-    fn as_json_patch(&self) -> Result<PatchOperation, Invalid> {
+    fn as_json_patch(&self) -> Result<PatchOperation, ValidationError> {
         let path = pointer(&self.member, &self.sent)?;
         let from = || pointer(self.from.as_deref().unwrap_or_default(), &self.sent);
-        Ok(match &self.step {
-            Step::Add(value) => PatchOperation::Add(AddOperation { path, value: value.into() }),
-            Step::Replace(value) => PatchOperation::Replace(ReplaceOperation { path, value: value.into() }),
-            Step::Test(value) => PatchOperation::Test(TestOperation { path, value: value.into() }),
-            Step::Remove => PatchOperation::Remove(RemoveOperation { path }),
-            Step::Move => PatchOperation::Move(MoveOperation { from: from()?, path }),
-            Step::Copy => PatchOperation::Copy(CopyOperation { from: from()?, path }),
+        Ok(match &self.action {
+            Action::Add(value) => PatchOperation::Add(AddOperation { path, value: value.into() }),
+            Action::Replace(value) => PatchOperation::Replace(ReplaceOperation { path, value: value.into() }),
+            Action::Test(value) => PatchOperation::Test(TestOperation { path, value: value.into() }),
+            Action::Remove => PatchOperation::Remove(RemoveOperation { path }),
+            Action::Move => PatchOperation::Move(MoveOperation { from: from()?, path }),
+            Action::Copy => PatchOperation::Copy(CopyOperation { from: from()?, path }),
         })
     }
 
     /// Refuses another value for a member of the server that lies in a list of the caller's.
-    fn keep_servers_in_list(&self, document: &Value) -> Result<(), Invalid> {
-        let (Step::Add(value), true) = (&self.step, self.servers_in_list) else { return Ok(()) };
+    fn keep_servers_in_list(&self, document: &Value) -> Result<(), ValidationError> {
+        let (Action::Add(value), true) = (&self.action, self.servers_in_list) else { return Ok(()) };
         let path = pointer(&self.member, &self.sent)?;
         match *document.pointer(path.as_str()).unwrap_or(&Value::Null) == Value::from(value) {
             true => Ok(()),
-            false => Err(Invalid::read_only(brief(&self.sent), &self.member)),
+            false => Err(ValidationError::read_only(brief(&self.sent), &self.member)),
         }
     }
 }
@@ -262,12 +267,12 @@ pub(crate) fn is_within(inner: &str, outer: &str) -> bool {
     inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
 }
 
-fn invalid_patch(target: &str, message: &str, detail: &str) -> Invalid {
-    Invalid::new(Rule::InvalidPatch, brief(target), message, brief(detail))
+fn invalid_patch(target: &str, message: &str, detail: &str) -> ValidationError {
+    ValidationError::new(InnerCode::InvalidPatch, brief(target), message, brief(detail))
 }
 
 /// Takes a text out of an operation.
-fn text<'a>(at: usize, step: &mut Json<'a>, name: &str) -> Result<Cow<'a, str>, Invalid> {
+fn text<'a>(at: usize, step: &mut Json<'a>, name: &str) -> Result<Cow<'a, str>, ValidationError> {
     match step.take(name) {
         Some(Json::Text(text)) => Ok(text),
         _ => {
@@ -280,9 +285,9 @@ fn text<'a>(at: usize, step: &mut Json<'a>, name: &str) -> Result<Cow<'a, str>, 
 fn operation<'a>(
     at: usize,
     mut step: Json<'a>,
-    dialect: &Dialect,
+    options: &RequestOptions,
     unknown: &mut UnknownMembers,
-) -> Result<Operation<'a>, Invalid> {
+) -> Result<Operation<'a>, ValidationError> {
     if !step.is_object() {
         return Err(invalid_patch(
             &at.to_string(),
@@ -294,17 +299,22 @@ fn operation<'a>(
     let sent = text(at, &mut step, "path")?;
     let served = match name.as_ref() {
         "add" | "replace" => true,
-        "remove" | "test" | "move" | "copy" => dialect.all_patch_operations,
+        "remove" | "test" | "move" | "copy" => options.all_patch_operations,
         _ => false,
     };
     if !served {
-        let message = match dialect.all_patch_operations {
+        let message = match options.all_patch_operations {
             true => {
                 "Only the operations of RFC 6902 are supported: add, replace, remove, move, copy and test."
             }
             false => "Only the replace and add operations are supported.",
         };
-        return Err(Invalid::new(Rule::UnsupportedOperation, brief(&sent), message, brief(&name)));
+        return Err(ValidationError::new(
+            InnerCode::UnsupportedOperation,
+            brief(&sent),
+            message,
+            brief(&name),
+        ));
     }
     let resolved = resolve(&sent, name == "add" || name == "move" || name == "copy")?;
     let given = |step: &mut Json<'a>| {
@@ -312,22 +322,22 @@ fn operation<'a>(
         step.take("value").ok_or_else(missing)
     };
     let mut taken_from = None;
-    let step = match name.as_ref() {
+    let action = match name.as_ref() {
         "add" | "replace" => {
             let value = checked(given(&mut step)?, &resolved, &sent, unknown)?;
             match (&resolved.end, name.as_ref()) {
                 // Every known member counts as present (P9), so both set it.
-                (End::Member(_), _) | (_, "add") => Step::Add(value),
-                _ => Step::Replace(value),
+                (PathEnd::Member(_), _) | (_, "add") => Action::Add(value),
+                _ => Action::Replace(value),
             }
         }
         "test" => {
             let value = given(&mut step)?;
-            Step::Test(checked(value.clone(), &resolved, &sent, unknown).unwrap_or(value))
+            Action::Test(checked(value.clone(), &resolved, &sent, unknown).unwrap_or(value))
         }
         "remove" => {
             refuse_removal(&resolved, &sent)?;
-            Step::Remove
+            Action::Remove
         }
         _ => {
             let from = text(at, &mut step, "from")?;
@@ -341,14 +351,15 @@ fn operation<'a>(
                 return Err(invalid_patch(&sent, &message, &from));
             }
             taken_from = Some(source.member);
-            if name == "move" { Step::Move } else { Step::Copy }
+            if name == "move" { Action::Move } else { Action::Copy }
         }
     };
     let servers_in_list = resolved.in_list
-        && matches!(&resolved.end, End::Member(property) if property.access == Access::Server);
-    let to_member =
-        matches!(&resolved.end, End::Member(_)) && !resolved.in_list && !is_within(&resolved.member, "links");
-    Ok(Operation { member: resolved.member, from: taken_from, servers_in_list, to_member, step, sent })
+        && matches!(&resolved.end, PathEnd::Member(property) if property.access == Access::Server);
+    let to_member = matches!(&resolved.end, PathEnd::Member(_))
+        && !resolved.in_list
+        && !is_within(&resolved.member, "links");
+    Ok(Operation { member: resolved.member, from: taken_from, servers_in_list, to_member, action, sent })
 }
 
 /// Whether a value of the one kind may stand where the other is asked for. No kind contains itself, so copying
@@ -367,16 +378,16 @@ fn same_shape(one: &Kind, other: &Kind) -> bool {
 }
 
 /// Members of the server stay, and so does what every referral has.
-fn refuse_removal(resolved: &Resolved, sent: &str) -> Result<(), Invalid> {
-    let End::Member(property) = &resolved.end else { return Ok(()) };
+fn refuse_removal(resolved: &Resolved, sent: &str) -> Result<(), ValidationError> {
+    let PathEnd::Member(property) = &resolved.end else { return Ok(()) };
     if matches!(property.access, Access::Server | Access::Fixed | Access::Derived) {
-        return Err(Invalid::read_only(brief(sent), property.name));
+        return Err(ValidationError::read_only(brief(sent), property.name));
     }
     let closed_list = matches!(property.kind, Kind::Enumeration(_)) && !property.nullable;
-    if property.required || closed_list { Err(Invalid::missing(brief(sent))) } else { Ok(()) }
+    if property.required || closed_list { Err(ValidationError::missing(brief(sent))) } else { Ok(()) }
 }
 
-fn pointer(member: &str, sent: &str) -> Result<PointerBuf, Invalid> {
+fn pointer(member: &str, sent: &str) -> Result<PointerBuf, ValidationError> {
     PointerBuf::parse(format!("/{member}"))
         .map_err(|_| invalid_patch(sent, "The path is no JSON Pointer.", sent))
 }
@@ -386,18 +397,18 @@ fn checked<'a>(
     resolved: &Resolved,
     sent: &str,
     unknown: &mut UnknownMembers,
-) -> Result<Json<'a>, Invalid> {
+) -> Result<Json<'a>, ValidationError> {
     let found = RefCell::default();
-    let check = Check { occasion: Occasion::Patch, unknown: &found };
+    let validator = Validator { request_kind: RequestKind::Patch, unknown: &found };
     let checked = match &resolved.end {
-        End::Member(property) => check.member(property, &mut value, &Place::BODY).map(|kept| {
+        PathEnd::Member(property) => validator.member(property, &mut value, &BodyPath::BODY).map(|kept| {
             if !kept {
                 // A member that only the server derives: passed over, the stored value is kept.
                 value = Json::Null;
             }
         }),
-        End::Element(Kind::Object(of)) => check.element(of, &mut value, &Place::BODY),
-        End::Element(kind) => check.value(kind, &mut value, &Place::BODY),
+        PathEnd::Element(Kind::Object(of)) => validator.element(of, &mut value, &BodyPath::BODY),
+        PathEnd::Element(kind) => validator.value(kind, &mut value, &BodyPath::BODY),
     };
     let found: UnknownMembers = found.into_inner();
     if !found.is_empty() {
@@ -417,7 +428,7 @@ fn checked<'a>(
 }
 
 /// Follows a JSON Pointer (RFC 6901) through the property table; names match in any case (P10).
-fn resolve(sent: &str, may_append: bool) -> Result<Resolved, Invalid> {
+fn resolve(sent: &str, may_append: bool) -> Result<Resolved, ValidationError> {
     let unknown = |detail: &str| {
         Err(invalid_patch(sent, &format!("There is no member {} to change.{detail}", brief(sent)), sent))
     };
@@ -431,7 +442,7 @@ fn resolve(sent: &str, may_append: bool) -> Result<Resolved, Invalid> {
     let Some(tokens) = rest.split('/').map(unescape).collect::<Option<Vec<_>>>() else {
         return Err(invalid_patch(sent, "A tilde in a path must be written ~0, a slash ~1.", sent));
     };
-    let mut here = End::Element(Kind::Object(&Referral::TYPE));
+    let mut here = PathEnd::Element(Kind::Object(&Referral::TYPE));
     let mut member = String::new();
     let mut in_list = false;
     let last = tokens.len() - 1;
@@ -448,16 +459,16 @@ fn resolve(sent: &str, may_append: bool) -> Result<Resolved, Invalid> {
                     return unknown(&meant.unwrap_or_default()).map_err(|invalid| members.tell_with(invalid));
                 };
                 member.push_str(property.name);
-                End::Member(property)
+                PathEnd::Member(property)
             }
             Kind::List(of) | Kind::ProfileIds(of) => {
                 in_list = true;
                 index(token, may_append && at == last, sent, &mut member)?;
-                End::Element(Kind::Object(of))
+                PathEnd::Element(Kind::Object(of))
             }
             Kind::Texts | Kind::Unknown => {
                 index(token, may_append && at == last, sent, &mut member)?;
-                End::Element(Kind::Text(1024))
+                PathEnd::Element(Kind::Text(1024))
             }
             _ => return unknown(""),
         };
@@ -466,7 +477,7 @@ fn resolve(sent: &str, may_append: bool) -> Result<Resolved, Invalid> {
 }
 
 /// An array index without leading zeros, or `-` for the end where something may be appended.
-fn index(token: &str, may_append: bool, sent: &str, member: &mut String) -> Result<(), Invalid> {
+fn index(token: &str, may_append: bool, sent: &str, member: &mut String) -> Result<(), ValidationError> {
     let canonical =
         token.bytes().all(|byte| byte.is_ascii_digit()) && (token == "0" || !token.starts_with('0'));
     let fits = token.parse::<usize>().is_ok();

@@ -2,11 +2,11 @@
 //!
 //! On creation the whole record is checked, on updates the members that change.
 
-use crate::diff::Changed;
-use crate::invalid::{Invalid, Rule};
+use crate::diff::ChangedMember;
+use crate::error::{InnerCode, ValidationError};
+use crate::lifecycle::{ClosedSubstatus, LifecycleState};
 use crate::model::{CustomerProfile, Member, Referral, ReferralRequirements, SolutionTag, Tag};
 use crate::patch::is_within;
-use crate::standing::{ClosedSubstatus, Standing};
 use crate::table::Access;
 use crate::values::{CustomerProfileIdType, SolutionType, TargetType};
 
@@ -128,7 +128,7 @@ const SOLUTIONS: &[&str] = &[
 ];
 
 /// One rule about a record as it would be: the member it speaks of, and what is wrong.
-type RecordRule = (&'static str, fn(&Referral) -> Result<(), Invalid>);
+type RecordRule = (&'static str, fn(&Referral) -> Result<(), ValidationError>);
 
 /// What the user pages ask of a record. A rule is applied on creation, and when its member changes.
 const RECORD: &[RecordRule] = &[
@@ -163,7 +163,7 @@ const RECORD: &[RecordRule] = &[
 ///
 /// # Errors
 /// The first rule that does not hold.
-pub(crate) fn check_new(referral: &Referral, invites_microsoft: bool) -> Result<(), Invalid> {
+pub(crate) fn check_new(referral: &Referral, invites_microsoft: bool) -> Result<(), ValidationError> {
     for (_, rule) in RECORD {
         rule(referral)?;
     }
@@ -174,10 +174,14 @@ pub(crate) fn check_new(referral: &Referral, invites_microsoft: bool) -> Result<
 }
 
 /// Checks an update: what may not change any more, the rules of what changed, and consent in any case.
-pub(crate) fn check_update(stored: &Referral, next: &Referral, changes: &[Changed]) -> Result<(), Invalid> {
+pub(crate) fn check_update(
+    stored: &Referral,
+    next: &Referral,
+    changes: &[ChangedMember],
+) -> Result<(), ValidationError> {
     for change in changes {
         if change.property.access == Access::AtCreation {
-            return Err(Invalid::read_only(change.path.clone(), &change.path));
+            return Err(ValidationError::read_only(change.path.clone(), &change.path));
         }
     }
     duns(&stored.customer_profile, &next.customer_profile)?;
@@ -186,7 +190,7 @@ pub(crate) fn check_update(stored: &Referral, next: &Referral, changes: &[Change
         invitation_kept(stored, next)?;
     }
     for (member, rule) in RECORD {
-        let concerns = |change: &Changed| change.path == *member || is_within(&change.path, member);
+        let concerns = |change: &ChangedMember| change.path == *member || is_within(&change.path, member);
         if changes.iter().any(concerns) {
             rule(next)?;
         }
@@ -194,15 +198,15 @@ pub(crate) fn check_update(stored: &Referral, next: &Referral, changes: &[Change
     if changes.is_empty() { Ok(()) } else { consent(next) }
 }
 
-fn present(target: &str, there: bool) -> Result<(), Invalid> {
-    if there { Ok(()) } else { Err(Invalid::missing(target)) }
+fn present(target: &str, there: bool) -> Result<(), ValidationError> {
+    if there { Ok(()) } else { Err(ValidationError::missing(target)) }
 }
 
-fn given(target: &str, text: Option<&str>) -> Result<(), Invalid> {
+fn given(target: &str, text: Option<&str>) -> Result<(), ValidationError> {
     present(target, text.is_some_and(|text| !text.trim().is_empty()))
 }
 
-fn size(referral: &Referral) -> Result<(), Invalid> {
+fn size(referral: &Referral) -> Result<(), ValidationError> {
     listed(
         "customerProfile/size",
         referral.customer_profile.size.as_deref().unwrap_or_default(),
@@ -211,22 +215,24 @@ fn size(referral: &Referral) -> Result<(), Invalid> {
     )
 }
 
-fn listed(target: &str, value: &str, list: &[&str], of: &str) -> Result<(), Invalid> {
+fn listed(target: &str, value: &str, list: &[&str], of: &str) -> Result<(), ValidationError> {
     if value.is_empty() || list.contains(&value) {
         return Ok(());
     }
-    Err(Invalid::value(
+    Err(ValidationError::value(
         target,
-        format!("{} is not in the list of {of}.", crate::check::brief(value)),
-        crate::check::brief(value),
+        format!("{} is not in the list of {of}.", crate::validate::brief(value)),
+        crate::validate::brief(value),
     ))
 }
 
-fn closing_date(referral: &Referral) -> Result<(), Invalid> {
+fn closing_date(referral: &Referral) -> Result<(), ValidationError> {
     let target = "details/closingDateTime";
-    let Some(closing) = referral.details.closing_date_time else { return Err(Invalid::missing(target)) };
+    let Some(closing) = referral.details.closing_date_time else {
+        return Err(ValidationError::missing(target));
+    };
     if closing < referral.created_date_time.midnight_plus_days(0) {
-        return Err(Invalid::value(
+        return Err(ValidationError::value(
             target,
             "The closing date lies before the day of creation.",
             closing.to_string(),
@@ -235,7 +241,7 @@ fn closing_date(referral: &Referral) -> Result<(), Invalid> {
     Ok(())
 }
 
-fn requirements(requirements: &ReferralRequirements) -> Result<(), Invalid> {
+fn requirements(requirements: &ReferralRequirements) -> Result<(), ValidationError> {
     let at = |list: &str| format!("details/requirements/{list}");
     counted(&at("solutions"), requirements.solutions.len(), "solutions")?;
     tags(&at("industries"), &requirements.industries, INDUSTRIES, "industries")?;
@@ -245,19 +251,21 @@ fn requirements(requirements: &ReferralRequirements) -> Result<(), Invalid> {
     services_cosell(requirements)
 }
 
-fn counted(target: &str, count: usize, of: &str) -> Result<(), Invalid> {
+fn counted(target: &str, count: usize, of: &str) -> Result<(), ValidationError> {
     match count {
-        0 => Err(Invalid::missing(target)),
+        0 => Err(ValidationError::missing(target)),
         1..=MOST => Ok(()),
-        _ => Err(Invalid::value(target, format!("A deal has at most {MOST} {of}."), count.to_string())),
+        _ => {
+            Err(ValidationError::value(target, format!("A deal has at most {MOST} {of}."), count.to_string()))
+        }
     }
 }
 
-fn tags(target: &str, tags: &[Tag], list: &[&str], of: &str) -> Result<(), Invalid> {
+fn tags(target: &str, tags: &[Tag], list: &[&str], of: &str) -> Result<(), ValidationError> {
     tags.iter().enumerate().try_for_each(|(at, tag)| listed(&format!("{target}/{at}/id"), &tag.id, list, of))
 }
 
-fn categories(target: &str, solutions: &[SolutionTag]) -> Result<(), Invalid> {
+fn categories(target: &str, solutions: &[SolutionTag]) -> Result<(), ValidationError> {
     let predefined =
         solutions.iter().enumerate().filter(|(_, tag)| tag.solution_tag_type == Some(SolutionType::Category));
     predefined.into_iter().try_for_each(|(at, tag)| {
@@ -266,7 +274,7 @@ fn categories(target: &str, solutions: &[SolutionTag]) -> Result<(), Invalid> {
 }
 
 /// PartnerRole, SolutionArea and SolutionPlay come together or not at all.
-fn services_cosell(requirements: &ReferralRequirements) -> Result<(), Invalid> {
+fn services_cosell(requirements: &ReferralRequirements) -> Result<(), ValidationError> {
     const TOGETHER: [&str; 3] = ["PartnerRole", "SolutionArea", "SolutionPlay"];
     let attributes = &requirements.additional_requirements.attributes;
     let sent =
@@ -275,18 +283,18 @@ fn services_cosell(requirements: &ReferralRequirements) -> Result<(), Invalid> {
         Some(missing) if TOGETHER.iter().any(|name| sent(name)) => {
             let target = "details/requirements/additionalRequirements/attributes";
             let message = "A Services co-sell deal needs the attributes PartnerRole, SolutionArea and SolutionPlay together.";
-            Err(Invalid::new(Rule::MissingProperty, target, message, *missing))
+            Err(ValidationError::new(InnerCode::MissingProperty, target, message, *missing))
         }
         _ => Ok(()),
     }
 }
 
-fn team(referral: &Referral) -> Result<(), Invalid> {
+fn team(referral: &Referral) -> Result<(), ValidationError> {
     counted("team", referral.team.len(), "team members")?;
     referral.team.iter().enumerate().try_for_each(|(at, member)| complete(&format!("team/{at}"), member))
 }
 
-fn complete(target: &str, member: &Member) -> Result<(), Invalid> {
+fn complete(target: &str, member: &Member) -> Result<(), ValidationError> {
     let parts = [
         ("firstName", &member.first_name),
         ("lastName", &member.last_name),
@@ -297,42 +305,48 @@ fn complete(target: &str, member: &Member) -> Result<(), Invalid> {
 }
 
 /// Help from Microsoft needs somebody to talk to.
-fn contact(customer: &CustomerProfile) -> Result<(), Invalid> {
+fn contact(customer: &CustomerProfile) -> Result<(), ValidationError> {
     match customer.team.first() {
         Some(member) => complete("customerProfile/team/0", member),
-        None => Err(Invalid::missing("customerProfile/team")),
+        None => Err(ValidationError::missing("customerProfile/team")),
     }
 }
 
-fn target(referral: &Referral) -> Result<(), Invalid> {
+fn target(referral: &Referral) -> Result<(), ValidationError> {
     match referral.target.iter().position(|target| target.target_type == TargetType::None) {
-        Some(at) => {
-            Err(Invalid::value(format!("target/{at}/type"), "A target needs a type other than None.", "None"))
-        }
+        Some(at) => Err(ValidationError::value(
+            format!("target/{at}/type"),
+            "A target needs a type other than None.",
+            "None",
+        )),
         None => Ok(()),
     }
 }
 
 /// T14. The closing that an expiry brings has no caller to give a reason.
-fn status_reason(referral: &Referral) -> Result<(), Invalid> {
+fn status_reason(referral: &Referral) -> Result<(), ValidationError> {
     use ClosedSubstatus::{Declined, Error, Lost};
-    match Standing::pair(referral.status, referral.substatus) {
-        Ok(Standing::Closed(Declined | Lost | Error)) => {
+    match LifecycleState::from_pair(referral.status, referral.substatus) {
+        Ok(LifecycleState::Closed(Declined | Lost | Error)) => {
             given("statusReason", referral.status_reason.as_deref())
         }
         _ => Ok(()),
     }
 }
 
-fn consent(referral: &Referral) -> Result<(), Invalid> {
+fn consent(referral: &Referral) -> Result<(), ValidationError> {
     if referral.consent.share_with_others {
         return Ok(());
     }
     let target = "consent/consentToToShareInfoWithOthers";
-    Err(Invalid::value(target, "The program needs the consent to share information with others.", "false"))
+    Err(ValidationError::value(
+        target,
+        "The program needs the consent to share information with others.",
+        "false",
+    ))
 }
 
-fn duns(stored: &CustomerProfile, next: &CustomerProfile) -> Result<(), Invalid> {
+fn duns(stored: &CustomerProfile, next: &CustomerProfile) -> Result<(), ValidationError> {
     let of = |profile: &CustomerProfile| -> Vec<String> {
         let duns = profile.ids.iter().filter(|id| id.profile_type == CustomerProfileIdType::Duns);
         duns.map(|id| id.id.clone()).collect()
@@ -340,12 +354,12 @@ fn duns(stored: &CustomerProfile, next: &CustomerProfile) -> Result<(), Invalid>
     if of(stored) == of(next) {
         Ok(())
     } else {
-        Err(Invalid::read_only("customerProfile/ids", "customerProfile/ids"))
+        Err(ValidationError::read_only("customerProfile/ids", "customerProfile/ids"))
     }
 }
 
 /// Once Microsoft has seen them, the contacts already given stay as they are; more may be added.
-fn contacts_kept(stored: &[Member], next: &[Member]) -> Result<(), Invalid> {
+fn contacts_kept(stored: &[Member], next: &[Member]) -> Result<(), ValidationError> {
     let known = |member: &Member| {
         (
             member.first_name.clone(),
@@ -357,21 +371,21 @@ fn contacts_kept(stored: &[Member], next: &[Member]) -> Result<(), Invalid> {
     let kept = stored.iter().enumerate().find(|(at, member)| next.get(*at).map(known) != Some(known(member)));
     match kept {
         Some((at, _)) => {
-            Err(Invalid::read_only(format!("customerProfile/team/{at}"), "customerProfile/team"))
+            Err(ValidationError::read_only(format!("customerProfile/team/{at}"), "customerProfile/team"))
         }
         None => Ok(()),
     }
 }
 
-fn invitation_kept(stored: &Referral, next: &Referral) -> Result<(), Invalid> {
+fn invitation_kept(stored: &Referral, next: &Referral) -> Result<(), ValidationError> {
     let (was, is) = (&stored.invite_context, &next.invite_context);
     if was.notes.as_deref().is_some_and(|notes| !notes.is_empty()) && was.notes != is.notes {
-        return Err(Invalid::read_only("inviteContext/notes", "inviteContext/notes"));
+        return Err(ValidationError::read_only("inviteContext/notes", "inviteContext/notes"));
     }
     let unset = crate::values::AssistanceRequestCode::Unknown;
     if was.assistance_request_code != unset && was.assistance_request_code != is.assistance_request_code {
         let path = "inviteContext/assistanceRequestCode";
-        return Err(Invalid::read_only(path, path));
+        return Err(ValidationError::read_only(path, path));
     }
     Ok(())
 }

@@ -11,17 +11,17 @@ pub struct ObjectType {
     /// The name in the reference tables.
     pub name: &'static str,
     /// Its members in wire order.
-    pub properties: &'static [Property],
+    pub properties: &'static [PropertyDefinition],
 }
 
 impl ObjectType {
     /// The property of this wire name, in any case (spec 5.1).
-    pub fn find(&self, name: &str) -> Option<&'static Property> {
+    pub fn find(&self, name: &str) -> Option<&'static PropertyDefinition> {
         self.find_from(0, name).map(|(_, property)| property)
     }
 
     /// The same, with its place in the table. The search begins at a place: members mostly come in the table's order.
-    pub(crate) fn find_from(&self, place: usize, name: &str) -> Option<(usize, &'static Property)> {
+    pub(crate) fn find_from(&self, place: usize, name: &str) -> Option<(usize, &'static PropertyDefinition)> {
         let (before, after) = self.properties.split_at_checked(place).unwrap_or((self.properties, &[]));
         let after = after.iter().enumerate().map(|(at, property)| (place + at, property));
         let mut rows = after.chain(before.iter().enumerate());
@@ -31,7 +31,7 @@ impl ObjectType {
 
 /// One member of a structured type.
 #[derive(Debug)]
-pub struct Property {
+pub struct PropertyDefinition {
     /// The wire name.
     pub name: &'static str,
     /// What it may hold.
@@ -48,32 +48,40 @@ pub struct Property {
     pub column: Option<&'static str>,
 }
 
-impl Property {
+impl PropertyDefinition {
     /// A member that is neither nullable nor required.
-    pub const fn new(name: &'static str, kind: Kind, access: Access) -> Property {
-        Property { name, kind, access, nullable: false, required: false, omitted: false, column: None }
+    pub const fn new(name: &'static str, kind: Kind, access: Access) -> PropertyDefinition {
+        PropertyDefinition {
+            name,
+            kind,
+            access,
+            nullable: false,
+            required: false,
+            omitted: false,
+            column: None,
+        }
     }
 
     /// The same member, with null among its values.
-    pub const fn nullable(mut self) -> Property {
+    pub const fn nullable(mut self) -> PropertyDefinition {
         self.nullable = true;
         self
     }
 
     /// The same member, required in a new object.
-    pub const fn required(mut self) -> Property {
+    pub const fn required(mut self) -> PropertyDefinition {
         self.required = true;
         self
     }
 
     /// The same member, left out where it is null; serde is told so in the row, too.
-    pub const fn omitted(mut self) -> Property {
+    pub const fn omitted(mut self) -> PropertyDefinition {
         self.omitted = true;
         self
     }
 
     /// The same member, held in a column of the store too.
-    pub const fn column(mut self, name: &'static str) -> Property {
+    pub const fn column(mut self, name: &'static str) -> PropertyDefinition {
         self.column = Some(name);
         self
     }
@@ -197,20 +205,20 @@ macro_rules! resource {
             pub const TYPE: $crate::table::ObjectType = $crate::table::ObjectType {
                 name: stringify!($name),
                 properties: &[$(
-                    $crate::table::Property::new($wire, $kind, $crate::table::Access::$access)
+                    $crate::table::PropertyDefinition::new($wire, $kind, $crate::table::Access::$access)
                         $(.$extra($($argument)?))*,
                 )*],
             };
         }
 
-        impl $crate::diff::Part for $name {
-            fn lay_over(&mut self, sent: &$crate::json::Json<'_>) -> Result<(), serde_json::Error> {
+        impl $crate::diff::FieldValue for $name {
+            fn merge_from(&mut self, sent: &$crate::json::Json<'_>) -> Result<(), serde_json::Error> {
                 if !sent.is_object() {
                     *self = serde::Deserialize::deserialize(sent)?;
                 }
                 for (name, value) in sent.members() {
                     match name.as_ref() {
-                        $($wire => $crate::diff::Part::lay_over(&mut self.$field, value)?,)*
+                        $($wire => $crate::diff::FieldValue::merge_from(&mut self.$field, value)?,)*
                         _ => {}
                     }
                 }
@@ -248,9 +256,9 @@ macro_rules! resource {
                 let mut rows = Self::TYPE.properties.iter();
                 $(
                     let row = rows.next();
-                    if !(row.is_some_and(|row| row.omitted) && $crate::diff::Part::is_null(&self.$field)) {
+                    if !(row.is_some_and(|row| row.omitted) && $crate::diff::FieldValue::is_null(&self.$field)) {
                         out.extend_from_slice(concat!(",\"", $wire, "\":").as_bytes());
-                        $crate::diff::Part::write(&self.$field, out);
+                        $crate::diff::FieldValue::write(&self.$field, out);
                     }
                 )*
                 match out.get_mut(start) {
@@ -264,8 +272,8 @@ macro_rules! resource {
                 &self,
                 after: &Self,
                 path: String,
-                _: Option<&'static $crate::table::Property>,
-                found: &mut Vec<$crate::diff::Changed>,
+                _: Option<&'static $crate::table::PropertyDefinition>,
+                found: &mut Vec<$crate::diff::ChangedMember>,
             ) {
                 let mut rows = Self::TYPE.properties.iter();
                 $(

@@ -19,7 +19,7 @@ pub struct Timestamp(i64);
 /// The text is no date-time the contract knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an RFC 3339 date-time or a date of the years 0001 to 9999")]
-pub struct NotATimestamp;
+pub struct ParseTimestampError;
 
 impl Timestamp {
     /// 0001-01-01T00:00:00Z, where .NET's clock begins.
@@ -186,14 +186,14 @@ fn parse(mut text: &[u8]) -> Option<Timestamp> {
 }
 
 impl FromStr for Timestamp {
-    type Err = NotATimestamp;
+    type Err = ParseTimestampError;
 
     /// Reads an RFC 3339 date-time, or a bare date as midnight UTC. More than seven fractional digits are cut.
     ///
     /// # Errors
-    /// Every other text, and instants beyond the years 1 to 9999, are [`NotATimestamp`].
-    fn from_str(text: &str) -> Result<Timestamp, NotATimestamp> {
-        parse(text.as_bytes()).ok_or(NotATimestamp)
+    /// Every other text, and instants beyond the years 1 to 9999, are [`ParseTimestampError`].
+    fn from_str(text: &str) -> Result<Timestamp, ParseTimestampError> {
+        parse(text.as_bytes()).ok_or(ParseTimestampError)
     }
 }
 
@@ -211,7 +211,7 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-impl crate::diff::Part for Timestamp {
+impl crate::diff::FieldValue for Timestamp {
     fn write(&self, out: &mut Vec<u8>) {
         let mut buffer = [0; 28];
         let length = self.write_into(&mut buffer);
@@ -281,7 +281,7 @@ mod tests {
             "২020-01-01",
             "+2020-01-01",
         ] {
-            assert_eq!(text.parse::<Timestamp>(), Err(NotATimestamp), "{text}");
+            assert_eq!(text.parse::<Timestamp>(), Err(ParseTimestampError), "{text}");
         }
     }
 

@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-use crate::edit::Dialect;
-use crate::invalid::{Invalid, Rule};
+use crate::edit::RequestOptions;
+use crate::error::{InnerCode, ValidationError};
 use crate::model::Referral;
 use crate::table::{Access, Kind, ObjectType};
 
@@ -72,11 +72,11 @@ impl UnknownMembers {
     }
 
     /// The refusal of a request with such members (the switch "reject unknown members", spec 5.1).
-    pub(crate) fn refusal(self, target: Option<&str>) -> Invalid {
+    pub(crate) fn refusal(self, target: Option<&str>) -> ValidationError {
         let target =
             target.or(self.named.first().map(|first| first.path.as_str())).unwrap_or("body").to_owned();
         let message = format!("The request has members that a referral does not have: {self}");
-        let mut invalid = Invalid::new(Rule::InvalidValue, target, message, self.to_string());
+        let mut invalid = ValidationError::new(InnerCode::InvalidValue, target, message, self.to_string());
         invalid.unknown = Some(Box::new(self));
         invalid
     }
@@ -84,18 +84,18 @@ impl UnknownMembers {
     /// Ends a check that found these: refuses them where the dialect does, or lets a refusal tell of them.
     pub(crate) fn conclude(
         self,
-        outcome: Result<(), Invalid>,
-        dialect: &Dialect,
-    ) -> Result<UnknownMembers, Invalid> {
+        outcome: Result<(), ValidationError>,
+        options: &RequestOptions,
+    ) -> Result<UnknownMembers, ValidationError> {
         match outcome {
-            _ if dialect.reject_unknown && !self.is_empty() => Err(self.refusal(None)),
+            _ if options.reject_unknown && !self.is_empty() => Err(self.refusal(None)),
             Ok(()) => Ok(self),
             Err(invalid) => Err(self.tell_with(invalid)),
         }
     }
 
     /// The same refusal, telling of these members too.
-    pub(crate) fn tell_with(self, mut invalid: Invalid) -> Invalid {
+    pub(crate) fn tell_with(self, mut invalid: ValidationError) -> ValidationError {
         if !self.is_empty() && invalid.unknown.is_none() {
             invalid.unknown = Some(Box::new(self));
         }

@@ -45,22 +45,22 @@ macro_rules! enumeration {
         }
 
         impl std::str::FromStr for $name {
-            type Err = UnknownValue;
+            type Err = ParseEnumError;
 
             /// Reads a spelling in any case.
             ///
             /// # Errors
-            /// Any other text is [`UnknownValue`].
-            fn from_str(text: &str) -> Result<$name, UnknownValue> {
+            /// Any other text is [`ParseEnumError`].
+            fn from_str(text: &str) -> Result<$name, ParseEnumError> {
                 $name::ALL
                     .iter()
                     .copied()
                     .find(|value| value.as_str().eq_ignore_ascii_case(text))
-                    .ok_or(UnknownValue($name::TABLE.name))
+                    .ok_or(ParseEnumError($name::TABLE.name))
             }
         }
 
-        impl crate::diff::Part for $name {
+        impl crate::diff::FieldValue for $name {
             fn write(&self, out: &mut Vec<u8>) {
                 crate::diff::write_plain(self.as_str(), out);
             }
@@ -77,7 +77,7 @@ macro_rules! enumeration {
 /// The text is not in the list named here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a value of {0}")]
-pub struct UnknownValue(pub &'static str);
+pub struct ParseEnumError(pub &'static str);
 
 enumeration! {
     /// Where a referral stands. `None` is never stored. Source: spec 6.1.

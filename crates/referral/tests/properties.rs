@@ -9,13 +9,14 @@ mod support;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use referral::{
-    Access, Amount, CreateRequest, Dialect, Edit, EditError, EditRequest, Kind, ObjectType, PatchRequest,
-    Profile, Property, PublicBase, Referral, ReferralSubstatus, Standing, Timestamp, View, parse_json,
+    Access, Amount, CreateRequest, DecisionError, Edit, EditRequest, Kind, LifecycleState, ObjectType,
+    PatchRequest, PropertyDefinition, PublicBase, Redaction, Referral, ReferralSubstatus, RequestOptions,
+    Timestamp, ValidationProfile, parse_json,
 };
 use serde_json::{Map, Value, json};
 
 use support::{
-    EXTENDED, PROGRAM, WIRE, complete, contoso, microsoft, minted, own, properties, replace, value,
+    EXTENDED, PROGRAM, WIRE, complete, contoso, microsoft, new_ids, own, properties, replace, value,
 };
 
 /// Texts with everything that JSON, pointers and the store's own marks find special.
@@ -73,7 +74,7 @@ fn object(of: &'static ObjectType) -> BoxedStrategy<Value> {
     members.prop_map(|members| Value::Object(members.into_iter().flatten().collect::<Map<_, _>>())).boxed()
 }
 
-fn member(property: &'static Property) -> BoxedStrategy<Option<(String, Value)>> {
+fn member(property: &'static PropertyDefinition) -> BoxedStrategy<Option<(String, Value)>> {
     let name = property.name.to_owned();
     let some = legal(&property.kind).prop_map(move |value| Some((name.clone(), value)));
     let name = property.name.to_owned();
@@ -86,7 +87,7 @@ fn member(property: &'static Property) -> BoxedStrategy<Option<(String, Value)>>
     }
 }
 
-fn is_callers(property: &Property) -> bool {
+fn is_callers(property: &PropertyDefinition) -> bool {
     !matches!(property.access, Access::Server | Access::Derived | Access::Fixed)
 }
 
@@ -113,9 +114,9 @@ fn created() -> BoxedStrategy<Referral> {
             if sent {
                 body["consent"]["consentToToShareInfoWithOthers"] = json!(true);
                 let request = CreateRequest::parse(&body, &WIRE).unwrap();
-                return request.connected(minted(), &contoso(), &microsoft(), None, &WIRE).unwrap();
+                return request.connected_referral(new_ids(), &contoso(), &microsoft(), None, &WIRE).unwrap();
             }
-            CreateRequest::parse(&body, &WIRE).unwrap().own_deal(minted(), &contoso(), &WIRE).unwrap()
+            CreateRequest::parse(&body, &WIRE).unwrap().own_deal(new_ids(), &contoso(), &WIRE).unwrap()
         })
         .boxed()
 }
@@ -162,10 +163,10 @@ fn operations() -> BoxedStrategy<Value> {
     let name = proptest::sample::select(&["add", "replace", "remove", "test", "move", "copy"][..]);
     let wild = (name, path(), path(), any_json())
         .prop_map(|(op, path, from, value)| json!({ "op": op, "path": path, "from": from, "value": value }));
-    let standing = (proptest::sample::select(STATUSES), proptest::sample::select(SUBSTATUSES));
+    let state = (proptest::sample::select(STATUSES), proptest::sample::select(SUBSTATUSES));
     prop_oneof![
         3 => vec(prop_oneof![4 => typed, 1 => wild], 0..4).prop_map(Value::from),
-        1 => standing.prop_map(|(status, substatus)| json!([
+        1 => state.prop_map(|(status, substatus)| json!([
             { "op": "replace", "path": "/status", "value": status },
             { "op": "replace", "path": "/substatus", "value": substatus },
         ])),
@@ -186,21 +187,21 @@ enum Command {
 }
 
 /// A command, the profile it is held against, and how the clock moved before it (backwards too), in ticks.
-fn command() -> BoxedStrategy<(Command, Dialect, i64)> {
-    let standing = (proptest::sample::select(STATUSES), proptest::sample::select(SUBSTATUSES))
+fn command() -> BoxedStrategy<(Command, RequestOptions, i64)> {
+    let state = (proptest::sample::select(STATUSES), proptest::sample::select(SUBSTATUSES))
         .prop_map(|(status, substatus)| json!({ "status": status, "substatus": substatus }));
     let members = proptest::sample::select(properties(&Referral::TYPE)).prop_flat_map(|(path, property)| {
         legal(&property.kind).prop_map(move |value| support::body_with(&path, value))
     });
-    let bodies = prop_oneof![2 => body(), 2 => standing, 4 => members, 1 => any_json()].boxed();
+    let bodies = prop_oneof![2 => body(), 2 => state, 4 => members, 1 => any_json()].boxed();
     let command = prop_oneof![
         3 => bodies.clone().prop_map(Command::Put),
         2 => bodies.prop_map(Command::Merge),
         4 => operations().prop_map(Command::Patch),
         1 => Just(Command::Expire),
     ];
-    let dialect = proptest::sample::select(&[WIRE, EXTENDED, PROGRAM][..]);
-    (command, dialect, -10_000_000..1_000_000_000_000_i64).boxed()
+    let options = proptest::sample::select(&[WIRE, EXTENDED, PROGRAM][..]);
+    (command, options, -10_000_000..1_000_000_000_000_i64).boxed()
 }
 
 fn run(
@@ -208,25 +209,25 @@ fn run(
     document: &[u8],
     version: u64,
     now: Timestamp,
-    dialect: &Dialect,
-) -> Result<Option<Edit>, EditError> {
+    options: &RequestOptions,
+) -> Result<Option<Edit>, DecisionError> {
     let request = match command {
         Command::Expire => return Referral::expire(document, version),
-        Command::Put(body) => EditRequest::put(body, minted().id, dialect)?,
-        Command::Merge(body) => EditRequest::merge(body, dialect)?,
-        Command::Patch(operations) => EditRequest::Patch(PatchRequest::parse(operations, dialect)?),
+        Command::Put(body) => EditRequest::put(body, new_ids().id, options)?,
+        Command::Merge(body) => EditRequest::merge(body, options)?,
+        Command::Patch(operations) => EditRequest::Patch(PatchRequest::parse(operations, options)?),
     };
-    request.decide(document, version, now, dialect)
+    request.decide(document, version, now, options)
 }
 
 /// What must hold of a referral whatever happened to it.
 fn assert_sound(referral: &Referral) {
-    let standing = Standing::pair(referral.status, referral.substatus).expect("a legal standing");
-    assert_eq!(standing.is_closed(), referral.closed_date_time.is_some());
-    if standing.is_new() {
+    let state = LifecycleState::from_pair(referral.status, referral.substatus).expect("a legal state");
+    assert_eq!(state.is_closed(), referral.closed_date_time.is_some());
+    if state.is_new() {
         assert_eq!(referral.accepted_date_time, None);
     }
-    if standing == Standing::Active {
+    if state == LifecycleState::Active {
         assert!(referral.accepted_date_time.is_some());
     }
     if referral.substatus == ReferralSubstatus::Expired {
@@ -238,12 +239,12 @@ fn assert_sound(referral: &Referral) {
 }
 
 /// What must hold of one change.
-fn assert_follows(before: &Referral, edit: &Edit, dialect: &Dialect) {
+fn assert_follows(before: &Referral, edit: &Edit, options: &RequestOptions) {
     let after = &edit.referral;
     assert!(after.updated_date_time > before.updated_date_time);
     assert_ne!(after.etag, before.etag);
     assert_eq!(after.etag.counter(), before.etag.counter() + 1);
-    assert_eq!(before.standing().advance(after.standing()), Ok(after.standing()));
+    assert_eq!(before.lifecycle_state().transition_to(after.lifecycle_state()), Ok(after.lifecycle_state()));
     assert_eq!((after.id, after.engagement_id), (before.id, before.engagement_id));
     assert_eq!(after.organization_id, before.organization_id);
     assert_eq!(after.created_date_time, before.created_date_time);
@@ -253,13 +254,13 @@ fn assert_follows(before: &Referral, edit: &Edit, dialect: &Dialect) {
     assert!(after.consent.share_with_microsoft_sellers >= before.consent.share_with_microsoft_sellers);
     let changes = edit.changes.as_object().unwrap();
     assert!(!changes.is_empty());
-    if before.standing().is_closed() {
+    if before.lifecycle_state().is_closed() {
         assert!(
             changes.keys().all(|name| matches!(name.as_str(), "favorite" | "externalReferenceId")),
             "{changes:?}"
         );
     }
-    if dialect.profile == Profile::Program && after.substatus != ReferralSubstatus::Expired {
+    if options.profile == ValidationProfile::Program && after.substatus != ReferralSubstatus::Expired {
         assert_eq!(after.target, before.target);
         assert!(after.consent.share_with_others);
     }
@@ -291,26 +292,26 @@ proptest! {
     fn any_sequence_of_commands_leaves_a_sound_referral(start in created(), commands in vec(command(), 1..8)) {
         // REF-188 REF-200
         assert_sound(&start);
-        let (mut referral, mut now) = (start, minted().now);
-        for (command, dialect, moved) in commands {
+        let (mut referral, mut now) = (start, new_ids().now);
+        for (command, options, moved) in commands {
             now = Timestamp::from_ticks(now.ticks() + moved);
             let version = u64::from(referral.etag.counter());
             let document = referral.to_document();
-            match run(&command, &document, version, now, &dialect) {
+            match run(&command, &document, version, now, &options) {
                 Ok(Some(edit)) => {
                     if !matches!(command, Command::Expire) {
-                        assert_follows(&referral, &edit, &dialect);
+                        assert_follows(&referral, &edit, &options);
                     }
                     assert_sound(&edit.referral);
                     // A repeat has nothing left to do, unless the clients' own test or move no longer fits.
                     if matches!(command, Command::Put(_) | Command::Merge(_)) {
-                        let again = run(&command, &edit.referral.to_document(), version + 1, now, &dialect);
+                        let again = run(&command, &edit.referral.to_document(), version + 1, now, &options);
                         prop_assert!(matches!(again, Ok(None) | Err(_)), "{again:?}");
                     }
                     referral = edit.referral;
                 }
-                Ok(None) | Err(EditError::Refused(_)) => {}
-                Err(EditError::Damaged(error)) => prop_assert!(false, "{error}"),
+                Ok(None) | Err(DecisionError::Rejected(_)) => {}
+                Err(DecisionError::Damaged(error)) => prop_assert!(false, "{error}"),
             }
         }
     }
@@ -321,9 +322,9 @@ proptest! {
         let answer = PublicBase::new("https://x.example", false).entity(&document, referral.id, referral.engagement_id);
         let mut body = value(&answer);
         body.as_object_mut().unwrap().shift_remove("links");
-        for dialect in [WIRE, PROGRAM, Dialect { reject_unknown: true, ..WIRE }] {
-            let decided = EditRequest::put(&body, referral.id, &dialect).unwrap();
-            prop_assert_eq!(decided.decide(&document, 1, minted().now, &dialect).unwrap(), None);
+        for options in [WIRE, PROGRAM, RequestOptions { reject_unknown: true, ..WIRE }] {
+            let decided = EditRequest::put(&body, referral.id, &options).unwrap();
+            prop_assert_eq!(decided.decide(&document, 1, new_ids().now, &options).unwrap(), None);
         }
     }
 
@@ -335,7 +336,7 @@ proptest! {
             if matches!(property.kind, Kind::Object(_)) {
                 continue;
             }
-            let now = minted().now;
+            let now = new_ids().now;
             let body = support::body_with(&path, sent.clone());
             let merged = run(&Command::Merge(body.clone()), &document, 1, now, &WIRE).map_err(|error| support::refusal(&error));
             let put = run(&Command::Put(body), &document, 1, now, &WIRE).map_err(|error| support::refusal(&error));
@@ -353,7 +354,7 @@ proptest! {
         let mut longer = operations.clone();
         longer.as_array_mut().unwrap().insert(0, json!({ "op": "test", "path": "/id", "value": referral.id }));
         let [short, long] = [operations, longer].map(|operations| {
-            match run(&Command::Patch(operations), &document, 1, minted().now, &EXTENDED) {
+            match run(&Command::Patch(operations), &document, 1, new_ids().now, &EXTENDED) {
                 Ok(edit) => Ok(edit),
                 Err(error) => Err(support::refusal(&error)),
             }
@@ -368,9 +369,9 @@ proptest! {
 
     #[test]
     fn nobody_sees_more_than_the_owner(referral in created()) {
-        for view in [View::Inviting, View::NotEntitled, View::Entitled, View::MicrosoftOnPartnerLed] {
-            let seen = referral.clone().seen_by(view);
-            prop_assert_eq!(seen.clone().seen_by(view), seen.clone());
+        for redaction in [Redaction::Inviting, Redaction::NotEntitled, Redaction::Entitled, Redaction::MicrosoftOnPartnerLed] {
+            let seen = referral.clone().redact(redaction);
+            prop_assert_eq!(seen.clone().redact(redaction), seen.clone());
             prop_assert_eq!((seen.etag, seen.updated_date_time), (referral.etag, referral.updated_date_time));
             prop_assert!(seen.team.iter().all(|member| member.phone_number.is_none()));
         }
@@ -472,9 +473,9 @@ fn a_refused_patch_is_refused_as_a_whole() {
         json!({ "op": "test", "path": "/name", "value": "y" }),
     ] {
         for operations in [json!([good, bad]), json!([bad, good])] {
-            let decided = run(&Command::Patch(operations.clone()), &document, 1, minted().now, &EXTENDED);
+            let decided = run(&Command::Patch(operations.clone()), &document, 1, new_ids().now, &EXTENDED);
             assert!(decided.is_err(), "{operations}");
         }
     }
-    assert!(run(&Command::Patch(json!([good])), &document, 1, minted().now, &EXTENDED).unwrap().is_some());
+    assert!(run(&Command::Patch(json!([good])), &document, 1, new_ids().now, &EXTENDED).unwrap().is_some());
 }

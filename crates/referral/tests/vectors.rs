@@ -10,7 +10,7 @@ mod support;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use referral::{EditRequest, EngagementId, PatchRequest, ReferralId, Rule, Timestamp, parse_json};
+use referral::{EditRequest, EngagementId, InnerCode, PatchRequest, ReferralId, Timestamp, parse_json};
 use serde_json::{Value, json};
 
 use support::{EXTENDED, WIRE, complete, file, later, own, replace};
@@ -55,15 +55,15 @@ fn foreign_patches_are_refused_or_change_nothing() {
     let document = own(&complete());
     let mut refused = 0;
     for record in vectors("json-patch/tests.json").iter().chain(&vectors("json-patch/spec_tests.json")) {
-        for dialect in [WIRE, EXTENDED] {
-            match PatchRequest::parse(&record["patch"], &dialect) {
+        for options in [WIRE, EXTENDED] {
+            match PatchRequest::parse(&record["patch"], &options) {
                 Ok(patch) => {
-                    let decided = EditRequest::Patch(patch).decide(&document, 1, later(), &dialect);
+                    let decided = EditRequest::Patch(patch).decide(&document, 1, later(), &options);
                     assert_eq!(decided.unwrap(), None, "{record}");
                 }
                 Err(invalid) => {
                     assert!(
-                        matches!(invalid.rule, Rule::InvalidPatch | Rule::UnsupportedOperation),
+                        matches!(invalid.code, InnerCode::InvalidPatch | InnerCode::UnsupportedOperation),
                         "{record}"
                     );
                     refused += 1;
@@ -132,7 +132,7 @@ fn patch_paths_are_json_pointers() {
     // REF-193
     let well_formed = |text: &str| {
         let invalid = PatchRequest::parse(&replace(text, json!(null)), &WIRE).unwrap_err();
-        assert_eq!(invalid.rule, Rule::InvalidPatch, "{text:?} is no member of a referral");
+        assert_eq!(invalid.code, InnerCode::InvalidPatch, "{text:?} is no member of a referral");
         invalid.message.starts_with("There is no member")
     };
     hold(
@@ -172,7 +172,7 @@ fn json_is_read_as_its_suite_says() {
         let tolerant = parse_json(&body, true);
         assert_eq!(tolerant.is_ok(), read || TRAILING_COMMAS.contains(&name), "{name}");
         if let Err(invalid) = tolerant {
-            assert_eq!((invalid.rule, invalid.target.as_str()), (Rule::MalformedJson, "body"), "{name}");
+            assert_eq!((invalid.code, invalid.target.as_str()), (InnerCode::MalformedJson, "body"), "{name}");
         }
         counts[usize::from(expect == "reject") + 2 * usize::from(expect == "either")] += 1;
     }

@@ -1,7 +1,7 @@
 //! Answers: JSON with the headers of spec 4.2.
 
 use bytes::Bytes;
-use exchange::Shown;
+use exchange::VisibleReferral;
 use http::header::{
     ALLOW, CONNECTION, CONTENT_TYPE, ETAG, LINK, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
 };
@@ -123,19 +123,24 @@ pub(crate) fn empty(status: StatusCode) -> Answer {
 
 impl Shared {
     /// A referral as the answer to a successful call.
-    pub(crate) fn referral_answer(&self, reply: Reply, shown: &Shown, metadata: Metadata) -> Answer {
+    pub(crate) fn referral_answer(
+        &self,
+        reply: Reply,
+        visible: &VisibleReferral,
+        metadata: Metadata,
+    ) -> Answer {
         let mut answer = match reply {
             Reply::Empty => {
                 let mut answer = empty(StatusCode::NO_CONTENT);
                 mark_odata(&mut answer);
                 answer
             }
-            _ => odata(reply.status(), self.referral_body(shown, metadata)),
+            _ => odata(reply.status(), self.referral_body(visible, metadata)),
         };
         let headers = answer.headers_mut();
-        headers.insert(ETAG, headers::shown(shown.etag));
+        headers.insert(ETAG, headers::shown(visible.etag));
         if reply == Reply::Created {
-            headers.insert(LOCATION, value(&self.base.referral(shown.id)));
+            headers.insert(LOCATION, value(&self.base.referral(visible.id)));
         }
         if reply == Reply::Preferred {
             headers.insert(name::PREFERENCE_APPLIED, HeaderValue::from_static("return=representation"));
@@ -143,13 +148,13 @@ impl Shared {
         answer
     }
 
-    fn referral_body(&self, shown: &Shown, metadata: Metadata) -> Bytes {
-        let usual = || self.base.entity(&shown.document, shown.id, shown.engagement_id).into();
+    fn referral_body(&self, visible: &VisibleReferral, metadata: Metadata) -> Bytes {
+        let usual = || self.base.entity(&visible.document, visible.id, visible.engagement_id).into();
         if metadata == Metadata::Minimal {
             return usual();
         }
         let Ok(question) = self.question("") else { return usual() };
-        let item = exchange::Item { shown: shown.clone(), related: Vec::new() };
+        let item = exchange::Item { visible: visible.clone(), related: Vec::new() };
         // One document, and no expression of anybody's.
         let work = Work::new(u64::MAX, u64::MAX);
         let shape = Shape::new(&self.base, &question, metadata, self.exchange.now(), &work);

@@ -8,7 +8,7 @@ use exchange::{
 };
 use http::{HeaderName, HeaderValue, StatusCode};
 use identity::TokenError;
-use referral::{Invalid, Refusal, Rule};
+use referral::{InnerCode, Rejection, ValidationError};
 use serde_json::{Value, json};
 
 use crate::shares::{NoRoom, Place};
@@ -536,14 +536,14 @@ impl From<QuestionError> for Face {
     }
 }
 
-impl From<Invalid> for Face {
-    fn from(invalid: Invalid) -> Face {
+impl From<ValidationError> for Face {
+    fn from(invalid: ValidationError) -> Face {
         // The empty path of a patch names the whole document.
         let named = |text: String| if text.is_empty() { "body".to_owned() } else { text };
         let face = Face::new(StatusCode::BAD_REQUEST, "invalidRequest", invalid.message)
             .target(named(invalid.target))
-            .inner(invalid.rule.code(), named(invalid.detail));
-        let face = match hint_of(invalid.rule) {
+            .inner(invalid.code.as_str(), named(invalid.detail));
+        let face = match hint_of(invalid.code) {
             Some(hint) => face.hint(hint),
             None => face,
         };
@@ -555,31 +555,33 @@ impl From<Invalid> for Face {
 }
 
 /// What helps most people who break this rule.
-fn hint_of(rule: Rule) -> Option<&'static str> {
-    match rule {
-        Rule::UnsupportedOperation => Some(
+fn hint_of(code: InnerCode) -> Option<&'static str> {
+    match code {
+        InnerCode::UnsupportedOperation => Some(
             "the service documents replace and add only; the extended temperament serves all of RFC 6902",
         ),
-        Rule::InvalidPatch => Some(
+        InnerCode::InvalidPatch => Some(
             "PATCH takes a JSON Patch array (RFC 6902) whose paths name existing members, such as /details/dealValue",
         ),
-        Rule::InvalidStatusSubstatus => {
+        InnerCode::InvalidStatusSubstatus => {
             Some("New: Pending, Received; Active: Accepted; Closed: Won, Lost, Declined, Expired, Error")
         }
-        Rule::MissingProperty => Some("POST needs type, customerProfile with a name, consent and details"),
-        Rule::ReadOnlyProperty | Rule::InvalidValue | Rule::MalformedJson => None,
+        InnerCode::MissingProperty => {
+            Some("POST needs type, customerProfile with a name, consent and details")
+        }
+        InnerCode::ReadOnlyProperty | InnerCode::InvalidValue | InnerCode::MalformedJson => None,
     }
 }
 
-impl From<Refusal> for Face {
-    fn from(refusal: Refusal) -> Face {
+impl From<Rejection> for Face {
+    fn from(refusal: Rejection) -> Face {
         match refusal {
-            Refusal::Invalid(invalid) => invalid.into(),
-            Refusal::Terminal(was) => conflict("A closed referral cannot be changed.")
+            Rejection::Invalid(invalid) => invalid.into(),
+            Rejection::Terminal(was) => conflict("A closed referral cannot be changed.")
                 .target("status")
                 .inner("terminalState", format!("Closed/{was:?}"))
                 .hint("a closed referral takes changes of favorite and externalReferenceId alone"),
-            Refusal::NotReachable { from, to } => {
+            Rejection::NotReachable { from, to } => {
                 conflict(format!("A referral cannot go from {} back to {}.", from.status(), to.status()))
                     .target("status")
                     .inner("invalidTransition", format!("{from} to {to}"))
@@ -652,7 +654,7 @@ impl From<EditError> for Face {
             .target("ETag")
             .inner("99918", "One of the specified pre-condition is not met. Etag value did not Match")
             .hint("GET the referral again and repeat the change with its new eTag"),
-            EditError::Refused(refusal) => refusal.into(),
+            EditError::Rejected(refusal) => refusal.into(),
             EditError::RequestIdReused => request_id_reused(),
             EditError::RequestInProgress => request_in_progress(),
             EditError::NoMemory(no_memory) => no_memory.into(),

@@ -183,7 +183,7 @@ impl App {
         let description = description::Description::new(description::Setting {
             options: &options,
             public_url: base.url(),
-            dialect: &exchange.policy().dialect,
+            request_options: &exchange.policy().request_options,
             sandbox: sandbox.is_some(),
         });
         let parts = Parts {

@@ -4,7 +4,7 @@
 //! referral's document comes after the record as it is: within it, each of its quotes would be escaped.
 
 use bytes::Bytes;
-use exchange::{RememberedAnswer, Shown};
+use exchange::{RememberedAnswer, VisibleReferral};
 use http::StatusCode;
 use referral::{ETag, EngagementId, ReferralId};
 use serde::{Deserialize, Serialize};
@@ -29,17 +29,17 @@ const REPLIES: [(Reply, &str); 4] = [
 ];
 
 /// The record of a success.
-pub(crate) fn success(reply: Reply, shown: &Shown) -> Option<(u16, Bytes)> {
+pub(crate) fn success(reply: Reply, visible: &VisibleReferral) -> Option<(u16, Bytes)> {
     let name = REPLIES.iter().find(|(known, _)| *known == reply)?.1;
     let record = Record::Success {
         reply: name.to_owned(),
-        id: shown.id,
-        engagement: shown.engagement_id,
-        etag: shown.etag,
+        id: visible.id,
+        engagement: visible.engagement_id,
+        etag: visible.etag,
     };
     let mut content = serde_json::to_vec(&record).ok()?;
     if reply != Reply::Empty {
-        content.extend_from_slice(&shown.document);
+        content.extend_from_slice(&visible.document);
     }
     Some((reply.status().as_u16(), content.into()))
 }
@@ -70,8 +70,8 @@ impl Shared {
             Record::Success { reply, id, engagement, etag } => {
                 let reply = REPLIES.iter().find(|(_, known)| *known == reply)?.0;
                 let document = answer.content.slice(records.byte_offset()..);
-                let shown = Shown { id, engagement_id: engagement, etag, document };
-                Some(self.referral_answer(reply, &shown, metadata))
+                let visible = VisibleReferral { id, engagement_id: engagement, etag, document };
+                Some(self.referral_answer(reply, &visible, metadata))
             }
             Record::Refusal { body, hint } => {
                 let mut replayed = json(StatusCode::from_u16(answer.status).ok()?, body);

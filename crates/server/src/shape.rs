@@ -86,13 +86,13 @@ impl<'a> Shape<'a> {
     /// # Errors
     /// [`StoreError`]
     pub(crate) fn item(&self, item: &Item, out: &mut Vec<u8>) -> Result<(), StoreError> {
-        let shown = &item.shown;
+        let visible = &item.visible;
         if !self.rebuilt && self.members.is_none() {
-            self.base.item(&shown.document, shown.id, shown.engagement_id, out);
+            self.base.item(&visible.document, visible.id, visible.engagement_id, out);
             return Ok(());
         }
-        let mut whole = Vec::with_capacity(shown.document.len() + 512);
-        self.base.item(&shown.document, shown.id, shown.engagement_id, &mut whole);
+        let mut whole = Vec::with_capacity(visible.document.len() + 512);
+        self.base.item(&visible.document, visible.id, visible.engagement_id, &mut whole);
         if !self.rebuilt {
             copy_members(&whole, self.members.as_deref().unwrap_or_default(), out);
             return Ok(());
@@ -146,7 +146,7 @@ impl<'a> Shape<'a> {
         document: &Json,
         members: Map<String, Json>,
     ) -> Map<String, Json> {
-        let uri = self.base.referral(item.shown.id);
+        let uri = self.base.referral(item.visible.id);
         let mut all = Map::new();
         all.insert("@odata.type".to_owned(), format!("#{NAMESPACE}.{}", Referral::TYPE.name).into());
         all.insert("@odata.id".to_owned(), uri.clone().into());
@@ -184,7 +184,7 @@ impl<'a> Shape<'a> {
             Shape::of(self.base, asked, self.aliases, options, self.evaluator, self.work, self.metadata);
         let items = page.items.iter().map(|related| match what {
             Expanded::References => {
-                let id = Json::String(self.base.referral(related.shown.id));
+                let id = Json::String(self.base.referral(related.visible.id));
                 Ok(Json::Object(Map::from_iter([("@odata.id".to_owned(), id)])))
             }
             _ => inner.tree(related),
@@ -217,13 +217,13 @@ impl<'a> Shape<'a> {
             options.top = options.top.map(|top| top.saturating_sub(shown));
         }
         let end = if what == Expanded::References { "/$ref" } else { "" };
-        format!("{}/{RELATED_REFERRALS}{end}?{}", self.base.referral(item.shown.id), options.to_query())
+        format!("{}/{RELATED_REFERRALS}{end}?{}", self.base.referral(item.visible.id), options.to_query())
     }
 }
 
 /// A stored document that is not JSON: the answer fails as a whole, and the log says which referral it was.
 fn damaged(item: &Item, error: &serde_json::Error) -> StoreError {
-    StoreError::Engine(format!("referral {} is not JSON: {error}", item.shown.id))
+    StoreError::Engine(format!("referral {} is not JSON: {error}", item.visible.id))
 }
 
 /// Whether copying bytes is not enough.
@@ -260,7 +260,7 @@ pub(crate) fn write_items(
 /// What it costs at least to rebuild items, in nodes.
 pub(crate) fn price_of(items: &[Item]) -> u64 {
     let related = |item: &Item| item.related.iter().map(|page| 2 * price_of(&page.items)).sum::<u64>();
-    items.iter().map(|item| price_of_reading(item.shown.document.len()) + related(item)).sum()
+    items.iter().map(|item| price_of_reading(item.visible.document.len()) + related(item)).sum()
 }
 
 /// The names of whole top-level members; `None` when something else is selected too.

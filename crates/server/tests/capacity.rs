@@ -326,7 +326,7 @@ async fn statuses(world: &World, body: Value) -> Vec<u64> {
 async fn extended(choose: impl FnOnce(&mut server::ServerOptions)) -> World {
     World::with(|options, policy| {
         options.extended = true;
-        policy.dialect.all_patch_operations = true;
+        policy.request_options.all_patch_operations = true;
         choose(options);
     })
     .await

@@ -12,7 +12,7 @@ use support::{CONTOSO, Deal, World, example, instant, invitation, small_deal};
 const STATUSES: [&str; 4] = ["None", "New", "Active", "Closed"];
 const SUBSTATUSES: [&str; 9] =
     ["None", "Pending", "Received", "Accepted", "Won", "Lost", "Declined", "Expired", "Error"];
-const STANDINGS: [(&str, &str); 8] = [
+const LIFECYCLE_STATES: [(&str, &str); 8] = [
     ("New", "Pending"),
     ("New", "Received"),
     ("Active", "Accepted"),
@@ -25,7 +25,7 @@ const STANDINGS: [(&str, &str); 8] = [
 
 /// How the contract answers a move: `None` when it is allowed, else the status and inner code.
 fn decided(from: (&str, &str), to: (&str, &str)) -> Option<(u16, &'static str)> {
-    if !STANDINGS.contains(&to) {
+    if !LIFECYCLE_STATES.contains(&to) {
         return Some((400, "invalidStatusSubstatus"));
     }
     match (from.0, to.0) {
@@ -48,7 +48,7 @@ fn standing(of: &Value) -> (&str, &str) {
 async fn every_move_between_any_two_pairs_has_its_answer() {
     // REF-132..141 REF-143 REF-144
     let world = World::new().await;
-    for from in STANDINGS {
+    for from in LIFECYCLE_STATES {
         let mut deal = world.given(from.0, from.1).await;
         for status in STATUSES {
             for substatus in SUBSTATUSES {
@@ -208,7 +208,7 @@ async fn accepting_and_closing_are_dated_once() {
 async fn a_closed_referral_takes_two_members_and_nothing_else() {
     // REF-149 REF-150 REF-151
     let world = World::new().await;
-    for (status, substatus) in STANDINGS.into_iter().filter(|(status, _)| *status == "Closed") {
+    for (status, substatus) in LIFECYCLE_STATES.into_iter().filter(|(status, _)| *status == "Closed") {
         let deal = world.given(status, substatus).await;
         for (path, value) in [
             ("/details/dealValue", json!(1)),

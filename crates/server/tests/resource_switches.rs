@@ -58,7 +58,7 @@ async fn unknown_members_are_passed_over_by_default() {
 
 #[tokio::test]
 async fn with_reject_unknown_on_an_unknown_member_is_named() {
-    let world = World::with(|_, policy| policy.dialect.reject_unknown = true).await;
+    let world = World::with(|_, policy| policy.request_options.reject_unknown = true).await;
     let deal = world.contoso().creates(small_deal()).await;
     for (pointer, target) in [
         ("/closeDate", "closeDate"),
@@ -95,7 +95,7 @@ async fn the_published_misspelling_of_the_context_can_be_had() {
 #[tokio::test]
 async fn links_in_put_are_passed_over_where_the_switch_says_so() {
     // REF-164
-    let world = World::with(|_, policy| policy.dialect.ignore_links = true).await;
+    let world = World::with(|_, policy| policy.request_options.ignore_links = true).await;
     let deal = world.contoso().creates(small_deal()).await;
     let body = with(deal.body, "/name", json!("Whole"));
     let put = world.contoso().puts(&deal.id, &deal.etag, body).await.expect(200);

@@ -230,8 +230,8 @@ async fn what_the_contract_has_gets_no_hint() {
 async fn with_reject_unknown_all_of_them_are_in_the_refusal() {
     let world = World::with(|options, policy| {
         options.extended = true;
-        policy.dialect.all_patch_operations = true;
-        policy.dialect.reject_unknown = true;
+        policy.request_options.all_patch_operations = true;
+        policy.request_options.reject_unknown = true;
     })
     .await;
     let deal = world.contoso().creates(small_deal()).await;

@@ -8,7 +8,7 @@
 use std::fs;
 use std::path::Path;
 
-use referral::{ETag, Kind, ObjectType, Property, Referral, Timestamp};
+use referral::{ETag, Kind, ObjectType, PropertyDefinition, Referral, Timestamp};
 use serde_json::Value as Json;
 
 const DOCUMENTS: usize = 6000;
@@ -117,7 +117,7 @@ impl Maker {
         out.push('}');
     }
 
-    fn member(&mut self, property: &Property, within: &str, out: &mut String) {
+    fn member(&mut self, property: &PropertyDefinition, within: &str, out: &mut String) {
         // A tag's id is of the list that the tag stands in.
         let name = if property.name == "id" && !within.is_empty() { within } else { property.name };
         match &property.kind {

@@ -34,7 +34,7 @@ const TOKEN_LIFETIME_SECONDS: i64 = 3600;
 /// When the address or the data directory cannot be had.
 pub fn run(options: SandboxOptions) -> Result<(), Failure> {
     let mut log = Log { level: Level::Info, format: Format::Text, requests: terminal::is_watched() };
-    log.lay_over(&options.log);
+    log.merge_from(&options.log);
     logging::begin(log.level, log.format);
     chance::prepare();
     serving::run(async {
@@ -72,7 +72,7 @@ async fn serve(
     give_key(Arc::clone(&issuer), Arc::clone(&store)).await?;
     let issuers = issuer.verifier_issuers(&accepted_audiences(&base));
     let mut switches = Switches::defaults(Temperament::Strict);
-    switches.lay_over(&options.switches);
+    switches.merge_from(&options.switches);
     let mut server = ServerOptions::new(base);
     switches.apply(&mut server);
     server.issuer_names = vec![seed::ISSUER.to_owned(); issuers.len()];

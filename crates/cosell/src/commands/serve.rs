@@ -48,8 +48,8 @@ fn settings(options: &ServeOptions) -> Result<Config, Failure> {
         config.store.directory.clone_from(&options.data);
         config.store.database.clone_from(&options.database);
     }
-    config.switches.lay_over(&options.switches);
-    config.log.lay_over(&options.log);
+    config.switches.merge_from(&options.switches);
+    config.log.merge_from(&options.log);
     Ok(config)
 }
 

@@ -19,7 +19,7 @@ pub struct Log {
 
 impl Log {
     /// What the command line says instead.
-    pub fn lay_over(&mut self, options: &LogOptions) {
+    pub fn merge_from(&mut self, options: &LogOptions) {
         self.level = options.log_level.unwrap_or(self.level);
         self.format = options.log_format.unwrap_or(self.format);
         self.requests = options.log_requests.map_or(self.requests, |on| on.is_on());

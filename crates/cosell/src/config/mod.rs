@@ -68,7 +68,7 @@ impl Config {
             let text = std::fs::read_to_string(path)
                 .map_err(|error| Failure::usage(format!("cannot read {name}: {error}")))?;
             let table = parse(&text).map_err(|problem| Failure::usage(format!("{name}: {problem}")))?;
-            lay_over(&mut settings, table);
+            merge_from(&mut settings, table);
             read(settings.clone()).map_err(|problem| Failure::usage(format!("{name}: {problem}")))?;
         }
         for (name, value) in environment {
@@ -121,10 +121,10 @@ fn one_line(text: &str) -> String {
 }
 
 /// Tables are laid over member by member; everything else is replaced.
-fn lay_over(below: &mut Table, above: Table) {
+fn merge_from(below: &mut Table, above: Table) {
     for (key, value) in above {
         match (below.get_mut(&key), value) {
-            (Some(Value::Table(below)), Value::Table(above)) => lay_over(below, above),
+            (Some(Value::Table(below)), Value::Table(above)) => merge_from(below, above),
             (_, value) => {
                 below.insert(key, value);
             }

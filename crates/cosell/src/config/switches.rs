@@ -1,7 +1,7 @@
 //! `[switches]`: the temperament, the validation profile, and the switches of the contract (section 15).
 
 use exchange::Policy;
-use referral::Dialect;
+use referral::RequestOptions;
 use serde::Deserialize;
 use server::ServerOptions;
 
@@ -52,7 +52,7 @@ impl Switches {
     }
 
     /// What the command line says instead.
-    pub fn lay_over(&mut self, options: &SwitchOptions) {
+    pub fn merge_from(&mut self, options: &SwitchOptions) {
         if options.strict {
             self.temperament = Temperament::Strict;
         }
@@ -77,13 +77,13 @@ impl Switches {
     /// What the exchange is told.
     pub fn policy(&self) -> Policy {
         Policy {
-            dialect: Dialect {
+            request_options: RequestOptions {
                 reject_unknown: self.reject_unknown,
                 ignore_links: self.ignore_links,
                 all_patch_operations: self.temperament == Temperament::Extended,
                 profile: match self.profile {
-                    Profile::Wire => referral::Profile::Wire,
-                    Profile::Program => referral::Profile::Program,
+                    Profile::Wire => referral::ValidationProfile::Wire,
+                    Profile::Program => referral::ValidationProfile::Program,
                 },
             },
             global_admin_counts: self.global_admin_counts,
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn every_switch_of_the_command_line_reaches_its_place() {
         let mut switches = Switches::defaults(Temperament::Extended);
-        switches.lay_over(&SwitchOptions {
+        switches.merge_from(&SwitchOptions {
             strict: true,
             extended: false,
             profile: Some(Profile::Program),
@@ -128,9 +128,9 @@ mod tests {
             misspelt_context: Some(OnOff::On),
         });
         let policy = switches.policy();
-        assert_eq!(policy.dialect.profile, referral::Profile::Program);
-        assert!(policy.dialect.reject_unknown && policy.dialect.ignore_links);
-        assert!(!policy.dialect.all_patch_operations && !policy.global_admin_counts);
+        assert_eq!(policy.request_options.profile, referral::ValidationProfile::Program);
+        assert!(policy.request_options.reject_unknown && policy.request_options.ignore_links);
+        assert!(!policy.request_options.all_patch_operations && !policy.global_admin_counts);
         assert!(policy.app_only && policy.offer_leads);
         let mut options = ServerOptions::new("http://a");
         switches.apply(&mut options);

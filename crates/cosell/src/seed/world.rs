@@ -1,12 +1,12 @@
 //! The referrals of the seeded world: three of the published pages, and invented ones of every sort.
 
 use referral::{
-    ClosedSubstatus, EngagementId, NewSubstatus, OrganizationId, Party, Referral, Standing, Timestamp,
+    ClosedSubstatus, EngagementId, LifecycleState, NewSubstatus, OrganizationId, Party, Referral, Timestamp,
 };
 use store::Version;
 
 use super::ORGANIZATIONS;
-use crate::invent::{Kind, OWN_STANDINGS, STANDINGS, Sketch, engagement_of};
+use crate::generate::{DealKind, LIFECYCLE_STATES, OWN_DEAL_STATES, ReferralSpec, engagement_of};
 
 /// The GET page's lead, the PUT page's opportunity before its request, and the PUT page's answer: what the pages
 /// print, and for what they leave out the values of the recommended answer (docs/examples/get-by-id.response.full.json).
@@ -44,22 +44,22 @@ pub fn referrals() -> Vec<Planted> {
     let mut numbers = 1..;
     let mut number = || numbers.next().unwrap_or_default();
     world.push(offer_lead(number(), &parties));
-    for (at, (kind, standing)) in every_sort().cycle().take(OF_CONTOSO).enumerate() {
+    for (at, (kind, state)) in every_sort().cycle().take(OF_CONTOSO).enumerate() {
         let user = at % USER_OF_CONTOSO == 0;
         let team: &[&str] = if user { &["user@contoso.example"] } else { &["admin@contoso.example"] };
-        world.push(alone(number(), &parties.contoso, kind, standing, team));
+        world.push(alone(number(), &parties.contoso, kind, state, team));
     }
-    for (at, (kind, standing)) in every_sort().skip(1).step_by(2).cycle().take(OF_FABRIKAM).enumerate() {
+    for (at, (kind, state)) in every_sort().skip(1).step_by(2).cycle().take(OF_FABRIKAM).enumerate() {
         let user = at % USER_OF_FABRIKAM == 0;
         let team: &[&str] = if user { &["user@fabrikam.example"] } else { &[] };
-        world.push(alone(number(), &parties.fabrikam, kind, standing, team));
+        world.push(alone(number(), &parties.fabrikam, kind, state, team));
     }
-    for standing in OWN_STANDINGS {
+    for state in OWN_DEAL_STATES {
         world.push(alone(
             number(),
             &parties.microsoft,
-            Kind::PrivateDeal,
-            standing,
+            DealKind::PrivateDeal,
+            state,
             &["seller@msft.example"],
         ));
     }
@@ -80,9 +80,10 @@ fn pages() -> Vec<Planted> {
 }
 
 /// Every kind in every standing it may have: 3 times 8, and 4 times 4.
-fn every_sort() -> impl Iterator<Item = (Kind, Standing)> + Clone {
-    let incoming = STANDINGS.into_iter().flat_map(|standing| Kind::INCOMING.map(|kind| (kind, standing)));
-    let own = OWN_STANDINGS.into_iter().flat_map(|standing| Kind::OWN.map(|kind| (kind, standing)));
+fn every_sort() -> impl Iterator<Item = (DealKind, LifecycleState)> + Clone {
+    let incoming =
+        LIFECYCLE_STATES.into_iter().flat_map(|state| DealKind::INCOMING.map(|kind| (kind, state)));
+    let own = OWN_DEAL_STATES.into_iter().flat_map(|state| DealKind::OWN.map(|kind| (kind, state)));
     incoming.chain(own)
 }
 
@@ -97,14 +98,14 @@ fn location(party: &Party) -> Option<&'static str> {
     seeded.and_then(|seeded| if seeded.id == "msft" { Some("msft") } else { seeded.location })
 }
 
-fn alone(number: u64, owner: &Party, kind: Kind, standing: Standing, team: &[&str]) -> Planted {
-    planted(&Sketch {
+fn alone(number: u64, owner: &Party, kind: DealKind, state: LifecycleState, team: &[&str]) -> Planted {
+    planted(&ReferralSpec {
         number,
         owner,
         location: location(owner),
         inviter: None,
         kind,
-        standing,
+        state,
         created: created(number),
         engagement: None,
         team,
@@ -113,22 +114,22 @@ fn alone(number: u64, owner: &Party, kind: Kind, standing: Standing, team: &[&st
 }
 
 fn offer_lead(number: u64, parties: &Parties) -> Planted {
-    let standing = Standing::New(NewSubstatus::Pending);
-    alone(number, &parties.contoso, Kind::OfferLead, standing, &["admin@contoso.example"])
+    let state = LifecycleState::New(NewSubstatus::Pending);
+    alone(number, &parties.contoso, DealKind::OfferLead, state, &["admin@contoso.example"])
 }
 
-fn planted(sketch: &Sketch<'_>) -> Planted {
-    let (referral, version) = sketch.draw();
-    Planted { referral, version, sender: sketch.inviter.map(|inviter| inviter.id.clone()) }
+fn planted(spec: &ReferralSpec<'_>) -> Planted {
+    let (referral, version) = spec.build();
+    Planted { referral, version, sender: spec.inviter.map(|inviter| inviter.id.clone()) }
 }
 
 /// An engagement of two or three: an own deal, and what its owner sent to others.
 struct Shared<'a> {
     inviter: &'a Party,
-    kind: Kind,
-    standing: Standing,
+    kind: DealKind,
+    state: LifecycleState,
     team: &'a [&'a str],
-    invited: Vec<(&'a Party, Standing)>,
+    invited: Vec<(&'a Party, LifecycleState)>,
 }
 
 fn shared(parties: &Parties) -> Vec<Shared<'_>> {
@@ -137,23 +138,23 @@ fn shared(parties: &Parties) -> Vec<Shared<'_>> {
     let user: &[&str] = &["user@contoso.example"];
     let ben: &[&str] = &["admin@fabrikam.example", "user@fabrikam.example"];
     let sam: &[&str] = &["seller@msft.example"];
-    let pending = Standing::New(NewSubstatus::Pending);
-    let received = Standing::New(NewSubstatus::Received);
-    let (active, won) = (Standing::Active, Standing::Closed(ClosedSubstatus::Won));
-    let declined = Standing::Closed(ClosedSubstatus::Declined);
-    let of = |inviter, kind, standing, team, invited| Shared { inviter, kind, standing, team, invited };
+    let pending = LifecycleState::New(NewSubstatus::Pending);
+    let received = LifecycleState::New(NewSubstatus::Received);
+    let (active, won) = (LifecycleState::Active, LifecycleState::Closed(ClosedSubstatus::Won));
+    let declined = LifecycleState::Closed(ClosedSubstatus::Declined);
+    let of = |inviter, kind, state, team, invited| Shared { inviter, kind, state, team, invited };
     vec![
-        of(contoso, Kind::CoSellDeal, active, admin, vec![(microsoft, pending)]),
-        of(contoso, Kind::ServicesDeal, active, user, vec![(microsoft, active)]),
-        of(contoso, Kind::CoSellDeal, won, admin, vec![(microsoft, won)]),
-        of(contoso, Kind::PartnerLedDeal, active, user, vec![(fabrikam, received)]),
-        of(contoso, Kind::PrivateDeal, active, admin, vec![(fabrikam, active)]),
-        of(contoso, Kind::PrivateDeal, active, admin, vec![(fabrikam, declined)]),
-        of(fabrikam, Kind::CoSellDeal, active, ben, vec![(contoso, pending)]),
-        of(fabrikam, Kind::PartnerLedDeal, active, ben, vec![(contoso, active)]),
-        of(fabrikam, Kind::CoSellDeal, active, ben, vec![(microsoft, active)]),
-        of(microsoft, Kind::CoSellDeal, active, sam, vec![(contoso, received)]),
-        of(contoso, Kind::CoSellDeal, active, user, vec![(microsoft, active), (fabrikam, pending)]),
+        of(contoso, DealKind::CoSellDeal, active, admin, vec![(microsoft, pending)]),
+        of(contoso, DealKind::ServicesDeal, active, user, vec![(microsoft, active)]),
+        of(contoso, DealKind::CoSellDeal, won, admin, vec![(microsoft, won)]),
+        of(contoso, DealKind::PartnerLedDeal, active, user, vec![(fabrikam, received)]),
+        of(contoso, DealKind::PrivateDeal, active, admin, vec![(fabrikam, active)]),
+        of(contoso, DealKind::PrivateDeal, active, admin, vec![(fabrikam, declined)]),
+        of(fabrikam, DealKind::CoSellDeal, active, ben, vec![(contoso, pending)]),
+        of(fabrikam, DealKind::PartnerLedDeal, active, ben, vec![(contoso, active)]),
+        of(fabrikam, DealKind::CoSellDeal, active, ben, vec![(microsoft, active)]),
+        of(microsoft, DealKind::CoSellDeal, active, sam, vec![(contoso, received)]),
+        of(contoso, DealKind::CoSellDeal, active, user, vec![(microsoft, active), (fabrikam, pending)]),
     ]
 }
 
@@ -161,13 +162,13 @@ impl Shared<'_> {
     fn referrals(&self, number: u64) -> Vec<Planted> {
         let begun = created(number);
         let engagement: EngagementId = engagement_of(number, begun);
-        let own = Sketch {
+        let own = ReferralSpec {
             number,
             owner: self.inviter,
             location: location(self.inviter),
             inviter: None,
             kind: self.kind,
-            standing: self.standing,
+            state: self.state,
             created: begun,
             engagement: Some(engagement),
             team: self.team,
@@ -175,14 +176,14 @@ impl Shared<'_> {
         };
         let mut all = vec![planted(&own)];
         let customer = all[0].referral.customer_profile.clone();
-        for (place, (owner, standing)) in self.invited.iter().enumerate() {
-            let mut sent = planted(&Sketch {
+        for (place, (owner, state)) in self.invited.iter().enumerate() {
+            let mut sent = planted(&ReferralSpec {
                 number: number + 1000 * (place as u64 + 1), // beyond every number of the rest
                 owner,
                 location: location(owner),
                 inviter: Some(self.inviter),
-                kind: Kind::Invitation,
-                standing: *standing,
+                kind: DealKind::Invitation,
+                state: *state,
                 created: begun.plus_seconds(600 * (place as i64 + 1)),
                 engagement: Some(engagement),
                 team: self.team,
@@ -206,7 +207,9 @@ impl Shared<'_> {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use referral::{Dialect, ETag, EditRequest, ReferralDirection, ReferralQualification, ReferralType};
+    use referral::{
+        ETag, EditRequest, ReferralDirection, ReferralQualification, ReferralType, RequestOptions,
+    };
     use serde_json::Value;
 
     use super::*;
@@ -285,7 +288,7 @@ mod tests {
         let request = &bodies(PUT_PAGE)[0];
         check(request, &as_value(ours), "", &["status", "substatus", "statusReason"]);
         let referral = &ours.referral;
-        assert_eq!(referral.standing(), Standing::Active);
+        assert_eq!(referral.lifecycle_state(), LifecycleState::Active);
         assert_eq!(referral.status_reason, None);
         assert_eq!(referral.direction, ReferralDirection::Incoming);
         assert_eq!(referral.accepted_date_time, Some(referral.created_date_time));
@@ -294,11 +297,13 @@ mod tests {
         assert_eq!(referral.engagement_id.to_string(), "37ef26aa-1d15-4533-9f93-a69bd33ab1e5");
         assert_eq!(referral.invite_context.invited_by.organization_id, Some(OrganizationId::MICROSOFT));
         // Its request, trailing comma and all, makes it what the page answers.
-        let put = EditRequest::put(request, referral.id, &Dialect::default()).unwrap();
+        let put = EditRequest::put(request, referral.id, &RequestOptions::default()).unwrap();
         let now = "2026-11-21T08:00:00Z".parse().unwrap();
-        let edit =
-            put.decide(&referral.to_document(), ours.version, now, &Dialect::default()).unwrap().unwrap();
-        assert_eq!(edit.referral.standing(), Standing::Closed(ClosedSubstatus::Won));
+        let edit = put
+            .decide(&referral.to_document(), ours.version, now, &RequestOptions::default())
+            .unwrap()
+            .unwrap();
+        assert_eq!(edit.referral.lifecycle_state(), LifecycleState::Closed(ClosedSubstatus::Won));
         assert_eq!(edit.referral.etag.counter(), 0x2500_ec5b, "the next tag counts on");
     }
 
@@ -307,7 +312,7 @@ mod tests {
         let world = referrals();
         let ours = find(&world, "4111fffc-f9ee-4d53-bba6-569135228642");
         check(&bodies(PUT_PAGE)[1], &as_value(ours), "", &[ADDRESSES]);
-        assert_eq!(ours.referral.standing(), Standing::Closed(ClosedSubstatus::Won));
+        assert_eq!(ours.referral.lifecycle_state(), LifecycleState::Closed(ClosedSubstatus::Won));
         assert_eq!(ours.version, 0x2500_ec5a);
     }
 
@@ -333,8 +338,8 @@ mod tests {
         let world = referrals();
         assert!(world.len() >= 123, "{}", world.len());
         let more = || world[3..].iter().map(|planted| &planted.referral);
-        let standings: BTreeSet<String> = more().map(|one| one.standing().to_string()).collect();
-        assert_eq!(standings.len(), STANDINGS.len(), "{standings:?}");
+        let states: BTreeSet<String> = more().map(|one| one.lifecycle_state().to_string()).collect();
+        assert_eq!(states.len(), LIFECYCLE_STATES.len(), "{states:?}");
         for qualification in ReferralQualification::ALL {
             assert!(more().any(|one| one.qualification == *qualification), "{qualification}");
         }
@@ -401,7 +406,7 @@ mod tests {
         assert_eq!(leads.len(), 1);
         assert_eq!(leads[0].referral.organization_id.to_string(), CONTOSO);
         for Planted { referral, .. } in &world {
-            if referral.standing().is_new() {
+            if referral.lifecycle_state().is_new() {
                 assert_eq!(referral.direction, ReferralDirection::Incoming);
                 assert_eq!(referral.expiration_date_time, None);
             }
@@ -413,12 +418,13 @@ mod tests {
         let world = referrals();
         let ids: BTreeSet<_> = world.iter().map(|planted| planted.referral.id).collect();
         assert_eq!(ids.len(), world.len());
-        let dialect = Dialect { reject_unknown: true, ignore_links: true, ..Dialect::default() };
+        let request_options =
+            RequestOptions { reject_unknown: true, ignore_links: true, ..RequestOptions::default() };
         let today: Timestamp = "2026-11-21".parse().unwrap();
         for (place, planted) in world.iter().enumerate() {
             let referral = &planted.referral;
-            EditRequest::put(&as_value(planted), referral.id, &dialect).unwrap();
-            assert!(Standing::pair(referral.status, referral.substatus).is_ok());
+            EditRequest::put(&as_value(planted), referral.id, &request_options).unwrap();
+            assert!(LifecycleState::from_pair(referral.status, referral.substatus).is_ok());
             assert!(referral.updated_date_time < today, "{}", referral.updated_date_time);
             assert_eq!(planted.version, u64::from(referral.etag.counter()));
             if place >= 3 {

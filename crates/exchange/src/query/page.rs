@@ -14,8 +14,8 @@ use super::Question;
 use crate::caller::{Caller, Role};
 use crate::error::ReadError;
 use crate::evaluation::Budget as Evaluation;
-use crate::sight::whole;
-use crate::{Exchange, Shown};
+use crate::visibility::unredacted;
+use crate::{Exchange, VisibleReferral};
 
 /// Pages of nothing but damaged documents that one answer passes over.
 const DAMAGED_PAGES: u64 = 8;
@@ -68,7 +68,7 @@ pub struct Count {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item {
     /// The referral.
-    pub shown: Shown,
+    pub visible: VisibleReferral,
     /// In the order of the expansions asked for.
     pub related: Vec<Page>,
 }
@@ -108,7 +108,7 @@ pub(super) struct Window<'a> {
 
 /// Matches in order, one more than shown where there are more.
 pub(super) struct Matches {
-    pub found: Vec<(Shown, Place)>,
+    pub found: Vec<(VisibleReferral, Place)>,
     pub count: Option<u64>,
     /// How many could not be shown because they are damaged.
     pub left_out: usize,
@@ -198,10 +198,10 @@ impl Exchange {
     pub async fn expanded(
         &self,
         caller: &Caller,
-        shown: Shown,
+        visible: VisibleReferral,
         expand: &[TypedExpand],
     ) -> Result<Item, ReadError> {
-        let items = vec![Item { shown, related: Vec::new() }];
+        let items = vec![Item { visible, related: Vec::new() }];
         let mut page = Page { items, count: None, next: None, left_out: 0 };
         self.expand(caller, expand, &mut page, &mut Budget::new()).await?;
         page.items.pop().ok_or(ReadError::NotFound)
@@ -386,7 +386,8 @@ impl Exchange {
             Some((_, place)) if more && left != Some(0) => Some(Continuation::After(place.clone(), left)),
             _ => None,
         };
-        let items = matches.found.into_iter().map(|(shown, _)| Item { shown, related: Vec::new() }).collect();
+        let items =
+            matches.found.into_iter().map(|(visible, _)| Item { visible, related: Vec::new() }).collect();
         Ok(Page { items, count: matches.count, next, left_out })
     }
 
@@ -402,9 +403,9 @@ impl Exchange {
             return self.together(caller, engagement, options, window, budget).await;
         }
         let found = self.store.query(&query(self.scope(caller), options, &window)).await?;
-        let shown = |(referral, place): (Arc<StoredReferral>, Place)| (whole(&referral), place);
+        let visible = |(referral, place): (Arc<StoredReferral>, Place)| (unredacted(&referral), place);
         let Found { referrals, count, left_out } = found;
-        Ok(Matches { found: referrals.into_iter().map(shown).collect(), count, left_out })
+        Ok(Matches { found: referrals.into_iter().map(visible).collect(), count, left_out })
     }
 
     /// The caller's own organization's referrals, as far as the role reaches.
@@ -430,7 +431,7 @@ impl Exchange {
         for item in &mut page.items {
             for one in expand {
                 let mut related =
-                    self.expansion(caller, item.shown.engagement_id, one, &mut budget.evaluation).await?;
+                    self.expansion(caller, item.visible.engagement_id, one, &mut budget.evaluation).await?;
                 budget.results = budget.results.checked_sub(related.items.len()).ok_or_else(too_much)?;
                 Box::pin(self.expand(caller, &one.options.expand, &mut related, budget)).await?;
                 item.related.push(related);
@@ -479,7 +480,7 @@ fn referral_of(row: &Json) -> Result<Item, StoreError> {
         return Err(StoreError::Engine("a result of $apply is no referral".to_owned()));
     };
     let document = Bytes::from(row.to_string());
-    Ok(Item { shown: Shown { id, engagement_id, etag, document }, related: Vec::new() })
+    Ok(Item { visible: VisibleReferral { id, engagement_id, etag, document }, related: Vec::new() })
 }
 
 fn too_much() -> ReadError {

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use odata::{DateTimeOffset, EvalError, Evaluator, Search, Typed, TypedOptions, TypedOrder, Work};
-use referral::{EngagementId, Referral, View};
+use referral::{EngagementId, Redaction, Referral};
 use serde_json::Value as Json;
 use store::{Counting, Key, Place, StoreError, StoredReferral, schema};
 
@@ -15,8 +15,8 @@ use super::page::{Matches, Window};
 use crate::caller::Caller;
 use crate::error::ReadError;
 use crate::evaluation::{Budget, price_of_reading};
-use crate::sight::{Membership, redacted, side, whole};
-use crate::{Exchange, Shown};
+use crate::visibility::{Membership, redacted, unredacted, visibility_for};
+use crate::{Exchange, VisibleReferral};
 
 /// The most referrals of an engagement that one question looks at.
 const MEMBERS: usize = 10_000;
@@ -25,9 +25,9 @@ const CHUNK: usize = 32;
 
 /// How the caller sees a referral of the engagement.
 #[derive(Clone, Copy)]
-enum Sight {
+enum Visibility {
     Own,
-    Others(View),
+    Redacted(Redaction),
 }
 
 impl Exchange {
@@ -60,11 +60,11 @@ impl Exchange {
                 Some(last) if chunk.len() == CHUNK => read_to = Some((last.columns.created, last.id)),
                 _ => read_to = None,
             }
-            let sights = chunk.into_iter().filter_map(|stored| {
-                let sight = self.sight_of(caller, &stored, &membership)?;
-                Some((stored, sight))
+            let visibilities = chunk.into_iter().filter_map(|stored| {
+                let visibility = self.visibility_of(caller, &stored, &membership)?;
+                Some((stored, visibility))
             });
-            let seen: Arc<[(Arc<StoredReferral>, Sight)]> = sights.collect();
+            let seen: Arc<[(Arc<StoredReferral>, Visibility)]> = visibilities.collect();
             let (found, damaged) = self
                 .evaluate(
                     caller,
@@ -101,38 +101,43 @@ impl Exchange {
             }
             let stored = self.store.find_referral(place.id).await?;
             if let Some(stored) = stored
-                && let Some(sight) = self.sight_of(caller, &stored, &membership)
+                && let Some(visibility) = self.visibility_of(caller, &stored, &membership)
             {
                 page.push(place);
-                seen.push((stored, sight));
+                seen.push((stored, visibility));
             }
         }
-        let seen: Arc<[(Arc<StoredReferral>, Sight)]> = seen.into();
+        let seen: Arc<[(Arc<StoredReferral>, Visibility)]> = seen.into();
         let redacted = price_of_redaction(&seen);
-        let shown = self
+        let visible = self
             .evaluate(
                 caller,
                 budget,
                 redacted,
-                |work| shown(&seen, work),
+                |work| visible(&seen, work),
                 || {
                     let seen = Arc::clone(&seen);
-                    Box::new(move |work| shown(&seen, work))
+                    Box::new(move |work| visible(&seen, work))
                 },
             )
             .await?;
-        Ok(Matches { found: shown.into_iter().zip(page).collect(), count, left_out })
+        Ok(Matches { found: visible.into_iter().zip(page).collect(), count, left_out })
     }
 
     /// From which side the caller sees a referral of the engagement; `None`: not at all.
-    fn sight_of(&self, caller: &Caller, stored: &StoredReferral, membership: &Membership) -> Option<Sight> {
+    fn visibility_of(
+        &self,
+        caller: &Caller,
+        stored: &StoredReferral,
+        membership: &Membership,
+    ) -> Option<Visibility> {
         if self.is_hidden(stored) {
             return None;
         }
         if stored.owner == caller.organization {
-            return caller.reaches(stored).then_some(Sight::Own);
+            return caller.reaches(stored).then_some(Visibility::Own);
         }
-        side(caller, stored, membership).map(Sight::Others)
+        visibility_for(caller, stored, membership).map(Visibility::Redacted)
     }
 }
 
@@ -170,13 +175,13 @@ impl Asks<'_> {
     /// the list goes on.
     fn places(
         &self,
-        seen: &[(Arc<StoredReferral>, Sight)],
+        seen: &[(Arc<StoredReferral>, Visibility)],
         work: &Work,
     ) -> Result<(Vec<Place>, usize), ReadError> {
         let (mut places, mut damaged) = (Vec::new(), 0);
-        for (stored, sight) in seen {
+        for (stored, visibility) in seen {
             work.take(price_of_reading(stored.document.len())).map_err(StoreError::from)?;
-            let Some((document, words)) = as_seen(stored, *sight)? else {
+            let Some((document, words)) = as_visible(stored, *visibility)? else {
                 damaged += 1;
                 continue;
             };
@@ -212,25 +217,28 @@ impl Asks<'_> {
 }
 
 /// What it takes at least to look at these, in nodes.
-fn price(seen: &[(Arc<StoredReferral>, Sight)]) -> u64 {
+fn price(seen: &[(Arc<StoredReferral>, Visibility)]) -> u64 {
     seen.iter().map(|(stored, _)| price_of_reading(stored.document.len())).sum()
 }
 
 /// What it takes to show them: the owner's own are shown as they are stored.
-fn price_of_redaction(seen: &[(Arc<StoredReferral>, Sight)]) -> u64 {
-    let others = seen.iter().filter(|(_, sight)| matches!(sight, Sight::Others(_)));
+fn price_of_redaction(seen: &[(Arc<StoredReferral>, Visibility)]) -> u64 {
+    let others = seen.iter().filter(|(_, visibility)| matches!(visibility, Visibility::Redacted(_)));
     others.map(|(stored, _)| price_of_reading(stored.document.len())).sum()
 }
 
 /// Referrals of a page as they are shown.
-fn shown(seen: &[(Arc<StoredReferral>, Sight)], work: &Work) -> Result<Vec<Shown>, ReadError> {
+fn visible(
+    seen: &[(Arc<StoredReferral>, Visibility)],
+    work: &Work,
+) -> Result<Vec<VisibleReferral>, ReadError> {
     let mut all = Vec::with_capacity(seen.len());
-    for (stored, sight) in seen {
-        all.push(match sight {
-            Sight::Own => whole(stored),
-            Sight::Others(view) => {
+    for (stored, visibility) in seen {
+        all.push(match visibility {
+            Visibility::Own => unredacted(stored),
+            Visibility::Redacted(redaction) => {
                 work.take(price_of_reading(stored.document.len())).map_err(StoreError::from)?;
-                redacted(stored, *view)?
+                redacted(stored, *redaction)?
             }
         });
     }
@@ -251,7 +259,7 @@ fn key_bytes(key: &Key) -> usize {
 }
 
 /// The document as seen from a side, and the words that `$search` looks in; `None` for a damaged one.
-fn as_seen(stored: &StoredReferral, sight: Sight) -> Result<Option<(Json, String)>, ReadError> {
+fn as_visible(stored: &StoredReferral, visibility: Visibility) -> Result<Option<(Json, String)>, ReadError> {
     let referral = match Referral::from_document(&stored.document) {
         Ok(referral) => referral,
         Err(error) => {
@@ -260,9 +268,9 @@ fn as_seen(stored: &StoredReferral, sight: Sight) -> Result<Option<(Json, String
             return Ok(None);
         }
     };
-    let referral = match sight {
-        Sight::Own => referral,
-        Sight::Others(view) => referral.seen_by(view),
+    let referral = match visibility {
+        Visibility::Own => referral,
+        Visibility::Redacted(redaction) => referral.redact(redaction),
     };
     let words = store::index_text(referral.search_texts());
     let document = serde_json::to_value(&referral).map_err(|error| StoreError::Engine(error.to_string()))?;

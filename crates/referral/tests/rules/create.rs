@@ -1,21 +1,21 @@
 //! POST: own deals and connected referrals. Spec 5.2, 7.3, 8.
 
-use referral::{CreateRequest, EditError, Minted, Party, PublicBase, Referral, View};
+use referral::{CreateRequest, DecisionError, NewIds, Party, PublicBase, Redaction, Referral};
 use serde_json::{Value, json};
 
 use crate::support::*;
 
 /// The answer to a sample request, with the ids and the time of the sample answer.
-fn answered(sample: &str, create: impl FnOnce(&CreateRequest, Minted) -> Referral) -> (Value, Value) {
+fn answered(sample: &str, create: impl FnOnce(&CreateRequest, NewIds) -> Referral) -> (Value, Value) {
     let published = example(&format!("create.{sample}.response.json"));
     let text = |name: &str| published[name].as_str().unwrap();
-    let minted = Minted {
+    let new_ids = NewIds {
         id: text("id").parse().unwrap(),
         engagement_id: text("engagementId").parse().unwrap(),
         now: text("createdDateTime").parse().unwrap(),
     };
     let request = example(&format!("create.{sample}.request.json"));
-    let referral = create(&CreateRequest::parse(&request, &WIRE).unwrap(), minted);
+    let referral = create(&CreateRequest::parse(&request, &WIRE).unwrap(), new_ids);
     let base = PublicBase::new(HOST, false);
     let bytes = base.entity(&referral.to_document(), referral.id, referral.engagement_id);
     (serde_json::from_slice(&bytes).unwrap(), published)
@@ -43,7 +43,7 @@ fn the_samples_of_own_deals_give_the_published_answers() {
     // REF-092 REF-103 REF-104 REF-105 REF-106 REF-107 REF-126
     for sample in ["independent-private", "partner-led", "shared"] {
         let (answer, published) =
-            answered(sample, |request, minted| request.own_deal(minted, &contoso(), &WIRE).unwrap());
+            answered(sample, |request, new_ids| request.own_deal(new_ids, &contoso(), &WIRE).unwrap());
         assert_same(&answer, &published);
     }
 }
@@ -51,8 +51,11 @@ fn the_samples_of_own_deals_give_the_published_answers() {
 #[test]
 fn the_sample_of_a_connected_referral_gives_the_published_answer_to_its_sender() {
     // REF-112 REF-113 REF-153
-    let (answer, published) = answered("connected-microsoft", |request, minted| {
-        request.connected(minted, &microsoft(), &contoso(), None, &WIRE).unwrap().seen_by(View::Inviting)
+    let (answer, published) = answered("connected-microsoft", |request, new_ids| {
+        request
+            .connected_referral(new_ids, &microsoft(), &contoso(), None, &WIRE)
+            .unwrap()
+            .redact(Redaction::Inviting)
     });
     assert_same(&answer, &published);
 }
@@ -117,7 +120,7 @@ fn missing_members_are_told_all_at_once_and_the_first_is_the_target() {
     let published = &example("error.400.missing-required.json")["error"];
     assert_eq!(invalid.target, published["target"].as_str().unwrap());
     assert_eq!(invalid.message, published["message"].as_str().unwrap());
-    assert_eq!(invalid.rule.code(), published["innerError"]["code"].as_str().unwrap());
+    assert_eq!(invalid.code.as_str(), published["innerError"]["code"].as_str().unwrap());
     assert_eq!(invalid.detail, published["innerError"]["message"].as_str().unwrap());
     for customer in [json!({}), json!({ "name": null })] {
         let mut body = minimal();
@@ -153,7 +156,7 @@ fn an_own_deal_starts_accepted_whatever_open_standing_was_sent() {
             match create(&body, &WIRE) {
                 Ok(referral) => {
                     assert!(taken(status, substatus), "{status}/{substatus}");
-                    assert_eq!(referral.standing().to_string(), "Active/Accepted");
+                    assert_eq!(referral.lifecycle_state().to_string(), "Active/Accepted");
                     assert_eq!(referral.accepted_date_time, Some(referral.created_date_time));
                     count += 1;
                 }
@@ -202,11 +205,11 @@ fn partner_ids_are_as_sent_else_the_owners() {
         body["inviteContext"] = json!({ "invitedMpnId": invited });
         let owner = Party { partner_id: configured.map(str::to_owned), ..contoso() };
         let request = CreateRequest::parse(&body, &WIRE).unwrap();
-        let own = request.own_deal(minted(), &owner, &WIRE).unwrap();
+        let own = request.own_deal(new_ids(), &owner, &WIRE).unwrap();
         assert_eq!((own.mpn_id.as_deref(), own.invite_context.invited_mpn_id.as_deref()), expected);
         body["consent"] = json!({ "consentToToShareInfoWithOthers": true });
         let request = CreateRequest::parse(&body, &WIRE).unwrap();
-        let sent = request.connected(minted(), &owner, &microsoft(), None, &WIRE).unwrap();
+        let sent = request.connected_referral(new_ids(), &owner, &microsoft(), None, &WIRE).unwrap();
         assert_eq!(
             (sent.mpn_id.as_deref(), sent.invite_context.invited_mpn_id.as_deref()),
             (expected.0, invited)
@@ -233,7 +236,12 @@ fn a_connected_referral_takes_what_is_left_out_from_its_model_and_nothing_else()
     body["details"] = json!({ "dealValue": 7, "requirements": { "services": [] } });
     let request = CreateRequest::parse(&body, &WIRE).unwrap();
     let create = |model: Option<&[u8]>| {
-        value(&request.connected(minted(), &microsoft(), &contoso(), model, &WIRE).unwrap().to_document())
+        value(
+            &request
+                .connected_referral(new_ids(), &microsoft(), &contoso(), model, &WIRE)
+                .unwrap()
+                .to_document(),
+        )
     };
     let model_json = value(&model);
     let mut expected = create(None);
@@ -254,13 +262,13 @@ fn a_connected_referral_takes_what_is_left_out_from_its_model_and_nothing_else()
 fn a_connected_referral_needs_the_consent_to_share() {
     let body = minimal();
     let request = CreateRequest::parse(&body, &WIRE).unwrap();
-    let refused = request.connected(minted(), &microsoft(), &contoso(), None, &WIRE);
+    let refused = request.connected_referral(new_ids(), &microsoft(), &contoso(), None, &WIRE);
     assert_eq!(refusal_of(refused), "400 invalidValue consent/consentToToShareInfoWithOthers");
     let mut body = minimal();
     body["consent"]["consentToToShareInfoWithOthers"] = json!(true);
     let request = CreateRequest::parse(&body, &WIRE).unwrap();
-    let damaged = request.connected(minted(), &microsoft(), &contoso(), Some(b"{"), &WIRE);
-    assert!(matches!(damaged, Err(EditError::Damaged(_))));
+    let damaged = request.connected_referral(new_ids(), &microsoft(), &contoso(), Some(b"{"), &WIRE);
+    assert!(matches!(damaged, Err(DecisionError::Damaged(_))));
 }
 
 #[test]
@@ -271,8 +279,8 @@ fn the_standing_sent_with_a_connected_referral_is_checked_and_not_applied() {
     body["status"] = json!("Active");
     body["substatus"] = json!("Accepted");
     let request = CreateRequest::parse(&body, &WIRE).unwrap();
-    let referral = request.connected(minted(), &microsoft(), &contoso(), None, &WIRE).unwrap();
-    assert_eq!(referral.standing().to_string(), "New/Pending");
+    let referral = request.connected_referral(new_ids(), &microsoft(), &contoso(), None, &WIRE).unwrap();
+    assert_eq!(referral.lifecycle_state().to_string(), "New/Pending");
     assert_eq!(referral.accepted_date_time, None);
     assert_eq!(referral.expiration_date_time, Some(instant("2026-03-16T00:00:00Z")));
     assert_eq!(referral.direction.as_str(), "Incoming");
@@ -288,8 +296,8 @@ fn only_location_targets_direct_a_referral() {
         { "type": "BusinessProfileLocation", "id": "01e2abcd-52b0-4af3-a3ae-1fd1530b3563" },
     ]);
     let request = CreateRequest::parse(&body, &WIRE).unwrap();
-    assert_eq!(request.locations(), [(1, "msft"), (3, "01e2abcd-52b0-4af3-a3ae-1fd1530b3563")]);
-    assert_eq!(CreateRequest::parse(&minimal(), &WIRE).unwrap().locations(), []);
+    assert_eq!(request.target_locations(), [(1, "msft"), (3, "01e2abcd-52b0-4af3-a3ae-1fd1530b3563")]);
+    assert_eq!(CreateRequest::parse(&minimal(), &WIRE).unwrap().target_locations(), []);
 }
 
 #[test]

@@ -4,10 +4,10 @@
 
 mod create;
 mod documents;
+mod lifecycle;
 mod members;
 mod patch;
 mod program;
 mod put;
-mod standing;
+mod redaction;
 mod support;
-mod views;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use referral::{
-    Access, AssistanceRequestCode, CustomerProfileIdType, Kind, ObjectType, Property, Referral,
+    Access, AssistanceRequestCode, CustomerProfileIdType, Kind, ObjectType, PropertyDefinition, Referral,
     ReferralDirection, ReferralQualification, ReferralStatus, ReferralSubstatus, ReferralType,
     RegistrationStatus, SolutionType, TargetType,
 };
@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::support::*;
 
 /// A value of the kind that no new referral has.
-pub fn another(property: &Property) -> Value {
+pub fn another(property: &PropertyDefinition) -> Value {
     filled(property.name, &property.kind)
 }
 
@@ -52,7 +52,7 @@ fn element(of: &ObjectType, null: Option<&str>) -> Value {
 }
 
 /// What the contract says of null in an update (U8): `None` is a refusal.
-fn cleared(property: &Property) -> Option<Value> {
+fn cleared(property: &PropertyDefinition) -> Option<Value> {
     match property.kind {
         _ if property.nullable => Some(Value::Null),
         Kind::Flag => Some(json!(false)),
@@ -61,7 +61,7 @@ fn cleared(property: &Property) -> Option<Value> {
     }
 }
 
-fn is_callers(property: &Property) -> bool {
+fn is_callers(property: &PropertyDefinition) -> bool {
     !matches!(property.access, Access::Server | Access::Derived | Access::Fixed)
 }
 

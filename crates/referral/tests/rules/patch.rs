@@ -1,6 +1,6 @@
 //! PATCH: P1 to P15, the extended operations, merge patches, and what T18 asks of a request. Spec 10.
 
-use referral::{Dialect, EditRequest, PatchRequest, Referral};
+use referral::{EditRequest, PatchRequest, Referral, RequestOptions};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -184,7 +184,7 @@ fn paths_find_their_members() {
 fn other_members_of_an_operation_are_passed_over() {
     let operations = json!([{ "op": "replace", "path": "/name", "value": "x", "from": 5, "comment": [] }]);
     assert_eq!(face(patch(&own(&minimal()), &operations)), "name");
-    let strict = Dialect { reject_unknown: true, ..WIRE };
+    let strict = RequestOptions { reject_unknown: true, ..WIRE };
     assert_eq!(face(patch_in(&own(&minimal()), &operations, &strict)), "name");
     let unknown = json!([{ "op": "add", "path": "/team/-", "value": { "mail": "x" } }]);
     assert_eq!(face(patch_in(&own(&minimal()), &unknown, &strict)), "400 invalidValue /team/-");
@@ -552,7 +552,7 @@ fn a_withdrawal_touches_the_standing_alone_and_ends_declined() {
     let named = json!({ "status": "Closed", "substatus": "Declined", "name": null });
     assert!(!EditRequest::merge(&named, &WIRE).unwrap().is_withdrawal());
     assert!(
-        !EditRequest::put(&declined, minted().id, &WIRE).unwrap().is_withdrawal(),
+        !EditRequest::put(&declined, new_ids().id, &WIRE).unwrap().is_withdrawal(),
         "a withdrawal is a PATCH"
     );
 }

@@ -156,8 +156,13 @@ fn services_cosell_needs_its_three_attributes_together() {
 fn help_from_microsoft_needs_a_contact() {
     let complete = complete();
     let send = |body: &Value, to: &referral::Party| {
-        let sent =
-            CreateRequest::parse(body, &PROGRAM).unwrap().connected(minted(), to, &contoso(), None, &PROGRAM);
+        let sent = CreateRequest::parse(body, &PROGRAM).unwrap().connected_referral(
+            new_ids(),
+            to,
+            &contoso(),
+            None,
+            &PROGRAM,
+        );
         sent.map_or_else(|error| refusal(&error), |_| "created".into())
     };
     let partner =

@@ -1,6 +1,6 @@
 //! PUT: U4 to U12, and the members nobody may change. Spec 5.5, 9.
 
-use referral::{Access, Dialect, EditRequest, Kind, PublicBase, Referral, parse_json};
+use referral::{Access, EditRequest, Kind, PublicBase, Referral, RequestOptions, parse_json};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -64,7 +64,7 @@ fn one_call_changes_value_date_and_standing() {
 fn links_are_refused_unless_the_switch_passes_them_over() {
     // REF-164
     let document = own(&minimal());
-    let ignoring = Dialect { ignore_links: true, ..WIRE };
+    let ignoring = RequestOptions { ignore_links: true, ..WIRE };
     for body in [json!({ "links": {} }), json!({ "LINKS": null }), json!({ "links": 1, "name": "x" })] {
         assert_eq!(face(put(&document, &body)), "400 readOnlyProperty links", "{body}");
         assert!(put_in(&document, &body, &ignoring).is_ok(), "{body}");
@@ -130,8 +130,8 @@ fn what_is_absent_stays_at_every_depth() {
     let mut count = 0;
     for (path, property) in properties(&Referral::TYPE) {
         let free = !matches!(property.access, Access::Server | Access::Derived | Access::Fixed);
-        let standing = matches!(path.as_str(), "status" | "substatus");
-        if !free || standing || matches!(property.kind, Kind::Object(_)) {
+        let state = matches!(path.as_str(), "status" | "substatus");
+        if !free || state || matches!(property.kind, Kind::Object(_)) {
             continue;
         }
         let body = body_with(&path, crate::members::another(property));
@@ -189,8 +189,8 @@ fn the_engagement_and_the_inviter_are_fixed_in_both_profiles() {
             "400 readOnlyProperty inviteContext/invitedBy/organizationId",
         ),
     ] {
-        for dialect in [WIRE, PROGRAM] {
-            assert_eq!(face(put_in(&own(&complete()), &body, &dialect)), expected, "{body}");
+        for options in [WIRE, PROGRAM] {
+            assert_eq!(face(put_in(&own(&complete()), &body, &options)), expected, "{body}");
         }
     }
     let nobody = stored("get-by-id.response.full.json");
@@ -209,8 +209,8 @@ fn visibility_for_microsoft_is_given_and_never_taken_back() {
     let member = "consent/consentToShareReferralWithMicrosoftSellers";
     let private = own(&example("create.independent-private.request.json"));
     let led = own(&complete());
-    for dialect in [WIRE, PROGRAM] {
-        let of = |document: &[u8], to: Value| face(put_in(document, &body_with(member, to), &dialect));
+    for options in [WIRE, PROGRAM] {
+        let of = |document: &[u8], to: Value| face(put_in(document, &body_with(member, to), &options));
         let refused = format!("400 invalidValue {member}");
         assert_eq!(of(&led, json!(false)), refused);
         assert_eq!(of(&led, Value::Null), refused);
@@ -218,7 +218,7 @@ fn visibility_for_microsoft_is_given_and_never_taken_back() {
         assert_eq!(of(&private, json!(true)), member);
         let whole =
             replace("/consent", json!({ "consentToToShareInfoWithOthers": true, "consentToContact": true }));
-        assert_eq!(face(patch_in(&led, &whole, &dialect)), "400 invalidValue /consent");
+        assert_eq!(face(patch_in(&led, &whole, &options)), "400 invalidValue /consent");
     }
     let closed = with(&private, &[("/status", json!("Closed")), ("/substatus", json!("Won"))]);
     assert_eq!(face(put(&closed, &body_with(member, json!(true)))), "409 terminalState");
@@ -233,8 +233,8 @@ fn the_answer_sent_back_changes_nothing() {
         let answer = PublicBase::new(HOST, false).entity(&document, referral.id, referral.engagement_id);
         let mut body = value(&answer);
         body.as_object_mut().unwrap().shift_remove("links");
-        for dialect in [WIRE, PROGRAM, Dialect { reject_unknown: true, ..WIRE }] {
-            assert_eq!(face(put_in(&document, &body, &dialect)), "unchanged");
+        for options in [WIRE, PROGRAM, RequestOptions { reject_unknown: true, ..WIRE }] {
+            assert_eq!(face(put_in(&document, &body, &options)), "unchanged");
         }
     }
 }
@@ -252,7 +252,7 @@ fn times_increase_even_when_the_clock_does_not() {
 #[test]
 fn unknown_members_are_passed_over_or_refused_by_the_switch() {
     // REF-094
-    let strict = Dialect { reject_unknown: true, ..WIRE };
+    let strict = RequestOptions { reject_unknown: true, ..WIRE };
     let document = own(&minimal());
     for (body, expected) in [
         (json!({ "closeDate": "x" }), "400 invalidValue closeDate"),

@@ -1,19 +1,19 @@
 //! What the tests of the resource share: the published examples, the parties, and short ways to change a referral.
 
 use referral::{
-    CreateRequest, Dialect, Edit, EditError, EditRequest, Minted, ObjectType, Party, PatchRequest, Profile,
-    Property, Referral, Refusal, Timestamp, parse_json,
+    CreateRequest, DecisionError, Edit, EditRequest, NewIds, ObjectType, Party, PatchRequest,
+    PropertyDefinition, Referral, Rejection, RequestOptions, Timestamp, ValidationProfile, parse_json,
 };
 use serde_json::{Map, Value, json};
 
-pub const WIRE: Dialect = Dialect {
+pub const WIRE: RequestOptions = RequestOptions {
     reject_unknown: false,
     ignore_links: false,
     all_patch_operations: false,
-    profile: Profile::Wire,
+    profile: ValidationProfile::Wire,
 };
-pub const PROGRAM: Dialect = Dialect { profile: Profile::Program, ..WIRE };
-pub const EXTENDED: Dialect = Dialect { all_patch_operations: true, ..WIRE };
+pub const PROGRAM: RequestOptions = RequestOptions { profile: ValidationProfile::Program, ..WIRE };
+pub const EXTENDED: RequestOptions = RequestOptions { all_patch_operations: true, ..WIRE };
 
 /// The host of the published examples.
 pub const HOST: &str = "https://api.partner.microsoft.com";
@@ -44,8 +44,8 @@ pub fn instant(text: &str) -> Timestamp {
 }
 
 /// 2026-03-02, when the examples were created.
-pub fn minted() -> Minted {
-    Minted {
+pub fn new_ids() -> NewIds {
+    NewIds {
         id: "0d43414c-fb9f-4ca0-9b8d-29deb70364cf".parse().unwrap(),
         engagement_id: "37ef26aa-1d15-4533-9f93-a69bd33ab1e5".parse().unwrap(),
         now: instant("2026-03-02T09:15:00.1234567Z"),
@@ -69,8 +69,8 @@ pub fn complete() -> Value {
     body
 }
 
-pub fn create(body: &Value, dialect: &Dialect) -> Result<Referral, EditError> {
-    CreateRequest::parse(body, dialect)?.own_deal(minted(), &contoso(), dialect)
+pub fn create(body: &Value, options: &RequestOptions) -> Result<Referral, DecisionError> {
+    CreateRequest::parse(body, options)?.own_deal(new_ids(), &contoso(), options)
 }
 
 /// An own deal: Active/Accepted.
@@ -99,19 +99,19 @@ pub fn value(document: &[u8]) -> Value {
     serde_json::from_slice(document).unwrap()
 }
 
-pub type Decided = Result<Option<Edit>, EditError>;
+pub type Decided = Result<Option<Edit>, DecisionError>;
 
-pub fn put_in(document: &[u8], body: &Value, dialect: &Dialect) -> Decided {
+pub fn put_in(document: &[u8], body: &Value, options: &RequestOptions) -> Decided {
     let id = Referral::from_document(document).unwrap().id;
-    EditRequest::put(body, id, dialect)?.decide(document, 1, later(), dialect)
+    EditRequest::put(body, id, options)?.decide(document, 1, later(), options)
 }
 
 pub fn put(document: &[u8], body: &Value) -> Decided {
     put_in(document, body, &WIRE)
 }
 
-pub fn patch_in(document: &[u8], operations: &Value, dialect: &Dialect) -> Decided {
-    EditRequest::Patch(PatchRequest::parse(operations, dialect)?).decide(document, 1, later(), dialect)
+pub fn patch_in(document: &[u8], operations: &Value, options: &RequestOptions) -> Decided {
+    EditRequest::Patch(PatchRequest::parse(operations, options)?).decide(document, 1, later(), options)
 }
 
 pub fn patch(document: &[u8], operations: &Value) -> Decided {
@@ -146,19 +146,19 @@ pub fn face(decided: Decided) -> String {
 }
 
 /// `400 <code> <target>`, `409 terminalState` or `409 invalidTransition`.
-pub fn refusal(error: &EditError) -> String {
+pub fn refusal(error: &DecisionError) -> String {
     match error {
-        EditError::Refused(Refusal::Invalid(invalid)) => {
+        DecisionError::Rejected(Rejection::Invalid(invalid)) => {
             assert!(!invalid.message.is_empty() && invalid.message.chars().count() <= 1024, "{invalid:?}");
-            format!("400 {} {}", invalid.rule.code(), invalid.target)
+            format!("400 {} {}", invalid.code.as_str(), invalid.target)
         }
-        EditError::Refused(Refusal::Terminal(_)) => "409 terminalState".into(),
-        EditError::Refused(Refusal::NotReachable { .. }) => "409 invalidTransition".into(),
-        EditError::Damaged(damaged) => panic!("{damaged}"),
+        DecisionError::Rejected(Rejection::Terminal(_)) => "409 terminalState".into(),
+        DecisionError::Rejected(Rejection::NotReachable { .. }) => "409 invalidTransition".into(),
+        DecisionError::Damaged(damaged) => panic!("{damaged}"),
     }
 }
 
-pub fn refusal_of<T: std::fmt::Debug>(result: Result<T, EditError>) -> String {
+pub fn refusal_of<T: std::fmt::Debug>(result: Result<T, DecisionError>) -> String {
     refusal(&result.unwrap_err())
 }
 
@@ -172,7 +172,7 @@ pub fn body_with(path: &str, value: Value) -> Value {
 }
 
 /// Every property of a type and of the objects in it, with its path; lists are not entered.
-pub fn properties(of: &'static ObjectType) -> Vec<(String, &'static Property)> {
+pub fn properties(of: &'static ObjectType) -> Vec<(String, &'static PropertyDefinition)> {
     let mut found = Vec::new();
     for property in of.properties {
         found.push((property.name.to_owned(), property));

@@ -7,7 +7,7 @@
 
 use exchange::{Question, RELATED_REFERRALS, Temperament};
 use odata::Function;
-use referral::{Kind, ObjectType, Property, Referral};
+use referral::{Kind, ObjectType, PropertyDefinition, Referral};
 
 use super::Setting;
 use super::csdl::{Annotation, Expression, RESOURCE_PATH, paths, texts};
@@ -190,14 +190,15 @@ fn filter(extended: bool) -> Expression {
 
 fn sort(extended: bool) -> Expression {
     let mut closed = Vec::new();
-    let is_sortable =
-        |path: &str, _: &Property| is_stored(path) && is_taken(&format!("$orderby={path}"), extended);
+    let is_sortable = |path: &str, _: &PropertyDefinition| {
+        is_stored(path) && is_taken(&format!("$orderby={path}"), extended)
+    };
     outside(&Referral::TYPE, "", &is_sortable, &mut closed);
     [("Sortable", true.into()), ("NonSortableProperties", paths(closed))].into()
 }
 
 /// Whether a filter may ask for a member's value, or for what is in its list.
-fn is_filterable(path: &str, row: &Property, extended: bool) -> bool {
+fn is_filterable(path: &str, row: &PropertyDefinition, extended: bool) -> bool {
     match row.kind {
         Kind::Object(_) => false,
         _ if !is_stored(path) => false,
@@ -248,7 +249,12 @@ fn update() -> Expression {
 }
 
 /// Paths of the members for which `within` does not hold: a structured one as a whole, unless it holds for one in it.
-fn outside(of: &ObjectType, before: &str, within: &dyn Fn(&str, &Property) -> bool, found: &mut Vec<String>) {
+fn outside(
+    of: &ObjectType,
+    before: &str,
+    within: &dyn Fn(&str, &PropertyDefinition) -> bool,
+    found: &mut Vec<String>,
+) {
     for row in of.properties {
         let path = format!("{before}{}", row.name);
         if within(&path, row) {
@@ -281,7 +287,11 @@ fn collections() -> Vec<String> {
 }
 
 /// Walks every member that a path leads to, but through no collection.
-fn each_path(of: &'static ObjectType, before: &str, visit: &mut dyn FnMut(String, &'static Property)) {
+fn each_path(
+    of: &'static ObjectType,
+    before: &str,
+    visit: &mut dyn FnMut(String, &'static PropertyDefinition),
+) {
     for row in of.properties {
         let path = format!("{before}{}", row.name);
         if let Kind::Object(inner) = row.kind {

@@ -1,7 +1,7 @@
 //! The schema of a referral in the terms of CSDL, ready for either of its forms. Source: OData CSDL 4.01.
 
 use exchange::{NAMESPACE, RELATED_REFERRALS};
-use referral::{Access, Enumeration, Kind, ObjectType, Property, Referral};
+use referral::{Access, Enumeration, Kind, ObjectType, PropertyDefinition, Referral};
 
 use super::{Setting, capabilities, words};
 
@@ -177,7 +177,7 @@ impl Types {
         new
     }
 
-    fn member(&self, of: &ObjectType, row: &'static Property) -> Member {
+    fn member(&self, of: &ObjectType, row: &'static PropertyDefinition) -> Member {
         let (type_name, collection) = type_of(&row.kind);
         let words =
             words::of_member(of.name, row.name).map(|words| Annotation::new("Core.Description", words));
@@ -262,8 +262,9 @@ mod tests {
     #[test]
     fn the_described_types_are_those_that_queries_are_bound_against() {
         let options = crate::ServerOptions::new("https://referrals.contoso.example");
-        let dialect = referral::Dialect::default();
-        let setting = Setting { options: &options, public_url: "", dialect: &dialect, sandbox: false };
+        let request_options = referral::RequestOptions::default();
+        let setting =
+            Setting { options: &options, public_url: "", request_options: &request_options, sandbox: false };
         let schema = exchange::schema();
         let mut structured = 0;
         for definition in document(&setting).definitions {

@@ -3,7 +3,7 @@
 //! Answers are described exactly. Of requests the recommended form is described: the server takes more (names and
 //! enumerations in any case, unknown members, members of its own, which it passes over).
 
-use referral::{Access, Kind, ObjectType, Property, Referral};
+use referral::{Access, Kind, ObjectType, PropertyDefinition, Referral};
 use serde_json::{Map, Value, json};
 
 use super::words;
@@ -92,11 +92,11 @@ fn structured(
 }
 
 /// Whether a caller has something to say about a member.
-fn is_senders(row: &Property) -> bool {
+fn is_senders(row: &PropertyDefinition) -> bool {
     !matches!(row.access, Access::Server | Access::Derived)
 }
 
-fn member(of: &ObjectType, row: &Property, way: Way) -> Value {
+fn member(of: &ObjectType, row: &PropertyDefinition, way: Way) -> Value {
     let mut schema = value(row, way);
     let may_be_null = row.nullable || (way == Way::Request && is_cleared_by_null(&row.kind));
     if may_be_null {
@@ -136,7 +136,7 @@ fn or_null(mut schema: Value) -> Value {
 }
 
 /// A value that is not null. The limits are those of spec 8.5.
-fn value(row: &Property, way: Way) -> Value {
+fn value(row: &PropertyDefinition, way: Way) -> Value {
     let request = way == Way::Request;
     match &row.kind {
         Kind::Text(max) => json!({ "type": "string", "maxLength": max }),

@@ -14,7 +14,7 @@ mod words;
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
-use referral::Profile;
+use referral::ValidationProfile;
 
 use crate::ServerOptions;
 
@@ -58,7 +58,7 @@ pub(crate) struct Setting<'a> {
     pub options: &'a ServerOptions,
     /// The base of every link, without a trailing slash.
     pub public_url: &'a str,
-    pub dialect: &'a referral::Dialect,
+    pub request_options: &'a referral::RequestOptions,
     /// Whether the sandbox's issuer is there.
     pub sandbox: bool,
 }
@@ -69,7 +69,7 @@ impl Setting<'_> {
     }
 
     fn program(&self) -> bool {
-        self.dialect.profile == Profile::Program
+        self.request_options.profile == ValidationProfile::Program
     }
 }
 

@@ -82,8 +82,11 @@ fn schemas(setting: &Setting<'_>) -> Map<String, Value> {
         }),
     );
     add("NewReferral", json!({ "allOf": [reference("ReferralInput"), json_schema::required_in_new()] }));
-    let links =
-        if setting.dialect.ignore_links { json!({}) } else { json!({ "properties": { "links": false } }) };
+    let links = if setting.request_options.ignore_links {
+        json!({})
+    } else {
+        json!({ "properties": { "links": false } })
+    };
     add("ReferralReplacement", json!({ "allOf": [reference("ReferralInput"), links] }));
     add("JsonPatch", json!({ "type": "array", "items": reference("PatchOperation") }));
     add("PatchOperation", parts::patch_operation(setting));
@@ -509,8 +512,13 @@ mod tests {
     fn described(extended: bool, sandbox: bool) -> Value {
         let mut options = crate::ServerOptions::new("https://referrals.contoso.example");
         options.extended = extended;
-        let dialect = referral::Dialect::default();
-        document(&Setting { options: &options, public_url: &options.public_url, dialect: &dialect, sandbox })
+        let request_options = referral::RequestOptions::default();
+        document(&Setting {
+            options: &options,
+            public_url: &options.public_url,
+            request_options: &request_options,
+            sandbox,
+        })
     }
 
     /// A path with something in its braces.

@@ -441,7 +441,7 @@ pub(super) fn patch_operation(setting: &Setting<'_>) -> Value {
             "required": required,
         })
     };
-    if !setting.dialect.all_patch_operations {
+    if !setting.request_options.all_patch_operations {
         return operation(&["add", "replace"], "value");
     }
     json!({ "oneOf": [

@@ -233,7 +233,7 @@ impl Shared {
         }
         let work = Work::new(0, 0); // what is copied evaluates nothing
         let shape = Shape::new(&self.base, question, metadata, self.exchange.now(), &work);
-        let bytes: usize = page.items.iter().map(|item| item.shown.document.len() + ITEM_LINKS).sum();
+        let bytes: usize = page.items.iter().map(|item| item.visible.document.len() + ITEM_LINKS).sum();
         out.reserve(if subject.references { page.items.len() * ITEM_LINKS } else { bytes } + NEXT_LINK);
         let mut turn = TURN;
         for (at, item) in page.items.iter().enumerate() {
@@ -241,7 +241,7 @@ impl Shared {
                 out.push(b',');
             }
             if subject.references {
-                let reference = json!({ "@odata.id": self.base.referral(item.shown.id) });
+                let reference = json!({ "@odata.id": self.base.referral(item.visible.id) });
                 out.extend_from_slice(reference.to_string().as_bytes());
                 continue;
             }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use exchange::{
-    Apart, Budget, Caller, Question, RELATED_REFERRALS, Shown, StoreError, price_of_reading, schema,
+    Apart, Budget, Caller, Question, RELATED_REFERRALS, StoreError, VisibleReferral, price_of_reading, schema,
 };
 use http::{HeaderMap, StatusCode};
 use odata::{Property, QueryOptions, SystemOption, Type, TypedOptions, TypedSelect, Work};
@@ -35,7 +35,7 @@ impl Shared {
     pub(super) async fn projected(
         &self,
         caller: &Caller,
-        shown: Shown,
+        visible: VisibleReferral,
         headers: &HeaderMap,
         query: &str,
     ) -> Result<Answer, Face> {
@@ -45,10 +45,10 @@ impl Shared {
         let metadata = Metadata::asked(headers, question.asked().format.as_deref(), self.temperament())?;
         let plain_answer = question.asked().given.iter().all(|option| *option == SystemOption::Format);
         if plain_answer && metadata == Metadata::Minimal {
-            return Ok(self.referral_answer(Reply::Whole, &shown, metadata));
+            return Ok(self.referral_answer(Reply::Whole, &visible, metadata));
         }
-        let etag = shown.etag;
-        let item = self.exchange.expanded(caller, shown, &question.options().expand).await;
+        let etag = visible.etag;
+        let item = self.exchange.expanded(caller, visible, &question.options().expand).await;
         let item = item.map_err(|error| naming_option(&question, error.into()))?;
         let left_out = item.left_out();
         let text = self.rebuilt_items(caller, &question, metadata, Arc::from([item])).await?;
@@ -77,7 +77,7 @@ impl Shared {
         headers: &HeaderMap,
         query: &str,
     ) -> Result<Answer, Face> {
-        let shown = self.exchange.referral(caller, id).await?;
+        let visible = self.exchange.referral(caller, id).await?;
         // A cast to the type it has says nothing new.
         let mut parts: Vec<&str> = segments(path).into_iter().filter(|part| !is_own_type(part)).collect();
         let end = match parts.last() {
@@ -90,17 +90,17 @@ impl Shared {
             parts.pop();
         }
         match (parts.as_slice(), end) {
-            ([], End::Itself) => self.projected(caller, shown, headers, query).await,
+            ([], End::Itself) => self.projected(caller, visible, headers, query).await,
             ([], End::Reference) => self.reference(id, headers, query),
             ([], End::Value) => Err(not_offered("$value")),
             ([], End::Count) => Err(Face::no_such_path()),
             ([name, rest @ ..], end) if name.split('(').next() == Some(RELATED_REFERRALS) => {
                 let predicates = related_path(name, rest)?;
-                let subject = Subject::related(id, shown.engagement_id);
+                let subject = Subject::related(id, visible.engagement_id);
                 self.collection(caller, headers, self.narrowed(&predicates, query)?, subject, end).await
             }
             (_, End::Reference) => Err(Face::no_such_path()),
-            (parts, end) => self.property(caller, &shown, &member_at(parts)?, end, headers, query).await,
+            (parts, end) => self.property(caller, &visible, &member_at(parts)?, end, headers, query).await,
         }
     }
 
@@ -120,7 +120,7 @@ impl Shared {
     async fn property(
         &self,
         caller: &Caller,
-        shown: &Shown,
+        visible: &VisibleReferral,
         member: &Member<'_>,
         end: End,
         headers: &HeaderMap,
@@ -137,7 +137,7 @@ impl Shared {
         }
         let selection = self.selection(member, options, end)?;
         let mut document = Vec::new();
-        self.base.item(&shown.document, shown.id, shown.engagement_id, &mut document);
+        self.base.item(&visible.document, visible.id, visible.engagement_id, &mut document);
         let document = Arc::new(document);
         let now = odata::DateTimeOffset { ticks: self.exchange.now().ticks(), offset: 0 };
         let here = |work: &Work| project(&selection, &document, now, work);
@@ -162,7 +162,7 @@ impl Shared {
             _ => {
                 let metadata = Metadata::asked(headers, format.as_deref(), self.temperament())?;
                 let path = format!("{}{}", names.join("/"), inner_projection(&selection));
-                let mut answer = self.value_answer(shown.id, &path, value, count, metadata);
+                let mut answer = self.value_answer(visible.id, &path, value, count, metadata);
                 answer.extensions_mut().insert(Content::property(member.ty.clone(), &selection));
                 Ok(answer)
             }

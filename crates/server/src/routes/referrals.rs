@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use exchange::{Caller, Once, Question, Shown, Written};
+use exchange::{Caller, Once, Question, VisibleReferral, Written};
 use http::header::{CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request};
@@ -262,7 +262,7 @@ impl Shared {
             }
             // What the request alone shows comes before the 404 of a path that names nothing.
             let named = id.as_ref().copied().unwrap_or(NAMELESS);
-            (EditRequest::put(body, named, &self.exchange.policy().dialect)?, Reply::Whole)
+            (EditRequest::put(body, named, &self.exchange.policy().request_options)?, Reply::Whole)
         } else {
             let reply = if prefers_representation(headers) { Reply::Preferred } else { Reply::Empty };
             (self.patch_request(body, sent.media_type)?, reply)
@@ -271,8 +271,8 @@ impl Shared {
         let path = format!("{COLLECTION}/{id}");
         let method = if replaces { "PUT" } else { "PATCH" };
         let once = self.once(caller, method, &path, headers, &sent, trace);
-        let remember = |outcome: Result<&Shown, &exchange::EditError>| match outcome {
-            Ok(shown) => record::success(reply, shown),
+        let remember = |outcome: Result<&VisibleReferral, &exchange::EditError>| match outcome {
+            Ok(visible) => record::success(reply, visible),
             Err(error) => record::failure(&Face::from(error)),
         };
         let written = self
@@ -281,8 +281,8 @@ impl Shared {
             .await;
         let metadata = Metadata::asked(headers, None, self.temperament())?;
         let answer = match written {
-            Ok(Written::Now(shown)) => {
-                Ok(caller.holding_anyway(self.referral_answer(reply, &shown, metadata)))
+            Ok(Written::Now(visible)) => {
+                Ok(caller.holding_anyway(self.referral_answer(reply, &visible, metadata)))
             }
             Ok(Written::Before(answer)) => Ok(caller.holding_anyway(self.replay(&answer, metadata))),
             Err(error) => Err(Face::from(error).naming(trace.request_id)),
@@ -298,16 +298,16 @@ impl Shared {
     }
 
     fn patch_request<'a>(&self, body: Json<'a>, media_type: MediaType) -> Result<EditRequest<'a>, Face> {
-        let dialect = &self.exchange.policy().dialect;
+        let request_options = &self.exchange.policy().request_options;
         let merges = match media_type {
             MediaType::MergePatch => true,
             MediaType::Json => self.options.object_patch && body.is_object(),
             MediaType::JsonPatch => false,
         };
         if merges {
-            return Ok(EditRequest::merge(body, dialect)?);
+            return Ok(EditRequest::merge(body, request_options)?);
         }
-        Ok(EditRequest::Patch(PatchRequest::parse(body, dialect)?))
+        Ok(EditRequest::Patch(PatchRequest::parse(body, request_options)?))
     }
 
     /// 401, 403 for the role, 429.
@@ -331,11 +331,11 @@ impl Shared {
         headers: &HeaderMap,
         query: &str,
     ) -> Result<Answer, Face> {
-        let shown = self.exchange.referral(caller, id).await?;
+        let visible = self.exchange.referral(caller, id).await?;
         if query.is_empty() && Metadata::asked(headers, None, self.temperament())? == Metadata::Minimal {
-            return Ok(self.referral_answer(Reply::Whole, &shown, Metadata::Minimal));
+            return Ok(self.referral_answer(Reply::Whole, &visible, Metadata::Minimal));
         }
-        Box::pin(self.projected(caller, shown, headers, query)).await
+        Box::pin(self.projected(caller, visible, headers, query)).await
     }
 
     /// `POST` on the collection.
@@ -347,17 +347,18 @@ impl Shared {
         trace: &Trace,
     ) -> Result<Answer, Face> {
         version_is_known(headers)?;
-        let request = CreateRequest::parse(self.parse(&sent.bytes)?, &self.exchange.policy().dialect)?;
+        let request =
+            CreateRequest::parse(self.parse(&sent.bytes)?, &self.exchange.policy().request_options)?;
         self.collection_preconditions(headers)?;
         let once = self.once(caller, "POST", COLLECTION, headers, sent, trace);
-        let remember = |outcome: Result<&Shown, &exchange::CreateError>| match outcome {
-            Ok(shown) => record::success(Reply::Created, shown),
+        let remember = |outcome: Result<&VisibleReferral, &exchange::CreateError>| match outcome {
+            Ok(visible) => record::success(Reply::Created, visible),
             Err(error) => record::failure(&Face::from(error)),
         };
         let metadata = Metadata::asked(headers, None, self.temperament())?;
         let made = self.exchange.create(caller, &request, sent.cost(), once.as_ref(), &remember).await;
         let answer = match made {
-            Ok(Written::Now(shown)) => Ok(self.referral_answer(Reply::Created, &shown, metadata)),
+            Ok(Written::Now(visible)) => Ok(self.referral_answer(Reply::Created, &visible, metadata)),
             Ok(Written::Before(answer)) => Ok(self.replay(&answer, metadata)),
             Err(error) => Err(Face::from(error).naming(trace.request_id)),
         };
@@ -416,7 +417,7 @@ impl From<&exchange::EditError> for Face {
     fn from(error: &exchange::EditError) -> Face {
         use exchange::{EditError, ReadError};
         match error {
-            EditError::Refused(refusal) => refusal.clone().into(),
+            EditError::Rejected(refusal) => refusal.clone().into(),
             EditError::Read(ReadError::NotFound) => ReadError::NotFound.into(),
             other => Face::internal(other),
         }

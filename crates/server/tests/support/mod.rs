@@ -80,14 +80,14 @@ impl World {
     pub async fn extended() -> World {
         World::with(|options, policy| {
             options.extended = true;
-            policy.dialect.all_patch_operations = true;
+            policy.request_options.all_patch_operations = true;
         })
         .await
     }
 
     /// The program profile.
     pub async fn program() -> World {
-        World::with(|_, policy| policy.dialect.profile = referral::Profile::Program).await
+        World::with(|_, policy| policy.request_options.profile = referral::ValidationProfile::Program).await
     }
 
     /// A server with other settings.

@@ -1,7 +1,7 @@
 //! Referrals and queries made of random bytes: every choice takes one, and where they end the simplest is chosen.
 
 use bytes::Bytes;
-use referral::{Kind, ObjectType, OrganizationId, Property, Referral, ReferralId};
+use referral::{Kind, ObjectType, OrganizationId, PropertyDefinition, Referral, ReferralId};
 use serde_json::{Map, Value as Json, json};
 
 use super::{Columns, StoredReferral};
@@ -119,7 +119,7 @@ fn object(choices: &mut Choices<'_>, of: &'static ObjectType) -> Json {
     Json::Object(members.collect::<Map<String, Json>>())
 }
 
-fn member(choices: &mut Choices<'_>, row: &Property) -> Json {
+fn member(choices: &mut Choices<'_>, row: &PropertyDefinition) -> Json {
     if row.name == "links" || (row.nullable && choices.below(3) == 1) {
         return Json::Null;
     }

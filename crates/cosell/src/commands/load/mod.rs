@@ -1,6 +1,6 @@
 //! `cosell load`: many referrals at once, from a file or invented.
 
-mod invented;
+mod generated;
 mod lines;
 mod parallel;
 mod plain;
@@ -88,7 +88,7 @@ async fn owners(options: &LoadOptions, store: &dyn Transfer) -> Result<Vec<Organ
     }
     let seeded = seed::organizations();
     // Refused before anything is written.
-    invented::owners(&seeded, options.organization.as_ref())?;
+    generated::owners(&seeded, options.organization.as_ref())?;
     for organization in &seeded {
         store.save_organization(organization).await?;
     }
@@ -99,8 +99,8 @@ type Batches = Box<dyn Iterator<Item = Batch> + Send>;
 
 fn source(options: &LoadOptions, organizations: &[Organization]) -> Result<(Batches, ProgressBar), Failure> {
     if let Some(count) = options.generate {
-        let owners = invented::owners(organizations, options.organization.as_ref())?;
-        return Ok((Box::new(invented::batches(count, owners)), bar(count, Unit::Each)));
+        let owners = generated::owners(organizations, options.organization.as_ref())?;
+        return Ok((Box::new(generated::batches(count, owners)), bar(count, Unit::Each)));
     }
     let path = options.file.as_deref().unwrap_or(Path::new("-"));
     let input = lines::open(path)?;

@@ -96,7 +96,7 @@ fn is_plain_person(person: &Member) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use referral::{Dialect, EditRequest};
+    use referral::{EditRequest, RequestOptions};
     use serde::Deserialize;
     use serde_json::{Value, json};
 
@@ -111,8 +111,8 @@ mod tests {
     fn check(value: &Value) -> bool {
         let referral = Referral::deserialize(value).unwrap();
         let plain = is_plainly_legal(value.to_string().as_bytes(), &referral);
-        let dialect = Dialect { ignore_links: true, ..Dialect::default() };
-        let whole = EditRequest::put(value, referral.id, &dialect);
+        let request_options = RequestOptions { ignore_links: true, ..RequestOptions::default() };
+        let whole = EditRequest::put(value, referral.id, &request_options);
         assert!(!plain || whole.is_ok(), "{whole:?}: {value}");
         plain
     }

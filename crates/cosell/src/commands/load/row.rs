@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use exchange::{Clock, Ids, search_words, to_store};
-use referral::{Dialect, ETag, EditRequest, LONGEST_DOCUMENT, OrganizationId, Referral, Standing, Timestamp};
+use referral::{
+    ETag, EditRequest, LifecycleState, MAX_DOCUMENT_BYTES, OrganizationId, Referral, RequestOptions,
+    Timestamp,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use store::{Action, Entry, Organization, Write};
@@ -19,14 +22,18 @@ pub struct Rules {
     names: HashMap<OrganizationId, String>,
     /// Who owns them all, whatever they say.
     owner: Option<OrganizationId>,
-    dialect: Dialect,
+    request_options: RequestOptions,
 }
 
 impl Rules {
     /// Rules under which `owner` owns every row, or each row says who does.
     pub fn new(organizations: &[Organization], owner: Option<OrganizationId>) -> Rules {
         let names = organizations.iter().map(|one| (one.id.clone(), one.name.clone())).collect();
-        Rules { names, owner, dialect: Dialect { ignore_links: true, ..Dialect::default() } }
+        Rules {
+            names,
+            owner,
+            request_options: RequestOptions { ignore_links: true, ..RequestOptions::default() },
+        }
     }
 
     /// Reads a line. An owner that the store does not know is put into `unknown`.
@@ -38,7 +45,7 @@ impl Rules {
             Some(referral) => referral,
             None => self.long_way(line)?,
         };
-        Standing::pair(referral.status, referral.substatus).map_err(|error| error.to_string())?;
+        LifecycleState::from_pair(referral.status, referral.substatus).map_err(|error| error.to_string())?;
         if !self.names.contains_key(&referral.organization_id) {
             if referral.organization_name.is_empty() {
                 return Err(format!(
@@ -50,8 +57,8 @@ impl Rules {
             unknown.entry(referral.organization_id.clone()).or_insert_with(name);
         }
         let row = imported(&referral);
-        if row.referral.document.len() > LONGEST_DOCUMENT {
-            return Err(format!("longer than the {LONGEST_DOCUMENT} bytes of the longest referral"));
+        if row.referral.document.len() > MAX_DOCUMENT_BYTES {
+            return Err(format!("longer than the {MAX_DOCUMENT_BYTES} bytes of the longest referral"));
         }
         Ok(row)
     }
@@ -75,7 +82,8 @@ impl Rules {
         self.fill(&mut members)?;
         let value = Value::Object(members);
         let referral = Referral::deserialize(&value).map_err(|error| no_line_number(&error))?;
-        EditRequest::put(&value, referral.id, &self.dialect).map_err(|invalid| invalid.to_string())?;
+        EditRequest::put(&value, referral.id, &self.request_options)
+            .map_err(|invalid| invalid.to_string())?;
         Ok(referral)
     }
 

@@ -7,12 +7,12 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 
 use crate::amount::Amount;
+use crate::error::ValidationError;
 use crate::etag::ETag;
 use crate::ids::{EngagementId, OrganizationId};
-use crate::invalid::Invalid;
 use crate::json::Json;
 use crate::model::Target;
-use crate::table::{Access, Kind, ObjectType, Property};
+use crate::table::{Access, Kind, ObjectType, PropertyDefinition};
 use crate::timestamp::Timestamp;
 use crate::unknown::UnknownMembers;
 
@@ -27,7 +27,7 @@ const SPARE: usize = 64;
 
 /// What kind of request the values come from: decides what null means and what becomes of server members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Occasion {
+pub enum RequestKind {
     /// POST: null equals absence, server members are passed over.
     Create,
     /// PUT: null clears what can be cleared (U8), server members are passed over.
@@ -43,53 +43,53 @@ pub enum Occasion {
 
 /// One check of a request.
 #[derive(Debug, Clone, Copy)]
-pub struct Check<'u> {
+pub struct Validator<'u> {
     /// Which request.
-    pub occasion: Occasion,
+    pub request_kind: RequestKind,
     /// Takes the members that the contract does not have; they are dropped from the value.
     pub unknown: &'u RefCell<UnknownMembers>,
 }
 
 /// Where in the body the checker is; printed as the error's target, and only then put together.
 #[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
-    step: Step<'a>,
-    outer: Option<&'a Place<'a>>,
+pub struct BodyPath<'a> {
+    segment: PathSegment<'a>,
+    outer: Option<&'a BodyPath<'a>>,
 }
 
 /// From a value into one within it.
 #[derive(Debug, Clone, Copy)]
-enum Step<'a> {
+enum PathSegment<'a> {
     Member(&'a str),
     Element(usize),
 }
 
-impl Place<'_> {
+impl BodyPath<'_> {
     /// The whole body.
-    pub(crate) const BODY: Place<'static> = Place { step: Step::Member("body"), outer: None };
+    pub(crate) const BODY: BodyPath<'static> = BodyPath { segment: PathSegment::Member("body"), outer: None };
 
-    fn member<'a>(&'a self, name: &'a str) -> Place<'a> {
-        Place { step: Step::Member(name), outer: Some(self) }
+    fn member<'a>(&'a self, name: &'a str) -> BodyPath<'a> {
+        BodyPath { segment: PathSegment::Member(name), outer: Some(self) }
     }
 
-    fn element(&self, at: usize) -> Place<'_> {
-        Place { step: Step::Element(at), outer: Some(self) }
+    fn element(&self, at: usize) -> BodyPath<'_> {
+        BodyPath { segment: PathSegment::Element(at), outer: Some(self) }
     }
 
-    fn path(&self) -> String {
+    fn render(&self) -> String {
         let mut path = match self.outer {
-            Some(outer) if outer.outer.is_some() => outer.path() + "/",
+            Some(outer) if outer.outer.is_some() => outer.render() + "/",
             _ => String::new(),
         };
-        match self.step {
-            Step::Member(name) => path.push_str(name),
-            Step::Element(at) => path.push_str(&at.to_string()),
+        match self.segment {
+            PathSegment::Member(name) => path.push_str(name),
+            PathSegment::Element(at) => path.push_str(&at.to_string()),
         }
         path
     }
 }
 
-impl Check<'_> {
+impl Validator<'_> {
     /// Checks a whole object: the body of POST or PUT.
     ///
     /// # Errors
@@ -98,20 +98,20 @@ impl Check<'_> {
         &self,
         of: &ObjectType,
         value: &mut Json<'_>,
-        place: &Place<'_>,
-    ) -> Result<(), Invalid> {
+        path: &BodyPath<'_>,
+    ) -> Result<(), ValidationError> {
         let Json::Object(members) = value else {
-            return Err(self.wrong(&format!("a {} object", of.name), value, place));
+            return Err(self.wrong(&format!("a {} object", of.name), value, path));
         };
         let (mut kept, mut next) = (0, 0);
         for at in 0..members.len() {
             let (name, value) = &mut members[at];
             let Some((found, property)) = of.find_from(next, name) else {
-                self.pass_over(of, name, place);
+                self.pass_over(of, name, path);
                 continue;
             };
             next = found + 1;
-            if !self.member(property, value, &place.member(property.name))? {
+            if !self.member(property, value, &path.member(property.name))? {
                 continue;
             }
             *name = Cow::Borrowed(property.name);
@@ -130,23 +130,23 @@ impl Check<'_> {
     /// Checks one member; `false` when it is passed over.
     pub(crate) fn member(
         &self,
-        property: &Property,
+        property: &PropertyDefinition,
         value: &mut Json<'_>,
-        place: &Place<'_>,
-    ) -> Result<bool, Invalid> {
+        path: &BodyPath<'_>,
+    ) -> Result<bool, ValidationError> {
         match property.access {
             Access::Derived => return Ok(false),
-            Access::Server if matches!(self.occasion, Occasion::Create | Occasion::Replace) => {
+            Access::Server if matches!(self.request_kind, RequestKind::Create | RequestKind::Replace) => {
                 return Ok(false);
             }
             // Compared with the stored value later; what cannot be read is certainly another one, and so are links.
-            Access::Server => return self.servers(property, value, place).map(|()| true),
+            Access::Server => return self.servers(property, value, path).map(|()| true),
             _ => {}
         }
         if !value.is_null() {
-            return self.value(&property.kind, value, place).map(|()| true);
+            return self.value(&property.kind, value, path).map(|()| true);
         }
-        if self.occasion == Occasion::Create {
+        if self.request_kind == RequestKind::Create {
             return Ok(false);
         }
         if property.nullable {
@@ -155,64 +155,74 @@ impl Check<'_> {
         *value = match property.kind {
             Kind::Object(of) if property.access == Access::Fixed => cleared(of),
             _ if property.access == Access::Fixed => {
-                return Err(Invalid::read_only(place.path(), property.name));
+                return Err(ValidationError::read_only(path.render(), property.name));
             }
             Kind::Flag => Json::Bool(false),
             Kind::List(_) | Kind::ProfileIds(_) | Kind::Texts | Kind::Unknown => Json::List(Vec::new()),
-            _ => return Err(self.wrong(&property.kind.expected(), value, place)),
+            _ => return Err(self.wrong(&property.kind.expected(), value, path)),
         };
         Ok(true)
     }
 
     /// A value for a member of the server, as it would stand in the document. Links do not stand there; where an
     /// object with them may be sent at all, they are passed over.
-    fn servers(&self, property: &Property, value: &mut Json<'_>, place: &Place<'_>) -> Result<(), Invalid> {
-        let compare = Check { occasion: Occasion::Compare, ..*self };
+    fn servers(
+        &self,
+        property: &PropertyDefinition,
+        value: &mut Json<'_>,
+        path: &BodyPath<'_>,
+    ) -> Result<(), ValidationError> {
+        let compare = Validator { request_kind: RequestKind::Compare, ..*self };
         let good = match value {
             Json::Null => property.nullable || property.name == "links",
             _ if property.name == "links" => {
                 *value = Json::Null;
-                self.occasion == Occasion::Merge
+                self.request_kind == RequestKind::Merge
             }
-            value => compare.value(&property.kind, value, place).is_ok(),
+            value => compare.value(&property.kind, value, path).is_ok(),
         };
-        if good { Ok(()) } else { Err(Invalid::read_only(place.path(), property.name)) }
+        if good { Ok(()) } else { Err(ValidationError::read_only(path.render(), property.name)) }
     }
 
     /// An unknown member; annotations (`@odata.type`, `team@odata.count`) are no members.
     #[cold]
-    fn pass_over(&self, of: &ObjectType, name: &str, place: &Place<'_>) {
+    fn pass_over(&self, of: &ObjectType, name: &str, path: &BodyPath<'_>) {
         if !name.contains('@') {
-            self.unknown.borrow_mut().add(of, name, || place.member(name).path());
+            self.unknown.borrow_mut().add(of, name, || path.member(name).render());
         }
     }
 
-    fn wrong(&self, expected: &str, value: &Json<'_>, place: &Place<'_>) -> Invalid {
-        let target = place.path();
+    fn wrong(&self, expected: &str, value: &Json<'_>, path: &BodyPath<'_>) -> ValidationError {
+        let target = path.render();
         let found = match value {
             Json::Null => "null".to_owned(),
             Json::Object(_) => "an object".to_owned(),
             Json::List(_) => "an array".to_owned(),
             other => brief(&other.to_string()),
         };
-        Invalid::value(target.clone(), format!("{target} must be {expected}."), found)
+        ValidationError::value(target.clone(), format!("{target} must be {expected}."), found)
     }
 
     /// Checks a value.
-    pub(crate) fn value(&self, kind: &Kind, value: &mut Json<'_>, place: &Place<'_>) -> Result<(), Invalid> {
+    pub(crate) fn value(
+        &self,
+        kind: &Kind,
+        value: &mut Json<'_>,
+        path: &BodyPath<'_>,
+    ) -> Result<(), ValidationError> {
         let good = match (kind, &mut *value) {
-            (Kind::Object(of), value) => return self.whole_object(of, value, place),
-            (Kind::List(of) | Kind::ProfileIds(of), Json::List(items)) => return self.list(of, items, place),
+            (Kind::Object(of), value) => return self.whole_object(of, value, path),
+            (Kind::List(of) | Kind::ProfileIds(of), Json::List(items)) => return self.list(of, items, path),
             (Kind::ProfileIds(of), Json::Object(members)) => {
                 let mut pairs = pairs(std::mem::take(members));
-                self.list(of, &mut pairs, place)?;
+                self.list(of, &mut pairs, path)?;
                 *value = Json::List(pairs);
                 return Ok(());
             }
             (Kind::Texts, Json::List(items)) => {
                 let mut texts = items.iter_mut().enumerate();
                 return texts
-                    .try_for_each(|(at, item)| self.value(&Kind::Text(1024), item, &place.element(at)));
+                    .try_for_each(|(at, item)| self.value(&Kind::Text(1024), item, &path.element(at)));
             }
             (Kind::Unknown, Json::List(_)) | (Kind::Boolean | Kind::Flag, Json::Bool(_)) => true,
             (Kind::Amount, Json::Number(text) | Json::Text(text)) => match amount(text) {
@@ -233,15 +243,20 @@ impl Check<'_> {
             (kind, Json::Text(text)) => scalar(kind, text),
             _ => false,
         };
-        if good { Ok(()) } else { Err(self.wrong(&kind.expected(), value, place)) }
+        if good { Ok(()) } else { Err(self.wrong(&kind.expected(), value, path)) }
     }
 
     /// An object within an object. Its required members are asked for where it stands alone; elsewhere it is laid
     /// over the stored one.
-    fn whole_object(&self, of: &ObjectType, value: &mut Json<'_>, place: &Place<'_>) -> Result<(), Invalid> {
-        self.object(of, value, place)?;
-        match self.occasion {
-            Occasion::Create | Occasion::Patch => require(of, |name| value.get(name).is_some(), place),
+    fn whole_object(
+        &self,
+        of: &ObjectType,
+        value: &mut Json<'_>,
+        path: &BodyPath<'_>,
+    ) -> Result<(), ValidationError> {
+        self.object(of, value, path)?;
+        match self.request_kind {
+            RequestKind::Create | RequestKind::Patch => require(of, |name| value.get(name).is_some(), path),
             _ => Ok(()),
         }
     }
@@ -251,20 +266,25 @@ impl Check<'_> {
         &self,
         of: &ObjectType,
         value: &mut Json<'_>,
-        place: &Place<'_>,
-    ) -> Result<(), Invalid> {
-        self.object(of, value, place)?;
-        require(of, |name| value.get(name).is_some(), place)
+        path: &BodyPath<'_>,
+    ) -> Result<(), ValidationError> {
+        self.object(of, value, path)?;
+        require(of, |name| value.get(name).is_some(), path)
     }
 
-    fn list(&self, of: &ObjectType, items: &mut [Json<'_>], place: &Place<'_>) -> Result<(), Invalid> {
+    fn list(
+        &self,
+        of: &ObjectType,
+        items: &mut [Json<'_>],
+        path: &BodyPath<'_>,
+    ) -> Result<(), ValidationError> {
         let most = if of.name == Target::TYPE.name { MOST_TARGETS } else { MOST_ELEMENTS };
         if items.len() > most {
             let message = format!("The list may hold at most {most} elements.");
-            return Err(Invalid::value(place.path(), message, items.len().to_string()));
+            return Err(ValidationError::value(path.render(), message, items.len().to_string()));
         }
         let mut items = items.iter_mut().enumerate();
-        items.try_for_each(|(at, item)| self.element(of, item, &place.element(at)))
+        items.try_for_each(|(at, item)| self.element(of, item, &path.element(at)))
     }
 }
 
@@ -285,11 +305,11 @@ fn cleared(of: &ObjectType) -> Json<'static> {
 pub(crate) fn require(
     of: &ObjectType,
     is_there: impl Fn(&str) -> bool,
-    place: &Place<'_>,
-) -> Result<(), Invalid> {
+    path: &BodyPath<'_>,
+) -> Result<(), ValidationError> {
     let missing = || of.properties.iter().filter(|property| property.required && !is_there(property.name));
     let Some(first) = missing().next() else { return Ok(()) };
-    let mut invalid = Invalid::missing(place.member(first.name).path());
+    let mut invalid = ValidationError::missing(path.member(first.name).render());
     let names: Vec<_> = missing().map(|property| property.name).collect();
     if names.len() > 1 {
         invalid.message = format!("One or more required properties are missing: {}.", names.join(", "));
@@ -373,9 +393,9 @@ mod tests {
     fn check(body: &Value) -> Result<Value, (String, &'static str)> {
         let mut json = Json::from(body);
         let unknown = RefCell::default();
-        Check { occasion: Occasion::Replace, unknown: &unknown }
-            .object(&Referral::TYPE, &mut json, &Place::BODY)
-            .map_err(|invalid| (invalid.target, invalid.rule.code()))?;
+        Validator { request_kind: RequestKind::Replace, unknown: &unknown }
+            .object(&Referral::TYPE, &mut json, &BodyPath::BODY)
+            .map_err(|invalid| (invalid.target, invalid.code.as_str()))?;
         Ok(Value::from(&json))
     }
 
@@ -467,13 +487,13 @@ mod tests {
     #[test]
     fn unknown_members_are_told_with_their_places_and_annotations_are_none() {
         let unknown = RefCell::default();
-        let check = Check { occasion: Occasion::Replace, unknown: &unknown };
+        let validator = Validator { request_kind: RequestKind::Replace, unknown: &unknown };
         let body = json!({
             "details": { "dealvalues": 5, "requirements": { "solutions": [{ "id": "1", "nmae": "x" }] } },
             "team": [{}, { "emailAddress": "SECRET" }],
             "colour": "red", "@odata.context": "x", "team@odata.count": 2, "ETAG": "\"x\"",
         });
-        check.object(&Referral::TYPE, &mut Json::from(&body), &Place::BODY).unwrap();
+        validator.object(&Referral::TYPE, &mut Json::from(&body), &BodyPath::BODY).unwrap();
         let told = "details/dealvalues: did you mean dealValue?; \
                     details/requirements/solutions/0/nmae: did you mean name?; \
                     team/1/emailAddress: did you mean email?; colour: unknown";

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use crate::standing::{ClosedSubstatus, Standing, StandingError};
+use crate::lifecycle::{ClosedSubstatus, LifecycleState, TransitionError};
 use crate::unknown::UnknownMembers;
 
 /// The inner codes of 400 answers that belong to the resource. Source: spec 11.5.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub enum Rule {
+pub enum InnerCode {
     MalformedJson,
     MissingProperty,
     InvalidValue,
@@ -18,26 +18,26 @@ pub enum Rule {
     ReadOnlyProperty,
 }
 
-impl Rule {
+impl InnerCode {
     /// The code as the wire spells it.
-    pub fn code(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
-            Rule::MalformedJson => "malformedJson",
-            Rule::MissingProperty => "missingProperty",
-            Rule::InvalidValue => "invalidValue",
-            Rule::InvalidStatusSubstatus => "invalidStatusSubstatus",
-            Rule::InvalidPatch => "invalidPatch",
-            Rule::UnsupportedOperation => "unsupportedOperation",
-            Rule::ReadOnlyProperty => "readOnlyProperty",
+            InnerCode::MalformedJson => "malformedJson",
+            InnerCode::MissingProperty => "missingProperty",
+            InnerCode::InvalidValue => "invalidValue",
+            InnerCode::InvalidStatusSubstatus => "invalidStatusSubstatus",
+            InnerCode::InvalidPatch => "invalidPatch",
+            InnerCode::UnsupportedOperation => "unsupportedOperation",
+            InnerCode::ReadOnlyProperty => "readOnlyProperty",
         }
     }
 }
 
 /// A 400: which rule, where, and in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Invalid {
+pub struct ValidationError {
     /// The rule that was broken.
-    pub rule: Rule,
+    pub code: InnerCode,
     /// The member path with slashes, or the patch operation's path as sent.
     pub target: String,
     /// For developers; not matched on.
@@ -48,35 +48,35 @@ pub struct Invalid {
     pub unknown: Option<Box<UnknownMembers>>,
 }
 
-impl Invalid {
+impl ValidationError {
     /// A broken rule.
     pub fn new(
-        rule: Rule,
+        code: InnerCode,
         target: impl Into<String>,
         message: impl Into<String>,
         detail: impl Into<String>,
-    ) -> Invalid {
+    ) -> ValidationError {
         let (target, message, detail) = (target.into(), message.into(), detail.into());
-        Invalid { rule, target, message, detail, unknown: None }
+        ValidationError { code, target, message, detail, unknown: None }
     }
 
     pub(crate) fn value(
         target: impl Into<String>,
         message: impl Into<String>,
         detail: impl Into<String>,
-    ) -> Invalid {
-        Invalid::new(Rule::InvalidValue, target, message, detail)
+    ) -> ValidationError {
+        ValidationError::new(InnerCode::InvalidValue, target, message, detail)
     }
 
-    pub(crate) fn missing(target: impl Into<String>) -> Invalid {
+    pub(crate) fn missing(target: impl Into<String>) -> ValidationError {
         let target = target.into();
         let message = format!("The required property {target} is missing.");
-        Invalid::new(Rule::MissingProperty, target.clone(), message, target)
+        ValidationError::new(InnerCode::MissingProperty, target.clone(), message, target)
     }
 
-    pub(crate) fn read_only(target: impl Into<String>, member: &str) -> Invalid {
-        Invalid::new(
-            Rule::ReadOnlyProperty,
+    pub(crate) fn read_only(target: impl Into<String>, member: &str) -> ValidationError {
+        ValidationError::new(
+            InnerCode::ReadOnlyProperty,
             target,
             format!("The property {member} cannot be changed."),
             member,
@@ -84,20 +84,20 @@ impl Invalid {
     }
 }
 
-impl fmt::Display for Invalid {
+impl fmt::Display for ValidationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}): {}", self.target, self.rule.code(), self.message)
+        write!(f, "{} ({}): {}", self.target, self.code.as_str(), self.message)
     }
 }
 
-impl std::error::Error for Invalid {}
+impl std::error::Error for ValidationError {}
 
 /// Why a well-formed request does not fit the stored referral.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum Rejection {
     /// 400.
     #[error(transparent)]
-    Invalid(#[from] Invalid),
+    Invalid(#[from] ValidationError),
     /// 409 `terminalState`.
     #[error("a closed referral cannot be changed")]
     Terminal(ClosedSubstatus),
@@ -105,26 +105,26 @@ pub enum Refusal {
     #[error("a referral cannot go from {from} to {to}")]
     NotReachable {
         /// Where it stands.
-        from: Standing,
+        from: LifecycleState,
         /// Where it was asked to go.
-        to: Standing,
+        to: LifecycleState,
     },
 }
 
-impl From<StandingError> for Refusal {
-    fn from(error: StandingError) -> Refusal {
+impl From<TransitionError> for Rejection {
+    fn from(error: TransitionError) -> Rejection {
         match error {
-            StandingError::Terminal(was) => Refusal::Terminal(was),
-            StandingError::NotReachable { from, to } => Refusal::NotReachable { from, to },
-            StandingError::IllegalPair { status, substatus } => {
+            TransitionError::Terminal(was) => Rejection::Terminal(was),
+            TransitionError::NotReachable { from, to } => Rejection::NotReachable { from, to },
+            TransitionError::IllegalPair { status, substatus } => {
                 let message = format!("Substatus {substatus} cannot be combined with status {status}.");
                 let pair = format!("{status}/{substatus}");
-                Invalid::new(Rule::InvalidStatusSubstatus, "substatus", message, pair).into()
+                ValidationError::new(InnerCode::InvalidStatusSubstatus, "substatus", message, pair).into()
             }
-            StandingError::ClosingSubstatusMissing => {
+            TransitionError::ClosingSubstatusMissing => {
                 let message =
                     "Status Closed needs a closing substatus: Won, Lost, Declined, Expired or Error.";
-                Invalid::new(Rule::InvalidStatusSubstatus, "substatus", message, "Closed").into()
+                ValidationError::new(InnerCode::InvalidStatusSubstatus, "substatus", message, "Closed").into()
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::chance::Chance;
 
 /// Where a customer is.
-pub struct Place {
+pub struct City {
     pub city: &'static str,
     pub state: &'static str,
     pub postal_code: &'static str,
@@ -26,8 +26,8 @@ const fn place(
     state: &'static str,
     postal_code: &'static str,
     [country, currency, locale, calling_code]: [&'static str; 4],
-) -> Place {
-    Place { city, state, postal_code, country, currency, locale, calling_code }
+) -> City {
+    City { city, state, postal_code, country, currency, locale, calling_code }
 }
 
 const US: [&str; 4] = ["US", "USD", "en-US", "+1 206"];
@@ -39,7 +39,7 @@ const BR: [&str; 4] = ["BR", "BRL", "pt-BR", "+55 11"];
 const FR: [&str; 4] = ["FR", "EUR", "fr-FR", "+33 1"];
 const IN: [&str; 4] = ["IN", "INR", "en-IN", "+91 22"];
 
-pub const PLACES: &[Place] = &[
+pub const CITIES: &[City] = &[
     place("Seattle", "WA", "98101", US),
     place("Austin", "TX", "78701", US),
     place("Boston", "MA", "02108", US),

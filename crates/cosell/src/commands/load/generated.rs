@@ -5,7 +5,7 @@ use store::Organization;
 
 use super::{Batch, parallel, row};
 use crate::failure::Failure;
-use crate::invent::{Kind, OWN_STANDINGS, STANDINGS, Sketch};
+use crate::generate::{DealKind, LIFECYCLE_STATES, OWN_DEAL_STATES, ReferralSpec};
 use crate::seed::PEOPLE;
 
 /// So many are made at once.
@@ -65,45 +65,51 @@ pub fn batches(count: u64, owners: Vec<Owner>) -> impl Iterator<Item = Batch> + 
     let pieces = (0..count.div_ceil(PIECE)).map(move |piece| piece * PIECE..((piece + 1) * PIECE).min(count));
     parallel::map(pieces, move |numbers| Batch {
         steps: numbers.end - numbers.start,
-        rows: numbers.map(|number| row::imported(&invent(number, &owners))).collect(),
+        rows: numbers.map(|number| row::imported(&generate(number, &owners))).collect(),
         ..Batch::default()
     })
 }
 
-fn invent(number: u64, owners: &[Owner]) -> referral::Referral {
+fn generate(number: u64, owners: &[Owner]) -> referral::Referral {
     let owner = &owners[(number % owners.len() as u64) as usize];
     // A round of owners shares one turn, so that each owner has every sort.
     let turn = number / owners.len() as u64;
-    let (kind, standing) = sort(turn);
+    let (kind, state) = sort(turn);
     let team: &[&str] = match &owner.user {
         Some(user) if turn.is_multiple_of(WITH_USER) => std::slice::from_ref(user),
         _ => &[],
     };
-    let sketch = Sketch {
+    let spec = ReferralSpec {
         number: FIRST + number,
         owner: &owner.party,
         location: owner.location.as_deref(),
         inviter: None,
         kind,
-        standing,
+        state,
         created: created(number),
         engagement: None,
         team,
         at_length: true,
     };
-    sketch.draw().0
+    spec.build().0
 }
 
 /// Half are own deals, half came from outside; every standing comes as often as its neighbours.
-fn sort(turn: u64) -> (Kind, referral::Standing) {
+fn sort(turn: u64) -> (DealKind, referral::LifecycleState) {
     let pick = |count: usize, by: u64| (by % count as u64) as usize;
     let half = turn / 2;
     if turn.is_multiple_of(2) {
-        let kinds = Kind::INCOMING;
-        (kinds[pick(kinds.len(), half)], STANDINGS[pick(STANDINGS.len(), half / kinds.len() as u64)])
+        let kinds = DealKind::INCOMING;
+        (
+            kinds[pick(kinds.len(), half)],
+            LIFECYCLE_STATES[pick(LIFECYCLE_STATES.len(), half / kinds.len() as u64)],
+        )
     } else {
-        let kinds = Kind::OWN;
-        (kinds[pick(kinds.len(), half)], OWN_STANDINGS[pick(OWN_STANDINGS.len(), half / kinds.len() as u64)])
+        let kinds = DealKind::OWN;
+        (
+            kinds[pick(kinds.len(), half)],
+            OWN_DEAL_STATES[pick(OWN_DEAL_STATES.len(), half / kinds.len() as u64)],
+        )
     }
 }
 
@@ -150,7 +156,7 @@ mod tests {
             sorts.insert((row.columns.status.as_str(), row.columns.substatus.as_str()));
         }
         assert_eq!(of_owner.len(), 3);
-        assert!(of_owner.values().all(|sorts| sorts.len() == STANDINGS.len()));
+        assert!(of_owner.values().all(|sorts| sorts.len() == LIFECYCLE_STATES.len()));
         let years: BTreeSet<String> =
             rows.iter().map(|row| row.columns.created.to_string()[..7].to_owned()).collect();
         assert!(years.len() >= 36, "{years:?}");

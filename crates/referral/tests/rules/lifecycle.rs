@@ -1,40 +1,40 @@
 //! The state machine over PUT and PATCH, and expiry. Spec 7.
 
-use referral::{ClosedSubstatus, NewSubstatus, Referral, ReferralStatus, ReferralSubstatus, Standing};
+use referral::{ClosedSubstatus, LifecycleState, NewSubstatus, Referral, ReferralStatus, ReferralSubstatus};
 use serde_json::{Value, json};
 
 use crate::support::*;
 
-const EVERY: [Standing; 8] = [
-    Standing::New(NewSubstatus::Pending),
-    Standing::New(NewSubstatus::Received),
-    Standing::Active,
-    Standing::Closed(ClosedSubstatus::Won),
-    Standing::Closed(ClosedSubstatus::Lost),
-    Standing::Closed(ClosedSubstatus::Declined),
-    Standing::Closed(ClosedSubstatus::Expired),
-    Standing::Closed(ClosedSubstatus::Error),
+const EVERY: [LifecycleState; 8] = [
+    LifecycleState::New(NewSubstatus::Pending),
+    LifecycleState::New(NewSubstatus::Received),
+    LifecycleState::Active,
+    LifecycleState::Closed(ClosedSubstatus::Won),
+    LifecycleState::Closed(ClosedSubstatus::Lost),
+    LifecycleState::Closed(ClosedSubstatus::Declined),
+    LifecycleState::Closed(ClosedSubstatus::Expired),
+    LifecycleState::Closed(ClosedSubstatus::Error),
 ];
 
 /// A referral sent to Contoso, in any standing, with contacts and an expiry.
-fn standing(standing: Standing) -> Vec<u8> {
+fn state(state: LifecycleState) -> Vec<u8> {
     let mut members = vec![
-        ("/status", json!(standing.status().as_str())),
-        ("/substatus", json!(standing.substatus().as_str())),
+        ("/status", json!(state.status().as_str())),
+        ("/substatus", json!(state.substatus().as_str())),
         ("/expirationDateTime", json!("2026-03-16T00:00:00Z")),
         ("/direction", json!("Incoming")),
     ];
-    if standing.is_new() {
+    if state.is_new() {
         members.push(("/acceptedDateTime", Value::Null));
     }
-    if standing.is_closed() {
+    if state.is_closed() {
         members.push(("/closedDateTime", json!("2026-03-02T12:00:00Z")));
     }
     with(&own(&complete()), &members)
 }
 
 /// The documented table, written down a second time: which pairs exist, and which moves.
-fn expected(from: Standing, status: Option<&str>, substatus: Option<&str>) -> &'static str {
+fn expected(from: LifecycleState, status: Option<&str>, substatus: Option<&str>) -> &'static str {
     let now = (from.status().as_str(), from.substatus().as_str());
     let asked = match (status, substatus) {
         (None, None) => now,
@@ -70,7 +70,7 @@ fn every_standing_meets_every_request() {
     let substatuses: Vec<_> =
         ReferralSubstatus::ALL.iter().map(|value| Some(value.as_str())).chain([None]).collect();
     for from in EVERY {
-        let document = standing(from);
+        let document = state(from);
         for &status in &statuses {
             for &substatus in &substatuses {
                 let mut body = json!({});
@@ -126,7 +126,7 @@ fn the_error_of_a_pair_names_the_half_that_was_sent() {
     );
     let published = &example("error.400.status-substatus-pair.json")["error"];
     let refused = put(&document, &json!({ "substatus": "Won" })).unwrap_err();
-    let referral::EditError::Refused(referral::Refusal::Invalid(invalid)) = refused else {
+    let referral::DecisionError::Rejected(referral::Rejection::Invalid(invalid)) = refused else {
         panic!("{refused}")
     };
     assert_eq!(json!(invalid.message), published["message"]);
@@ -144,7 +144,7 @@ fn unknown_substatuses_are_refused() {
 #[test]
 fn accepting_and_closing_leave_their_times() {
     // REF-147 REF-148
-    let new = standing(EVERY[0]);
+    let new = state(EVERY[0]);
     let accept = example("patch.request.accept.json");
     let accepted = patch(&new, &accept).unwrap().unwrap().referral;
     assert_eq!(accepted.accepted_date_time, Some(later()));
@@ -165,8 +165,8 @@ fn accepting_and_closing_leave_their_times() {
 #[test]
 fn a_closed_referral_takes_only_what_is_free_when_closed() {
     // REF-149 REF-150 REF-151
-    for from in EVERY.into_iter().filter(|standing| standing.is_closed()) {
-        let document = standing(from);
+    for from in EVERY.into_iter().filter(|state| state.is_closed()) {
+        let document = state(from);
         for (body, expected) in [
             (json!({ "details": { "dealValue": 7 } }), "409 terminalState"),
             (json!({ "externalReferenceId": "x", "name": "y" }), "409 terminalState"),
@@ -184,7 +184,7 @@ fn a_closed_referral_takes_only_what_is_free_when_closed() {
     }
     let every = [("details/currency", json!("EUR")), ("team", json!([])), ("campaignId", json!("x"))];
     for (path, value) in every {
-        assert_eq!(face(put(&standing(EVERY[3]), &body_with(path, value))), "409 terminalState", "{path}");
+        assert_eq!(face(put(&state(EVERY[3]), &body_with(path, value))), "409 terminalState", "{path}");
     }
 }
 
@@ -192,7 +192,7 @@ fn a_closed_referral_takes_only_what_is_free_when_closed() {
 fn an_expired_referral_loses_its_contacts_whoever_set_it() {
     // REF-154
     for from in [EVERY[0], EVERY[1], EVERY[2]] {
-        let document = standing(from);
+        let document = state(from);
         let after = changed(put(&document, &json!({ "status": "Closed", "substatus": "Expired" })));
         assert_eq!(after["customerProfile"]["team"], json!([]));
         assert_eq!(after["team"], value(&document)["team"], "the owner's people stay");
@@ -205,7 +205,7 @@ fn an_expired_referral_loses_its_contacts_whoever_set_it() {
 fn an_unanswered_referral_expires_at_its_instant() {
     // REF-152 REF-153 REF-154
     for from in EVERY {
-        let document = standing(from);
+        let document = state(from);
         let edit = Referral::expire(&document, 4).unwrap();
         let Some(edit) = edit else {
             assert!(!from.is_new(), "{from}");
@@ -226,9 +226,9 @@ fn an_unanswered_referral_expires_at_its_instant() {
             ["status", "substatus", "closedDateTime", "customerProfile/team"].map(String::from)
         );
     }
-    let endless = with(&standing(EVERY[0]), &[("/expirationDateTime", Value::Null)]);
+    let endless = with(&state(EVERY[0]), &[("/expirationDateTime", Value::Null)]);
     assert_eq!(Referral::expire(&endless, 1).unwrap(), None);
-    let late = with(&standing(EVERY[0]), &[("/updatedDateTime", json!("2026-03-17T00:00:00Z"))]);
+    let late = with(&state(EVERY[0]), &[("/updatedDateTime", json!("2026-03-17T00:00:00Z"))]);
     let after = Referral::expire(&late, 1).unwrap().unwrap().referral;
     assert_eq!(after.updated_date_time, instant("2026-03-17T00:00:00.0000001Z"), "times increase");
     assert!(Referral::expire(b"{}", 1).is_err());
@@ -241,7 +241,7 @@ fn every_new_version_has_a_later_time_and_another_tag() {
     let edit = put(&document, &json!({ "name": "x" })).unwrap().unwrap();
     assert_eq!(edit.referral.updated_date_time, later());
     assert_eq!(edit.referral.etag.to_string(), "\"00000002-0000-0000-0000-69a6b1200000\"");
-    assert_eq!(edit.referral.created_date_time, minted().now);
+    assert_eq!(edit.referral.created_date_time, new_ids().now);
     assert_eq!(edit.changes, json!({ "name": [null, "x"] }));
     assert_eq!(put(&document, &json!({ "name": null, "favorite": false })).unwrap(), None);
 }

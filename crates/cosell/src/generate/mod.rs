@@ -3,18 +3,18 @@
 
 mod chance;
 mod prose;
-mod words;
+mod word_lists;
 
 use referral::{
     Address, AssistanceRequestCode, Attribute, ClosedSubstatus, Consent, ContactPreference, CustomerProfile,
-    CustomerProfileId, CustomerProfileIdType, ETag, EngagementId, InviteContext, InvitedBy, LinksPlace,
-    Member, NewSubstatus, OrganizationId, Party, Referral, ReferralDetails, ReferralDirection, ReferralId,
-    ReferralQualification, ReferralRequirements, ReferralType, RegistrationStatus, SolutionTag, SolutionType,
-    Standing, Tag, Target, TargetType, Timestamp, TrackingInfo,
+    CustomerProfileId, CustomerProfileIdType, ETag, EngagementId, InviteContext, InvitedBy, LifecycleState,
+    LinksPlaceholder, Member, NewSubstatus, OrganizationId, Party, Referral, ReferralDetails,
+    ReferralDirection, ReferralId, ReferralQualification, ReferralRequirements, ReferralType,
+    RegistrationStatus, SolutionTag, SolutionType, Tag, Target, TargetType, Timestamp, TrackingInfo,
 };
 
 use self::chance::Chance;
-use self::words::{Place, Solution};
+use self::word_lists::{City, Solution};
 
 /// Days an unanswered referral has (spec 7.2, T9 and T10).
 const DAYS_TO_ANSWER: i64 = 14;
@@ -23,7 +23,7 @@ const DAY: i64 = 86_400;
 
 /// What sort of deal it is (spec 8.1 and 8.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum DealKind {
     /// A customer's request on a commercial-marketplace offer.
     OfferLead,
     /// A customer's request on the partner's profile.
@@ -44,41 +44,41 @@ pub enum Kind {
     ServicesDeal,
 }
 
-impl Kind {
+impl DealKind {
     /// Those that come from outside, and may stand anywhere.
-    pub const INCOMING: [Kind; 3] = [Kind::ProfileLead, Kind::MarketingLead, Kind::SalesLead];
+    pub const INCOMING: [DealKind; 3] = [DealKind::ProfileLead, DealKind::MarketingLead, DealKind::SalesLead];
     /// Those of the owner's own making: accepted from the beginning.
-    pub const OWN: [Kind; 4] =
-        [Kind::PrivateDeal, Kind::PartnerLedDeal, Kind::CoSellDeal, Kind::ServicesDeal];
+    pub const OWN: [DealKind; 4] =
+        [DealKind::PrivateDeal, DealKind::PartnerLedDeal, DealKind::CoSellDeal, DealKind::ServicesDeal];
 
     fn is_own(self) -> bool {
-        Kind::OWN.contains(&self)
+        DealKind::OWN.contains(&self)
     }
 }
 
 /// Every standing an incoming referral may have.
-pub const STANDINGS: [Standing; 8] = [
-    Standing::New(NewSubstatus::Pending),
-    Standing::New(NewSubstatus::Received),
-    Standing::Active,
-    Standing::Closed(ClosedSubstatus::Won),
-    Standing::Closed(ClosedSubstatus::Lost),
-    Standing::Closed(ClosedSubstatus::Declined),
-    Standing::Closed(ClosedSubstatus::Expired),
-    Standing::Closed(ClosedSubstatus::Error),
+pub const LIFECYCLE_STATES: [LifecycleState; 8] = [
+    LifecycleState::New(NewSubstatus::Pending),
+    LifecycleState::New(NewSubstatus::Received),
+    LifecycleState::Active,
+    LifecycleState::Closed(ClosedSubstatus::Won),
+    LifecycleState::Closed(ClosedSubstatus::Lost),
+    LifecycleState::Closed(ClosedSubstatus::Declined),
+    LifecycleState::Closed(ClosedSubstatus::Expired),
+    LifecycleState::Closed(ClosedSubstatus::Error),
 ];
 
 /// Every standing an own deal may have.
-pub const OWN_STANDINGS: [Standing; 4] = [
-    Standing::Active,
-    Standing::Closed(ClosedSubstatus::Won),
-    Standing::Closed(ClosedSubstatus::Lost),
-    Standing::Closed(ClosedSubstatus::Error),
+pub const OWN_DEAL_STATES: [LifecycleState; 4] = [
+    LifecycleState::Active,
+    LifecycleState::Closed(ClosedSubstatus::Won),
+    LifecycleState::Closed(ClosedSubstatus::Lost),
+    LifecycleState::Closed(ClosedSubstatus::Error),
 ];
 
 /// What is decided about a referral; everything else follows from its number.
 #[derive(Debug, Clone)]
-pub struct Sketch<'a> {
+pub struct ReferralSpec<'a> {
     /// Tells it from every other one.
     pub number: u64,
     /// Whose it is.
@@ -88,9 +88,9 @@ pub struct Sketch<'a> {
     /// Who sent it, of an [`Kind::Invitation`].
     pub inviter: Option<&'a Party>,
     /// What it is.
-    pub kind: Kind,
+    pub kind: DealKind,
     /// Where it stands.
-    pub standing: Standing,
+    pub state: LifecycleState,
     /// When it was made.
     pub created: Timestamp,
     /// The engagement it belongs to; without it, one of its own.
@@ -115,14 +115,14 @@ pub fn engagement_of(number: u64, created: Timestamp) -> EngagementId {
     EngagementId::from_uuid(crate::chance::time_ordered(created, &Chance::of(number, 1).bytes()))
 }
 
-impl Sketch<'_> {
+impl ReferralSpec<'_> {
     /// The whole referral and its version.
-    pub fn draw(&self) -> (Referral, u64) {
+    pub fn build(&self) -> (Referral, u64) {
         let mut chance = Chance::of(self.number, 2);
         let life = self.life(&mut chance);
-        let place = chance.pick(words::PLACES);
-        let solution = chance.pick(words::SOLUTIONS);
-        let company = words::company(chance.below(words::COMPANIES));
+        let place = chance.pick(word_lists::CITIES);
+        let solution = chance.pick(word_lists::SOLUTIONS);
+        let company = word_lists::company(chance.below(word_lists::COMPANIES));
         let id = crate::chance::time_ordered(self.created, &Chance::of(self.number, 0).bytes());
         let named = self.kind.is_own() || chance.one_in(2);
         let referral = Referral {
@@ -137,15 +137,16 @@ impl Sketch<'_> {
             created_date_time: self.created,
             updated_date_time: life.updated,
             expiration_date_time: life.expires,
-            status: self.standing.status(),
-            substatus: self.standing.substatus(),
+            status: self.state.status(),
+            substatus: self.state.substatus(),
             status_reason: self.reason(&mut chance),
             qualification: self.qualification(),
             referral_type: self.referral_type(),
-            referral_source: (self.kind == Kind::OfferLead).then(|| "AppSource".to_owned()),
+            referral_source: (self.kind == DealKind::OfferLead).then(|| "AppSource".to_owned()),
             etag: ETag::of_version(life.version, life.updated),
             favorite: chance.one_in(9),
-            campaign_id: (self.kind == Kind::MarketingLead).then(|| format!("CMP-{:04}", chance.below(40))),
+            campaign_id: (self.kind == DealKind::MarketingLead)
+                .then(|| format!("CMP-{:04}", chance.below(40))),
             sales_stage: self.sales_stage(&mut chance),
             quality: "Unknown".to_owned(),
             is_spam: false,
@@ -165,7 +166,7 @@ impl Sketch<'_> {
             tags: Vec::new(),
             accepted_date_time: life.accepted,
             closed_date_time: life.closed,
-            call_to_action: (self.kind == Kind::OfferLead).then(|| "Free trial".to_owned()),
+            call_to_action: (self.kind == DealKind::OfferLead).then(|| "Free trial".to_owned()),
             registration_status: RegistrationStatus::None,
             target: self.target(solution),
             customer_profile: self.customer(&company, place, &mut chance),
@@ -173,9 +174,9 @@ impl Sketch<'_> {
             details: self.details(&company, place, solution, &mut chance),
             team: self.members(place, &mut chance),
             invite_context: self.invitation(),
-            links: LinksPlace,
+            links: LinksPlaceholder,
             tracking_info: TrackingInfo {
-                microsoft_msx_id: (self.kind == Kind::SalesLead)
+                microsoft_msx_id: (self.kind == DealKind::SalesLead)
                     .then(|| format!("7-{:010X}", chance.next() >> 24)),
                 ..TrackingInfo::default()
             },
@@ -193,7 +194,7 @@ impl Sketch<'_> {
         let accepted = if own { self.created } else { answered };
         let mut life = Life {
             // The New ones have none, so that the world does not decay.
-            expires: (!own && !matches!(self.standing, Standing::New(_))).then_some(expires),
+            expires: (!own && !matches!(self.state, LifecycleState::New(_))).then_some(expires),
             accepted: None,
             closed: None,
             updated: self.created,
@@ -205,22 +206,22 @@ impl Sketch<'_> {
                 life.version += 1;
             }
         };
-        match self.standing {
-            Standing::New(NewSubstatus::Pending) => {}
-            Standing::New(NewSubstatus::Received) => takes(&mut life, answered),
-            Standing::Closed(ClosedSubstatus::Declined) => {
+        match self.state {
+            LifecycleState::New(NewSubstatus::Pending) => {}
+            LifecycleState::New(NewSubstatus::Received) => takes(&mut life, answered),
+            LifecycleState::Closed(ClosedSubstatus::Declined) => {
                 life.closed = Some(answered);
                 takes(&mut life, answered);
             }
-            Standing::Closed(ClosedSubstatus::Expired) => {
+            LifecycleState::Closed(ClosedSubstatus::Expired) => {
                 life.closed = Some(expires);
                 takes(&mut life, expires);
             }
-            Standing::Active => {
+            LifecycleState::Active => {
                 life.accepted = Some(accepted);
                 takes(&mut life, accepted);
             }
-            Standing::Closed(_) => {
+            LifecycleState::Closed(_) => {
                 let closed = later(chance, accepted);
                 (life.accepted, life.closed) = (Some(accepted), Some(closed));
                 takes(&mut life, accepted);
@@ -231,10 +232,12 @@ impl Sketch<'_> {
     }
 
     fn reason(&self, chance: &mut Chance) -> Option<String> {
-        let reasons: &[&'static str] = match self.standing {
-            Standing::Closed(ClosedSubstatus::Won) => &["Contract signed.", "The customer chose us."],
-            Standing::Closed(ClosedSubstatus::Lost | ClosedSubstatus::Declined) => words::CLOSE_REASONS,
-            Standing::Closed(ClosedSubstatus::Error) => words::ERROR_REASONS,
+        let reasons: &[&'static str] = match self.state {
+            LifecycleState::Closed(ClosedSubstatus::Won) => &["Contract signed.", "The customer chose us."],
+            LifecycleState::Closed(ClosedSubstatus::Lost | ClosedSubstatus::Declined) => {
+                word_lists::CLOSE_REASONS
+            }
+            LifecycleState::Closed(ClosedSubstatus::Error) => word_lists::ERROR_REASONS,
             _ => return None,
         };
         Some(chance.word(reasons).to_owned())
@@ -242,24 +245,28 @@ impl Sketch<'_> {
 
     fn qualification(&self) -> ReferralQualification {
         match self.kind {
-            Kind::OfferLead | Kind::ProfileLead => ReferralQualification::Direct,
-            Kind::MarketingLead => ReferralQualification::MarketingQualified,
-            Kind::SalesLead | Kind::CoSellDeal | Kind::ServicesDeal => ReferralQualification::SalesQualified,
-            Kind::Invitation | Kind::PrivateDeal | Kind::PartnerLedDeal => ReferralQualification::None,
+            DealKind::OfferLead | DealKind::ProfileLead => ReferralQualification::Direct,
+            DealKind::MarketingLead => ReferralQualification::MarketingQualified,
+            DealKind::SalesLead | DealKind::CoSellDeal | DealKind::ServicesDeal => {
+                ReferralQualification::SalesQualified
+            }
+            DealKind::Invitation | DealKind::PrivateDeal | DealKind::PartnerLedDeal => {
+                ReferralQualification::None
+            }
         }
     }
 
     fn referral_type(&self) -> ReferralType {
         match self.kind {
-            Kind::CoSellDeal | Kind::ServicesDeal | Kind::Invitation => ReferralType::Shared,
+            DealKind::CoSellDeal | DealKind::ServicesDeal | DealKind::Invitation => ReferralType::Shared,
             _ => ReferralType::Independent,
         }
     }
 
     fn sales_stage(&self, chance: &mut Chance) -> Option<String> {
-        let stage = match self.standing {
-            Standing::Active => chance.word(&["10", "20", "40", "60", "80"]),
-            Standing::Closed(ClosedSubstatus::Won) => "100",
+        let stage = match self.state {
+            LifecycleState::Active => chance.word(&["10", "20", "40", "60", "80"]),
+            LifecycleState::Closed(ClosedSubstatus::Won) => "100",
             _ => return None,
         };
         Some(stage.to_owned())
@@ -276,17 +283,21 @@ impl Sketch<'_> {
         vec![Target { target_type, id }]
     }
 
-    fn customer(&self, company: &str, place: &Place, chance: &mut Chance) -> CustomerProfile {
-        let erased = self.standing == Standing::Closed(ClosedSubstatus::Expired); // T13
+    fn customer(&self, company: &str, place: &City, chance: &mut Chance) -> CustomerProfile {
+        let erased = self.state == LifecycleState::Closed(ClosedSubstatus::Expired); // T13
         let contact =
-            person(&format!("{}.example", words::domain(company)), place, chance, Some("Head of IT"));
+            person(&format!("{}.example", word_lists::domain(company)), place, chance, Some("Head of IT"));
         let known = chance.one_in(3);
         CustomerProfile {
             name: company.to_owned(),
-            size: Some(chance.word(words::SIZES).to_owned()),
+            size: Some(chance.word(word_lists::SIZES).to_owned()),
             is_matching_complete: false,
             address: Address {
-                address_line1: Some(format!("{} {}", chance.between(1, 240), chance.word(words::STREETS))),
+                address_line1: Some(format!(
+                    "{} {}",
+                    chance.between(1, 240),
+                    chance.word(word_lists::STREETS)
+                )),
                 address_line2: Some(String::new()),
                 city: Some(place.city.to_owned()),
                 state: Some(place.state.to_owned()),
@@ -306,11 +317,11 @@ impl Sketch<'_> {
 
     fn consent(&self) -> Consent {
         Consent {
-            share_with_others: self.kind != Kind::PrivateDeal,
+            share_with_others: self.kind != DealKind::PrivateDeal,
             contact: true,
             share_with_microsoft_sellers: matches!(
                 self.kind,
-                Kind::PartnerLedDeal | Kind::CoSellDeal | Kind::ServicesDeal
+                DealKind::PartnerLedDeal | DealKind::CoSellDeal | DealKind::ServicesDeal
             ),
             microsoft_to_contact_partners: None,
         }
@@ -319,16 +330,16 @@ impl Sketch<'_> {
     fn details(
         &self,
         company: &str,
-        place: &Place,
+        place: &City,
         solution: &Solution,
         chance: &mut Chance,
     ) -> ReferralDetails {
         let value = chance.between(2, 900) * 500;
-        let industry = chance.word(words::INDUSTRIES);
+        let industry = chance.word(word_lists::INDUSTRIES);
         let mut requirements = ReferralRequirements {
             industries: vec![tag(industry)],
             products: vec![tag(solution.product)],
-            services: vec![tag(chance.word(words::SERVICES))],
+            services: vec![tag(chance.word(word_lists::SERVICES))],
             solutions: vec![SolutionTag {
                 id: solution.id.to_owned(),
                 name: Some(solution.name.to_owned()),
@@ -342,9 +353,9 @@ impl Sketch<'_> {
             }],
             ..ReferralRequirements::default()
         };
-        if self.kind == Kind::ServicesDeal {
+        if self.kind == DealKind::ServicesDeal {
             requirements.additional_requirements.attributes = vec![
-                attribute("PartnerRole", chance.word(words::PARTNER_ROLES)),
+                attribute("PartnerRole", chance.word(word_lists::PARTNER_ROLES)),
                 attribute("SolutionArea", "Cloud and AI Platforms"),
                 attribute("SolutionPlay", "Migrate and Modernize Your Estate"),
             ];
@@ -361,8 +372,8 @@ impl Sketch<'_> {
         }
     }
 
-    fn notes(&self, company: &str, place: &Place, solution: &Solution, chance: &mut Chance) -> String {
-        let mut notes = words::notes(company, place.city, solution, chance);
+    fn notes(&self, company: &str, place: &City, solution: &Solution, chance: &mut Chance) -> String {
+        let mut notes = word_lists::notes(company, place.city, solution, chance);
         if self.at_length {
             let mut chance = Chance::of(self.number, 3);
             let words = chance.between(15, 45);
@@ -372,7 +383,7 @@ impl Sketch<'_> {
         notes
     }
 
-    fn members(&self, place: &Place, chance: &mut Chance) -> Vec<Member> {
+    fn members(&self, place: &City, chance: &mut Chance) -> Vec<Member> {
         let domain = if self.owner.id.is_microsoft() { "msft.example" } else { "partner.example" };
         let mut members: Vec<Member> = Vec::with_capacity(self.team.len().max(1));
         for email in self.team {
@@ -398,18 +409,18 @@ impl Sketch<'_> {
         let own = self.kind.is_own();
         InviteContext {
             notes: match self.kind {
-                Kind::SalesLead | Kind::Invitation => Some("Can you help this customer?".to_owned()),
+                DealKind::SalesLead | DealKind::Invitation => Some("Can you help this customer?".to_owned()),
                 _ => None,
             },
             assistance_request_code: match self.kind {
-                Kind::Invitation => AssistanceRequestCode::GeneralOrOther,
+                DealKind::Invitation => AssistanceRequestCode::GeneralOrOther,
                 _ => AssistanceRequestCode::Unknown,
             },
             invited_mpn_id: own.then(|| self.owner.partner_id.clone()).flatten(),
             invited_by: match (self.kind, self.inviter) {
                 (_, Some(inviter)) => by(inviter),
                 _ if own => by(self.owner),
-                (Kind::ProfileLead, _) => InvitedBy::default(),
+                (DealKind::ProfileLead, _) => InvitedBy::default(),
                 _ => microsoft,
             },
         }
@@ -424,8 +435,8 @@ fn attribute(attribute_type: &str, id: &str) -> Attribute {
     Attribute { attribute_type: attribute_type.to_owned(), id: id.to_owned() }
 }
 
-fn person(domain: &str, place: &Place, chance: &mut Chance, title: Option<&str>) -> Member {
-    let (first, last) = (chance.word(words::FIRST_NAMES), chance.word(words::LAST_NAMES));
+fn person(domain: &str, place: &City, chance: &mut Chance, title: Option<&str>) -> Member {
+    let (first, last) = (chance.word(word_lists::FIRST_NAMES), chance.word(word_lists::LAST_NAMES));
     Member {
         first_name: Some(first.to_owned()),
         last_name: Some(last.to_owned()),
@@ -446,25 +457,25 @@ fn person(domain: &str, place: &Place, chance: &mut Chance, title: Option<&str>)
 mod tests {
     use std::collections::HashSet;
 
-    use referral::{Dialect, EditRequest};
+    use referral::{EditRequest, RequestOptions};
 
     use super::*;
 
-    fn sketch(number: u64, kind: Kind, standing: Standing, owner: &Party) -> Referral {
+    fn referral_of(number: u64, kind: DealKind, state: LifecycleState, owner: &Party) -> Referral {
         let created = "2025-03-05T07:08:09.1234567Z".parse().unwrap();
-        let sketch = Sketch {
+        let spec = ReferralSpec {
             number,
             owner,
             location: Some("01e2abcd-52b0-4af3-a3ae-1fd1530b3563"),
             inviter: None,
             kind,
-            standing,
+            state,
             created,
             engagement: None,
             team: &[],
             at_length: false,
         };
-        sketch.draw().0
+        spec.build().0
     }
 
     fn party() -> Party {
@@ -475,7 +486,7 @@ mod tests {
     #[test]
     fn the_same_number_is_the_same_referral_and_another_is_another() {
         let owner = party();
-        let made = |number| sketch(number, Kind::SalesLead, Standing::Active, &owner);
+        let made = |number| referral_of(number, DealKind::SalesLead, LifecycleState::Active, &owner);
         assert_eq!(made(7).to_document(), made(7).to_document());
         let ids: HashSet<ReferralId> = (0..1000).map(|number| made(number).id).collect();
         assert_eq!(ids.len(), 1000);
@@ -485,26 +496,27 @@ mod tests {
     #[test]
     fn every_kind_and_standing_keeps_the_rules_of_the_contract() {
         let owner = party();
-        let dialect = Dialect { reject_unknown: true, ignore_links: true, ..Dialect::default() };
-        let incoming = Kind::INCOMING.into_iter().chain([Kind::OfferLead, Kind::Invitation]);
-        let all = incoming.flat_map(|kind| STANDINGS.map(|standing| (kind, standing)));
-        let own = Kind::OWN.into_iter().flat_map(|kind| OWN_STANDINGS.map(|standing| (kind, standing)));
-        for (number, (kind, standing)) in all.chain(own).enumerate() {
-            let made = sketch(number as u64, kind, standing, &owner);
+        let request_options =
+            RequestOptions { reject_unknown: true, ignore_links: true, ..RequestOptions::default() };
+        let incoming = DealKind::INCOMING.into_iter().chain([DealKind::OfferLead, DealKind::Invitation]);
+        let all = incoming.flat_map(|kind| LIFECYCLE_STATES.map(|state| (kind, state)));
+        let own = DealKind::OWN.into_iter().flat_map(|kind| OWN_DEAL_STATES.map(|state| (kind, state)));
+        for (number, (kind, state)) in all.chain(own).enumerate() {
+            let made = referral_of(number as u64, kind, state, &owner);
             let document = made.to_document();
             let value = serde_json::from_slice(&document).unwrap();
-            EditRequest::put(&value, made.id, &dialect)
+            EditRequest::put(&value, made.id, &request_options)
                 .unwrap_or_else(|refused| panic!("{kind:?}: {refused}"));
             assert_eq!(Referral::from_document(&document).unwrap(), made);
-            assert_eq!(made.standing(), standing);
-            let new = matches!(standing, Standing::New(_));
+            assert_eq!(made.lifecycle_state(), state);
+            let new = matches!(state, LifecycleState::New(_));
             let expires = !new && !kind.is_own();
-            assert_eq!(made.expiration_date_time.is_some(), expires, "{kind:?} {standing:?}");
-            assert_eq!(made.closed_date_time.is_some(), standing.is_closed());
-            assert_eq!(made.is_offer_lead(), kind == Kind::OfferLead);
+            assert_eq!(made.expiration_date_time.is_some(), expires, "{kind:?} {state:?}");
+            assert_eq!(made.closed_date_time.is_some(), state.is_closed());
+            assert_eq!(made.is_offer_lead(), kind == DealKind::OfferLead);
             assert!(made.accepted_date_time.is_none_or(|accepted| accepted <= made.updated_date_time));
             assert_eq!(made.etag, ETag::of_version(u64::from(made.etag.counter()), made.updated_date_time));
-            if standing == Standing::Closed(ClosedSubstatus::Expired) {
+            if state == LifecycleState::Closed(ClosedSubstatus::Expired) {
                 assert!(made.customer_profile.team.is_empty()); // as after an expiry (T13)
                 assert_eq!(made.closed_date_time, made.expiration_date_time);
             }
@@ -515,7 +527,9 @@ mod tests {
     fn a_document_is_as_long_as_real_ones() {
         let owner = party();
         let lengths: usize = (0..200)
-            .map(|number| sketch(number, Kind::SalesLead, Standing::Active, &owner).to_document().len())
+            .map(|number| {
+                referral_of(number, DealKind::SalesLead, LifecycleState::Active, &owner).to_document().len()
+            })
             .sum();
         let mean = lengths / 200;
         assert!((2600..3200).contains(&mean), "{mean}");

@@ -1,11 +1,12 @@
 //! What one organization sees of another's referral. Spec 8.6.
 
-use referral::{Kind, Referral, View};
+use referral::{Kind, Redaction, Referral};
 use serde_json::{Value, json};
 
 use crate::support::*;
 
-const VIEWS: [View; 4] = [View::Inviting, View::NotEntitled, View::Entitled, View::MicrosoftOnPartnerLed];
+const REDACTIONS: [Redaction; 4] =
+    [Redaction::Inviting, Redaction::NotEntitled, Redaction::Entitled, Redaction::MicrosoftOnPartnerLed];
 
 /// The members nobody but the owner sees, and what stands in their place.
 fn never() -> Vec<(&'static str, Value)> {
@@ -63,13 +64,13 @@ fn each_member_is_seen_as_the_table_says() {
     for shares in [true, false] {
         let owned = full(shares);
         let whole = value(&owned.to_document());
-        for view in VIEWS {
-            let customer = match view {
-                View::Inviting => true,
-                View::NotEntitled => false,
-                View::Entitled | View::MicrosoftOnPartnerLed => shares,
+        for redaction in REDACTIONS {
+            let customer = match redaction {
+                Redaction::Inviting => true,
+                Redaction::NotEntitled => false,
+                Redaction::Entitled | Redaction::MicrosoftOnPartnerLed => shares,
             };
-            let seen = value(&owned.clone().seen_by(view).to_document());
+            let seen = value(&owned.clone().redact(redaction).to_document());
             let mut count = 0;
             for (path, property) in properties(&Referral::TYPE) {
                 let pointer = format!("/{path}");
@@ -93,7 +94,7 @@ fn each_member_is_seen_as_the_table_says() {
                         None => whole.cloned(),
                     },
                 };
-                assert_eq!(seen, expected.as_ref(), "{view:?} {path}");
+                assert_eq!(seen, expected.as_ref(), "{redaction:?} {path}");
             }
             assert_eq!(count, never.len());
         }

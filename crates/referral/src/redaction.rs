@@ -5,7 +5,7 @@ use crate::values::RegistrationStatus;
 
 /// From which side the caller looks at a referral it does not own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum View {
+pub enum Redaction {
     /// It sent this referral.
     Inviting,
     /// It takes part in the engagement, and neither began it nor accepted an invitation.
@@ -18,11 +18,11 @@ pub enum View {
 
 impl Referral {
     /// The referral as the other side may see it. `eTag` and times stay the stored ones.
-    pub fn seen_by(mut self, view: View) -> Referral {
-        let customer_shown = match view {
-            View::Inviting => true,
-            View::NotEntitled => false,
-            View::Entitled | View::MicrosoftOnPartnerLed => self.consent.share_with_others,
+    pub fn redact(mut self, redaction: Redaction) -> Referral {
+        let customer_shown = match redaction {
+            Redaction::Inviting => true,
+            Redaction::NotEntitled => false,
+            Redaction::Entitled | Redaction::MicrosoftOnPartnerLed => self.consent.share_with_others,
         };
         if !customer_shown {
             self.customer_profile.team.clear();

@@ -6,7 +6,7 @@ use crate::values::{ReferralStatus, ReferralSubstatus};
 
 /// A status with a substatus that belongs to it: `Active` with `Lost` cannot be written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Standing {
+pub enum LifecycleState {
     /// Not yet answered.
     New(NewSubstatus),
     /// Accepted by its owner.
@@ -37,7 +37,7 @@ pub enum ClosedSubstatus {
 
 /// Why a standing cannot be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum StandingError {
+pub enum TransitionError {
     /// The two do not belong together: 400 `invalidStatusSubstatus` (T2).
     #[error("substatus {substatus} cannot be combined with status {status}")]
     IllegalPair {
@@ -53,33 +53,36 @@ pub enum StandingError {
     #[error("a referral cannot go from {from} to {to}")]
     NotReachable {
         /// Where it stands.
-        from: Standing,
+        from: LifecycleState,
         /// Where it was asked to go.
-        to: Standing,
+        to: LifecycleState,
     },
     /// Closed is terminal: 409 `terminalState` (T6).
     #[error("a closed referral cannot be changed")]
     Terminal(ClosedSubstatus),
 }
 
-impl Standing {
+impl LifecycleState {
     /// Pairs a status with a substatus.
     ///
     /// # Errors
-    /// [`StandingError::IllegalPair`] for a pair outside the table of spec 7.1.
-    pub fn pair(status: ReferralStatus, substatus: ReferralSubstatus) -> Result<Standing, StandingError> {
+    /// [`TransitionError::IllegalPair`] for a pair outside the table of spec 7.1.
+    pub fn from_pair(
+        status: ReferralStatus,
+        substatus: ReferralSubstatus,
+    ) -> Result<LifecycleState, TransitionError> {
         use ReferralStatus as S;
         use ReferralSubstatus as Sub;
         Ok(match (status, substatus) {
-            (S::New, Sub::Pending) => Standing::New(NewSubstatus::Pending),
-            (S::New, Sub::Received) => Standing::New(NewSubstatus::Received),
-            (S::Active, Sub::Accepted) => Standing::Active,
-            (S::Closed, Sub::Won) => Standing::Closed(ClosedSubstatus::Won),
-            (S::Closed, Sub::Lost) => Standing::Closed(ClosedSubstatus::Lost),
-            (S::Closed, Sub::Declined) => Standing::Closed(ClosedSubstatus::Declined),
-            (S::Closed, Sub::Expired) => Standing::Closed(ClosedSubstatus::Expired),
-            (S::Closed, Sub::Error) => Standing::Closed(ClosedSubstatus::Error),
-            _ => return Err(StandingError::IllegalPair { status, substatus }),
+            (S::New, Sub::Pending) => LifecycleState::New(NewSubstatus::Pending),
+            (S::New, Sub::Received) => LifecycleState::New(NewSubstatus::Received),
+            (S::Active, Sub::Accepted) => LifecycleState::Active,
+            (S::Closed, Sub::Won) => LifecycleState::Closed(ClosedSubstatus::Won),
+            (S::Closed, Sub::Lost) => LifecycleState::Closed(ClosedSubstatus::Lost),
+            (S::Closed, Sub::Declined) => LifecycleState::Closed(ClosedSubstatus::Declined),
+            (S::Closed, Sub::Expired) => LifecycleState::Closed(ClosedSubstatus::Expired),
+            (S::Closed, Sub::Error) => LifecycleState::Closed(ClosedSubstatus::Error),
+            _ => return Err(TransitionError::IllegalPair { status, substatus }),
         })
     }
 
@@ -87,21 +90,21 @@ impl Standing {
     ///
     /// # Errors
     /// A pair outside the table, or `Closed` without a closing substatus.
-    pub fn asked(
+    pub fn requested_state(
         self,
         status: Option<ReferralStatus>,
         substatus: Option<ReferralSubstatus>,
-    ) -> Result<Standing, StandingError> {
+    ) -> Result<LifecycleState, TransitionError> {
         match (status, substatus) {
             (None, None) => Ok(self),
-            (None, Some(substatus)) => Standing::pair(self.status(), substatus),
-            (Some(status), Some(substatus)) => Standing::pair(status, substatus),
+            (None, Some(substatus)) => LifecycleState::from_pair(self.status(), substatus),
+            (Some(status), Some(substatus)) => LifecycleState::from_pair(status, substatus),
             (Some(status), None) if status == self.status() => Ok(self),
-            (Some(ReferralStatus::New), None) => Ok(Standing::New(NewSubstatus::Pending)),
-            (Some(ReferralStatus::Active), None) => Ok(Standing::Active),
-            (Some(ReferralStatus::Closed), None) => Err(StandingError::ClosingSubstatusMissing),
+            (Some(ReferralStatus::New), None) => Ok(LifecycleState::New(NewSubstatus::Pending)),
+            (Some(ReferralStatus::Active), None) => Ok(LifecycleState::Active),
+            (Some(ReferralStatus::Closed), None) => Err(TransitionError::ClosingSubstatusMissing),
             (Some(status @ ReferralStatus::None), None) => {
-                Err(StandingError::IllegalPair { status, substatus: self.substatus() })
+                Err(TransitionError::IllegalPair { status, substatus: self.substatus() })
             }
         }
     }
@@ -109,52 +112,52 @@ impl Standing {
     /// Forward or level while open; closed is the end. Source: spec 7.1, and T6 for the closed.
     ///
     /// # Errors
-    /// [`StandingError::Terminal`] out of or within Closed, [`StandingError::NotReachable`] from Active back to New.
-    pub fn advance(self, next: Standing) -> Result<Standing, StandingError> {
-        use Standing::*;
+    /// [`TransitionError::Terminal`] out of or within Closed, [`TransitionError::NotReachable`] from Active back to New.
+    pub fn transition_to(self, next: LifecycleState) -> Result<LifecycleState, TransitionError> {
+        use LifecycleState::*;
         match (self, next) {
             (New(_), _) | (Active, Active | Closed(_)) => Ok(next),
             (Closed(was), Closed(same)) if was == same => Ok(next),
-            (Closed(was), _) => Err(StandingError::Terminal(was)),
-            (from, to) => Err(StandingError::NotReachable { from, to }),
+            (Closed(was), _) => Err(TransitionError::Terminal(was)),
+            (from, to) => Err(TransitionError::NotReachable { from, to }),
         }
     }
 
     /// The status half.
     pub fn status(self) -> ReferralStatus {
         match self {
-            Standing::New(_) => ReferralStatus::New,
-            Standing::Active => ReferralStatus::Active,
-            Standing::Closed(_) => ReferralStatus::Closed,
+            LifecycleState::New(_) => ReferralStatus::New,
+            LifecycleState::Active => ReferralStatus::Active,
+            LifecycleState::Closed(_) => ReferralStatus::Closed,
         }
     }
 
     /// The substatus half.
     pub fn substatus(self) -> ReferralSubstatus {
         match self {
-            Standing::New(NewSubstatus::Pending) => ReferralSubstatus::Pending,
-            Standing::New(NewSubstatus::Received) => ReferralSubstatus::Received,
-            Standing::Active => ReferralSubstatus::Accepted,
-            Standing::Closed(ClosedSubstatus::Won) => ReferralSubstatus::Won,
-            Standing::Closed(ClosedSubstatus::Lost) => ReferralSubstatus::Lost,
-            Standing::Closed(ClosedSubstatus::Declined) => ReferralSubstatus::Declined,
-            Standing::Closed(ClosedSubstatus::Expired) => ReferralSubstatus::Expired,
-            Standing::Closed(ClosedSubstatus::Error) => ReferralSubstatus::Error,
+            LifecycleState::New(NewSubstatus::Pending) => ReferralSubstatus::Pending,
+            LifecycleState::New(NewSubstatus::Received) => ReferralSubstatus::Received,
+            LifecycleState::Active => ReferralSubstatus::Accepted,
+            LifecycleState::Closed(ClosedSubstatus::Won) => ReferralSubstatus::Won,
+            LifecycleState::Closed(ClosedSubstatus::Lost) => ReferralSubstatus::Lost,
+            LifecycleState::Closed(ClosedSubstatus::Declined) => ReferralSubstatus::Declined,
+            LifecycleState::Closed(ClosedSubstatus::Expired) => ReferralSubstatus::Expired,
+            LifecycleState::Closed(ClosedSubstatus::Error) => ReferralSubstatus::Error,
         }
     }
 
     /// Whether nothing may follow.
     pub fn is_closed(self) -> bool {
-        matches!(self, Standing::Closed(_))
+        matches!(self, LifecycleState::Closed(_))
     }
 
     /// Whether it still waits for an answer.
     pub fn is_new(self) -> bool {
-        matches!(self, Standing::New(_))
+        matches!(self, LifecycleState::New(_))
     }
 }
 
-impl fmt::Display for Standing {
+impl fmt::Display for LifecycleState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.status(), self.substatus())
     }
@@ -164,8 +167,8 @@ impl fmt::Display for Standing {
 mod tests {
     use super::*;
     use ClosedSubstatus::*;
+    use LifecycleState::*;
     use NewSubstatus::*;
-    use Standing::*;
 
     #[test]
     fn a_referral_moves_forward_and_never_back() {
@@ -186,7 +189,7 @@ mod tests {
             (Closed(Lost), Active, false),
             (Closed(Expired), New(Pending), false),
         ] {
-            assert_eq!(from.advance(to).is_ok(), allowed, "{from} -> {to}");
+            assert_eq!(from.transition_to(to).is_ok(), allowed, "{from} -> {to}");
         }
     }
 
@@ -196,8 +199,8 @@ mod tests {
         let mut legal = 0;
         for &status in ReferralStatus::ALL {
             for &substatus in ReferralSubstatus::ALL {
-                if let Ok(standing) = Standing::pair(status, substatus) {
-                    assert_eq!((standing.status(), standing.substatus()), (status, substatus));
+                if let Ok(state) = LifecycleState::from_pair(status, substatus) {
+                    assert_eq!((state.status(), state.substatus()), (status, substatus));
                     legal += 1;
                 }
             }
@@ -221,7 +224,11 @@ mod tests {
             (Active, Some(S::None), None, None),
             (Active, Some(S::Closed), Some(Sub::Pending), None),
         ] {
-            assert_eq!(now.asked(status, substatus).ok(), asked, "{now} + {status:?}/{substatus:?}");
+            assert_eq!(
+                now.requested_state(status, substatus).ok(),
+                asked,
+                "{now} + {status:?}/{substatus:?}"
+            );
         }
     }
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use referral::{EngagementId, Referral, ReferralStatus, View};
+use referral::{EngagementId, Redaction, Referral, ReferralStatus};
 use store::StoredReferral;
 
 use crate::caller::{Caller, Role};
 use crate::error::ReadError;
-use crate::{Exchange, Shown};
+use crate::{Exchange, VisibleReferral};
 
 /// What a caller's organization has in an engagement.
 pub(crate) struct Membership {
@@ -20,19 +20,23 @@ pub(crate) struct Membership {
 }
 
 /// From which side the caller sees a foreign referral; `None`: not at all.
-pub(crate) fn side(caller: &Caller, foreign: &StoredReferral, membership: &Membership) -> Option<View> {
+pub(crate) fn visibility_for(
+    caller: &Caller,
+    foreign: &StoredReferral,
+    membership: &Membership,
+) -> Option<Redaction> {
     let Membership { ours, entitled } = membership;
     if caller.role == Role::User && !ours.iter().any(|one| caller.is_among(&one.columns.team)) {
         return None;
     }
     if foreign.columns.sender.as_ref() == Some(&caller.organization) {
-        return Some(View::Inviting);
+        return Some(Redaction::Inviting);
     }
     if !ours.is_empty() {
-        return Some(if *entitled { View::Entitled } else { View::NotEntitled });
+        return Some(if *entitled { Redaction::Entitled } else { Redaction::NotEntitled });
     }
     let partner_led = caller.organization.is_microsoft() && foreign.columns.shared_with_microsoft;
-    partner_led.then_some(View::MicrosoftOnPartnerLed)
+    partner_led.then_some(Redaction::MicrosoftOnPartnerLed)
 }
 
 impl Exchange {
@@ -42,16 +46,16 @@ impl Exchange {
     }
 
     /// From which side the caller sees another organization's referral.
-    pub(crate) async fn sight(
+    pub(crate) async fn visibility(
         &self,
         caller: &Caller,
         foreign: &StoredReferral,
-    ) -> Result<Option<View>, ReadError> {
+    ) -> Result<Option<Redaction>, ReadError> {
         if self.is_hidden(foreign) {
             return Ok(None);
         }
         let membership = self.membership(caller, foreign.engagement_id).await?;
-        Ok(side(caller, foreign, &membership))
+        Ok(visibility_for(caller, foreign, &membership))
     }
 
     /// What the caller's organization has in an engagement.
@@ -70,8 +74,8 @@ impl Exchange {
 }
 
 /// The owner's own sight: the stored bytes.
-pub(crate) fn whole(referral: &StoredReferral) -> Shown {
-    Shown {
+pub(crate) fn unredacted(referral: &StoredReferral) -> VisibleReferral {
+    VisibleReferral {
         id: referral.id,
         engagement_id: referral.engagement_id,
         etag: referral.etag,
@@ -80,10 +84,16 @@ pub(crate) fn whole(referral: &StoredReferral) -> Shown {
 }
 
 /// Another organization's sight: a redacted copy.
-pub(crate) fn redacted(referral: &StoredReferral, view: View) -> Result<Shown, ReadError> {
+pub(crate) fn redacted(
+    referral: &StoredReferral,
+    redaction: Redaction,
+) -> Result<VisibleReferral, ReadError> {
     let document = Referral::from_document(&referral.document)
         .map_err(|error| ReadError::Damaged(referral.id, error))?;
-    Ok(Shown { document: Bytes::from(document.seen_by(view).to_document()), ..whole(referral) })
+    Ok(VisibleReferral {
+        document: Bytes::from(document.redact(redaction).to_document()),
+        ..unredacted(referral)
+    })
 }
 
 /// Whether it still takes part in deals.
