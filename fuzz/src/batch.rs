@@ -8,7 +8,7 @@ use exchange::{Exchange, Ids, Policy};
 use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full};
 use identity::TokenVerifier;
-use identity::sandbox::{self, Issuer, IssuerOptions, SandboxUser, SigningKey, accepted_audiences};
+use identity::sandbox::{self, IssuerOptions, SandboxIssuer, SandboxUser, SigningKey, accepted_audiences};
 use referral::Timestamp;
 use server::{App, Random, ServerOptions};
 use uuid::Uuid;
@@ -59,13 +59,13 @@ async fn server() -> (App, HeaderValue) {
         roles: vec!["ReferralAdmin".to_owned()],
     };
     let options = IssuerOptions { base_url: BASE.to_owned(), lifetime_seconds: 3600, users: vec![seller] };
-    let issuer = Arc::new(Issuer::new(options));
-    issuer.provide_key(SigningKey::generate().expect("a key"));
+    let issuer = Arc::new(SandboxIssuer::new(options));
+    issuer.set_key(SigningKey::generate().expect("a key"));
     let verifier = TokenVerifier::new(issuer.verifier_issuers(&accepted_audiences(BASE)), 0);
-    let path = sandbox::Request::parse("/common/oauth2/token").expect("a path of the issuer");
+    let path = sandbox::IssuerRequest::parse("/common/oauth2/token").expect("a path of the issuer");
     let form = b"grant_type=password&username=seller%40msft.example&password=cosell\
         &resource=https%3A%2F%2Fapi.partner.microsoft.com";
-    let granted = issuer.answer(&path, form, NOW, [7; 16]).await;
+    let granted = issuer.respond(&path, form, NOW, [7; 16]).await;
     let granted: serde_json::Value = serde_json::from_str(&granted.body).expect("a token");
     let token = granted["access_token"].as_str().expect("a token");
     let authorization = format!("Bearer {token}").parse().expect("a header");

@@ -37,7 +37,7 @@ pub struct Parts {
     /// Whose tokens are believed.
     pub verifier: TokenVerifier,
     /// The sandbox's own issuer.
-    pub issuer: Option<Arc<identity::sandbox::Issuer>>,
+    pub issuer: Option<Arc<identity::sandbox::SandboxIssuer>>,
     /// The server's settings.
     pub server: ServerOptions,
     /// The listener's settings.

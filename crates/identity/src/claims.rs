@@ -74,14 +74,14 @@ impl Claims {
     }
 
     /// Everything the signature vouches for, judged at `now`. Call it only after the signature was checked.
-    pub(crate) fn judge(
+    pub(crate) fn validate(
         &self,
         settings: &IssuerSettings,
         issuer_index: usize,
         leeway: i64,
         now: i64,
     ) -> Result<VerifiedToken, TokenError> {
-        self.judge_audience(&settings.audiences)?;
+        self.check_audience(&settings.audiences)?;
         let expires = self.date("exp")?.ok_or(TokenError::Invalid("the token has no exp"))?;
         if now >= expires.saturating_add(leeway) {
             return Err(TokenError::Expired);
@@ -108,7 +108,7 @@ impl Claims {
         })
     }
 
-    fn judge_audience(&self, accepted: &[String]) -> Result<(), TokenError> {
+    fn check_audience(&self, accepted: &[String]) -> Result<(), TokenError> {
         let found = match self.0.get("aud") {
             Some(Value::String(one)) => vec![one.as_str()],
             Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).collect(),

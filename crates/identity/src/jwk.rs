@@ -11,7 +11,7 @@ use crate::BASE64URL;
 use crate::jws::Jws;
 
 /// The most keys of one set that are looked at. Entra publishes about ten.
-const MOST_KEYS: usize = 100;
+const MAX_KEYS: usize = 100;
 
 /// A signature algorithm that is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,10 +43,10 @@ pub struct KeySet {
 
 /// What a set of keys says of a token's signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    Holds,
+pub(crate) enum SignatureCheck {
+    Valid,
     /// A key with the token's `kid` is known, or the token names none, and no such key verifies it.
-    Fails,
+    Invalid,
     /// The set does not know the token's `kid`.
     UnknownKey,
 }
@@ -62,7 +62,7 @@ impl KeySet {
             keys: Vec<serde_json::Value>,
         }
         let set: Set = serde_json::from_slice(json)?;
-        let keys = set.keys.into_iter().take(MOST_KEYS);
+        let keys = set.keys.into_iter().take(MAX_KEYS);
         let keys = keys.filter_map(|key| serde_json::from_value::<Jwk>(key).ok()?.into_public_key());
         Ok(Self { keys: keys.collect() })
     }
@@ -83,7 +83,7 @@ impl KeySet {
     }
 
     /// Tries the keys that the token may mean. `names_issuer` judges a key that belongs to one issuer only.
-    pub(crate) fn verify(&self, jws: &Jws<'_>, names_issuer: impl Fn(&str) -> bool) -> Verdict {
+    pub(crate) fn verify(&self, jws: &Jws<'_>, names_issuer: impl Fn(&str) -> bool) -> SignatureCheck {
         let mut known = jws.key_id.is_none();
         for key in &self.keys {
             let named = key.id.is_some() && key.id == jws.key_id;
@@ -91,10 +91,10 @@ impl KeySet {
             let meant = named || key.id.is_none() || jws.key_id.is_none();
             let ours = key.issuer.as_deref().is_none_or(&names_issuer);
             if meant && ours && key.verifies(jws) {
-                return Verdict::Holds;
+                return SignatureCheck::Valid;
             }
         }
-        if known { Verdict::Fails } else { Verdict::UnknownKey }
+        if known { SignatureCheck::Invalid } else { SignatureCheck::UnknownKey }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::error::TokenError;
 use crate::jwk::Algorithm;
 
 /// The longest token that is looked at, in bytes. Those of Entra with many groups stay below 8 KiB.
-const LONGEST: usize = 16 * 1024;
+const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 /// A token taken apart: `header.payload.signature`.
 pub(crate) struct Jws<'a> {
@@ -22,7 +22,7 @@ pub(crate) struct Jws<'a> {
 
 /// The protected header. Members not named here have no say (RFC 7515, section 4).
 #[derive(Deserialize)]
-struct Header {
+struct JoseHeader {
     alg: String,
     kid: Option<String>,
     typ: Option<String>,
@@ -48,7 +48,7 @@ impl<'a> Jws<'a> {
     /// # Errors
     /// [`TokenError::Invalid`] when the text is no compact JWS, or one of a kind that is never accepted.
     pub(crate) fn parse(token: &'a str) -> Result<Self, TokenError> {
-        if token.len() > LONGEST {
+        if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::Invalid("the token is too long"));
         }
         let malformed = TokenError::Invalid("the token is not a compact JWS of three base64url parts");
@@ -61,15 +61,15 @@ impl<'a> Jws<'a> {
         let signed = &token.as_bytes()[..header.len() + 1 + payload.len()];
         let decode = |part: &str| BASE64URL.decode(part).map_err(|_| malformed.clone());
         let (header, payload, signature) = (decode(header)?, decode(payload)?, decode(signature)?);
-        let header: Header = serde_json::from_slice(&header)
+        let header: JoseHeader = serde_json::from_slice(&header)
             .map_err(|_| TokenError::Invalid("the token's header is not a JSON object with an algorithm"))?;
-        let algorithm = header.judge()?;
+        let algorithm = header.validate()?;
         Ok(Self { algorithm, key_id: header.kid, payload, signature, signed })
     }
 }
 
-impl Header {
-    fn judge(&self) -> Result<Algorithm, TokenError> {
+impl JoseHeader {
+    fn validate(&self) -> Result<Algorithm, TokenError> {
         let algorithm = Algorithm::parse(&self.alg)
             .ok_or(TokenError::Invalid("the token's algorithm is not accepted: RS256 and ES256 are"))?;
         if self.jwk || self.jku || self.x5u {
@@ -173,6 +173,6 @@ mod tests {
         ] {
             assert!(Jws::parse(&token).is_err(), "{token}");
         }
-        assert!(Jws::parse(&format!("{header}.{}.AA", "A".repeat(LONGEST))).is_err());
+        assert!(Jws::parse(&format!("{header}.{}.AA", "A".repeat(MAX_TOKEN_BYTES))).is_err());
     }
 }

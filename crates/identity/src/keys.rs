@@ -12,9 +12,9 @@ use crate::jwk::{KeySet, KeySetError};
 /// the other, and whoever makes unknown keys up must not make us ask for each.
 const BURST: i64 = 6;
 /// After so many seconds they may once more.
-const SECONDS_FOR_ONE: i64 = 5;
+const SECONDS_PER_FETCH: i64 = 5;
 /// While there are no keys, or the issuer did not answer, a request may make us ask this often, in seconds.
-const PAUSE_IN_TROUBLE: i64 = 5;
+const RETRY_PAUSE_SECONDS: i64 = 5;
 
 /// How to find an issuer's keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,12 +87,12 @@ struct Origin {
     discovery: Discovery,
     client: HttpClient,
     /// When the issuer was asked. Held while asking, so that one request asks and the others wait for it.
-    asked: Mutex<Asked>,
+    limiter: Mutex<FetchLimiter>,
 }
 
 /// How often an issuer was asked.
 #[derive(Debug, Default)]
-struct Asked {
+struct FetchLimiter {
     /// How many times of [`BURST`] are used up, as of `counted`.
     used: i64,
     counted: i64,
@@ -100,22 +100,22 @@ struct Asked {
     failed: Option<i64>,
 }
 
-impl Asked {
+impl FetchLimiter {
     /// Whether a token may make us ask now; counted if so.
-    fn may(&mut self, now: i64) -> bool {
+    fn try_acquire(&mut self, now: i64) -> bool {
         // A clock set back must not silence us, hence the lower bounds.
-        if self.failed.is_some_and(|at| (at..at.saturating_add(PAUSE_IN_TROUBLE)).contains(&now)) {
+        if self.failed.is_some_and(|at| (at..at.saturating_add(RETRY_PAUSE_SECONDS)).contains(&now)) {
             return false;
         }
         if now < self.counted {
-            *self = Asked { counted: now, ..Asked::default() };
+            *self = FetchLimiter { counted: now, ..FetchLimiter::default() };
         }
-        let regained = (now - self.counted) / SECONDS_FOR_ONE;
+        let regained = (now - self.counted) / SECONDS_PER_FETCH;
         if regained >= self.used {
             (self.used, self.counted) = (0, now);
         } else {
             self.used -= regained;
-            self.counted += regained * SECONDS_FOR_ONE;
+            self.counted += regained * SECONDS_PER_FETCH;
         }
         if self.used >= BURST {
             return false;
@@ -138,7 +138,10 @@ impl KeySource {
 
     /// Keys found by discovery, at the first [`refresh`](Self::refresh) or the first token.
     pub fn discovery(discovery: Discovery, client: HttpClient) -> Self {
-        Self { keys: RwLock::new(None), origin: Some(Origin { discovery, client, asked: Mutex::default() }) }
+        Self {
+            keys: RwLock::new(None),
+            origin: Some(Origin { discovery, client, limiter: Mutex::default() }),
+        }
     }
 
     /// Replaces the keys.
@@ -158,33 +161,38 @@ impl KeySource {
     /// When the keys cannot be fetched; nothing has changed then.
     pub async fn refresh(&self, now: i64) -> Result<(), KeySourceError> {
         let Some(origin) = &self.origin else { return Ok(()) };
-        let mut asked = origin.asked.lock().await;
-        self.ask(origin, &mut asked, now).await
+        let mut limiter = origin.limiter.lock().await;
+        self.fetch_keys(origin, &mut limiter, now).await
     }
 
-    async fn ask(&self, origin: &Origin, asked: &mut Asked, now: i64) -> Result<(), KeySourceError> {
+    async fn fetch_keys(
+        &self,
+        origin: &Origin,
+        limiter: &mut FetchLimiter,
+        now: i64,
+    ) -> Result<(), KeySourceError> {
         let fetched = origin.fetch().await;
-        asked.failed = fetched.is_err().then_some(now);
+        limiter.failed = fetched.is_err().then_some(now);
         self.set(fetched?);
         Ok(())
     }
 
     /// Asks the issuer for keys that a token needs, unless it has been asked too often. `known` tells whether the keys at
     /// hand have come to serve while this one waited for another that asked.
-    pub(crate) async fn refresh_for(&self, now: i64, known: impl Fn() -> bool) {
+    pub(crate) async fn refresh_for_token(&self, now: i64, known: impl Fn() -> bool) {
         let Some(origin) = &self.origin else { return };
-        let mut asked = origin.asked.lock().await;
-        if known() || !asked.may(now) {
+        let mut limiter = origin.limiter.lock().await;
+        if known() || !limiter.try_acquire(now) {
             return;
         }
-        if let Err(error) = self.ask(origin, &mut asked, now).await {
+        if let Err(error) = self.fetch_keys(origin, &mut limiter, now).await {
             tracing::warn!(%error, "Keys of issuer {} not refreshed: {error}", origin.discovery.issuer);
         }
     }
 }
 
 #[derive(Deserialize)]
-struct Metadata {
+struct ProviderMetadata {
     issuer: String,
     jwks_uri: String,
 }
@@ -193,7 +201,7 @@ impl Origin {
     async fn fetch(&self) -> Result<KeySet, KeySourceError> {
         let url = self.discovery.url();
         let metadata = self.get(&url).await?;
-        let metadata: Metadata = serde_json::from_slice(&metadata)
+        let metadata: ProviderMetadata = serde_json::from_slice(&metadata)
             .map_err(|error| KeySourceError::Metadata { url: url.clone(), error })?;
         if metadata.issuer != self.discovery.issuer {
             let expected = self.discovery.issuer.clone();

@@ -8,8 +8,8 @@ mod error;
 mod jwk;
 mod jws;
 mod keys;
-mod memory;
 pub mod sandbox;
+mod token_cache;
 #[cfg(test)]
 mod vectors;
 mod verifier;
@@ -18,7 +18,7 @@ pub use claims::{IdentityClaim, VerifiedToken};
 pub use error::TokenError;
 pub use jwk::{KeySet, KeySetError};
 pub use keys::{Discovery, KeySource, KeySourceError};
-pub use memory::{LastToken, TokenHash, TokenMemory};
+pub use token_cache::{LastToken, TokenCache, TokenHash};
 pub use verifier::{IssuerSettings, TokenVerifier};
 
 /// Strict base64url: no padding, no other alphabet, no stray bits in the last character (RFC 7515, section 2).

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::jwk::{KeySet, Verdict};
+use crate::jwk::{KeySet, SignatureCheck};
 use crate::jws::Jws;
 
 fn vectors(path: &str) -> Value {
@@ -23,12 +23,12 @@ fn key_set(jwk: &Value) -> KeySet {
 
 fn holds(keys: &KeySet, token: &Value) -> bool {
     let text = token.as_str().map_or_else(|| token.to_string(), str::to_owned);
-    Jws::parse(&text).is_ok_and(|jws| keys.verify(&jws, |_| true) == Verdict::Holds)
+    Jws::parse(&text).is_ok_and(|jws| keys.verify(&jws, |_| true) == SignatureCheck::Valid)
 }
 
 /// What became of the cases of one file.
 #[derive(Debug, Default, PartialEq)]
-struct Tally {
+struct CaseCounts {
     valid_and_accepted: Vec<u64>,
     /// Valid, with an algorithm or a serialisation that is not accepted here.
     valid_and_refused: usize,
@@ -36,8 +36,8 @@ struct Tally {
 }
 
 /// Runs a file of Wycheproof's; an invalid case that is accepted fails at once.
-fn wycheproof(file: &str) -> Tally {
-    let mut tally = Tally::default();
+fn wycheproof(file: &str) -> CaseCounts {
+    let mut tally = CaseCounts::default();
     let file = vectors(&format!("wycheproof-jose/{file}"));
     for group in file["testGroups"].as_array().unwrap() {
         let keys = key_set(group.get("public").unwrap_or(&group["private"]));
@@ -59,7 +59,7 @@ fn wycheproof_signatures_hold_for_rs256_and_es256_and_nothing_else() {
     // Accepted: RS256 33, 259 to 263, 345, 349; ES256 18, 378. The other 36 valid cases are HS256 (10; two of
     // them, 372 and 373, hold characters outside base64url: DIFFERENCE, refused for that too), RS384, RS512,
     // PS256, PS384, PS512 and ES512.
-    let expected = Tally {
+    let expected = CaseCounts {
         valid_and_accepted: vec![18, 33, 259, 260, 261, 262, 263, 345, 349, 378],
         valid_and_refused: 36,
         invalid_and_refused: 355,
@@ -71,14 +71,15 @@ fn wycheproof_signatures_hold_for_rs256_and_es256_and_nothing_else() {
 fn wycheproof_keys_that_are_weak_misused_or_mixed_verify_nothing() {
     // Among the refused: a ROCA key, 1024 bits, exponent 1, use and alg of encryption, points off the curve. The
     // four other valid cases are HS256, HS384 and HS512.
-    let expected = Tally { valid_and_accepted: vec![5], valid_and_refused: 4, invalid_and_refused: 21 };
+    let expected = CaseCounts { valid_and_accepted: vec![5], valid_and_refused: 4, invalid_and_refused: 21 };
     assert_eq!(wycheproof("json_web_key_test.json"), expected);
 }
 
 #[test]
 fn wycheproof_jose_objects_that_are_no_accepted_signature_are_refused() {
     // The four other valid cases are HS256 (2) and JWE (2).
-    let expected = Tally { valid_and_accepted: vec![18, 33], valid_and_refused: 4, invalid_and_refused: 77 };
+    let expected =
+        CaseCounts { valid_and_accepted: vec![18, 33], valid_and_refused: 4, invalid_and_refused: 77 };
     assert_eq!(wycheproof("json_web_crypto_test.json"), expected);
 }
 

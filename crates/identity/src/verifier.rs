@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use crate::claims::{Claims, IdentityClaim, VerifiedToken};
 use crate::error::TokenError;
-use crate::jwk::Verdict;
+use crate::jwk::SignatureCheck;
 use crate::jws::Jws;
 use crate::keys::KeySource;
 
 /// Stands for the tenant in an issuer's name, as in Entra's multi-tenant metadata.
-const TENANT_PLACE: &str = "{tenantid}";
+const TENANT_PLACEHOLDER: &str = "{tenantid}";
 
 /// An issuer whose tokens are accepted, and how they are read.
 #[derive(Debug, Clone)]
@@ -43,20 +43,20 @@ impl IssuerSettings {
     }
 
     /// Whether `iss` and `tid` are of this issuer.
-    fn issued(&self, iss: &str, tid: Option<&str>) -> bool {
-        fits(&self.issuer, iss, tid)
+    fn has_issued(&self, iss: &str, tid: Option<&str>) -> bool {
+        matches_issuer(&self.issuer, iss, tid)
     }
 }
 
 /// Whether `iss` is the name, with the tenant in its place.
-fn fits(name: &str, iss: &str, tid: Option<&str>) -> bool {
-    let Some((before, after)) = name.split_once(TENANT_PLACE) else { return name == iss };
-    let Some(tid) = tid.filter(|tid| is_plain(tid)) else { return false };
+fn matches_issuer(name: &str, iss: &str, tid: Option<&str>) -> bool {
+    let Some((before, after)) = name.split_once(TENANT_PLACEHOLDER) else { return name == iss };
+    let Some(tid) = tid.filter(|tid| is_tenant_name(tid)) else { return false };
     iss.strip_prefix(before).and_then(|rest| rest.strip_suffix(after)) == Some(tid)
 }
 
 /// A tenant is a GUID or a domain name; anything else could bend the issuer's URL.
-fn is_plain(tid: &str) -> bool {
+fn is_tenant_name(tid: &str) -> bool {
     !tid.is_empty() && tid.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
 }
 
@@ -87,11 +87,11 @@ impl TokenVerifier {
         let jws = Jws::parse(token)?;
         let claims = Claims::parse(&jws.payload)?;
         let (iss, tid) = (claims.issuer()?, claims.tenant()?);
-        let place = self.issuers.iter().position(|settings| settings.issued(iss, tid));
+        let place = self.issuers.iter().position(|settings| settings.has_issued(iss, tid));
         let place = place.ok_or(TokenError::Invalid("the token's issuer is not accepted here"))?;
         let settings = &self.issuers[place];
         check_signature(&jws, settings, iss, tid, now).await?;
-        claims.judge(settings, place, self.leeway, now)
+        claims.validate(settings, place, self.leeway, now)
     }
 }
 
@@ -103,17 +103,18 @@ async fn check_signature(
     tid: Option<&str>,
     now: i64,
 ) -> Result<(), TokenError> {
-    let ask = || settings.keys.current().map(|keys| keys.verify(jws, |name| fits(name, iss, tid)));
-    let is_unknown = |verdict: &Option<Verdict>| matches!(verdict, None | Some(Verdict::UnknownKey));
-    let mut verdict = ask();
-    if is_unknown(&verdict) {
-        settings.keys.refresh_for(now, || !is_unknown(&ask())).await;
-        verdict = ask();
+    let ask = || settings.keys.current().map(|keys| keys.verify(jws, |name| matches_issuer(name, iss, tid)));
+    let is_unknown =
+        |check: &Option<SignatureCheck>| matches!(check, None | Some(SignatureCheck::UnknownKey));
+    let mut check = ask();
+    if is_unknown(&check) {
+        settings.keys.refresh_for_token(now, || !is_unknown(&ask())).await;
+        check = ask();
     }
-    match verdict {
-        Some(Verdict::Holds) => Ok(()),
-        Some(Verdict::Fails) => Err(TokenError::Invalid("the token's signature does not hold")),
-        Some(Verdict::UnknownKey) => {
+    match check {
+        Some(SignatureCheck::Valid) => Ok(()),
+        Some(SignatureCheck::Invalid) => Err(TokenError::Invalid("the token's signature does not hold")),
+        Some(SignatureCheck::UnknownKey) => {
             Err(TokenError::Invalid("the token is signed with a key its issuer does not publish"))
         }
         None => Err(TokenError::KeysUnavailable(settings.issuer.clone())),

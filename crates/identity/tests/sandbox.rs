@@ -7,7 +7,8 @@ use std::sync::{Arc, LazyLock};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use identity::sandbox::{
-    Answer, Endpoint, Issuer, IssuerOptions, Request, SandboxUser, SigningKey, accepted_audiences,
+    Endpoint, IssuerOptions, IssuerRequest, IssuerResponse, SandboxIssuer, SandboxUser, SigningKey,
+    accepted_audiences,
 };
 use identity::{TokenError, TokenVerifier, VerifiedToken};
 use serde_json::{Value, json};
@@ -36,31 +37,31 @@ fn user(name: &str, tenant: &str, oid: &str, role: &str) -> SandboxUser {
     }
 }
 
-fn issuer_without_key() -> Issuer {
+fn issuer_without_key() -> SandboxIssuer {
     let users = vec![
         user("admin@contoso.example", CONTOSO, "11111111-0000-4000-8000-000000000001", "ReferralAdmin"),
         user("user@fabrikam.example", FABRIKAM, "11111111-0000-4000-8000-000000000002", "ReferralUser"),
     ];
-    Issuer::new(IssuerOptions { base_url: format!("{BASE}/"), lifetime_seconds: 3600, users })
+    SandboxIssuer::new(IssuerOptions { base_url: format!("{BASE}/"), lifetime_seconds: 3600, users })
 }
 
-fn issuer() -> Issuer {
+fn issuer() -> SandboxIssuer {
     let issuer = issuer_without_key();
-    issuer.provide_key(key());
+    issuer.set_key(key());
     issuer
 }
 
-fn verifier(issuer: &Issuer) -> TokenVerifier {
+fn verifier(issuer: &SandboxIssuer) -> TokenVerifier {
     TokenVerifier::new(issuer.verifier_issuers(&accepted_audiences(BASE)), 0)
 }
 
-async fn ask(issuer: &Issuer, path: &str, form: &str, now: i64) -> (u16, Value) {
-    let request = Request::parse(path).unwrap_or_else(|| panic!("{path} is not the issuer's"));
-    let Answer { status, body } = issuer.answer(&request, form.as_bytes(), now, [7; 16]).await;
+async fn ask(issuer: &SandboxIssuer, path: &str, form: &str, now: i64) -> (u16, Value) {
+    let request = IssuerRequest::parse(path).unwrap_or_else(|| panic!("{path} is not the issuer's"));
+    let IssuerResponse { status, body } = issuer.respond(&request, form.as_bytes(), now, [7; 16]).await;
     (status, serde_json::from_str(&body).unwrap())
 }
 
-async fn granted(issuer: &Issuer, path: &str, form: &str) -> Value {
+async fn granted(issuer: &SandboxIssuer, path: &str, form: &str) -> Value {
     let (status, answer) = ask(issuer, path, form, NOW).await;
     assert_eq!(status, 200, "{path} {form}: {answer}");
     answer
@@ -77,7 +78,7 @@ fn opened(token: &Value) -> Value {
     serde_json::from_slice(&B64.decode(payload).unwrap()).unwrap()
 }
 
-async fn verified(issuer: &Issuer, answer: &Value) -> VerifiedToken {
+async fn verified(issuer: &SandboxIssuer, answer: &Value) -> VerifiedToken {
     verifier(issuer).verify(answer["access_token"].as_str().unwrap(), NOW).await.unwrap()
 }
 
@@ -339,7 +340,7 @@ fn paths_are_the_issuers_or_not() {
         ("", None),
         ("/", None),
     ] {
-        let request = Request::parse(path);
+        let request = IssuerRequest::parse(path);
         assert_eq!(request.as_ref().map(|r| (r.endpoint, r.endpoint.method())), found, "{path}");
     }
 }
@@ -354,7 +355,7 @@ async fn what_needs_the_key_waits_for_it() {
     });
     tokio::task::yield_now().await;
     assert!(!asked.is_finished());
-    issuer.provide_key(key());
+    issuer.set_key(key());
     let answer = asked.await.unwrap();
     assert!(!verified(&issuer, &answer).await.app_only);
 }
@@ -362,7 +363,7 @@ async fn what_needs_the_key_waits_for_it() {
 #[tokio::test]
 async fn another_sandboxs_token_is_refused() {
     let (ours, theirs) = (issuer(), issuer_without_key());
-    theirs.provide_key(SigningKey::generate().unwrap());
+    theirs.set_key(SigningKey::generate().unwrap());
     let answer = granted(&theirs, "/common/oauth2/token", &v1_form("admin@contoso.example")).await;
     let refused = verifier(&ours).verify(answer["access_token"].as_str().unwrap(), NOW).await.unwrap_err();
     assert_eq!(refused.inner_code(), Some("tokenInvalid"));

@@ -41,7 +41,7 @@ impl Shared {
     /// hour at the most.
     pub(crate) async fn caller(&self, headers: &HeaderMap, trace: &Trace) -> Result<Arc<KnownCaller>, Face> {
         let token = bearer(headers)?;
-        let hash = trace.token.unwrap_or_else(|| TokenHash::of(token));
+        let hash = trace.token.unwrap_or_else(|| TokenHash::sha256(token));
         let seconds = trace.arrived.unix_seconds();
         if let Some(caller) = self.tokens.get(&hash, seconds) {
             return Ok(caller);

@@ -33,7 +33,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use exchange::Exchange;
-use identity::{TokenMemory, TokenVerifier, sandbox::Issuer};
+use identity::{TokenCache, TokenVerifier, sandbox::SandboxIssuer};
 use referral::PublicBase;
 use shares::{KnownCaller, Limits, Shares};
 
@@ -153,8 +153,8 @@ impl Deref for Shared {
 /// What all exchanges of one server share.
 pub(crate) struct Parts {
     verifier: TokenVerifier,
-    tokens: TokenMemory<KnownCaller>,
-    sandbox: Option<Arc<Issuer>>,
+    tokens: TokenCache<KnownCaller>,
+    sandbox: Option<Arc<SandboxIssuer>>,
     random: Arc<dyn Random>,
     options: ServerOptions,
     base: PublicBase,
@@ -175,7 +175,7 @@ impl App {
     pub fn new(
         exchange: Arc<Exchange>,
         verifier: TokenVerifier,
-        sandbox: Option<Arc<Issuer>>,
+        sandbox: Option<Arc<SandboxIssuer>>,
         random: Arc<dyn Random>,
         options: ServerOptions,
     ) -> App {
@@ -188,7 +188,7 @@ impl App {
         });
         let parts = Parts {
             verifier,
-            tokens: TokenMemory::new(REMEMBERED_TOKENS),
+            tokens: TokenCache::new(REMEMBERED_TOKENS),
             sandbox,
             random,
             base,

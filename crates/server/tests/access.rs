@@ -418,7 +418,7 @@ async fn keys_that_cannot_be_had_are_the_servers_trouble() {
     let world = World::new().await;
     let token = world.token(CONTOSO_ADMIN).await;
     // An issuer of the same name that never got its key.
-    let keyless = identity::sandbox::Issuer::new(identity::sandbox::IssuerOptions {
+    let keyless = identity::sandbox::SandboxIssuer::new(identity::sandbox::IssuerOptions {
         base_url: BASE.to_owned(),
         lifetime_seconds: TOKEN_LIFETIME,
         users: Vec::new(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use exchange::Clock;
 use identity::TokenVerifier;
-use identity::sandbox::{Issuer, IssuerOptions, SigningKey, accepted_audiences};
+use identity::sandbox::{IssuerOptions, SandboxIssuer, SigningKey, accepted_audiences};
 use server::ServerOptions;
 use store::Store;
 use store::sqlite::{SqliteOptions, SqliteStore};
@@ -98,17 +98,21 @@ async fn serve(
     serving::serve(parts, &greeting(&local, home, switches.temperament, !options.no_seed)).await
 }
 
-fn issuer(base: &str) -> Issuer {
+fn issuer(base: &str) -> SandboxIssuer {
     let users = PEOPLE.iter().map(seed::Person::as_user).collect();
-    Issuer::new(IssuerOptions { base_url: base.to_owned(), lifetime_seconds: TOKEN_LIFETIME_SECONDS, users })
+    SandboxIssuer::new(IssuerOptions {
+        base_url: base.to_owned(),
+        lifetime_seconds: TOKEN_LIFETIME_SECONDS,
+        users,
+    })
 }
 
 /// Gives the issuer its kept key, so that tokens of before are good from the first request on. Where none is kept, one
 /// is made in the background: it takes longer than everything else at the start, and no token waits for it yet.
-async fn give_key(issuer: Arc<Issuer>, store: Arc<SqliteStore>) -> Result<(), Failure> {
+async fn give_key(issuer: Arc<SandboxIssuer>, store: Arc<SqliteStore>) -> Result<(), Failure> {
     if let Some(der) = store.setting(KEY_SETTING).await? {
         match SigningKey::from_pkcs8(&der) {
-            Ok(key) => issuer.provide_key(key),
+            Ok(key) => issuer.set_key(key),
             Err(error) => complain_of_no_key(&error),
         }
         return Ok(());
@@ -119,7 +123,7 @@ async fn give_key(issuer: Arc<Issuer>, store: Arc<SqliteStore>) -> Result<(), Fa
                 if let Err(error) = store.save_setting(KEY_SETTING, &key.to_pkcs8()).await {
                     tracing::warn!(%error, "The issuer's key could not be kept: {error}");
                 }
-                issuer.provide_key(key);
+                issuer.set_key(key);
             }
             Ok(Err(error)) => complain_of_no_key(&error),
             Err(error) => complain_of_no_key(&error),

@@ -1,7 +1,7 @@
 //! `application/x-www-form-urlencoded`, as the token endpoints read it.
 
 /// Fields of one form; more is refused, for each is compared with those before it. Token requests have ten or so.
-const MOST_FIELDS: usize = 100;
+const MAX_FIELDS: usize = 100;
 
 /// The fields of a form, decoded. No field may occur twice (RFC 6749, 3.2); an empty one counts as absent.
 pub(crate) struct Form(Vec<(String, String)>);
@@ -16,7 +16,7 @@ impl Form {
                 None => (pair, &[][..]),
             };
             let (name, value) = (decode(name)?, decode(value)?);
-            if fields.len() == MOST_FIELDS || fields.iter().any(|(known, _)| *known == name) {
+            if fields.len() == MAX_FIELDS || fields.iter().any(|(known, _)| *known == name) {
                 return None;
             }
             fields.push((name, value));
@@ -53,7 +53,7 @@ fn hex([high, low]: &[u8; 2]) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Form, MOST_FIELDS};
+    use super::{Form, MAX_FIELDS};
 
     #[test]
     fn forms_are_decoded_as_browsers_encode_them() {
@@ -73,8 +73,8 @@ mod tests {
         assert!(Form::parse(b"a=1&a=2").is_none());
         assert!(Form::parse(b"a=%ff").is_none());
         let of = |fields: usize| (0..fields).map(|n| format!("f{n}=&")).collect::<String>();
-        assert!(Form::parse(of(MOST_FIELDS).as_bytes()).is_some());
-        assert!(Form::parse(of(MOST_FIELDS + 1).as_bytes()).is_none());
+        assert!(Form::parse(of(MAX_FIELDS).as_bytes()).is_some());
+        assert!(Form::parse(of(MAX_FIELDS + 1).as_bytes()).is_none());
         assert!(Form::parse(b"").is_some_and(|form| form.get("").is_none()));
     }
 }

@@ -8,12 +8,12 @@ use tokio::sync::SetOnce;
 
 use super::form::Form;
 use super::signing::{SigningKey, SigningKeyError};
-use super::tokens::{Mint, REFRESH_TYPE, Version};
+use super::tokens::{EntraVersion, REFRESH_TYPE, TokenContext};
 use crate::keys::KeySource;
 use crate::verifier::IssuerSettings;
 
 /// The tokens' `nbf` lies this much before their making, in seconds, as Entra's does for clocks that are late.
-const EARLY: i64 = 300;
+const NOT_BEFORE_SKEW: i64 = 300;
 /// The client of a request that names none.
 const UNNAMED_CLIENT: &str = "00000000-0000-0000-0000-000000000000";
 
@@ -72,14 +72,14 @@ impl Endpoint {
 
 /// A path of the issuer, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
+pub struct IssuerRequest {
     /// `common`, `organizations`, or what should be a tenant id.
     pub tenant: String,
     /// What is asked of it.
     pub endpoint: Endpoint,
 }
 
-impl Request {
+impl IssuerRequest {
     /// `None` when the path is none of the issuer's. The tenant may turn out to be unknown.
     pub fn parse(path: &str) -> Option<Self> {
         let (tenant, place) = path.strip_prefix('/')?.split_once('/')?;
@@ -97,7 +97,7 @@ impl Request {
 
 /// What the issuer answers: JSON, to be sent with `Cache-Control: no-store` from the token endpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct IssuerResponse {
     /// 200, 400 or 500.
     pub status: u16,
     /// A JSON object.
@@ -106,7 +106,7 @@ pub struct Answer {
 
 /// The sandbox's issuer. Its key may come later: what needs one waits for it.
 #[derive(Debug)]
-pub struct Issuer {
+pub struct SandboxIssuer {
     base: String,
     lifetime: i64,
     users: Vec<SandboxUser>,
@@ -131,11 +131,11 @@ impl Tenant<'_> {
 }
 
 /// A refusal of the token endpoint: RFC 6749's code, Entra's number, a sentence.
-struct Refusal(&'static str, u32, String);
+struct OAuthError(&'static str, u32, String);
 
-type Granted<T> = Result<T, Refusal>;
+type TokenResult<T> = Result<T, OAuthError>;
 
-impl Issuer {
+impl SandboxIssuer {
     /// An issuer without a key.
     pub fn new(options: IssuerOptions) -> Self {
         Self {
@@ -148,7 +148,7 @@ impl Issuer {
     }
 
     /// Gives the issuer its key, once; a second key is ignored.
-    pub fn provide_key(&self, key: SigningKey) {
+    pub fn set_key(&self, key: SigningKey) {
         if !self.key.initialized() {
             // First the public half: no token may exist that cannot be verified.
             self.keys.set(key.key_set());
@@ -158,22 +158,29 @@ impl Issuer {
 
     /// What a verifier must know to accept this issuer's tokens, of both generations.
     pub fn verifier_issuers(&self, audiences: &[String]) -> Vec<IssuerSettings> {
-        let names = [Version::V1, Version::V2].map(|version| version.issuer(&self.base, "{tenantid}"));
+        let names =
+            [EntraVersion::V1, EntraVersion::V2].map(|version| version.issuer(&self.base, "{tenantid}"));
         names.map(|name| IssuerSettings::new(name, Arc::clone(&self.keys), audiences.to_vec())).into()
     }
 
     /// Answers a request; `form` is the body of a POST, `random` makes each token its own. Signing takes about a
     /// millisecond of processor time.
-    pub async fn answer(&self, request: &Request, form: &[u8], now: i64, random: [u8; 16]) -> Answer {
+    pub async fn respond(
+        &self,
+        request: &IssuerRequest,
+        form: &[u8],
+        now: i64,
+        random: [u8; 16],
+    ) -> IssuerResponse {
         let Some(tenant) = self.tenant(&request.tenant) else {
             return refused(&unknown_tenant(&request.tenant));
         };
         match request.endpoint {
-            Endpoint::DiscoveryV1 => granted(&self.discovery(Version::V1, &request.tenant, &tenant)),
-            Endpoint::DiscoveryV2 => granted(&self.discovery(Version::V2, &request.tenant, &tenant)),
-            Endpoint::Keys => Answer { status: 200, body: self.key.wait().await.public_jwks() },
-            Endpoint::TokenV1 => self.tokens(Version::V1, &tenant, form, now, random).await,
-            Endpoint::TokenV2 => self.tokens(Version::V2, &tenant, form, now, random).await,
+            Endpoint::DiscoveryV1 => granted(&self.discovery(EntraVersion::V1, &request.tenant, &tenant)),
+            Endpoint::DiscoveryV2 => granted(&self.discovery(EntraVersion::V2, &request.tenant, &tenant)),
+            Endpoint::Keys => IssuerResponse { status: 200, body: self.key.wait().await.public_jwks() },
+            Endpoint::TokenV1 => self.tokens(EntraVersion::V1, &tenant, form, now, random).await,
+            Endpoint::TokenV2 => self.tokens(EntraVersion::V2, &tenant, form, now, random).await,
         }
     }
 
@@ -186,9 +193,9 @@ impl Issuer {
     }
 
     /// Source: OpenID Connect Discovery 1.0, section 3; members as Entra's documents have them.
-    fn discovery(&self, version: Version, name: &str, tenant: &Tenant<'_>) -> Value {
+    fn discovery(&self, version: EntraVersion, name: &str, tenant: &Tenant<'_>) -> Value {
         let place = format!("{}/{name}", self.base);
-        let tail = if version == Version::V2 { "v2.0/" } else { "" };
+        let tail = if version == EntraVersion::V2 { "v2.0/" } else { "" };
         let tid = match tenant {
             Tenant::Any => "{tenantid}",
             Tenant::One(tid) => tid,
@@ -213,12 +220,12 @@ impl Issuer {
 
     async fn tokens(
         &self,
-        version: Version,
+        version: EntraVersion,
         tenant: &Tenant<'_>,
         form: &[u8],
         now: i64,
         random: [u8; 16],
-    ) -> Answer {
+    ) -> IssuerResponse {
         let key = self.key.wait().await;
         match self.grant(version, tenant, form, now, random, key) {
             Ok(answer) => granted(&answer),
@@ -228,44 +235,50 @@ impl Issuer {
 
     fn grant(
         &self,
-        version: Version,
+        version: EntraVersion,
         tenant: &Tenant<'_>,
         form: &[u8],
         now: i64,
         random: [u8; 16],
         key: &SigningKey,
-    ) -> Granted<Value> {
+    ) -> TokenResult<Value> {
         let form = Form::parse(form)
             .ok_or_else(|| bad_request(900_144, "the body is not a form, or names a parameter twice"))?;
-        let ask = Ask::parse(version, &form);
+        let request = TokenRequest::parse(version, &form);
         let client = form.get("client_id").unwrap_or(UNNAMED_CLIENT);
-        let mint = |tenant, audience| Mint {
+        let token = |tenant, audience| TokenContext {
             version,
             base: &self.base,
             tenant,
             client,
             audience,
             now,
-            not_before: now.saturating_sub(EARLY),
+            not_before: now.saturating_sub(NOT_BEFORE_SKEW),
             lifetime: self.lifetime,
             random,
         };
         match required(&form, "grant_type")? {
             "password" => {
-                let user = self.person(tenant, &form)?;
-                user_answer(&mint(&user.tenant, ask.audience()?), user, &ask, key)
+                let user = self.authenticate_user(tenant, &form)?;
+                user_answer(&token(&user.tenant, request.audience()?), user, &request, key)
             }
             "refresh_token" => {
-                let (user, audience) = self.remembered(tenant, required(&form, "refresh_token")?, now)?;
-                user_answer(&mint(&user.tenant, ask.audience().unwrap_or(&audience)), user, &ask, key)
+                let (user, audience) =
+                    self.refresh_token_owner(tenant, required(&form, "refresh_token")?, now)?;
+                user_answer(
+                    &token(&user.tenant, request.audience().unwrap_or(&audience)),
+                    user,
+                    &request,
+                    key,
+                )
             }
             "client_credentials" => match tenant {
                 Tenant::Any => {
                     Err(bad_request(50_059, "an application's token needs a tenant id in the path"))
                 }
-                Tenant::One(tenant) => application_answer(&mint(tenant, ask.audience()?), key),
+                Tenant::One(tenant) => application_answer(&token(tenant, request.audience()?), key),
             },
-            other => Err(Refusal(
+            other => Err(OAuthError(
                 "unsupported_grant_type",
                 70_003,
                 format!("the grant type {other:?} is not supported"),
@@ -273,7 +286,7 @@ impl Issuer {
         }
     }
 
-    fn person(&self, tenant: &Tenant<'_>, form: &Form) -> Granted<&SandboxUser> {
+    fn authenticate_user(&self, tenant: &Tenant<'_>, form: &Form) -> TokenResult<&SandboxUser> {
         let (name, password) = (required(form, "username")?, required(form, "password")?);
         let known = self.users.iter().find(|user| user.user_name.to_lowercase() == name.to_lowercase());
         let user = known.filter(|user| tenant.admits(&user.tenant));
@@ -284,8 +297,13 @@ impl Issuer {
     }
 
     /// The person and audience of a refresh token. It is signed by our key, so nothing needs to be kept.
-    fn remembered(&self, tenant: &Tenant<'_>, token: &str, now: i64) -> Granted<(&SandboxUser, String)> {
-        let claims = self.key.get().and_then(|key| key.open(REFRESH_TYPE, token));
+    fn refresh_token_owner(
+        &self,
+        tenant: &Tenant<'_>,
+        token: &str,
+        now: i64,
+    ) -> TokenResult<(&SandboxUser, String)> {
+        let claims = self.key.get().and_then(|key| key.verify_own(REFRESH_TYPE, token));
         let claims = claims
             .ok_or_else(|| bad_grant(9_002_313, "the refresh token is malformed or not of this issuer"))?;
         if claims["exp"].as_i64().is_none_or(|exp| now >= exp) {
@@ -299,26 +317,26 @@ impl Issuer {
 }
 
 /// What a token request asks for.
-struct Ask<'a> {
-    version: Version,
+struct TokenRequest<'a> {
+    version: EntraVersion,
     resource: Option<&'a str>,
     scopes: Vec<&'a str>,
 }
 
-impl<'a> Ask<'a> {
-    fn parse(version: Version, form: &'a Form) -> Self {
+impl<'a> TokenRequest<'a> {
+    fn parse(version: EntraVersion, form: &'a Form) -> Self {
         let scopes =
             form.get("scope").unwrap_or_default().split(' ').filter(|scope| !scope.is_empty()).collect();
         Self { version, resource: form.get("resource"), scopes }
     }
 
     /// v1 names the resource; v2 names scopes of it, of which `/.default` is one.
-    fn audience(&self) -> Granted<&'a str> {
+    fn audience(&self) -> TokenResult<&'a str> {
         match self.version {
-            Version::V1 => self.resource.ok_or_else(|| missing("resource")),
-            Version::V2 if self.scopes.is_empty() => Err(missing("scope")),
-            Version::V2 => self.resource_scope().ok_or_else(|| {
-                Refusal("invalid_scope", 70_011, "scope names no API: add {resource}/.default".to_owned())
+            EntraVersion::V1 => self.resource.ok_or_else(|| missing("resource")),
+            EntraVersion::V2 if self.scopes.is_empty() => Err(missing("scope")),
+            EntraVersion::V2 => self.resource_scope().ok_or_else(|| {
+                OAuthError("invalid_scope", 70_011, "scope names no API: add {resource}/.default".to_owned())
             }),
         }
     }
@@ -340,86 +358,92 @@ impl<'a> Ask<'a> {
 
 /// v1 prints its numbers as strings, always refreshes; v2 prints numbers, and refreshes when asked to.
 /// Source: spec 3.1 and `examples/token.response.json`.
-fn user_answer(mint: &Mint<'_>, user: &SandboxUser, ask: &Ask<'_>, key: &SigningKey) -> Granted<Value> {
-    let mut answer = bearer(mint, "user_impersonation");
-    answer["access_token"] = sign(key, "JWT", &mint.user_token(user))?.into();
-    if mint.version == Version::V1 || ask.wants("offline_access") {
-        answer["refresh_token"] = sign(key, REFRESH_TYPE, &mint.refresh_token(user))?.into();
+fn user_answer(
+    token: &TokenContext<'_>,
+    user: &SandboxUser,
+    request: &TokenRequest<'_>,
+    key: &SigningKey,
+) -> TokenResult<Value> {
+    let mut answer = bearer(token, "user_impersonation");
+    answer["access_token"] = sign(key, "JWT", &token.user_token(user))?.into();
+    if token.version == EntraVersion::V1 || request.wants("offline_access") {
+        answer["refresh_token"] = sign(key, REFRESH_TYPE, &token.refresh_token(user))?.into();
     }
-    if ask.wants("openid") {
-        answer["id_token"] = sign(key, "JWT", &mint.id_token(user))?.into();
+    if request.wants("openid") {
+        answer["id_token"] = sign(key, "JWT", &token.id_token(user))?.into();
     }
     Ok(answer)
 }
 
-fn application_answer(mint: &Mint<'_>, key: &SigningKey) -> Granted<Value> {
-    let mut answer = bearer(mint, "");
+fn application_answer(token: &TokenContext<'_>, key: &SigningKey) -> TokenResult<Value> {
+    let mut answer = bearer(token, "");
     if let Some(answer) = answer.as_object_mut() {
         answer.shift_remove("scope");
     }
-    answer["access_token"] = sign(key, "JWT", &mint.application_token())?.into();
+    answer["access_token"] = sign(key, "JWT", &token.application_token())?.into();
     Ok(answer)
 }
 
-fn bearer(mint: &Mint<'_>, scope: &str) -> Value {
-    match mint.version {
-        Version::V1 => json!({
+fn bearer(token: &TokenContext<'_>, scope: &str) -> Value {
+    match token.version {
+        EntraVersion::V1 => json!({
             "token_type": "Bearer",
             "scope": scope,
-            "expires_in": mint.lifetime.to_string(),
-            "ext_expires_in": mint.lifetime.to_string(),
-            "expires_on": mint.now.saturating_add(mint.lifetime).to_string(),
-            "not_before": mint.not_before.to_string(),
-            "resource": mint.audience,
+            "expires_in": token.lifetime.to_string(),
+            "ext_expires_in": token.lifetime.to_string(),
+            "expires_on": token.now.saturating_add(token.lifetime).to_string(),
+            "not_before": token.not_before.to_string(),
+            "resource": token.audience,
         }),
-        Version::V2 => json!({
+        EntraVersion::V2 => json!({
             "token_type": "Bearer",
-            "scope": format!("{0}/{scope} {0}/.default", mint.audience),
-            "expires_in": mint.lifetime,
-            "ext_expires_in": mint.lifetime,
+            "scope": format!("{0}/{scope} {0}/.default", token.audience),
+            "expires_in": token.lifetime,
+            "ext_expires_in": token.lifetime,
         }),
     }
 }
 
-fn sign(key: &SigningKey, typ: &str, claims: &Value) -> Granted<String> {
-    key.sign(typ, claims).map_err(|error: SigningKeyError| Refusal("server_error", 90_033, error.to_string()))
+fn sign(key: &SigningKey, typ: &str, claims: &Value) -> TokenResult<String> {
+    key.sign(typ, claims)
+        .map_err(|error: SigningKeyError| OAuthError("server_error", 90_033, error.to_string()))
 }
 
-fn required<'a>(form: &'a Form, name: &str) -> Granted<&'a str> {
+fn required<'a>(form: &'a Form, name: &str) -> TokenResult<&'a str> {
     form.get(name).ok_or_else(|| missing(name))
 }
 
-fn missing(name: &str) -> Refusal {
-    Refusal("invalid_request", 900_144, format!("the request body must contain the parameter '{name}'"))
+fn missing(name: &str) -> OAuthError {
+    OAuthError("invalid_request", 900_144, format!("the request body must contain the parameter '{name}'"))
 }
 
-fn unknown_tenant(name: &str) -> Refusal {
+fn unknown_tenant(name: &str) -> OAuthError {
     let name: String = name.chars().filter(|c| !c.is_control()).take(100).collect();
-    Refusal(
+    OAuthError(
         "invalid_request",
         90_002,
         format!("tenant '{name}' not found: use common, organizations or a tenant id"),
     )
 }
 
-fn bad_request(number: u32, sentence: &str) -> Refusal {
-    Refusal("invalid_request", number, sentence.to_owned())
+fn bad_request(number: u32, sentence: &str) -> OAuthError {
+    OAuthError("invalid_request", number, sentence.to_owned())
 }
 
-fn bad_grant(number: u32, sentence: &str) -> Refusal {
-    Refusal("invalid_grant", number, sentence.to_owned())
+fn bad_grant(number: u32, sentence: &str) -> OAuthError {
+    OAuthError("invalid_grant", number, sentence.to_owned())
 }
 
-fn granted(body: &Value) -> Answer {
-    Answer { status: 200, body: body.to_string() }
+fn granted(body: &Value) -> IssuerResponse {
+    IssuerResponse { status: 200, body: body.to_string() }
 }
 
 /// Source: RFC 6749, 5.2; number and description in Entra's manner.
-fn refused(Refusal(code, number, sentence): &Refusal) -> Answer {
+fn refused(OAuthError(code, number, sentence): &OAuthError) -> IssuerResponse {
     let body = json!({
         "error": code,
         "error_description": format!("AADSTS{number}: {sentence}"),
         "error_codes": [number],
     });
-    Answer { status: if *code == "server_error" { 500 } else { 400 }, body: body.to_string() }
+    IssuerResponse { status: if *code == "server_error" { 500 } else { 400 }, body: body.to_string() }
 }

@@ -10,5 +10,5 @@ mod signing;
 mod tokens;
 
 pub use audiences::accepted_audiences;
-pub use issuer::{Answer, Endpoint, Issuer, IssuerOptions, Request, SandboxUser};
+pub use issuer::{Endpoint, IssuerOptions, IssuerRequest, IssuerResponse, SandboxIssuer, SandboxUser};
 pub use signing::{SigningKey, SigningKeyError};

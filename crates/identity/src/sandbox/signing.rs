@@ -85,7 +85,7 @@ impl SigningKey {
     }
 
     /// The claims of a token of ours with the given type; `None` when it is not ours. Dates are not judged.
-    pub(crate) fn open(&self, typ: &str, token: &str) -> Option<Value> {
+    pub(crate) fn verify_own(&self, typ: &str, token: &str) -> Option<Value> {
         let (signed, signature) = token.rsplit_once('.')?;
         let (header, payload) = signed.split_once('.')?;
         let public = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, self.pair.public_key());

@@ -9,12 +9,12 @@ use crate::BASE64URL;
 
 /// Which generation of Entra's endpoints a token comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Version {
+pub(crate) enum EntraVersion {
     V1,
     V2,
 }
 
-impl Version {
+impl EntraVersion {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::V1 => "1.0",
@@ -40,8 +40,8 @@ impl Version {
 }
 
 /// What every token of one answer has in common.
-pub(crate) struct Mint<'a> {
-    pub(crate) version: Version,
+pub(crate) struct TokenContext<'a> {
+    pub(crate) version: EntraVersion,
     pub(crate) base: &'a str,
     pub(crate) tenant: &'a str,
     pub(crate) client: &'a str,
@@ -57,7 +57,7 @@ pub(crate) const REFRESH_TYPE: &str = "refresh+jwt";
 /// How long a refresh token lives, in seconds: 90 days, as Entra's.
 const REFRESH_LIFETIME: i64 = 90 * 24 * 3600;
 
-impl Mint<'_> {
+impl TokenContext<'_> {
     fn claims(&self, audience: &str) -> Value {
         json!({
             "aud": audience,

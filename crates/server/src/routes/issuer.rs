@@ -18,7 +18,7 @@ const FORM_LIMIT: usize = 64 * 1024;
 impl Shared {
     pub(crate) async fn issuer<B>(
         &self,
-        call: identity::sandbox::Request,
+        call: identity::sandbox::IssuerRequest,
         request: Request<B>,
         trace: Trace,
     ) -> Result<Answer, Face>
@@ -35,7 +35,7 @@ impl Shared {
         let form = self.bytes(stranger, &head.headers, body, FORM_LIMIT).await?;
         let _permit = stranger.take(Place::Requests, 1)?;
         let answer =
-            issuer.answer(&call, &form.bytes, trace.arrived.unix_seconds(), self.random.bytes()).await;
+            issuer.respond(&call, &form.bytes, trace.arrived.unix_seconds(), self.random.bytes()).await;
         let status = StatusCode::from_u16(answer.status).map_err(Face::internal)?;
         let mut answer = json(status, answer.body);
         answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

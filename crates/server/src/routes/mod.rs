@@ -44,7 +44,7 @@ pub(crate) enum Route {
     /// People: the page that PUT answers point at.
     PatchPage,
     /// Connector developers: the sandbox's issuer.
-    Issuer(identity::sandbox::Request),
+    Issuer(identity::sandbox::IssuerRequest),
     /// `OPTIONS`: what a path offers, and whether OData is spoken there.
     Options(&'static str, bool),
 }
@@ -232,7 +232,7 @@ impl Route {
             "/readyz" => Some(Route::Health(Health::Ready)),
             "/metrics" => Some(Route::Health(Health::Metrics)),
             "/docs/patch" => Some(Route::PatchPage),
-            _ if offers.sandbox => identity::sandbox::Request::parse(path).map(Route::Issuer),
+            _ if offers.sandbox => identity::sandbox::IssuerRequest::parse(path).map(Route::Issuer),
             _ => None,
         }
     }

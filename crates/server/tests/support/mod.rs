@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 
 use exchange::{Exchange, Policy};
 use identity::TokenVerifier;
-use identity::sandbox::{Issuer, IssuerOptions, Request, accepted_audiences};
+use identity::sandbox::{IssuerOptions, IssuerRequest, SandboxIssuer, accepted_audiences};
 use referral::{ETag, OrganizationId, Timestamp};
 use serde_json::Value;
 use server::{App, ServerOptions};
@@ -50,7 +50,7 @@ pub struct World {
     /// The server.
     pub app: App,
     /// The sandbox's issuer.
-    pub issuer: Arc<Issuer>,
+    pub issuer: Arc<SandboxIssuer>,
     chance: Arc<Chance>,
     ids: Arc<SeededIds>,
     options: ServerOptions,
@@ -100,12 +100,12 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(FakeClock::at(BEGINNING));
         let (chance, ids) = (Arc::new(Chance::default()), Arc::new(SeededIds::default()));
-        let issuer = Arc::new(Issuer::new(IssuerOptions {
+        let issuer = Arc::new(SandboxIssuer::new(IssuerOptions {
             base_url: BASE.to_owned(),
             lifetime_seconds: TOKEN_LIFETIME,
             users: people::users(),
         }));
-        issuer.provide_key(parts::signing_key());
+        issuer.set_key(parts::signing_key());
         let store = open(&directory);
         for organization in people::organizations() {
             store.save_organization(&organization).await.unwrap();
@@ -214,10 +214,10 @@ impl World {
                 format!("{name}={}", value.replace(':', "%3A").replace('/', "%2F").replace('@', "%40"))
             })
             .collect();
-        let request = Request::parse(path).expect("a path of the issuer");
+        let request = IssuerRequest::parse(path).expect("a path of the issuer");
         let random = server::Random::bytes(self.chance.as_ref());
         let answer =
-            self.issuer.answer(&request, form.join("&").as_bytes(), self.clock.seconds(), random).await;
+            self.issuer.respond(&request, form.join("&").as_bytes(), self.clock.seconds(), random).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
         let body: Value = serde_json::from_str(&answer.body).unwrap();
         body["access_token"].as_str().expect("a token").to_owned()
@@ -312,7 +312,7 @@ async fn start(
     clock: &Arc<FakeClock>,
     ids: &Arc<SeededIds>,
     chance: &Arc<Chance>,
-    issuer: &Arc<Issuer>,
+    issuer: &Arc<SandboxIssuer>,
     options: &ServerOptions,
     policy: &Policy,
 ) -> (Arc<Exchange>, App) {

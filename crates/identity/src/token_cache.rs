@@ -16,7 +16,7 @@ pub struct TokenHash([u8; 32]);
 
 impl TokenHash {
     /// The hash of a token's text.
-    pub fn of(token: &[u8]) -> TokenHash {
+    pub fn sha256(token: &[u8]) -> TokenHash {
         let mut hash = [0; 32];
         hash.copy_from_slice(digest(&SHA256, token).as_ref());
         TokenHash(hash)
@@ -33,7 +33,7 @@ impl LastToken {
     /// another client's.
     pub fn hash(&self, token: &[u8]) -> TokenHash {
         let last = self.0.take().filter(|(last, _)| verify_slices_are_equal(last, token).is_ok());
-        let (text, hash) = last.unwrap_or_else(|| (token.into(), TokenHash::of(token)));
+        let (text, hash) = last.unwrap_or_else(|| (token.into(), TokenHash::sha256(token)));
         self.0.set(Some((text, hash)));
         hash
     }
@@ -41,24 +41,29 @@ impl LastToken {
 
 /// What is known of verified tokens. Bounded by count; refusals are never remembered; the text of a token is not
 /// kept. `T` is the caller as the server knows it.
-pub struct TokenMemory<T> {
-    cache:
-        Cache<TokenHash, Remembered<T>, UnitWeighter, FirstEight, DefaultLifecycle<TokenHash, Remembered<T>>>,
+pub struct TokenCache<T> {
+    cache: Cache<
+        TokenHash,
+        CachedToken<T>,
+        UnitWeighter,
+        FirstEight,
+        DefaultLifecycle<TokenHash, CachedToken<T>>,
+    >,
 }
 
-struct Remembered<T> {
+struct CachedToken<T> {
     value: Arc<T>,
     /// In Unix seconds.
-    good: Range<i64>,
+    valid: Range<i64>,
 }
 
-impl<T> Clone for Remembered<T> {
+impl<T> Clone for CachedToken<T> {
     fn clone(&self) -> Self {
-        Self { value: Arc::clone(&self.value), good: self.good.clone() }
+        Self { value: Arc::clone(&self.value), valid: self.valid.clone() }
     }
 }
 
-impl<T> TokenMemory<T> {
+impl<T> TokenCache<T> {
     /// A memory for at most `capacity` tokens.
     pub fn new(capacity: usize) -> Self {
         let weight = u64::try_from(capacity).unwrap_or(u64::MAX);
@@ -68,7 +73,7 @@ impl<T> TokenMemory<T> {
     /// Who this token stands for, if it was verified and that still counts at `now` (Unix seconds).
     pub fn get(&self, token: &TokenHash, now: i64) -> Option<Arc<T>> {
         let found = self.cache.get(token)?;
-        if found.good.contains(&now) {
+        if found.valid.contains(&now) {
             return Some(found.value);
         }
         self.cache.remove(token);
@@ -77,8 +82,8 @@ impl<T> TokenMemory<T> {
 
     /// Remembers a verified token for a time: from now until it expires at the latest, in Unix seconds. It has a
     /// beginning so that a clock set back makes nothing remembered for longer.
-    pub fn insert(&self, token: TokenHash, value: Arc<T>, good: Range<i64>) {
-        self.cache.insert(token, Remembered { value, good });
+    pub fn insert(&self, token: TokenHash, value: Arc<T>, valid: Range<i64>) {
+        self.cache.insert(token, CachedToken { value, valid });
     }
 
     /// Forgets all: roles or organizations were changed.
@@ -97,9 +102,9 @@ impl<T> TokenMemory<T> {
     }
 }
 
-impl<T> std::fmt::Debug for TokenMemory<T> {
+impl<T> std::fmt::Debug for TokenCache<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TokenMemory").field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("TokenCache").field("len", &self.len()).finish_non_exhaustive()
     }
 }
 
@@ -138,7 +143,7 @@ mod tests {
     use super::*;
 
     fn hash(token: &str) -> TokenHash {
-        TokenHash::of(token.as_bytes())
+        TokenHash::sha256(token.as_bytes())
     }
 
     #[test]
@@ -151,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_token_is_remembered_up_to_its_last_second() {
-        let memory = TokenMemory::new(10);
+        let memory = TokenCache::new(10);
         memory.insert(hash("a.b.c"), Arc::new(7), 50..100);
         assert_eq!(memory.get(&hash("a.b.c"), 99).as_deref(), Some(&7));
         assert_eq!(memory.get(&hash("a.b.d"), 99), None);
@@ -161,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_clock_set_back_makes_nothing_remembered_for_longer() {
-        let memory = TokenMemory::new(10);
+        let memory = TokenCache::new(10);
         memory.insert(hash("a.b.c"), Arc::new(7), 50..100);
         assert_eq!(memory.get(&hash("a.b.c"), 50).as_deref(), Some(&7));
         assert_eq!(memory.get(&hash("a.b.c"), 49), None);
@@ -170,7 +175,7 @@ mod tests {
 
     #[test]
     fn the_memory_never_holds_more_than_its_capacity() {
-        let memory = TokenMemory::new(50);
+        let memory = TokenCache::new(50);
         for n in 0..1000 {
             memory.insert(hash(&format!("token {n}")), Arc::new(n), 50..100);
             assert!(memory.len() <= 50, "{} after {n}", memory.len());
