@@ -47,7 +47,7 @@ struct IssuerServer {
     base: String,
     site: Arc<Site>,
     stop: oneshot::Sender<()>,
-    running: tokio::task::JoinHandle<net::ServeEnd>,
+    running: tokio::task::JoinHandle<net::ServeOutcome>,
 }
 
 impl IssuerServer {

@@ -15,7 +15,7 @@ pub struct AddressPolicy {
 
 /// What kind of place an address is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum AddressClass {
     Public,
     Loopback,
     Private,
@@ -26,54 +26,54 @@ enum Place {
 impl AddressPolicy {
     /// Whether this address may be dialled.
     pub fn permits(&self, address: IpAddr) -> bool {
-        let place = match address {
-            IpAddr::V4(v4) => place_v4(v4),
-            IpAddr::V6(v6) => place_v6(v6),
+        let class = match address {
+            IpAddr::V4(v4) => classify_v4(v4),
+            IpAddr::V6(v6) => classify_v6(v6),
         };
-        match place {
-            Place::Public => true,
-            Place::Loopback => self.allow_loopback,
-            Place::Private => self.allow_private,
-            Place::Special => false,
+        match class {
+            AddressClass::Public => true,
+            AddressClass::Loopback => self.allow_loopback,
+            AddressClass::Private => self.allow_private,
+            AddressClass::Special => false,
         }
     }
 }
 
-fn place_v4(address: Ipv4Addr) -> Place {
+fn classify_v4(address: Ipv4Addr) -> AddressClass {
     match address.octets() {
-        [127, ..] => Place::Loopback,
-        [10, ..] | [192, 168, ..] => Place::Private,
-        [172, b, ..] if b & 0xf0 == 16 => Place::Private,
-        [100, b, ..] if b & 0xc0 == 64 => Place::Private, // shared by carriers, RFC 6598
-        [0, ..] => Place::Special,                        // "this network"
-        [169, 254, ..] => Place::Special,                 // link-local; cloud metadata lives here
-        [192, 0, 0, _] => Place::Special,                 // IETF protocol assignments
-        [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] => Place::Special, // documentation
-        [192, 31, 196, _] | [192, 52, 193, _] | [192, 175, 48, _] => Place::Special, // AS112, AMT
-        [192, 88, 99, _] => Place::Special,               // 6to4 relays, retired
-        [198, b, ..] if b & 0xfe == 18 => Place::Special, // benchmarking
-        [a, ..] if a >= 224 => Place::Special,            // multicast, reserved, broadcast
-        _ => Place::Public,
+        [127, ..] => AddressClass::Loopback,
+        [10, ..] | [192, 168, ..] => AddressClass::Private,
+        [172, b, ..] if b & 0xf0 == 16 => AddressClass::Private,
+        [100, b, ..] if b & 0xc0 == 64 => AddressClass::Private, // shared by carriers, RFC 6598
+        [0, ..] => AddressClass::Special,                        // "this network"
+        [169, 254, ..] => AddressClass::Special,                 // link-local; cloud metadata lives here
+        [192, 0, 0, _] => AddressClass::Special,                 // IETF protocol assignments
+        [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] => AddressClass::Special, // documentation
+        [192, 31, 196, _] | [192, 52, 193, _] | [192, 175, 48, _] => AddressClass::Special, // AS112, AMT
+        [192, 88, 99, _] => AddressClass::Special,               // 6to4 relays, retired
+        [198, b, ..] if b & 0xfe == 18 => AddressClass::Special, // benchmarking
+        [a, ..] if a >= 224 => AddressClass::Special,            // multicast, reserved, broadcast
+        _ => AddressClass::Public,
     }
 }
 
-fn place_v6(address: Ipv6Addr) -> Place {
+fn classify_v6(address: Ipv6Addr) -> AddressClass {
     if address == Ipv6Addr::LOCALHOST {
-        return Place::Loopback;
+        return AddressClass::Loopback;
     }
     let s = address.segments();
     match s {
-        [a, ..] if a & 0xfe00 == 0xfc00 => Place::Private,
-        [0x2001, b, ..] if b < 0x0200 => Place::Special, // IETF protocol assignments: Teredo, ORCHID, benchmarking
-        [0x2001, 0x0db8, ..] => Place::Special,          // documentation
-        [0x2002, ..] => Place::Special,                  // 6to4: an IPv4 address in disguise
-        [0x2620, 0x004f, 0x8000, ..] => Place::Special,  // AS112
-        [0x3fff, b, ..] if b & 0xf000 == 0 => Place::Special, // documentation
+        [a, ..] if a & 0xfe00 == 0xfc00 => AddressClass::Private,
+        [0x2001, b, ..] if b < 0x0200 => AddressClass::Special, // IETF protocol assignments: Teredo, ORCHID, benchmarking
+        [0x2001, 0x0db8, ..] => AddressClass::Special,          // documentation
+        [0x2002, ..] => AddressClass::Special,                  // 6to4: an IPv4 address in disguise
+        [0x2620, 0x004f, 0x8000, ..] => AddressClass::Special,  // AS112
+        [0x3fff, b, ..] if b & 0xf000 == 0 => AddressClass::Special, // documentation
         // Of the rest, only 2000::/3 is global unicast. Outside it lie ::, IPv4-mapped (::ffff:0:0/96),
         // IPv4-compatible, NAT64 (64:ff9b::/96, 64:ff9b:1::/48), discard (100::/64), link-local (fe80::/10),
         // site-local and multicast (ff00::/8).
-        [a, ..] if a & 0xe000 == 0x2000 => Place::Public,
-        _ => Place::Special,
+        [a, ..] if a & 0xe000 == 0x2000 => AddressClass::Public,
+        _ => AddressClass::Special,
     }
 }
 

@@ -100,7 +100,7 @@ pub enum FetchError {
 
 /// An answer, whatever its status.
 #[derive(Debug, Clone)]
-pub struct Document {
+pub struct HttpDocument {
     /// The status; 3xx are not followed.
     pub status: StatusCode,
     /// The `Content-Type`, when it is text.
@@ -136,7 +136,7 @@ impl HttpClient {
     ///
     /// # Errors
     /// Of every kind in [`FetchError`]; a status other than 200 is not one.
-    pub async fn get(&self, url: &str) -> Result<Document, FetchError> {
+    pub async fn get(&self, url: &str) -> Result<HttpDocument, FetchError> {
         self.call(Method::GET, url, None, Bytes::new()).await
     }
 
@@ -149,7 +149,7 @@ impl HttpClient {
         url: &str,
         content_type: &str,
         body: impl Into<Bytes>,
-    ) -> Result<Document, FetchError> {
+    ) -> Result<HttpDocument, FetchError> {
         let content_type = HeaderValue::from_str(content_type)
             .map_err(|_| FetchError::Url(url.to_owned(), "the content type is no header value"))?;
         self.call(Method::POST, url, Some(content_type), body.into()).await
@@ -161,8 +161,8 @@ impl HttpClient {
         url: &str,
         content_type: Option<HeaderValue>,
         body: Bytes,
-    ) -> Result<Document, FetchError> {
-        let target = Target::parse(url, self.options.plain_http)?;
+    ) -> Result<HttpDocument, FetchError> {
+        let target = RequestTarget::parse(url, self.options.plain_http)?;
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = target.path.clone();
@@ -178,17 +178,21 @@ impl HttpClient {
             .unwrap_or_else(|_| Err(FetchError::TimedOut(target.host.clone())))
     }
 
-    async fn exchange(&self, target: &Target, request: Request<Full<Bytes>>) -> Result<Document, FetchError> {
+    async fn exchange(
+        &self,
+        target: &RequestTarget,
+        request: Request<Full<Bytes>>,
+    ) -> Result<HttpDocument, FetchError> {
         let stream = self.connect(target).await?;
         let Some(name) = target.tls_name.clone() else {
-            return self.converse(stream, target, request).await;
+            return self.send_request(stream, target, request).await;
         };
-        let stream = self.tls.connect(name, stream).await.map_err(|error| target.no_connection(error))?;
-        self.converse(stream, target, request).await
+        let stream = self.tls.connect(name, stream).await.map_err(|error| target.connect_error(error))?;
+        self.send_request(stream, target, request).await
     }
 
     /// A connection to one of the judged addresses. One forbidden address condemns the name.
-    async fn connect(&self, target: &Target) -> Result<TcpStream, FetchError> {
+    async fn connect(&self, target: &RequestTarget) -> Result<TcpStream, FetchError> {
         let addresses = target.resolve().await?;
         if let Some(bad) = addresses.iter().find(|a| !self.options.policy.permits(a.ip())) {
             return Err(FetchError::Forbidden { host: target.host.clone(), address: bad.ip() });
@@ -200,19 +204,19 @@ impl HttpClient {
                 Err(error) => last = error,
             }
         }
-        Err(target.no_connection(last))
+        Err(target.connect_error(last))
     }
 
-    async fn converse<T>(
+    async fn send_request<T>(
         &self,
         stream: T,
-        target: &Target,
+        target: &RequestTarget,
         request: Request<Full<Bytes>>,
-    ) -> Result<Document, FetchError>
+    ) -> Result<HttpDocument, FetchError>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let broken = |error: hyper::Error| target.broken(error.to_string());
+        let broken = |error: hyper::Error| target.exchange_error(error.to_string());
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         let exchange = async {
             let answer = sender.send_request(request).await.map_err(broken)?;
@@ -220,11 +224,11 @@ impl HttpClient {
             let body = Limited::new(body, self.options.max_body)
                 .collect()
                 .await
-                .map_err(|error| target.broken(error.to_string()))?
+                .map_err(|error| target.exchange_error(error.to_string()))?
                 .to_bytes();
             let content_type =
                 head.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).map(str::to_owned);
-            Ok(Document { status: head.status, content_type, body })
+            Ok(HttpDocument { status: head.status, content_type, body })
         };
         // The connection is driven here and dropped with the call: no task is left behind.
         let mut connection = std::pin::pin!(connection);
@@ -241,7 +245,7 @@ impl HttpClient {
 }
 
 /// A URL taken apart.
-struct Target {
+struct RequestTarget {
     host: String,
     port: u16,
     host_header: HeaderValue,
@@ -250,7 +254,7 @@ struct Target {
     tls_name: Option<ServerName<'static>>,
 }
 
-impl Target {
+impl RequestTarget {
     fn parse(url: &str, plain_http: bool) -> Result<Self, FetchError> {
         let refuse = |why| FetchError::Url(url.to_owned(), why);
         let uri: Uri = url.parse().map_err(|_| refuse("it does not parse"))?;
@@ -294,11 +298,11 @@ impl Target {
         Ok(found.collect())
     }
 
-    fn no_connection(&self, error: std::io::Error) -> FetchError {
+    fn connect_error(&self, error: std::io::Error) -> FetchError {
         FetchError::Connect { host: self.host.clone(), error }
     }
 
-    fn broken(&self, reason: String) -> FetchError {
+    fn exchange_error(&self, reason: String) -> FetchError {
         FetchError::Exchange { host: self.host.clone(), reason }
     }
 }

@@ -18,14 +18,14 @@ use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// What a client must take of an answer in each [`Limits::write`] while it takes less than it could, in bytes.
-const LEAST_WRITTEN: usize = 64 * 1024;
+/// What a client must take of an answer in each [`ConnectionTimeouts::write`] while it takes less than it could, in bytes.
+const MIN_WRITE_PROGRESS: usize = 64 * 1024;
 
 /// Heads up to this length are not counted, in bytes: a connection's buffer is as large in any case.
 const SHORT_HEAD: usize = 8 * 1024;
 /// What all connections together may have of longer heads that are not complete yet, in bytes. Whose head is beyond that is
 /// cut: such heads are rare, and complete in a moment.
-const MOST_OF_HEADS: usize = 32 * 1024 * 1024;
+const MAX_LONG_HEAD_BYTES: usize = 32 * 1024 * 1024;
 
 /// The bytes of long heads that are not complete, of all connections.
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ impl LongHead {
         let counted = |length: usize| length.saturating_sub(SHORT_HEAD);
         let more = counted(self.bytes + bytes) - counted(self.bytes);
         self.bytes += bytes;
-        more == 0 || self.all.0.fetch_add(more, Relaxed) + more <= MOST_OF_HEADS
+        more == 0 || self.all.0.fetch_add(more, Relaxed) + more <= MAX_LONG_HEAD_BYTES
     }
 
     /// The head is complete.
@@ -65,7 +65,7 @@ impl Drop for LongHead {
 
 /// The three patiences of a connection; see `ServeOptions`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub(crate) struct ConnectionTimeouts {
     pub(crate) header: Duration,
     pub(crate) idle: Duration,
     pub(crate) write: Duration,
@@ -73,7 +73,7 @@ pub(crate) struct Limits {
 
 /// What the two sides of one connection tell each other: its socket, and its service.
 #[derive(Debug)]
-pub(crate) struct Activity {
+pub(crate) struct ConnectionActivity {
     begun: Instant,
     /// Requests whose answer is being made or sent.
     running: AtomicUsize,
@@ -84,16 +84,16 @@ pub(crate) struct Activity {
     /// Heads with `Transfer-Encoding` alone that were seen on the way and not yet taken by the service.
     chunked: AtomicUsize,
     /// Since when a head is awaited, and since when the client takes no byte.
-    reading: Waiting,
-    writing: Waiting,
+    reading: WaitingSince,
+    writing: WaitingSince,
 }
 
-/// Since when the client is waited for, in milliseconds since [`Activity::begun`]; 0 while it is not.
+/// Since when the client is waited for, in milliseconds since [`ConnectionActivity::begun`]; 0 while it is not.
 #[derive(Debug, Default)]
-struct Waiting(AtomicU64);
+struct WaitingSince(AtomicU64);
 
-impl Waiting {
-    fn begin(&self, activity: &Activity, since: Instant) {
+impl WaitingSince {
+    fn begin(&self, activity: &ConnectionActivity, since: Instant) {
         let since = since.saturating_duration_since(activity.begun).as_millis() as u64;
         self.0.store(since + 1, Relaxed);
     }
@@ -102,30 +102,30 @@ impl Waiting {
         self.0.store(0, Relaxed);
     }
 
-    fn since(&self, activity: &Activity) -> Option<Instant> {
+    fn since(&self, activity: &ConnectionActivity) -> Option<Instant> {
         let since = self.0.load(Relaxed).checked_sub(1)?;
         Some(activity.begun + Duration::from_millis(since))
     }
 }
 
-impl Activity {
+impl ConnectionActivity {
     /// Of a connection that is accepted now: its client is waited for, for a handshake or a head.
-    pub(crate) fn beginning(now: Instant) -> Activity {
-        let activity = Activity {
+    pub(crate) fn new(now: Instant) -> ConnectionActivity {
+        let activity = ConnectionActivity {
             begun: now,
             running: AtomicUsize::new(0),
             head_taken: AtomicBool::new(false),
             ambiguous: AtomicBool::new(false),
             chunked: AtomicUsize::new(0),
-            reading: Waiting::default(),
-            writing: Waiting::default(),
+            reading: WaitingSince::default(),
+            writing: WaitingSince::default(),
         };
         activity.reading.begin(&activity, now);
         activity
     }
 
     /// Since when nothing happens here but that the client is waited for: for a head, or to take its answer.
-    pub(crate) fn waits_since(&self) -> Option<Instant> {
+    pub(crate) fn waiting_since(&self) -> Option<Instant> {
         let reading = self.reading.since(self).filter(|_| self.running.load(Relaxed) == 0);
         match (reading, self.writing.since(self)) {
             (Some(reading), Some(writing)) => Some(reading.max(writing)),
@@ -143,10 +143,10 @@ impl Activity {
 pub struct AmbiguousLength;
 
 /// A stream that fails with `TimedOut` when the client is too slow.
-pub(crate) struct Watched<T> {
+pub(crate) struct TimeoutStream<T> {
     stream: T,
-    activity: Arc<Activity>,
-    limits: Limits,
+    activity: Arc<ConnectionActivity>,
+    timeouts: ConnectionTimeouts,
     timer: Pin<Box<Sleep>>,
     scan: HeadScan,
     long_head: LongHead,
@@ -159,14 +159,19 @@ pub(crate) struct Watched<T> {
     written: usize,
 }
 
-impl<T> Watched<T> {
-    pub(crate) fn new(stream: T, limits: Limits, activity: Arc<Activity>, heads: Arc<LongHeads>) -> Self {
+impl<T> TimeoutStream<T> {
+    pub(crate) fn new(
+        stream: T,
+        timeouts: ConnectionTimeouts,
+        activity: Arc<ConnectionActivity>,
+        heads: Arc<LongHeads>,
+    ) -> Self {
         let now = Instant::now();
         Self {
             stream,
             activity,
-            timer: Box::pin(tokio::time::sleep_until(now + limits.header)),
-            limits,
+            timer: Box::pin(tokio::time::sleep_until(now + timeouts.header)),
+            timeouts,
             scan: HeadScan::default(),
             long_head: LongHead { all: heads, bytes: 0 },
             head_since: Some(now),
@@ -196,11 +201,11 @@ impl<T> Watched<T> {
         self.idle_since = None;
         self.activity.reading.end();
         if self.activity.running.load(Relaxed) == 0 {
-            self.forget_taken_head();
+            self.clear_taken_head();
             self.head_since.get_or_insert_with(Instant::now);
             match self.scan.feed(bytes) {
-                Some(Lengths::Both) => self.activity.ambiguous.store(true, Relaxed),
-                Some(Lengths::Chunked) => {
+                Some(BodyFraming::Ambiguous) => self.activity.ambiguous.store(true, Relaxed),
+                Some(BodyFraming::Chunked) => {
                     self.activity.chunked.fetch_add(1, Relaxed);
                 }
                 None => {}
@@ -211,7 +216,7 @@ impl<T> Watched<T> {
         true
     }
 
-    fn forget_taken_head(&mut self) {
+    fn clear_taken_head(&mut self) {
         if self.activity.head_taken.swap(false, Relaxed) {
             self.head_since = None;
             self.scan = HeadScan::default();
@@ -225,18 +230,18 @@ impl<T> Watched<T> {
             self.long_head.clear();
             return None;
         }
-        self.forget_taken_head();
-        let (since, patience) = match self.head_since {
-            Some(since) => (since, self.limits.header),
-            None => (*self.idle_since.get_or_insert_with(Instant::now), self.limits.idle),
+        self.clear_taken_head();
+        let (since, timeout) = match self.head_since {
+            Some(since) => (since, self.timeouts.header),
+            None => (*self.idle_since.get_or_insert_with(Instant::now), self.timeouts.idle),
         };
         self.activity.reading.begin(&self.activity, since);
-        Some(since + patience)
+        Some(since + timeout)
     }
 
     /// What a write brought, or the end of patience with a client that takes nothing, or next to nothing. It has all the
-    /// time it wants as long as it takes [`LEAST_WRITTEN`] in each.
-    fn judge_write(
+    /// time it wants as long as it takes [`MIN_WRITE_PROGRESS`] in each.
+    fn check_write(
         &mut self,
         written: Poll<io::Result<usize>>,
         context: &mut Context<'_>,
@@ -245,7 +250,7 @@ impl<T> Watched<T> {
             if self.write_since.is_some() {
                 self.activity.writing.end();
                 self.written += bytes;
-                if self.written >= LEAST_WRITTEN {
+                if self.written >= MIN_WRITE_PROGRESS {
                     self.write_since = None;
                 }
             }
@@ -258,7 +263,7 @@ impl<T> Watched<T> {
     }
 
     /// What a flush or the end brought: all is written, or the client is waited for.
-    fn judge_flush(
+    fn check_flush(
         &mut self,
         flushed: Poll<io::Result<()>>,
         context: &mut Context<'_>,
@@ -281,11 +286,11 @@ impl<T> Watched<T> {
         if self.activity.writing.since(&self.activity).is_none() {
             self.activity.writing.begin(&self.activity, now);
         }
-        self.wait_until(since + self.limits.write, context)
+        self.wait_until(since + self.timeouts.write, context)
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for TimeoutStream<T> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -308,11 +313,11 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for TimeoutStream<T> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(context, bytes);
-        this.judge_write(written, context)
+        this.check_write(written, context)
     }
 
     fn poll_write_vectored(
@@ -322,7 +327,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write_vectored(context, slices);
-        this.judge_write(written, context)
+        this.check_write(written, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -332,21 +337,21 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.stream).poll_flush(context);
-        this.judge_flush(flushed, context)
+        this.check_flush(flushed, context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let shut = Pin::new(&mut this.stream).poll_shutdown(context);
-        this.judge_flush(shut, context)
+        this.check_flush(shut, context)
     }
 }
 
 /// What a head with `Transfer-Encoding` says of its body's length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lengths {
+enum BodyFraming {
     Chunked,
-    Both,
+    Ambiguous,
 }
 
 /// Reads along in request heads, for the two names of which only one may occur.
@@ -364,7 +369,7 @@ impl HeadScan {
     const LENGTH: &[u8] = b"content-length:";
 
     /// What the head says that these bytes complete. What follows a head with a body is not looked at.
-    fn feed(&mut self, mut bytes: &[u8]) -> Option<Lengths> {
+    fn feed(&mut self, mut bytes: &[u8]) -> Option<BodyFraming> {
         while let Some(end) = memchr::memchr(b'\n', bytes) {
             self.extend(&bytes[..end]);
             bytes = &bytes[end + 1..];
@@ -387,51 +392,51 @@ impl HeadScan {
         self.filled += taken;
     }
 
-    fn lengths(&self) -> Option<Lengths> {
+    fn lengths(&self) -> Option<BodyFraming> {
         match (self.encoding, self.length) {
-            (true, true) => Some(Lengths::Both),
-            (true, false) => Some(Lengths::Chunked),
+            (true, true) => Some(BodyFraming::Ambiguous),
+            (true, false) => Some(BodyFraming::Chunked),
             (false, _) => None,
         }
     }
 }
 
 /// One running request; it ends when the answer's body is sent or dropped.
-struct Running(Arc<Activity>);
+struct RequestGuard(Arc<ConnectionActivity>);
 
-impl Running {
-    fn begin(activity: &Arc<Activity>) -> Self {
+impl RequestGuard {
+    fn begin(activity: &Arc<ConnectionActivity>) -> Self {
         activity.running.fetch_add(1, Relaxed);
         activity.head_taken.store(true, Relaxed);
         Self(Arc::clone(activity))
     }
 }
 
-impl Drop for Running {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, Relaxed);
     }
 }
 
 /// A service that tells the connection's clock which requests run.
-pub(crate) struct Counted<S> {
+pub(crate) struct TrackedService<S> {
     service: S,
-    activity: Arc<Activity>,
+    activity: Arc<ConnectionActivity>,
 }
 
-impl<S> Counted<S> {
-    pub(crate) fn new(service: S, activity: Arc<Activity>) -> Self {
+impl<S> TrackedService<S> {
+    pub(crate) fn new(service: S, activity: Arc<ConnectionActivity>) -> Self {
         Self { service, activity }
     }
 }
 
-impl<S, B> Service<Request<Incoming>> for Counted<S>
+impl<S, B> Service<Request<Incoming>> for TrackedService<S>
 where
     S: Service<Request<Incoming>, Response = Response<B>>,
 {
-    type Response = Response<CountedBody<B>>;
+    type Response = Response<TrackedBody<B>>;
     type Error = S::Error;
-    type Future = CountedAnswer<S::Future>;
+    type Future = TrackedFuture<S::Future>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         if request.headers().contains_key(http::header::TRANSFER_ENCODING) {
@@ -441,44 +446,44 @@ where
                 request.extensions_mut().insert(AmbiguousLength);
             }
         }
-        let running = Running::begin(&self.activity);
-        CountedAnswer { answer: self.service.call(request), running: Some(running) }
+        let running = RequestGuard::begin(&self.activity);
+        TrackedFuture { answer: self.service.call(request), running: Some(running) }
     }
 }
 
 pin_project! {
     /// The answer in the making; it hands its `Running` to the body.
-    pub(crate) struct CountedAnswer<F> {
+    pub(crate) struct TrackedFuture<F> {
         #[pin]
         answer: F,
-        running: Option<Running>,
+        running: Option<RequestGuard>,
     }
 }
 
-impl<F, B, E> Future for CountedAnswer<F>
+impl<F, B, E> Future for TrackedFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
 {
-    type Output = Result<Response<CountedBody<B>>, E>;
+    type Output = Result<Response<TrackedBody<B>>, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let answer = ready!(this.answer.poll(context));
         let running = this.running.take();
-        Poll::Ready(answer.map(|answer| answer.map(|body| CountedBody { body, _running: running })))
+        Poll::Ready(answer.map(|answer| answer.map(|body| TrackedBody { body, _running: running })))
     }
 }
 
 pin_project! {
     /// An answer's body that keeps its request counted until it is dropped.
-    pub(crate) struct CountedBody<B> {
+    pub(crate) struct TrackedBody<B> {
         #[pin]
         body: B,
-        _running: Option<Running>,
+        _running: Option<RequestGuard>,
     }
 }
 
-impl<B: Body> Body for CountedBody<B> {
+impl<B: Body> Body for TrackedBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -536,7 +541,7 @@ mod tests {
         assert!(long.add(SHORT_HEAD / 2) && long.add(SHORT_HEAD));
         assert_eq!(all.0.load(Relaxed), SHORT_HEAD / 2);
         let mut huge = head();
-        assert!(!huge.add(MOST_OF_HEADS + SHORT_HEAD));
+        assert!(!huge.add(MAX_LONG_HEAD_BYTES + SHORT_HEAD));
         drop(huge);
         long.clear();
         assert_eq!(all.0.load(Relaxed), 0);
@@ -547,17 +552,21 @@ mod tests {
     async fn a_client_that_takes_an_answer_by_the_byte_is_cut() {
         let day = Duration::from_secs(86_400);
         let write = Duration::from_millis(60);
-        let activity = Arc::new(Activity::beginning(Instant::now()));
+        let activity = Arc::new(ConnectionActivity::new(Instant::now()));
         let trickle = Trickle(tokio::time::interval(Duration::from_millis(2)));
-        let limits = Limits { header: day, idle: day, write };
-        let mut stream = Watched::new(trickle, limits, activity, Arc::default());
+        let timeouts = ConnectionTimeouts { header: day, idle: day, write };
+        let mut stream = TimeoutStream::new(trickle, timeouts, activity, Arc::default());
         let sent = tokio::time::timeout(Duration::from_secs(20), stream.write_all(&[b'x'; 1 << 20])).await;
         assert_eq!(sent.expect("it does not go on for ever").unwrap_err().kind(), io::ErrorKind::TimedOut);
         // An answer that ends in time is none of it, however short.
-        let activity = Arc::new(Activity::beginning(Instant::now()));
+        let activity = Arc::new(ConnectionActivity::new(Instant::now()));
         let trickle = Trickle(tokio::time::interval(Duration::from_millis(2)));
-        let mut stream =
-            Watched::new(trickle, Limits { header: day, idle: day, write: day }, activity, Arc::default());
+        let mut stream = TimeoutStream::new(
+            trickle,
+            ConnectionTimeouts { header: day, idle: day, write: day },
+            activity,
+            Arc::default(),
+        );
         stream.write_all(b"short").await.unwrap();
         stream.flush().await.unwrap();
         assert!(stream.write_since.is_none() && stream.activity.writing.since(&stream.activity).is_none());
@@ -579,7 +588,7 @@ mod tests {
             ("GET / HTTP/1.1\r\nTransfer-Encodings: chunked\r\nContent-Length: 5\r\n\r\n", false),
             ("GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n", false),
         ] {
-            let both = |noticed: Option<Lengths>| noticed == Some(Lengths::Both);
+            let both = |noticed: Option<BodyFraming>| noticed == Some(BodyFraming::Ambiguous);
             assert_eq!(both(HeadScan::default().feed(head.as_bytes())), ambiguous, "whole: {head:?}");
             for cut in 1..head.len() {
                 let (first, second) = head.as_bytes().split_at(cut);
@@ -598,6 +607,6 @@ mod tests {
         let mut scan = HeadScan::default();
         assert_eq!(scan.feed(b"GET / HTTP/1.1\r\n\r\n"), None);
         let head = b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
-        assert_eq!(scan.feed(head), Some(Lengths::Chunked));
+        assert_eq!(scan.feed(head), Some(BodyFraming::Chunked));
     }
 }

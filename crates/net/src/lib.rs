@@ -11,9 +11,9 @@ mod serve;
 mod tls;
 
 pub use address::AddressPolicy;
-pub use client::{ClientError, ClientOptions, Document, FetchError, HttpClient};
+pub use client::{ClientError, ClientOptions, FetchError, HttpClient, HttpDocument};
 pub use connection::AmbiguousLength;
-pub use serve::{Peer, ServeEnd, ServeOptions, bind, serve};
+pub use serve::{Peer, ServeOptions, ServeOutcome, bind, serve};
 pub use tls::{TlsError, TlsFiles, TlsServer, database_client};
 /// A listening socket, as [`bind`] makes it.
 pub use tokio::net::TcpListener as Listener;

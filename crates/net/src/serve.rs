@@ -23,13 +23,13 @@ use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
-use crate::connection::{Activity, Counted, Limits, LongHeads, Watched};
+use crate::connection::{ConnectionActivity, ConnectionTimeouts, LongHeads, TimeoutStream, TrackedService};
 use crate::tls::TlsServer;
 
 /// The largest request head (request line and header fields), in bytes; beyond it the answer is 431.
-const MAX_HEAD: usize = 64 * 1024;
+const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// How much a connection buffers of what comes and of what goes, in bytes each: two heads.
-const MAX_BUFFER: usize = 2 * MAX_HEAD;
+const MAX_BUFFER_BYTES: usize = 2 * MAX_HEAD_BYTES;
 
 /// The caller's end of one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub struct ServeOptions {
     /// longest, between two requests, for a head, or to take an answer; where there is none, it waits for one to end.
     pub max_connections: usize,
     /// How long a client may be waited for before its connection makes room for another: less is the way of every network.
-    pub room_after: Duration,
+    pub evict_after: Duration,
     /// How long running requests may go on after the shutdown signal; then they are cut.
     pub shutdown_grace: Duration,
     /// Certificate and key; without them the listener speaks plain HTTP.
@@ -70,7 +70,7 @@ impl Default for ServeOptions {
             handshake_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
             max_connections: 8192,
-            room_after: Duration::from_secs(1),
+            evict_after: Duration::from_secs(1),
             shutdown_grace: Duration::from_secs(8),
             tls: None,
         }
@@ -79,7 +79,7 @@ impl Default for ServeOptions {
 
 /// How serving ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ServeEnd {
+pub struct ServeOutcome {
     /// Connections that were still busy when the grace ended, and were cut.
     pub cut: usize,
 }
@@ -102,7 +102,7 @@ pub async fn serve<M, S, B>(
     service_for: M,
     options: ServeOptions,
     shutdown: impl Future<Output = ()>,
-) -> ServeEnd
+) -> ServeOutcome
 where
     M: Fn(Peer) -> S,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
@@ -122,76 +122,76 @@ where
             && let Some((stream, address)) = next.take()
         {
             let service = service_for(Peer { address, tls: options.tls.is_some() });
-            connections.begin(stream, service, &options);
+            connections.spawn(stream, service, &options);
         }
         tokio::select! {
             () = &mut shutdown => break,
             Some(ended) = connections.tasks.join_next_with_id(), if !connections.tasks.is_empty() => {
-                connections.forget(ended);
+                connections.remove(ended);
             }
             accepted = back_off.accept(&listener), if next.is_none() => {
                 next = accepted;
                 if next.is_some() && connections.tasks.len() >= options.max_connections {
-                    connections.close_one(options.room_after);
+                    connections.evict_one(options.evict_after);
                 }
             }
             // Those that were busy may rest by now.
-            () = tokio::time::sleep(LOOK_AGAIN), if next.is_some() => connections.close_one(options.room_after),
+            () = tokio::time::sleep(EVICTION_INTERVAL), if next.is_some() => connections.evict_one(options.evict_after),
         }
     }
     drop(next);
     drop(listener);
-    connections.end(grace).await
+    connections.shut_down(grace).await
 }
 
 /// What a connection is told.
-enum Tell {
+enum ConnectionCommand {
     /// To end when its running request is done.
-    End,
+    ShutDown,
     /// To end at once if its client is still waited for.
-    MakeRoom,
+    CloseIfWaiting,
 }
 
 /// How often connections are looked at while another waits for a place.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const EVICTION_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The running connections, each with the sender that tells it to end. Only the accept loop touches them.
 #[derive(Default)]
 struct Connections {
     tasks: JoinSet<()>,
     heads: Arc<LongHeads>,
-    known: HashMap<Id, (mpsc::UnboundedSender<Tell>, Arc<Activity>)>,
+    handles: HashMap<Id, (mpsc::UnboundedSender<ConnectionCommand>, Arc<ConnectionActivity>)>,
 }
 
 impl Connections {
-    fn begin<S, B>(&mut self, stream: TcpStream, service: S, options: &Arc<ServeOptions>)
+    fn spawn<S, B>(&mut self, stream: TcpStream, service: S, options: &Arc<ServeOptions>)
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
         S::Future: Send + 'static,
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let (tell, told) = mpsc::unbounded_channel();
-        let activity = Arc::new(Activity::beginning(Instant::now()));
+        let (sender, commands) = mpsc::unbounded_channel();
+        let activity = Arc::new(ConnectionActivity::new(Instant::now()));
         let shared = (Arc::clone(&activity), Arc::clone(&self.heads));
-        let task = connection(stream, service, Arc::clone(options), shared, told);
+        let task = serve_connection(stream, service, Arc::clone(options), shared, commands);
         let id = self.tasks.spawn(task).id();
-        self.known.insert(id, (tell, activity));
+        self.handles.insert(id, (sender, activity));
     }
 
     /// Closes the connection on which the client has been waited for the longest, if there is one.
-    fn close_one(&self, room_after: Duration) {
+    fn evict_one(&self, evict_after: Duration) {
         let waiting =
-            self.known.values().filter_map(|(tell, activity)| Some((activity.waits_since()?, tell)));
+            self.handles.values().filter_map(|(sender, activity)| Some((activity.waiting_since()?, sender)));
         let longest = waiting.min_by_key(|(since, _)| *since);
-        if let Some((since, tell)) = longest
-            && since.elapsed() >= room_after
+        if let Some((since, sender)) = longest
+            && since.elapsed() >= evict_after
         {
-            let _ = tell.send(Tell::MakeRoom);
+            let _ = sender.send(ConnectionCommand::CloseIfWaiting);
         }
     }
 
-    fn forget(&mut self, ended: Result<(Id, ()), tokio::task::JoinError>) {
+    fn remove(&mut self, ended: Result<(Id, ()), tokio::task::JoinError>) {
         let id = match ended {
             Ok((id, ())) => id,
             Err(error) => {
@@ -201,19 +201,19 @@ impl Connections {
                 error.id()
             }
         };
-        self.known.remove(&id);
+        self.handles.remove(&id);
     }
 
-    async fn end(mut self, grace: Duration) -> ServeEnd {
-        for (_, (tell, _)) in self.known.drain() {
-            let _ = tell.send(Tell::End);
+    async fn shut_down(mut self, grace: Duration) -> ServeOutcome {
+        for (_, (sender, _)) in self.handles.drain() {
+            let _ = sender.send(ConnectionCommand::ShutDown);
         }
         let tasks = &mut self.tasks;
         let all_done = async { while tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(grace, all_done).await;
         let cut = self.tasks.len();
         self.tasks.shutdown().await;
-        ServeEnd { cut }
+        ServeOutcome { cut }
     }
 }
 
@@ -258,28 +258,31 @@ impl BackOff {
 }
 
 /// One connection from accept to close. Failures here are the client's affair, so they are traced, not logged.
-async fn connection<S, B>(
+async fn serve_connection<S, B>(
     stream: TcpStream,
     service: S,
     options: Arc<ServeOptions>,
-    shared: (Arc<Activity>, Arc<LongHeads>),
-    mut told: mpsc::UnboundedReceiver<Tell>,
+    shared: (Arc<ConnectionActivity>, Arc<LongHeads>),
+    mut commands: mpsc::UnboundedReceiver<ConnectionCommand>,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let _ = stream.set_nodelay(true);
-    let limits =
-        Limits { header: options.header_timeout, idle: options.idle_timeout, write: options.write_timeout };
+    let timeouts = ConnectionTimeouts {
+        header: options.header_timeout,
+        idle: options.idle_timeout,
+        write: options.write_timeout,
+    };
     let Some(tls) = &options.tls else {
-        return converse(stream, service, limits, shared, told).await;
+        return serve_http1(stream, service, timeouts, shared, commands).await;
     };
     let handshake = tokio::time::timeout(options.handshake_timeout, tls.accept(stream));
     tokio::select! {
-        _ = told.recv() => {}
+        _ = commands.recv() => {}
         shaken = handshake => match shaken {
-            Ok(Ok(stream)) => converse(stream, service, limits, shared, told).await,
+            Ok(Ok(stream)) => serve_http1(stream, service, timeouts, shared, commands).await,
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed: {error}"),
             Err(_) => tracing::debug!("TLS handshake took too long"),
         }
@@ -287,32 +290,37 @@ async fn connection<S, B>(
 }
 
 /// HTTP/1.1 on one established stream, until either side ends it or the server does.
-async fn converse<T, S, B>(
+async fn serve_http1<T, S, B>(
     stream: T,
     service: S,
-    limits: Limits,
-    (activity, heads): (Arc<Activity>, Arc<LongHeads>),
-    mut told: mpsc::UnboundedReceiver<Tell>,
+    timeouts: ConnectionTimeouts,
+    (activity, heads): (Arc<ConnectionActivity>, Arc<LongHeads>),
+    mut commands: mpsc::UnboundedReceiver<ConnectionCommand>,
 ) where
     T: AsyncRead + AsyncWrite + Unpin,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let stream = Watched::new(stream, limits, Arc::clone(&activity), heads);
-    let service = Counted::new(service, Arc::clone(&activity));
+    let stream = TimeoutStream::new(stream, timeouts, Arc::clone(&activity), heads);
+    let service = TrackedService::new(service, Arc::clone(&activity));
     let mut http = http1::Builder::new();
-    // `Watched` keeps the time: hyper's own header timer is one allocation and one timer entry per request,
+    // `TimeoutStream` keeps the time: hyper's own header timer is one allocation and one timer entry per request,
     // and it does not tell a resting connection from a slow head.
     // `pipeline_flush` stays off: with it, hyper never sends the 400 for a head it cannot parse.
-    http.header_read_timeout(None).half_close(true).max_header_size(MAX_HEAD).max_buf_size(MAX_BUFFER);
+    http.header_read_timeout(None)
+        .half_close(true)
+        .max_header_size(MAX_HEAD_BYTES)
+        .max_buf_size(MAX_BUFFER_BYTES);
     let mut exchange = pin!(http.serve_connection(TokioIo::new(stream), service));
     let ended = std::future::poll_fn(|context| {
-        while let Poll::Ready(Some(tell)) = told.poll_recv(context) {
-            match tell {
-                Tell::End => exchange.as_mut().graceful_shutdown(),
-                Tell::MakeRoom if activity.waits_since().is_some() => return Poll::Ready(Ok(())),
-                Tell::MakeRoom => {}
+        while let Poll::Ready(Some(command)) = commands.poll_recv(context) {
+            match command {
+                ConnectionCommand::ShutDown => exchange.as_mut().graceful_shutdown(),
+                ConnectionCommand::CloseIfWaiting if activity.waiting_since().is_some() => {
+                    return Poll::Ready(Ok(()));
+                }
+                ConnectionCommand::CloseIfWaiting => {}
             }
         }
         exchange.as_mut().poll(context)

@@ -85,12 +85,12 @@ impl TlsFiles {
             .map_err(TlsError::Unusable)?
             .with_no_client_auth()
             .with_single_cert(chain, key)
-            .map_err(|error| self.refusal(error))?;
+            .map_err(|error| self.config_error(error))?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(TlsServer(TlsAcceptor::from(Arc::new(config))))
     }
 
-    fn refusal(&self, error: rustls::Error) -> TlsError {
+    fn config_error(&self, error: rustls::Error) -> TlsError {
         match error {
             rustls::Error::InconsistentKeys(_) => {
                 TlsError::Mismatch { certificate: self.certificate.clone(), key: self.key.clone() }

@@ -153,7 +153,7 @@ async fn pipelined_requests_are_answered_in_order() {
 #[tokio::test]
 async fn beyond_the_cap_connections_wait_and_are_served_later() {
     let server =
-        Server::start(Echo, ServeOptions { max_connections: 1, room_after: PATIENCE, ..patient() }).await;
+        Server::start(Echo, ServeOptions { max_connections: 1, evict_after: PATIENCE, ..patient() }).await;
     let mut first = server.connect().await;
     first.write_all(GET).await.unwrap();
     read_answer(&mut first).await;
@@ -169,7 +169,7 @@ async fn beyond_the_cap_connections_wait_and_are_served_later() {
 
 #[tokio::test]
 async fn clients_that_are_waited_for_make_room_for_others_the_longest_first() {
-    let options = ServeOptions { max_connections: 3, room_after: Duration::ZERO, ..patient() };
+    let options = ServeOptions { max_connections: 3, evict_after: Duration::ZERO, ..patient() };
     let server = Server::start(Echo, options).await;
     // One that never sends a head, one within a head, and one between two requests.
     let mut silent = server.connect().await;
@@ -192,7 +192,7 @@ async fn clients_that_are_waited_for_make_room_for_others_the_longest_first() {
 #[tokio::test]
 async fn a_running_request_makes_no_room() {
     let gate = Gate::default();
-    let options = ServeOptions { max_connections: 1, room_after: Duration::ZERO, ..patient() };
+    let options = ServeOptions { max_connections: 1, evict_after: Duration::ZERO, ..patient() };
     let server = Server::start(gate.clone(), options).await;
     let mut busy = server.connect().await;
     busy.write_all(GET).await.unwrap();

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use http::StatusCode;
-use net::{AddressPolicy, ClientOptions, Document, HttpClient};
+use net::{AddressPolicy, ClientOptions, HttpClient, HttpDocument};
 use serde::Deserialize;
 
 use crate::config::Config;
@@ -68,7 +68,7 @@ struct Readiness {
     reason: Option<String>,
 }
 
-fn judge(server: &str, answer: &Document) -> Result<(), Failure> {
+fn judge(server: &str, answer: &HttpDocument) -> Result<(), Failure> {
     let Ok(told) = serde_json::from_slice::<Readiness>(&answer.body) else {
         return Err(Failure::failed(format!("{server} answers {} to /readyz", answer.status.as_u16())));
     };
@@ -114,7 +114,7 @@ mod tests {
             (200, "<html>", Some("S answers 200 to /readyz")),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
-            let answer = Document { status, content_type: None, body: body.into() };
+            let answer = HttpDocument { status, content_type: None, body: body.into() };
             let judged = judge("S", &answer).map_err(|failure| failure.to_string());
             assert_eq!(judged.err().as_deref(), problem, "{body}");
         }

@@ -1,6 +1,6 @@
 //! `cosell token`: a bearer token of a running sandbox, for shells.
 
-use net::{AddressPolicy, ClientOptions, Document, HttpClient};
+use net::{AddressPolicy, ClientOptions, HttpClient, HttpDocument};
 use serde::Deserialize;
 
 use crate::failure::Failure;
@@ -58,7 +58,7 @@ struct Refused {
     error_description: Option<String>,
 }
 
-fn token(server: &str, answer: &Document) -> Result<String, Failure> {
+fn token(server: &str, answer: &HttpDocument) -> Result<String, Failure> {
     if answer.status.is_success()
         && let Ok(granted) = serde_json::from_slice::<Granted>(&answer.body)
     {

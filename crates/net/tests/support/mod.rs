@@ -12,7 +12,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::Service;
-use net::{AmbiguousLength, ServeEnd, ServeOptions, serve};
+use net::{AmbiguousLength, ServeOptions, ServeOutcome, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -51,7 +51,7 @@ impl Service<Request<Incoming>> for Echo {
 pub struct Server {
     pub address: SocketAddr,
     stop: oneshot::Sender<()>,
-    running: JoinHandle<ServeEnd>,
+    running: JoinHandle<ServeOutcome>,
 }
 
 impl Server {
@@ -80,7 +80,7 @@ impl Server {
     }
 
     /// Gives the shutdown signal; await the handle for the end.
-    pub fn stop(self) -> JoinHandle<ServeEnd> {
+    pub fn stop(self) -> JoinHandle<ServeOutcome> {
         let _ = self.stop.send(());
         self.running
     }

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use net::{ServeEnd, ServeOptions, serve};
+use net::{ServeOptions, ServeOutcome, serve};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Server {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
-    running: JoinHandle<ServeEnd>,
+    running: JoinHandle<ServeOutcome>,
 }
 
 impl Server {
