@@ -126,7 +126,7 @@ impl Exchange {
         let decide = || {
             self.decide_creation(caller, request, plan, Joined { model, conflict, newest }, once, remember)
         };
-        let (change, visible) = self.heavy.run(length, decide).await?;
+        let (change, visible) = self.run_heavy(caller, length, decide).await??;
         Ok(match self.store.commit(change).await? {
             Outcome::Committed(_) => Attempt::Saved(visible),
             Outcome::AlreadyAnswered(answer) => match self.already(once, answer).await? {

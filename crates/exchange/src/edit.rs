@@ -127,7 +127,8 @@ impl Exchange {
         }
         taken.for_document(cost.memory, stored.document.len().max(cost.body_bytes))?;
         let decide = || self.decide(caller, &writer, &stored, request, once, remember);
-        let decided = match self.heavy.run(stored.document.len() + cost.body_bytes, decide).await? {
+        let bytes = stored.document.len() + cost.body_bytes;
+        let decided = match self.run_heavy(caller, bytes, decide).await?? {
             Decided::Change(decided) => decided,
             Decided::NoChange(visible) => {
                 if let Some(once) = once

@@ -1,26 +1,15 @@
 //! Where expressions are evaluated outside the store. A short evaluation runs in the task that asks for it; a longer
-//! one runs on a thread where it holds up no request, when its caller's turn comes.
-//!
-//! A user has one turn at a time and an organization all but one, so that whoever evaluates without end waits for
-//! itself. An evaluation whose caller is gone ends within a millisecond.
+//! one runs on a thread where it holds up no request, in a slot of its caller's ([`crate::slots`]). An evaluation whose
+//! caller is gone ends within a millisecond.
 
-use std::collections::HashMap;
-use std::hash::Hash;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use odata::{EvalError, Work};
-use referral::OrganizationId;
 use store::StoreError;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Exchange;
 use crate::caller::Caller;
-
-/// Evaluations at once, besides the short ones.
-const THREADS: usize = 2;
-/// So many evaluations of one user may wait.
-const WAITING: usize = 64;
 
 /// What runs in the task that asks, in nodes: half a millisecond.
 const AT_ONCE: u64 = 20_000;
@@ -59,66 +48,6 @@ impl Budget {
 /// The price of reading a document of so many bytes, in nodes.
 pub fn price_of_reading(bytes: usize) -> u64 {
     bytes as u64 / 32 * READING + 1
-}
-
-/// The turns of long evaluations.
-#[derive(Debug)]
-pub(crate) struct Evaluations {
-    threads: Arc<Semaphore>,
-    organizations: Places<OrganizationId>,
-    users: Places<(OrganizationId, String)>,
-}
-
-/// So many places for each of some.
-#[derive(Debug)]
-struct Places<K> {
-    of: Mutex<HashMap<K, Arc<Semaphore>>>,
-    each: usize,
-}
-
-impl<K: Eq + Hash> Places<K> {
-    fn new(each: usize) -> Places<K> {
-        Places { of: Mutex::default(), each }
-    }
-
-    fn of(&self, key: K) -> Arc<Semaphore> {
-        /// Above so many, those that nobody uses are forgotten.
-        const MANY: usize = 1024;
-        let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
-        if of.len() > MANY {
-            of.retain(|_, places| Arc::strong_count(places) > 1);
-        }
-        Arc::clone(of.entry(key).or_insert_with(|| Arc::new(Semaphore::new(self.each))))
-    }
-}
-
-/// A turn, given back when it is dropped.
-struct Turn(#[expect(dead_code, reason = "held, never read")] [OwnedSemaphorePermit; 3]);
-
-impl Default for Evaluations {
-    fn default() -> Evaluations {
-        Evaluations {
-            threads: Arc::new(Semaphore::new(THREADS)),
-            organizations: Places::new(THREADS.saturating_sub(1).max(1)),
-            users: Places::new(1),
-        }
-    }
-}
-
-impl Evaluations {
-    async fn turn(&self, caller: &Caller) -> Result<Turn, StoreError> {
-        let user = self.users.of((caller.organization.clone(), caller.user.clone()));
-        // The map has it, and whoever runs or waits; so has this one.
-        if Arc::strong_count(&user) > WAITING + 3 {
-            return Err(StoreError::Unavailable("too many evaluations of the same user wait".to_owned()));
-        }
-        let closed = |_| StoreError::Closed;
-        let user = user.acquire_owned().await.map_err(closed)?;
-        let organization = self.organizations.of(caller.organization.clone());
-        let organization = organization.acquire_owned().await.map_err(closed)?;
-        let thread = Arc::clone(&self.threads).acquire_owned().await.map_err(closed)?;
-        Ok(Turn([user, organization, thread]))
-    }
 }
 
 /// Says that its caller is gone, when it is.
@@ -164,13 +93,13 @@ impl Exchange {
                 return outcome;
             }
         }
-        let turn = self.evaluations.turn(caller).await?;
+        let slot = self.evaluations.acquire(caller).await?;
         let job = apart();
         let gone = Arc::new(AtomicBool::new(false));
         let _presence = Presence(Arc::clone(&gone));
         let work = Work::new(budget.nodes, budget.bytes).interrupted_by(move || gone.load(Relaxed));
         let running = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
+            let _slot = slot;
             (job(&work), work.left())
         });
         let (outcome, left) = running

@@ -13,6 +13,7 @@ use referral::{Referral, ReferralId, Timestamp};
 use store::{Action, Change, Entry, JobHolder, Outcome, Store, StoreError, StoredReferral, Write};
 
 use crate::error::ReadError;
+use crate::heavy::off_the_runtime;
 use crate::{Exchange, search_words, to_store};
 
 /// How many are closed in one go: they are handed to the store together, which commits them as one group.
@@ -172,9 +173,26 @@ impl Exchange {
     /// Closes one referral that is due; whether it was this call that did. Somebody else may have been faster: that is as
     /// good.
     async fn expire(&self, referral: &StoredReferral) -> Result<bool, ReadError> {
+        let decide = || Exchange::decide_expiry(referral);
+        let Some(write) = off_the_runtime(referral.document.len(), decide)? else { return Ok(false) };
+        match self.store.commit(Change { write: Some(write), guards: Vec::new(), answer: None }).await? {
+            Outcome::Committed(_) => {
+                self.expiry.closed.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(referral.id = %referral.id, "Referral {} expired unanswered", referral.id);
+                Ok(true)
+            }
+            other => {
+                tracing::debug!(referral.id = %referral.id, ?other, "Referral {} changed before it expired", referral.id);
+                Ok(false)
+            }
+        }
+    }
+
+    /// The write that closes a referral; `None` when it stands New no more.
+    fn decide_expiry(referral: &StoredReferral) -> Result<Option<Write>, ReadError> {
         let edit = match Referral::expire(&referral.document, referral.version) {
             Ok(Some(edit)) => edit,
-            Ok(None) => return Ok(false),
+            Ok(None) => return Ok(None),
             Err(referral::DecisionError::Damaged(error)) => {
                 return Err(ReadError::Damaged(referral.id, error));
             }
@@ -190,23 +208,12 @@ impl Exchange {
             actor: None,
             changes: edit.changes.to_string().into(),
         };
-        let write = Write {
+        Ok(Some(Write {
             referral: to_store(&edit.referral, referral.version + 1, referral.columns.sender.clone()),
             decided_on: Some(referral.version),
             entry,
             search: edit.texts_changed.then(|| search_words(&edit.referral)),
-        };
-        match self.store.commit(Change { write: Some(write), guards: Vec::new(), answer: None }).await? {
-            Outcome::Committed(_) => {
-                self.expiry.closed.fetch_add(1, Ordering::Relaxed);
-                tracing::debug!(referral.id = %referral.id, "Referral {} expired unanswered", referral.id);
-                Ok(true)
-            }
-            other => {
-                tracing::debug!(referral.id = %referral.id, ?other, "Referral {} changed before it expired", referral.id);
-                Ok(false)
-            }
-        }
+        }))
     }
 
     /// A referral as it stands now, whoever owns it: due ones are closed first.

@@ -1,13 +1,15 @@
-//! Work on large documents: not on the runtime's threads, few at a time, and within the caller's memory.
+//! Work on large documents, bodies and queries: not on the runtime's threads, few at a time ([`crate::slots`]), and within
+//! the caller's memory.
 
+use store::StoreError;
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::Semaphore;
+
+use crate::Exchange;
+use crate::caller::Caller;
 
 /// Documents and bodies up to this size, in bytes, are worked on where they are: reading one and writing it takes a
 /// millisecond.
 const LIGHT: usize = 64 * 1024;
-/// So many large documents are worked on at once.
-const AT_ONCE: usize = 2;
 /// Smaller documents are not counted: so many as there are requests take little together.
 const SMALL: usize = 16 * 1024;
 /// What a change of a referral holds until it is answered, by the length of its document: the document as it was, as it
@@ -59,30 +61,55 @@ impl Taken {
     }
 }
 
-/// The places for work on large documents.
-pub(crate) struct Heavy(Semaphore);
-
-impl Default for Heavy {
-    fn default() -> Heavy {
-        Heavy(Semaphore::new(AT_ONCE))
-    }
-}
-
-impl Heavy {
-    /// Does work on so many bytes: large ones in their turn.
-    pub(crate) async fn run<T>(&self, bytes: usize, work: impl FnOnce() -> T) -> T {
+impl Exchange {
+    /// Does work on so many bytes for a caller: small work at once, large work in a slot of the caller's, on a thread
+    /// that the runtime does without.
+    ///
+    /// # Errors
+    /// `Unavailable` where too much work of the same user waits.
+    pub async fn run_heavy<T>(
+        &self,
+        caller: &Caller,
+        bytes: usize,
+        work: impl FnOnce() -> T,
+    ) -> Result<T, StoreError> {
         if bytes <= LIGHT {
-            return work();
+            return Ok(work());
         }
-        // It is never closed.
-        let _turn = self.0.acquire().await.ok();
-        off_the_runtime(bytes, work)
+        let _slot = self.heavy.acquire(caller).await?;
+        Ok(off_the_runtime(bytes, work))
     }
 }
 
-/// Does work on so many bytes without keeping the runtime's other tasks from this thread, where it would for long.
+/// Does work on so many bytes without keeping the runtime's other tasks from this thread, where it would for long. For
+/// what no caller waits for in line: work that follows another in a slot, or that is nobody's own.
 pub fn off_the_runtime<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     let several =
         || Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
     if bytes > LIGHT && several() { tokio::task::block_in_place(work) } else { work() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A runtime with one thread answers others while work on many bytes goes on.
+    #[test]
+    fn large_work_leaves_the_runtime_to_others() {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
+        let other_ran = runtime.block_on(async {
+            let task = tokio::spawn(async {
+                let (sender, receiver) = mpsc::channel();
+                // It runs only when this thread, the only one, is free for it.
+                tokio::spawn(async move { sender.send(()) });
+                off_the_runtime(LIGHT + 1, || receiver.recv_timeout(Duration::from_secs(20)).is_ok())
+            });
+            task.await.expect("no panic")
+        });
+        assert!(other_ran);
+    }
 }

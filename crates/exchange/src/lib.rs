@@ -15,6 +15,7 @@ mod once;
 mod query;
 mod read;
 mod recent;
+mod slots;
 mod stored;
 mod visibility;
 
@@ -101,8 +102,8 @@ pub struct Exchange {
     expiry: Arc<expire::Soonest>,
     turns: Arc<edit::Turns>,
     recent: Arc<recent::Recent>,
-    heavy: Arc<heavy::Heavy>,
-    evaluations: Arc<evaluation::Evaluations>,
+    heavy: Arc<slots::Slots>,
+    evaluations: Arc<slots::Slots>,
 }
 
 impl Exchange {
@@ -118,7 +119,9 @@ impl Exchange {
     ) -> Result<Exchange, store::StoreError> {
         let directory = Arc::new(Directory::load(store.as_ref()).await?);
         let expiry = Arc::new(expire::Soonest::load(store.as_ref()).await?);
-        let (running, turns, recent, heavy, evaluations) = Default::default();
+        let (running, turns, recent) = Default::default();
+        let heavy = Arc::new(slots::Slots::new("large documents and queries"));
+        let evaluations = Arc::new(slots::Slots::new("evaluations"));
         let policy = Arc::new(policy);
         Ok(Exchange {
             store,

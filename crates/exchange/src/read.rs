@@ -21,7 +21,9 @@ impl Exchange {
             return if caller.reaches(&stored) { Ok(unredacted(&stored)) } else { Err(ReadError::NotOnTeam) };
         }
         match Box::pin(self.visibility(caller, &stored)).await? {
-            Some(redaction) => self.heavy.run(stored.document.len(), || redacted(&stored, redaction)).await,
+            Some(redaction) => {
+                self.run_heavy(caller, stored.document.len(), || redacted(&stored, redaction)).await?
+            }
             None => Err(ReadError::NotFound),
         }
     }

@@ -155,14 +155,16 @@ impl Shared {
         }
         let Ok(question) = self.question("") else { return usual() };
         let item = exchange::Item { visible: visible.clone(), related: Vec::new() };
-        // One document, and no expression of anybody's.
+        // One document, and no expression of anybody's. It follows a write, which had its slot.
         let work = Work::new(u64::MAX, u64::MAX);
         let shape = Shape::new(&self.base, &question, metadata, self.exchange.now(), &work);
-        let Ok(tree) = shape.tree(&item) else { return usual() };
-        match metadata {
-            Metadata::None => tree.to_string().into(),
-            _ => with_context(self.base.entity_context(""), tree).to_string().into(),
-        }
+        exchange::off_the_runtime(visible.document.len(), || {
+            let Ok(tree) = shape.tree(&item) else { return usual() };
+            match metadata {
+                Metadata::None => tree.to_string().into(),
+                _ => with_context(self.base.entity_context(""), tree).to_string().into(),
+            }
+        })
     }
 
     /// Names the patch formats that are taken. Source: RFC 5789, 2.2 and 3.1.

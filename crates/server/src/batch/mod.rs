@@ -166,10 +166,10 @@ impl Shared {
             Format::Json => json::read(&serde_json::Value::from(&self.parse(&bytes)?)),
             Format::Multipart => multipart::read(&bytes, &multipart::boundary(headers)?),
         };
-        let batch = exchange::off_the_runtime(bytes.len(), read)?;
+        let batch = self.exchange.run_heavy(&caller, bytes.len(), read).await??;
         let wish = continue_on_error(headers);
         let go_on = wish.unwrap_or(sent == Format::Json);
-        let units = run::Run::new(self, headers, root, &batch, &memory).all(go_on).await;
+        let units = run::Run::new(self, &caller, headers, root, &batch, &memory).all(go_on).await;
         let length = units.iter().flat_map(|unit| &unit.replies).map(|reply| reply.body.len()).sum();
         let write = || match wanted {
             Format::Json => (None, json::write(&batch, &units)),
@@ -180,6 +180,7 @@ impl Shared {
                 (Some(content_type), body)
             }
         };
+        // What has happened is told, whatever else of the caller's waits.
         let (content_type, body) = exchange::off_the_runtime(length, write);
         let mut answer = odata(StatusCode::OK, body);
         if let Some(content_type) = content_type {

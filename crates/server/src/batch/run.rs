@@ -9,14 +9,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use exchange::Temperament;
+use exchange::{Caller, Temperament};
 use http::header::{
     ACCEPT, ACCEPT_CHARSET, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HOST, HeaderName, IF_MATCH,
     IF_NONE_MATCH, LOCATION,
 };
 use http::{HeaderMap, HeaderValue, Request, Uri};
 use http_body_util::Full;
-use serde_json::Value as Json;
+use referral::Json;
 use tokio::time::Instant;
 
 use super::{Ask, Batch, LONGEST_ANSWER, MOST_STAGED, Reply, Unit, address};
@@ -38,6 +38,7 @@ const INHERITED: [HeaderName; 3] = [name::ODATA_VERSION, name::ODATA_MAX_VERSION
 /// A batch at work.
 pub(super) struct Run<'a> {
     shared: &'a Shared,
+    caller: &'a Caller,
     /// The headers of the batch.
     outer: &'a HeaderMap,
     /// The way to write JSON that its `Accept` names, for requests that name none (Protocol 4.01, 8.2.1).
@@ -81,6 +82,7 @@ struct Done {
 impl<'a> Run<'a> {
     pub(super) fn new(
         shared: &'a Shared,
+        caller: &'a Caller,
         outer: &'a HeaderMap,
         root: &'static str,
         batch: &'a Batch,
@@ -89,6 +91,7 @@ impl<'a> Run<'a> {
         let ids = batch.parts.iter().enumerate();
         Run {
             shared,
+            caller,
             outer,
             accept: accept_of_parts(outer),
             root,
@@ -203,7 +206,7 @@ impl<'a> Run<'a> {
 
     /// Does one request, by the server itself or by one that stages its writes.
     async fn reply(&mut self, server: &Shared, at: usize) -> Reply {
-        let (answer, path) = match self.request(at) {
+        let (answer, path) = match self.request(at).await {
             Ok(request) => {
                 let path = request.uri().path().to_owned();
                 let mut work = Worked { work: sent(server, request), took: Duration::ZERO };
@@ -260,7 +263,7 @@ impl<'a> Run<'a> {
     }
 
     /// The request as the network would bring it.
-    fn request(&self, at: usize) -> Result<Request<Full<Bytes>>, Face> {
+    async fn request(&self, at: usize) -> Result<Request<Full<Bytes>>, Face> {
         let Some(part) = self.batch.parts.get(at) else { return Err(Face::internal("no such part")) };
         if Instant::now() >= self.until {
             return Err(out_of_time());
@@ -293,7 +296,7 @@ impl<'a> Run<'a> {
             _ => {}
         }
         if joined(&ask.headers, &CONTENT_TYPE).is_some_and(|sent| sent.contains("json")) {
-            self.no_values(at, &ask.body)?;
+            self.no_values(at, &ask.body).await?;
         }
         let Ask { method, mut headers, body, .. } = ask;
         self.host(&mut headers)?;
@@ -353,25 +356,27 @@ impl<'a> Run<'a> {
 
     /// A value of an earlier answer, `"$id"` or `"$id/path"` in a body, is not supported: it is refused rather than stored
     /// as it stands. A text that only begins like one is a text: `$1/user per month`. Source: Protocol 4.01, 11.7.6.
-    fn no_values(&self, at: usize, body: &[u8]) -> Result<(), Face> {
+    async fn no_values(&self, at: usize, body: &[u8]) -> Result<(), Face> {
         // Most bodies hold no dollar sign at all.
         if memchr::memmem::find(body, b"\"$").is_none() {
             return Ok(());
         }
         // What cannot be read is refused by the request itself.
-        let Ok(json) = self.shared.parse(body) else { return Ok(()) };
-        if self.has_value_reference(at, &Json::from(&json)) {
-            let message = "References to values of other requests are not supported in a body.";
-            return Err(Face::not_implemented("body", message));
+        let refers = || self.shared.parse(body).is_ok_and(|json| self.has_value_reference(at, &json));
+        match self.shared.exchange.run_heavy(self.caller, body.len(), refers).await? {
+            true => {
+                let message = "References to values of other requests are not supported in a body.";
+                Err(Face::not_implemented("body", message))
+            }
+            false => Ok(()),
         }
-        Ok(())
     }
 
-    fn has_value_reference(&self, at: usize, json: &Json) -> bool {
+    fn has_value_reference(&self, at: usize, json: &Json<'_>) -> bool {
         match json {
-            Json::String(text) => self.is_value_reference(at, text),
-            Json::Array(items) => items.iter().any(|item| self.has_value_reference(at, item)),
-            Json::Object(members) => members.values().any(|member| self.has_value_reference(at, member)),
+            Json::Text(text) => self.is_value_reference(at, text),
+            Json::List(items) => items.iter().any(|item| self.has_value_reference(at, item)),
+            Json::Object(members) => members.iter().any(|(_, member)| self.has_value_reference(at, member)),
             Json::Null | Json::Bool(_) | Json::Number(_) => false,
         }
     }

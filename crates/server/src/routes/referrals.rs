@@ -10,7 +10,7 @@ use http::{HeaderMap, Method, Request};
 use hyper::body::Body;
 use odata::Literal;
 use referral::{
-    CreateRequest, EditRequest, Json, PatchRequest, Precondition, Preconditions, ReferralId, UnknownMembers,
+    CreateRequest, EditRequest, PatchRequest, Precondition, Preconditions, ReferralId, UnknownMembers,
 };
 
 use crate::Shared;
@@ -254,18 +254,18 @@ impl Shared {
         let sent = self.body(&caller.account, headers, body, taken).await?;
         version_is_known(headers)?;
         let _permit = caller.permit()?;
-        let body = self.parse(&sent.bytes)?;
         let preconditions = self.preconditions(headers);
-        let (request, reply) = if replaces {
-            if preconditions.if_match.is_none() {
-                return Err(Face::if_match_missing());
-            }
-            // What the request alone shows comes before the 404 of a path that names nothing.
-            let named = id.as_ref().copied().unwrap_or(NAMELESS);
-            (EditRequest::put(body, named, &self.exchange.policy().request_options)?, Reply::Whole)
-        } else {
-            let reply = if prefers_representation(headers) { Reply::Preferred } else { Reply::Empty };
-            (self.patch_request(body, sent.media_type)?, reply)
+        // What the request alone shows comes before the 404 of a path that names nothing.
+        let named = id.as_ref().copied().unwrap_or(NAMELESS);
+        let read = || match replaces {
+            true => self.replacement(&sent, named, &preconditions),
+            false => self.patch_request(&sent),
+        };
+        let request = self.exchange.run_heavy(caller, sent.bytes.len(), read).await??;
+        let reply = match replaces {
+            true => Reply::Whole,
+            false if prefers_representation(headers) => Reply::Preferred,
+            false => Reply::Empty,
         };
         let id = id?;
         let path = format!("{COLLECTION}/{id}");
@@ -297,9 +297,25 @@ impl Shared {
         Preconditions { if_match: read(&IF_MATCH), if_none_match }
     }
 
-    fn patch_request<'a>(&self, body: Json<'a>, media_type: MediaType) -> Result<EditRequest<'a>, Face> {
+    /// Reads the body of a PUT.
+    fn replacement<'a>(
+        &self,
+        sent: &'a Sent,
+        id: ReferralId,
+        preconditions: &Preconditions,
+    ) -> Result<EditRequest<'a>, Face> {
+        let body = self.parse(&sent.bytes)?;
+        if preconditions.if_match.is_none() {
+            return Err(Face::if_match_missing());
+        }
+        Ok(EditRequest::put(body, id, &self.exchange.policy().request_options)?)
+    }
+
+    /// Reads the body of a PATCH.
+    fn patch_request<'a>(&self, sent: &'a Sent) -> Result<EditRequest<'a>, Face> {
+        let body = self.parse(&sent.bytes)?;
         let request_options = &self.exchange.policy().request_options;
-        let merges = match media_type {
+        let merges = match sent.media_type {
             MediaType::MergePatch => true,
             MediaType::Json => self.options.object_patch && body.is_object(),
             MediaType::JsonPatch => false,
@@ -347,8 +363,10 @@ impl Shared {
         trace: &Trace,
     ) -> Result<Answer, Face> {
         version_is_known(headers)?;
-        let request =
-            CreateRequest::parse(self.parse(&sent.bytes)?, &self.exchange.policy().request_options)?;
+        let read = || -> Result<CreateRequest<'_>, Face> {
+            Ok(CreateRequest::parse(self.parse(&sent.bytes)?, &self.exchange.policy().request_options)?)
+        };
+        let request = self.exchange.run_heavy(caller, sent.bytes.len(), read).await??;
         self.collection_preconditions(headers)?;
         let once = self.once(caller, "POST", COLLECTION, headers, sent, trace);
         let remember = |outcome: Result<&VisibleReferral, &exchange::CreateError>| match outcome {
