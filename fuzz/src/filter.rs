@@ -2,15 +2,15 @@
 //! binds or not, and evaluates.
 
 use odata::{
-    BindSettings, Binder, DateTimeOffset, EnumType, Evaluator, Expr, Limits, Primitive, Property,
-    QueryOptions, ResourceUri, Schema, Settings, Type,
+    BindSettings, Binder, DateTimeOffset, EnumType, Evaluator, Expr, Limits, ParseSettings, Primitive,
+    Property, QueryOptions, ResourceUri, Schema, Type,
 };
 use serde_json::json;
 
 /// Any bytes as a query string, as a URL and as a filter.
 pub fn filter(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let settings = Settings::default();
+    let settings = ParseSettings::default();
     match QueryOptions::parse(text, &settings) {
         Ok(options) => {
             let printed = options.to_query();

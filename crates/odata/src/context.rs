@@ -1,10 +1,10 @@
 //! Context URLs: what stands behind `$metadata#`. Source: ABNF section 3, "Context URL Fragments".
 
 use crate::ast::{Argument, Position};
-use crate::error::Error;
+use crate::error::ParseError;
 use crate::limits::Limits;
 use crate::parse::Parser;
-use crate::source::Source;
+use crate::source::DecodedText;
 
 /// A context fragment, names unresolved.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,14 +43,14 @@ pub struct ContextItem {
     pub select: Option<Vec<ContextItem>>,
 }
 
-type Parsed<T> = Result<T, Error>;
+type ParseResult<T> = Result<T, ParseError>;
 
 const SUFFIXES: [&str; 5] = ["$entity", "$delta", "$deletedEntity", "$link", "$deletedLink"];
 
 impl Context {
     /// Reads a fragment with its `#`; nothing in it is decoded.
-    pub fn parse(text: &str) -> Result<Context, Error> {
-        let source = Source::plain(text);
+    pub fn parse(text: &str) -> Result<Context, ParseError> {
+        let source = DecodedText::plain(text);
         let limits = Limits::default();
         let mut parser = Parser::new(&source, &limits);
         parser.expect(b'#')?;
@@ -60,7 +60,7 @@ impl Context {
     }
 }
 
-fn context(p: &mut Parser<'_>) -> Parsed<Context> {
+fn context(p: &mut Parser<'_>) -> ParseResult<Context> {
     let mut context = Context { segments: Vec::new(), select: None, suffix: None };
     if p.eat_exact("$ref") {
         context.segments.push(ContextSegment::Ref);
@@ -74,7 +74,7 @@ fn context(p: &mut Parser<'_>) -> Parsed<Context> {
         return Ok(context);
     }
     loop {
-        p.room(context.segments.len())?;
+        p.check_list_length(context.segments.len())?;
         context.segments.push(ContextSegment::Name(p.qualified_name("a name")?.to_owned()));
         if let Some(key) = key(p)? {
             context.segments.push(ContextSegment::Key(key));
@@ -97,7 +97,7 @@ fn context(p: &mut Parser<'_>) -> Parsed<Context> {
 }
 
 /// Parentheses that begin with a literal, or with a name and `=`, hold a key.
-fn key(p: &mut Parser<'_>) -> Parsed<Option<Vec<Argument>>> {
+fn key(p: &mut Parser<'_>) -> ParseResult<Option<Vec<Argument>>> {
     if p.peek() != Some(b'(') {
         return Ok(None);
     }
@@ -116,7 +116,7 @@ fn key(p: &mut Parser<'_>) -> Parsed<Option<Vec<Argument>>> {
 }
 
 /// `selectList = OPEN [ selectListItem *( COMMA selectListItem ) ] CLOSE`
-fn select_list(p: &mut Parser<'_>) -> Parsed<Option<Vec<ContextItem>>> {
+fn select_list(p: &mut Parser<'_>) -> ParseResult<Option<Vec<ContextItem>>> {
     if !p.eat(b'(') {
         return Ok(None);
     }
@@ -125,7 +125,7 @@ fn select_list(p: &mut Parser<'_>) -> Parsed<Option<Vec<ContextItem>>> {
         return Ok(Some(items));
     }
     loop {
-        p.room(items.len())?;
+        p.check_list_length(items.len())?;
         items.push(item(p)?);
         if !p.eat(b',') {
             break;
@@ -135,7 +135,7 @@ fn select_list(p: &mut Parser<'_>) -> Parsed<Option<Vec<ContextItem>>> {
     Ok(Some(items))
 }
 
-fn item(p: &mut Parser<'_>) -> Parsed<ContextItem> {
+fn item(p: &mut Parser<'_>) -> ParseResult<ContextItem> {
     p.node()?;
     let at = p.pos;
     loop {
@@ -156,6 +156,6 @@ fn item(p: &mut Parser<'_>) -> Parsed<ContextItem> {
     }
     let path = p.slice(at).to_owned();
     let recursive = p.eat(b'+');
-    let select = p.deeper(select_list)?;
+    let select = p.nested(select_list)?;
     Ok(ContextItem { at: Position(at), path, recursive, select })
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Why a text was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorKind {
+pub enum ParseErrorKind {
     /// The text does not follow the grammar.
     Syntax,
     /// Percent-encoding or UTF-8 is broken.
@@ -25,32 +25,32 @@ pub enum ErrorKind {
 
 /// A refusal: where, why, and what was expected there. Reads `at 9: expected a value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Error {
+pub struct ParseError {
     /// Byte offset in the decoded text.
     pub at: usize,
     /// What sort of refusal it is.
-    pub kind: ErrorKind,
+    pub kind: ParseErrorKind,
     /// What was expected, or what is wrong; lower case, no full stop.
     pub message: String,
 }
 
-impl Error {
-    pub(crate) fn new(at: usize, kind: ErrorKind, message: impl Into<String>) -> Error {
-        Error { at, kind, message: message.into() }
+impl ParseError {
+    pub(crate) fn new(at: usize, kind: ParseErrorKind, message: impl Into<String>) -> ParseError {
+        ParseError { at, kind, message: message.into() }
     }
 
-    pub(crate) fn expected(at: usize, what: impl fmt::Display) -> Error {
-        Error::new(at, ErrorKind::Syntax, format!("expected {what}"))
+    pub(crate) fn expected(at: usize, what: impl fmt::Display) -> ParseError {
+        ParseError::new(at, ParseErrorKind::Syntax, format!("expected {what}"))
     }
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "at {}: {}", self.at, self.message)
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for ParseError {}
 
 /// A refusal of one option of a query string. Reads `$filter, at 9: expected a value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub struct QueryError {
     /// Byte offset of the fault in the query string as sent, before decoding.
     pub raw_at: usize,
     /// The fault, with its place in the option's decoded text.
-    pub error: Error,
+    pub error: ParseError,
 }
 
 impl fmt::Display for QueryError {

@@ -64,7 +64,7 @@ functions! {
 
 impl Function {
     /// The function of this name; case counts for nothing (OData 4.01 Protocol, conformance, "case-insensitive").
-    pub fn named(name: &str) -> Option<Function> {
+    pub fn from_name(name: &str) -> Option<Function> {
         Function::ALL.iter().copied().find(|function| function.name().eq_ignore_ascii_case(name))
     }
 

@@ -1,9 +1,9 @@
 //! The headers of OData, `Prefer` above all. Source: ABNF section 8, "Header values"; RFC 7240.
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{ParseError, ParseErrorKind};
 use crate::limits::Limits;
 use crate::parse::Parser;
-use crate::source::Source;
+use crate::source::DecodedText;
 
 /// One preference of the `Prefer` header.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,27 +73,27 @@ pub enum Header {
     /// `OData-Error`: a JSON object in one line.
     Error(String),
     /// `OData-MaxVersion`
-    MaxVersion(Version),
+    MaxVersion(ODataVersion),
     /// `OData-Version`
-    Version(Version),
+    Version(ODataVersion),
     /// `Prefer`
     Prefer(Vec<Preference>),
 }
 
 /// A version of the protocol; 4.01 comes after 4.0.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version {
+pub struct ODataVersion {
     /// Before the dot.
     pub major: u64,
     /// After the dot, as a decimal fraction: `01` of 4.01.
     pub minor: String,
 }
 
-type Parsed<T> = Result<T, Error>;
+type ParseResult<T> = Result<T, ParseError>;
 
 impl Preference {
     /// Reads one preference by the grammar; an unknown one is an error, to be ignored by who reads a header.
-    pub fn parse(text: &str) -> Result<Preference, Error> {
+    pub fn parse(text: &str) -> Result<Preference, ParseError> {
         whole(text, preference)
     }
 
@@ -133,25 +133,25 @@ impl Preference {
 
 impl Header {
     /// Reads `Name: value`. Source: ABNF `header`.
-    pub fn parse(line: &str) -> Result<Header, Error> {
+    pub fn parse(line: &str) -> Result<Header, ParseError> {
         whole(line, header)
     }
 
     /// `request-id = 1*unreserved`, the value of `Content-ID`.
-    pub fn parse_request_id(text: &str) -> Result<String, Error> {
+    pub fn parse_request_id(text: &str) -> Result<String, ParseError> {
         whole(text, |p| run(p, "an id", |b| b.is_ascii_alphanumeric() || b"-._~".contains(&b)))
     }
 }
 
-impl Version {
+impl ODataVersion {
     /// Reads `4.01`.
-    pub fn parse(text: &str) -> Result<Version, Error> {
+    pub fn parse(text: &str) -> Result<ODataVersion, ParseError> {
         whole(text, version)
     }
 }
 
-fn whole<T>(text: &str, read: impl FnOnce(&mut Parser<'_>) -> Parsed<T>) -> Parsed<T> {
-    let source = Source::plain(text);
+fn whole<T>(text: &str, read: impl FnOnce(&mut Parser<'_>) -> ParseResult<T>) -> ParseResult<T> {
+    let source = DecodedText::plain(text);
     let limits = Limits::default();
     let mut parser = Parser::new(&source, &limits);
     let value = read(&mut parser)?;
@@ -173,7 +173,7 @@ fn pieces(value: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-fn run(p: &mut Parser<'_>, what: &str, takes: impl Fn(u8) -> bool) -> Parsed<String> {
+fn run(p: &mut Parser<'_>, what: &str, takes: impl Fn(u8) -> bool) -> ParseResult<String> {
     let from = p.pos;
     while p.peek().is_some_and(&takes) {
         p.pos += 1;
@@ -182,14 +182,14 @@ fn run(p: &mut Parser<'_>, what: &str, takes: impl Fn(u8) -> bool) -> Parsed<Str
 }
 
 /// `EQ-h = BWS-h "=" BWS-h`
-fn equals(p: &mut Parser<'_>) -> Parsed<()> {
-    p.blanks();
+fn equals(p: &mut Parser<'_>) -> ParseResult<()> {
+    p.skip_blanks();
     p.expect(b'=')?;
-    p.blanks();
+    p.skip_blanks();
     Ok(())
 }
 
-fn preference(p: &mut Parser<'_>) -> Parsed<Preference> {
+fn preference(p: &mut Parser<'_>) -> ParseResult<Preference> {
     let at = p.pos;
     p.eat_text("odata.");
     let name = run(p, "a preference", |b| b.is_ascii_alphanumeric() || b == b'-')?.to_ascii_lowercase();
@@ -211,7 +211,7 @@ fn preference(p: &mut Parser<'_>) -> Parsed<Preference> {
             if !matches!(p.peek(), Some(b'1'..=b'9')) {
                 return Err(p.expected("a number from 1"));
             }
-            Preference::MaxPageSize(p.natural()?)
+            Preference::MaxPageSize(p.unsigned_integer()?)
         }
         "omit-values" => {
             equals(p)?;
@@ -227,13 +227,19 @@ fn preference(p: &mut Parser<'_>) -> Parsed<Preference> {
         "track-changes" => Preference::TrackChanges,
         "wait" => {
             equals(p)?;
-            Preference::Wait(p.natural()?)
+            Preference::Wait(p.unsigned_integer()?)
         }
-        _ => return Err(Error::new(at, ErrorKind::UnknownOption, format!("unknown preference '{name}'"))),
+        _ => {
+            return Err(ParseError::new(
+                at,
+                ParseErrorKind::UnknownOption,
+                format!("unknown preference '{name}'"),
+            ));
+        }
     })
 }
 
-fn choice<T: Copy>(p: &mut Parser<'_>, choices: &[(&str, T)]) -> Parsed<T> {
+fn choice<T: Copy>(p: &mut Parser<'_>, choices: &[(&str, T)]) -> ParseResult<T> {
     for (word, value) in choices {
         if p.eat_text(word) {
             return Ok(*value);
@@ -244,10 +250,10 @@ fn choice<T: Copy>(p: &mut Parser<'_>, choices: &[(&str, T)]) -> Parsed<T> {
 }
 
 /// `callbackPreference = [ "odata." ] "callback" OWS ";" OWS "url" EQ-h DQUOTE URI DQUOTE`
-fn callback(p: &mut Parser<'_>) -> Parsed<String> {
-    p.blanks();
+fn callback(p: &mut Parser<'_>) -> ParseResult<String> {
+    p.skip_blanks();
     p.expect(b';')?;
-    p.blanks();
+    p.skip_blanks();
     if !p.eat_text("url") {
         return Err(p.expected("url"));
     }
@@ -267,11 +273,11 @@ fn callback(p: &mut Parser<'_>) -> Parsed<String> {
 }
 
 /// `annotationsList = annotationIdentifier *( "," annotationIdentifier )` in double quotes
-fn annotations(p: &mut Parser<'_>) -> Parsed<Vec<AnnotationPattern>> {
+fn annotations(p: &mut Parser<'_>) -> ParseResult<Vec<AnnotationPattern>> {
     p.expect(b'"')?;
     let mut patterns = Vec::new();
     loop {
-        p.room(patterns.len())?;
+        p.check_list_length(patterns.len())?;
         let exclude = p.eat(b'-');
         let from = p.pos;
         if !p.eat(b'*') {
@@ -296,20 +302,20 @@ fn annotations(p: &mut Parser<'_>) -> Parsed<Vec<AnnotationPattern>> {
 }
 
 /// `1*DIGIT "." 1*DIGIT`
-fn version(p: &mut Parser<'_>) -> Parsed<Version> {
-    let major = p.natural()?;
+fn version(p: &mut Parser<'_>) -> ParseResult<ODataVersion> {
+    let major = p.unsigned_integer()?;
     p.expect(b'.')?;
     let minor = run(p, "a digit", |b| b.is_ascii_digit())?;
-    Ok(Version { major, minor })
+    Ok(ODataVersion { major, minor })
 }
 
-fn header(p: &mut Parser<'_>) -> Parsed<Header> {
+fn header(p: &mut Parser<'_>) -> ParseResult<Header> {
     let at = p.pos;
     let name = run(p, "a header", |b| b.is_ascii_alphanumeric() || b == b'-')?.to_ascii_lowercase();
     p.expect(b':')?;
-    p.blanks();
+    p.skip_blanks();
     Ok(match name.as_str() {
-        "asyncresult" => Header::AsyncResult(p.natural()?),
+        "asyncresult" => Header::AsyncResult(p.unsigned_integer()?),
         "content-id" => {
             Header::ContentId(run(p, "an id", |b| b.is_ascii_alphanumeric() || b"-._~".contains(&b))?)
         }
@@ -333,25 +339,25 @@ fn header(p: &mut Parser<'_>) -> Parsed<Header> {
             let version = version(p)?;
             let minor = version.minor.as_bytes();
             if version.major != 4 || minor[0] != b'0' || minor.len() > 2 || minor.get(1) == Some(&b'0') {
-                return Err(Error::expected(at, "4.0 or 4.01"));
+                return Err(ParseError::expected(at, "4.0 or 4.01"));
             }
             Header::Version(version)
         }
         "prefer" => {
             let mut preferences = vec![preference(p)?];
             while p.comma() {
-                p.room(preferences.len())?;
+                p.check_list_length(preferences.len())?;
                 preferences.push(preference(p)?);
             }
             Header::Prefer(preferences)
         }
-        _ => return Err(Error::new(at, ErrorKind::UnknownOption, "no header of OData")),
+        _ => return Err(ParseError::new(at, ParseErrorKind::UnknownOption, "no header of OData")),
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Preference, Return, Version};
+    use super::{ODataVersion, Preference, Return};
 
     #[test]
     fn unknown_preferences_are_left_out_and_the_first_of_a_kind_counts() {
@@ -381,7 +387,7 @@ mod tests {
 
     #[test]
     fn versions_order_as_decimal_fractions() {
-        let version = |text| Version::parse(text).expect("a version");
+        let version = |text| ODataVersion::parse(text).expect("a version");
         assert!(version("4.01") > version("4.0"));
         assert!(version("4.0") > version("3.9"));
         assert!(version("4.01") < version("4.1"));

@@ -21,7 +21,6 @@ mod function;
 mod headers;
 pub mod limits;
 mod literal;
-mod near;
 mod parse;
 mod pipeline;
 mod primitive;
@@ -31,11 +30,12 @@ mod query;
 mod resource;
 mod schema;
 mod source;
+mod suggestion;
+pub mod tokenizer;
 mod typed;
 mod typed_options;
 mod value;
 mod walk;
-pub mod words;
 
 pub use ast::{
     Argument, Arithmetic, Comparison, Compute, ExpandItem, Expr, ExprKind, ItemSegment, ItemSegmentKind,
@@ -43,21 +43,21 @@ pub use ast::{
 };
 pub use bind::{BindSettings, Binder};
 pub use context::{Context, ContextItem, ContextSegment};
-pub use error::{Error, ErrorKind, QueryError};
-pub use eval::{EvalError, Evaluator, Pattern, PatternError, Searches, Sum, Work};
+pub use error::{ParseError, ParseErrorKind, QueryError};
+pub use eval::{EvalError, Evaluator, Pattern, PatternError, SearchMatcher, SumAccumulator, Work};
 pub use function::Function;
-pub use headers::{AnnotationPattern, Header, OmitValues, Preference, Return, Version};
+pub use headers::{AnnotationPattern, Header, ODataVersion, OmitValues, Preference, Return};
 pub use limits::Limits;
 pub use literal::{EnumLiteral, EnumMember, GeoLiteral, Literal, Number};
-pub use near::nearest;
-pub use pipeline::{Aggregate, Grouping, Method, Ranked, Transformation, TransformationKind};
+pub use pipeline::{Aggregate, Grouping, Method, RankMethod, Transformation, TransformationKind};
 pub use primitive::{DAY, Date, DateTimeOffset, Duration, Guid, Primitive, SECOND, TimeOfDay};
-pub use query::{Levels, QueryOptions, Settings, SystemOption};
+pub use query::{Levels, ParseSettings, QueryOptions, SystemOption};
 pub use resource::{Resource, ResourcePath, ResourceSegment, ResourceSegmentKind, ResourceUri};
 pub use schema::{EnumType, Property, Schema, Structured, Type};
-pub use typed::{Base, BindError, BindErrorKind, Collection, Predicate, Typed, TypedKind, TypedPath};
+pub use suggestion::nearest_name;
+pub use typed::{BindError, BindErrorKind, Collection, PathBase, Predicate, Typed, TypedKind, TypedPath};
 pub use typed_options::{
-    Expanded, TypedAggregate, TypedApply, TypedCompute, TypedExpand, TypedOptions, TypedOrder, TypedSelect,
+    ExpandKind, TypedAggregate, TypedApply, TypedCompute, TypedExpand, TypedOptions, TypedOrder, TypedSelect,
     TypedTransformation,
 };
 pub use value::{Value, fold};

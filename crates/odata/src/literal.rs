@@ -4,12 +4,12 @@ use std::fmt;
 
 use rust_decimal::Decimal;
 
-use crate::error::Error;
+use crate::error::ParseError;
 use crate::limits::Limits;
 use crate::parse::Parser;
 use crate::primitive::{Date, DateTimeOffset, Duration, Guid, Primitive, TimeOfDay};
-use crate::print::Out;
-use crate::source::Source;
+use crate::print::Printer;
+use crate::source::DecodedText;
 
 /// A primitive literal. Source: ABNF `primitiveLiteral`.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,8 +112,8 @@ pub enum EnumMember {
 
 impl EnumMember {
     /// Reads members as a document writes them: `Solid,Yellow,+42`. Source: ABNF `enumValue`.
-    pub fn parse_list(text: &str) -> Result<Vec<EnumMember>, Error> {
-        let source = Source::plain(text);
+    pub fn parse_list(text: &str) -> Result<Vec<EnumMember>, ParseError> {
+        let source = DecodedText::plain(text);
         let limits = Limits::default();
         let mut parser = Parser::new(&source, &limits);
         let members = parser.enum_value()?;
@@ -142,8 +142,8 @@ pub struct GeoLiteral {
 
 impl Literal {
     /// Reads a literal as an expression writes it; the text is decoded and read whole.
-    pub fn parse(text: &str) -> Result<Literal, Error> {
-        let source = Source::plain(text);
+    pub fn parse(text: &str) -> Result<Literal, ParseError> {
+        let source = DecodedText::plain(text);
         let limits = Limits::default();
         let mut parser = Parser::new(&source, &limits);
         let literal = parser.primitive_literal()?;
@@ -152,8 +152,8 @@ impl Literal {
     }
 
     /// Reads the literal of one type as a URL writes it (`'text'`, `duration'PT1H'`); the text is decoded.
-    pub fn parse_as(primitive: Primitive, text: &str) -> Result<Literal, Error> {
-        let source = Source::plain(text);
+    pub fn parse_as(primitive: Primitive, text: &str) -> Result<Literal, ParseError> {
+        let source = DecodedText::plain(text);
         let limits = Limits::default();
         let mut parser = Parser::new(&source, &limits);
         let literal = parser.literal_of(primitive)?;
@@ -163,8 +163,8 @@ impl Literal {
 
     /// Reads a value of one type as a document writes it: a date-time, a GUID or a duration without quotes and
     /// prefix; a string as it stands. Source: ABNF `primitiveValue`.
-    pub fn parse_value(primitive: Primitive, text: &str) -> Result<Literal, Error> {
-        let source = Source::plain(text);
+    pub fn parse_value(primitive: Primitive, text: &str) -> Result<Literal, ParseError> {
+        let source = DecodedText::plain(text);
         let limits = Limits::default();
         let mut parser = Parser::new(&source, &limits);
         let literal = parser.value_of(primitive)?;
@@ -197,7 +197,7 @@ impl Literal {
 
 impl fmt::Display for Literal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = Out::plain();
+        let mut out = Printer::plain();
         out.literal(self);
         f.write_str(&out.text)
     }

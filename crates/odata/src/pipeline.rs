@@ -38,7 +38,7 @@ pub enum TransformationKind {
     /// `topcount(n, …)` and its kin.
     Ranked {
         /// Which of them.
-        kind: Ranked,
+        kind: RankMethod,
         /// How many, how much, or what share.
         amount: Expr,
         /// What is ranked by.
@@ -52,7 +52,7 @@ pub enum TransformationKind {
 
 /// The transformations that keep the largest or smallest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Ranked {
+pub enum RankMethod {
     /// `topcount`
     TopCount,
     /// `bottomcount`
@@ -67,32 +67,32 @@ pub enum Ranked {
     BottomPercent,
 }
 
-impl Ranked {
+impl RankMethod {
     /// Every one.
-    pub const ALL: [Ranked; 6] = [
-        Ranked::TopCount,
-        Ranked::BottomCount,
-        Ranked::TopSum,
-        Ranked::BottomSum,
-        Ranked::TopPercent,
-        Ranked::BottomPercent,
+    pub const ALL: [RankMethod; 6] = [
+        RankMethod::TopCount,
+        RankMethod::BottomCount,
+        RankMethod::TopSum,
+        RankMethod::BottomSum,
+        RankMethod::TopPercent,
+        RankMethod::BottomPercent,
     ];
 
     /// The name as written.
     pub fn name(self) -> &'static str {
         match self {
-            Ranked::TopCount => "topcount",
-            Ranked::BottomCount => "bottomcount",
-            Ranked::TopSum => "topsum",
-            Ranked::BottomSum => "bottomsum",
-            Ranked::TopPercent => "toppercent",
-            Ranked::BottomPercent => "bottompercent",
+            RankMethod::TopCount => "topcount",
+            RankMethod::BottomCount => "bottomcount",
+            RankMethod::TopSum => "topsum",
+            RankMethod::BottomSum => "bottomsum",
+            RankMethod::TopPercent => "toppercent",
+            RankMethod::BottomPercent => "bottompercent",
         }
     }
 
     /// Whether the largest are kept.
     pub fn is_top(self) -> bool {
-        matches!(self, Ranked::TopCount | Ranked::TopSum | Ranked::TopPercent)
+        matches!(self, RankMethod::TopCount | RankMethod::TopSum | RankMethod::TopPercent)
     }
 }
 

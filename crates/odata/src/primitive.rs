@@ -51,7 +51,7 @@ primitives! {
 
 impl Primitive {
     /// The type of this name, with `Edm.` or without.
-    pub fn named(name: &str) -> Option<Primitive> {
+    pub fn from_name(name: &str) -> Option<Primitive> {
         let short = name.strip_prefix("Edm.").unwrap_or(name);
         Primitive::ALL.iter().copied().find(|primitive| primitive.short_name() == short)
     }

@@ -5,7 +5,7 @@ use crate::literal::Literal;
 use crate::source::encode;
 
 /// A text being written, decoded or ready to be sent.
-pub(crate) struct Out {
+pub(crate) struct Printer {
     pub text: String,
     url: bool,
 }
@@ -15,13 +15,13 @@ const LOOSEST: u8 = 1;
 const UNARY: u8 = 7;
 const PRIMARY: u8 = 9;
 
-impl Out {
-    pub fn plain() -> Out {
-        Out { text: String::new(), url: false }
+impl Printer {
+    pub fn plain() -> Printer {
+        Printer { text: String::new(), url: false }
     }
 
-    pub fn url() -> Out {
-        Out { text: String::new(), url: true }
+    pub fn url() -> Printer {
+        Printer { text: String::new(), url: true }
     }
 
     /// Writes text of the grammar: in a URL, what may not stand there is encoded, separators stay.

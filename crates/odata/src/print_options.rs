@@ -6,10 +6,10 @@ use crate::ast::{
     Compute, ExpandItem, Expr, ItemSegment, ItemSegmentKind, OrderBy, Path, Search, SelectItem,
 };
 use crate::pipeline::{Aggregate, Grouping, Transformation, TransformationKind};
-use crate::print::Out;
+use crate::print::Printer;
 use crate::query::{Levels, QueryOptions, SystemOption};
 
-impl Out {
+impl Printer {
     fn order_by(&mut self, order: &OrderBy) {
         self.expr(&order.expr);
         if order.descending {
@@ -206,7 +206,7 @@ macro_rules! display {
     ($($type:ty => $write:ident;)*) => {
         $(impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let mut out = Out::plain();
+                let mut out = Printer::plain();
                 out.$write(self);
                 f.write_str(&out.text)
             }

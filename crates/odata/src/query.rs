@@ -8,13 +8,13 @@
 use std::fmt;
 
 use crate::ast::{Compute, ExpandItem, Expr, OrderBy, Search, SelectItem};
-use crate::error::{Error, ErrorKind, QueryError};
+use crate::error::{ParseError, ParseErrorKind, QueryError};
 use crate::limits::Limits;
-use crate::near::hint;
 use crate::parse::Parser;
 use crate::pipeline::Transformation;
-use crate::print::Out;
-use crate::source::Source;
+use crate::print::Printer;
+use crate::source::DecodedText;
+use crate::suggestion::did_you_mean;
 
 macro_rules! system_options {
     ($($variant:ident $name:literal $says:literal;)*) => {
@@ -56,7 +56,7 @@ system_options! {
 
 impl SystemOption {
     /// The option of this name without its `$`, in any case.
-    pub fn named(name: &str) -> Option<SystemOption> {
+    pub fn from_name(name: &str) -> Option<SystemOption> {
         SystemOption::ALL.iter().copied().find(|option| option.name()[1..].eq_ignore_ascii_case(name))
     }
 }
@@ -72,7 +72,7 @@ pub enum Levels {
 
 /// How a query string is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct ParseSettings {
     /// Bounds.
     pub limits: Limits,
     /// `+` stands for a blank, as in a form; the URL standard leaves it a plus.
@@ -85,9 +85,9 @@ pub struct Settings {
     pub empty_is_absent: Vec<SystemOption>,
 }
 
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings {
+impl Default for ParseSettings {
+    fn default() -> ParseSettings {
+        ParseSettings {
             limits: Limits::default(),
             plus_is_blank: true,
             bare_names: true,
@@ -144,20 +144,20 @@ pub struct QueryOptions {
 
 impl QueryOptions {
     /// Reads a query string, without its `?`. The first fault ends the reading.
-    pub fn parse(query: &str, settings: &Settings) -> Result<QueryOptions, QueryError> {
+    pub fn parse(query: &str, settings: &ParseSettings) -> Result<QueryOptions, QueryError> {
         let mut options = QueryOptions::default();
         let mut nodes = 0;
         let mut from = 0;
-        for (index, piece) in query.split('&').enumerate() {
+        for (index, raw) in query.split('&').enumerate() {
             if index >= settings.limits.options {
                 let message = format!("more than {} options", settings.limits.options);
-                let error = Error::new(0, ErrorKind::Limit, message);
+                let error = ParseError::new(0, ParseErrorKind::Limit, message);
                 return Err(QueryError { option: String::new(), raw_at: from, error });
             }
-            if !piece.is_empty() {
-                options.read(&Piece::new(piece, from), settings, &mut nodes)?;
+            if !raw.is_empty() {
+                options.read(&RawOption::new(raw, from), settings, &mut nodes)?;
             }
-            from += piece.len() + 1;
+            from += raw.len() + 1;
         }
         Ok(options)
     }
@@ -180,73 +180,89 @@ impl QueryOptions {
 
     /// The options as a query string in canonical form: system options in the order given, aliases, custom options.
     pub fn to_query(&self) -> String {
-        let mut out = Out::url();
+        let mut out = Printer::url();
         out.query(self);
         out.text
     }
 
-    fn read(&mut self, piece: &Piece<'_>, settings: &Settings, nodes: &mut usize) -> Result<(), QueryError> {
-        let name = piece.decode(piece.name, 0, false, settings)?;
+    fn read(
+        &mut self,
+        raw: &RawOption<'_>,
+        settings: &ParseSettings,
+        nodes: &mut usize,
+    ) -> Result<(), QueryError> {
+        let name = raw.decode(raw.name, 0, false, settings)?;
         if let Some(alias) = name.text.strip_prefix('@') {
-            return self.read_alias(piece, alias, settings, nodes);
+            return self.read_alias(raw, alias, settings, nodes);
         }
         // With a blank before it, it would be nobody's name and be passed over.
         if name.text.trim_start().len() < name.text.len() && name.text.trim_start().starts_with(['$', '@']) {
-            let error =
-                Error::new(0, ErrorKind::UnknownOption, "no blank stands before the name of an option");
-            return Err(piece.error(name.text.trim(), 0, error));
+            let error = ParseError::new(
+                0,
+                ParseErrorKind::UnknownOption,
+                "no blank stands before the name of an option",
+            );
+            return Err(raw.error(name.text.trim(), 0, error));
         }
         let (dollar, bare) = match name.text.strip_prefix('$') {
             Some(rest) => (true, rest),
             None => (false, name.text.as_str()),
         };
-        let option = SystemOption::named(bare).filter(|option| *option != SystemOption::Levels);
+        let option = SystemOption::from_name(bare).filter(|option| *option != SystemOption::Levels);
         let Some(option) = option.filter(|_| dollar || settings.bare_names) else {
             return if dollar {
-                Err(unknown(piece, &name.text, bare))
+                Err(unknown(raw, &name.text, bare))
             } else {
-                self.read_custom(piece, name.text, settings)
+                self.read_custom(raw, name.text, settings)
             };
         };
         if self.has(option) {
             if !settings.repeatable {
-                return Err(piece.error(option.name(), 0, Error::new(0, ErrorKind::Repeated, "given twice")));
+                return Err(raw.error(
+                    option.name(),
+                    0,
+                    ParseError::new(0, ParseErrorKind::Repeated, "given twice"),
+                ));
             }
             self.given.retain(|given| *given != option);
         }
-        let Some(value) = piece.value else {
-            return Err(piece.error(option.name(), piece.name.len(), Error::expected(0, "'='")));
+        let Some(value) = raw.value else {
+            return Err(raw.error(option.name(), raw.name.len(), ParseError::expected(0, "'='")));
         };
         if value.is_empty() && settings.empty_is_absent.contains(&option) {
             return Ok(());
         }
-        piece.parse(option.name(), settings, nodes, |p| p.option_value(option, self))
+        raw.parse(option.name(), settings, nodes, |p| p.option_value(option, self))
     }
 
     fn read_alias(
         &mut self,
-        piece: &Piece<'_>,
+        raw: &RawOption<'_>,
         name: &str,
-        settings: &Settings,
+        settings: &ParseSettings,
         nodes: &mut usize,
     ) -> Result<(), QueryError> {
         let option = format!("@{name}");
-        let source = Source::plain(name);
+        let source = DecodedText::plain(name);
         let mut parser = Parser::new(&source, &settings.limits);
         parser
             .identifier("the name of an alias")
             .and_then(|_| parser.end())
-            .map_err(|error| piece.error(&option, 1 + error.at, error))?;
+            .map_err(|error| raw.error(&option, 1 + error.at, error))?;
         if self.alias(name).is_some() {
             if !settings.repeatable {
-                return Err(piece.error(&option, 0, Error::new(0, ErrorKind::Repeated, "given twice")));
+                return Err(raw.error(
+                    &option,
+                    0,
+                    ParseError::new(0, ParseErrorKind::Repeated, "given twice"),
+                ));
             }
             self.aliases.retain(|(alias, _)| alias != name);
         }
-        if piece.value.is_none() {
-            return Err(piece.error(&option, piece.name.len(), Error::expected(0, "'='")));
+        if raw.value.is_none() {
+            return Err(raw.error(&option, raw.name.len(), ParseError::expected(0, "'='")));
         }
-        piece.parse(&option, settings, nodes, |p| {
+        raw.parse(&option, settings, nodes, |p| {
             let value = p.common_expr()?;
             self.aliases.push((name.to_owned(), value));
             Ok(())
@@ -255,13 +271,13 @@ impl QueryOptions {
 
     fn read_custom(
         &mut self,
-        piece: &Piece<'_>,
+        raw: &RawOption<'_>,
         name: String,
-        settings: &Settings,
+        settings: &ParseSettings,
     ) -> Result<(), QueryError> {
-        let value = match piece.value {
+        let value = match raw.value {
             Some(value) => {
-                Some(piece.decode(value, piece.name.len() + 1, settings.plus_is_blank, settings)?.text)
+                Some(raw.decode(value, raw.name.len() + 1, settings.plus_is_blank, settings)?.text)
             }
             None => None,
         };
@@ -273,29 +289,29 @@ impl QueryOptions {
 impl fmt::Display for QueryOptions {
     /// The decoded text; see [`to_query`](Self::to_query) for one that can be sent.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = Out::plain();
+        let mut out = Printer::plain();
         out.query(self);
         f.write_str(&out.text)
     }
 }
 
 /// One `name=value` as sent.
-struct Piece<'a> {
+struct RawOption<'a> {
     name: &'a str,
     value: Option<&'a str>,
     /// Where it begins in the query string.
     from: usize,
 }
 
-impl<'a> Piece<'a> {
-    fn new(piece: &'a str, from: usize) -> Piece<'a> {
-        match piece.split_once('=') {
-            Some((name, value)) => Piece { name, value: Some(value), from },
-            None => Piece { name: piece, value: None, from },
+impl<'a> RawOption<'a> {
+    fn new(raw: &'a str, from: usize) -> RawOption<'a> {
+        match raw.split_once('=') {
+            Some((name, value)) => RawOption { name, value: Some(value), from },
+            None => RawOption { name: raw, value: None, from },
         }
     }
 
-    fn error(&self, option: &str, raw_offset: usize, error: Error) -> QueryError {
+    fn error(&self, option: &str, raw_offset: usize, error: ParseError) -> QueryError {
         QueryError { option: option.to_owned(), raw_at: self.from + raw_offset, error }
     }
 
@@ -304,14 +320,14 @@ impl<'a> Piece<'a> {
         raw: &str,
         offset: usize,
         plus: bool,
-        settings: &Settings,
-    ) -> Result<Source, QueryError> {
+        settings: &ParseSettings,
+    ) -> Result<DecodedText, QueryError> {
         // Three bytes as sent are at least one decoded: what is longer need not be looked at.
-        let fault = |error: Error| self.error(self.name, offset + error.at, error);
+        let fault = |error: ParseError| self.error(self.name, offset + error.at, error);
         if raw.len() > settings.limits.option_length.saturating_mul(3) {
             return Err(fault(too_long(settings.limits.option_length)));
         }
-        let source = Source::decode(raw, plus).map_err(fault)?;
+        let source = DecodedText::decode(raw, plus).map_err(fault)?;
         if source.text.len() > settings.limits.option_length {
             return Err(fault(too_long(settings.limits.option_length)));
         }
@@ -322,9 +338,9 @@ impl<'a> Piece<'a> {
     fn parse(
         &self,
         option: &str,
-        settings: &Settings,
+        settings: &ParseSettings,
         nodes: &mut usize,
-        read: impl FnOnce(&mut Parser<'_>) -> Result<(), Error>,
+        read: impl FnOnce(&mut Parser<'_>) -> Result<(), ParseError>,
     ) -> Result<(), QueryError> {
         let offset = self.name.len() + 1;
         let source = self
@@ -338,37 +354,37 @@ impl<'a> Piece<'a> {
     }
 }
 
-fn too_long(limit: usize) -> Error {
-    Error::new(0, ErrorKind::Limit, format!("an option of more than {limit} bytes"))
+fn too_long(limit: usize) -> ParseError {
+    ParseError::new(0, ParseErrorKind::Limit, format!("an option of more than {limit} bytes"))
 }
 
 /// `$filter ` with a blank is a known option without its `=`; `$fliter` is unknown.
-fn unknown(piece: &Piece<'_>, name: &str, bare: &str) -> QueryError {
+fn unknown(raw: &RawOption<'_>, name: &str, bare: &str) -> QueryError {
     let word: &str = bare.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or("");
     if word.len() < bare.len()
-        && let Some(option) = SystemOption::named(word)
+        && let Some(option) = SystemOption::from_name(word)
     {
-        return piece.error(option.name(), 1 + word.len(), Error::expected(0, "'='"));
+        return raw.error(option.name(), 1 + word.len(), ParseError::expected(0, "'='"));
     }
     let names = SystemOption::ALL.iter().map(|option| option.name());
-    let message = match SystemOption::named(bare) {
+    let message = match SystemOption::from_name(bare) {
         Some(option) => format!("{} belongs into the parentheses of $expand", option.name()),
-        None => format!("no such option{}", hint(&format!("${bare}"), names)),
+        None => format!("no such option{}", did_you_mean(&format!("${bare}"), names)),
     };
-    piece.error(name, 0, Error::new(0, ErrorKind::UnknownOption, message))
+    raw.error(name, 0, ParseError::new(0, ParseErrorKind::UnknownOption, message))
 }
 
 impl Expr {
     /// Reads an expression on its own; the text is decoded.
-    pub fn parse(text: &str, limits: &Limits) -> Result<Expr, Error> {
+    pub fn parse(text: &str, limits: &Limits) -> Result<Expr, ParseError> {
         whole(text, limits, |p| p.common_expr())
     }
 }
 
 impl Search {
     /// Reads a search expression on its own, as sent: `;` and the like count as letters only when percent-encoded.
-    pub fn parse(text: &str, limits: &Limits) -> Result<Search, Error> {
-        let source = Source::decode(text, false)?;
+    pub fn parse(text: &str, limits: &Limits) -> Result<Search, ParseError> {
+        let source = DecodedText::decode(text, false)?;
         let mut parser = Parser::new(&source, limits);
         let search = parser.search_value()?;
         parser.end()?;
@@ -379,12 +395,12 @@ impl Search {
 fn whole<T>(
     text: &str,
     limits: &Limits,
-    read: impl FnOnce(&mut Parser<'_>) -> Result<T, Error>,
-) -> Result<T, Error> {
+    read: impl FnOnce(&mut Parser<'_>) -> Result<T, ParseError>,
+) -> Result<T, ParseError> {
     if text.len() > limits.option_length {
         return Err(too_long(limits.option_length));
     }
-    let source = Source::plain(text);
+    let source = DecodedText::plain(text);
     let mut parser = Parser::new(&source, limits);
     let value = read(&mut parser)?;
     parser.end_of_option()?;

@@ -8,11 +8,11 @@
 
 use crate::ast::{Argument, Expr, Position};
 use crate::context::Context;
-use crate::error::{Error, ErrorKind};
+use crate::error::{ParseError, ParseErrorKind};
 use crate::limits::Limits;
 use crate::parse::Parser;
-use crate::query::{QueryOptions, Settings, SystemOption};
-use crate::source::Source;
+use crate::query::{ParseSettings, QueryOptions, SystemOption};
+use crate::source::DecodedText;
 
 /// A request's URL, relative to the service's root.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,25 +89,25 @@ impl ResourceSegmentKind {
     }
 }
 
-type Parsed<T> = Result<T, Error>;
+type ParseResult<T> = Result<T, ParseError>;
 
 impl ResourcePath {
     /// Reads a path as sent, without a leading slash. The error's position is one of the path as sent.
-    pub fn parse(raw: &str, limits: &Limits) -> Result<ResourcePath, Error> {
+    pub fn parse(raw: &str, limits: &Limits) -> Result<ResourcePath, ParseError> {
         if raw.len() > limits.option_length {
             let message = format!("a path of more than {} bytes", limits.option_length);
-            return Err(Error::new(0, ErrorKind::Limit, message));
+            return Err(ParseError::new(0, ParseErrorKind::Limit, message));
         }
-        let source = Source::decode(raw, false)?;
+        let source = DecodedText::decode(raw, false)?;
         let mut parser = Parser::new(&source, limits);
         parser.in_path = true;
-        path(&mut parser).map_err(|error| Error { at: source.raw_position(error.at), ..error })
+        path(&mut parser).map_err(|error| ParseError { at: source.raw_position(error.at), ..error })
     }
 }
 
 impl ResourceUri {
     /// Reads a URL as sent, relative to the service's root. The error's position is one of the URL as sent.
-    pub fn parse(raw: &str, settings: &Settings) -> Result<ResourceUri, Error> {
+    pub fn parse(raw: &str, settings: &ParseSettings) -> Result<ResourceUri, ParseError> {
         let (before, fragment) = match raw.split_once('#') {
             Some((before, _)) => (before, Some(before.len())),
             None => (raw, None),
@@ -122,7 +122,7 @@ impl ResourceUri {
             "$entity" => Resource::Entity(None),
             "$metadata" => {
                 let context = |at: usize| {
-                    Context::parse(&raw[at..]).map_err(|error| Error { at: at + error.at, ..error })
+                    Context::parse(&raw[at..]).map_err(|error| ParseError { at: at + error.at, ..error })
                 };
                 Resource::Metadata(fragment.map(context).transpose()?)
             }
@@ -130,21 +130,21 @@ impl ResourceUri {
             _ => Resource::Path(ResourcePath::parse(path, &settings.limits)?),
         };
         if let (Some(at), false) = (fragment, matches!(resource, Resource::Metadata(_))) {
-            return Err(Error::expected(at, "no fragment"));
+            return Err(ParseError::expected(at, "no fragment"));
         }
         allowed(&resource, query.unwrap_or(""), options_at)?;
         let options = QueryOptions::parse(query.unwrap_or(""), settings)
-            .map_err(|error| Error { at: options_at + error.raw_at, ..error.error })?;
+            .map_err(|error| ParseError { at: options_at + error.raw_at, ..error.error })?;
         if matches!(resource, Resource::Entity(_)) && options.id.is_none() {
-            return Err(Error::expected(before.len(), "$id"));
+            return Err(ParseError::expected(before.len(), "$id"));
         }
         Ok(ResourceUri { resource, options })
     }
 
     /// The offset of the path in an absolute URL: of the slash that follows scheme, host and port. Source: ABNF
     /// `serviceRoot`, RFC 3986 `host`.
-    pub fn path_of_absolute(text: &str) -> Result<usize, Error> {
-        let source = Source::plain(text);
+    pub fn path_of_absolute(text: &str) -> Result<usize, ParseError> {
+        let source = DecodedText::plain(text);
         let limits = Limits::default();
         let mut p = Parser::new(&source, &limits);
         if !p.eat_text("https") && !p.eat_text("http") {
@@ -173,7 +173,7 @@ impl ResourceUri {
 
 /// `$batch`, `$metadata` and `$entity` take few options. Source: ABNF `batchOptions`, `metadataOptions`,
 /// `entityOptions`, `entityCastOptions`.
-fn allowed(resource: &Resource, query: &str, mut at: usize) -> Parsed<()> {
+fn allowed(resource: &Resource, query: &str, mut at: usize) -> ParseResult<()> {
     let options: &[SystemOption] = match resource {
         Resource::Path(_) => return Ok(()),
         Resource::Batch | Resource::Metadata(_) => &[SystemOption::Format],
@@ -184,17 +184,17 @@ fn allowed(resource: &Resource, query: &str, mut at: usize) -> Parsed<()> {
     };
     for piece in query.split('&') {
         let name = piece.split('=').next().unwrap_or("");
-        let option = SystemOption::named(name.strip_prefix('$').unwrap_or(name));
+        let option = SystemOption::from_name(name.strip_prefix('$').unwrap_or(name));
         if option.is_some_and(|option| !options.contains(&option)) {
-            return Err(Error::expected(at, "an option that belongs here"));
+            return Err(ParseError::expected(at, "an option that belongs here"));
         }
         at += piece.len() + 1;
     }
     Ok(())
 }
 
-fn entity_cast(path: &str, limits: &Limits) -> Parsed<String> {
-    let source = Source::plain(path);
+fn entity_cast(path: &str, limits: &Limits) -> ParseResult<String> {
+    let source = DecodedText::plain(path);
     let mut p = Parser::new(&source, limits);
     p.pos = "$entity/".len();
     let name = p.qualified_name("the name of a type")?.to_owned();
@@ -202,10 +202,10 @@ fn entity_cast(path: &str, limits: &Limits) -> Parsed<String> {
     Ok(name)
 }
 
-fn path(p: &mut Parser<'_>) -> Parsed<ResourcePath> {
+fn path(p: &mut Parser<'_>) -> ParseResult<ResourcePath> {
     let mut segments = Vec::new();
     loop {
-        p.room(segments.len())?;
+        p.check_list_length(segments.len())?;
         segment(p, &mut segments)?;
         let last = segments.last().is_some_and(|segment| segment.kind.is_last());
         if last || !p.eat(b'/') {
@@ -216,7 +216,7 @@ fn path(p: &mut Parser<'_>) -> Parsed<ResourcePath> {
     Ok(ResourcePath { segments })
 }
 
-fn segment(p: &mut Parser<'_>, segments: &mut Vec<ResourceSegment>) -> Parsed<()> {
+fn segment(p: &mut Parser<'_>, segments: &mut Vec<ResourceSegment>) -> ParseResult<()> {
     p.node()?;
     let at = p.pos;
     let first = segments.is_empty();
@@ -243,13 +243,13 @@ fn segment(p: &mut Parser<'_>, segments: &mut Vec<ResourceSegment>) -> Parsed<()
     Ok(())
 }
 
-fn dollar(p: &mut Parser<'_>, first: bool) -> Parsed<ResourceSegmentKind> {
+fn dollar(p: &mut Parser<'_>, first: bool) -> ParseResult<ResourceSegmentKind> {
     use ResourceSegmentKind as S;
     if first {
         if p.eat_exact("$crossjoin(") {
             let mut names = Vec::new();
             loop {
-                p.room(names.len())?;
+                p.check_list_length(names.len())?;
                 names.push(p.identifier("the name of a set")?.to_owned());
                 if !p.eat(b',') {
                     break;
@@ -285,7 +285,7 @@ fn dollar(p: &mut Parser<'_>, first: bool) -> Parsed<ResourceSegmentKind> {
 }
 
 /// A name where a name ends; everything else up to the next slash is a key. Source: ABNF `keyPathLiteral = *pchar`
-fn name_or_key(p: &mut Parser<'_>) -> Parsed<ResourceSegmentKind> {
+fn name_or_key(p: &mut Parser<'_>) -> ParseResult<ResourceSegmentKind> {
     let from = p.pos;
     if p.peek_identifier().is_some() {
         let name = p.qualified_name("a name")?.to_owned();

@@ -231,9 +231,9 @@ impl Schema {
     }
 
     /// The type of a name as a query writes it: `Edm.String`, `Model.Customer`, `Customer`.
-    pub fn named(&self, name: &str) -> Option<Type> {
+    pub fn find_type(&self, name: &str) -> Option<Type> {
         if name.starts_with("Edm.") {
-            return Primitive::named(name).map(Type::Primitive);
+            return Primitive::from_name(name).map(Type::Primitive);
         }
         let short = match name.rsplit_once('.') {
             Some((namespace, short)) if self.namespaces.iter().any(|known| known == namespace) => short,

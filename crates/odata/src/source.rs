@@ -4,25 +4,25 @@
 //! counts only when it is not encoded (`;` in a search word, `/` in a string of a path): for those the places of
 //! encoded bytes are kept.
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{ParseError, ParseErrorKind};
 
 /// A decoded text that knows which of its bytes were percent-encoded.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Source {
+pub(crate) struct DecodedText {
     pub text: String,
     /// Offsets in `text` of bytes that were `%xx`, ascending.
     pub escaped: Vec<u32>,
 }
 
-impl Source {
+impl DecodedText {
     /// Takes the text as it is, nothing decoded.
-    pub fn plain(text: &str) -> Source {
-        Source { text: text.to_owned(), escaped: Vec::new() }
+    pub fn plain(text: &str) -> DecodedText {
+        DecodedText { text: text.to_owned(), escaped: Vec::new() }
     }
 
     /// Decodes `%xx`, and `+` to a blank where `plus_is_blank`. Refuses a `%` without two hex digits, and bytes
     /// that are no UTF-8. The error's position is one of `raw`.
-    pub fn decode(raw: &str, plus_is_blank: bool) -> Result<Source, Error> {
+    pub fn decode(raw: &str, plus_is_blank: bool) -> Result<DecodedText, ParseError> {
         let bytes = raw.as_bytes();
         let mut decoded = Vec::with_capacity(raw.len());
         let mut escaped = Vec::new();
@@ -33,7 +33,7 @@ impl Source {
                     let digits = (hex(bytes.get(at + 1)), hex(bytes.get(at + 2)));
                     let (Some(high), Some(low)) = digits else {
                         let message = "expected two hexadecimal digits after '%'";
-                        return Err(Error::new(at, ErrorKind::Encoding, message));
+                        return Err(ParseError::new(at, ParseErrorKind::Encoding, message));
                     };
                     escaped.push(u32::try_from(decoded.len()).unwrap_or(u32::MAX));
                     decoded.push(high * 16 + low);
@@ -50,11 +50,11 @@ impl Source {
             }
         }
         match String::from_utf8(decoded) {
-            Ok(text) => Ok(Source { text, escaped }),
+            Ok(text) => Ok(DecodedText { text, escaped }),
             Err(error) => {
                 let wrong = error.utf8_error().valid_up_to();
                 let raw_at = wrong + 2 * escaped.iter().filter(|&&e| (e as usize) < wrong).count();
-                Err(Error::new(raw_at, ErrorKind::Encoding, "the decoded text is not UTF-8"))
+                Err(ParseError::new(raw_at, ParseErrorKind::Encoding, "the decoded text is not UTF-8"))
             }
         }
     }
@@ -88,22 +88,22 @@ pub(crate) fn encode(text: &str, all: bool, out: &mut String) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Source, encode};
+    use super::{DecodedText, encode};
 
     #[test]
     fn decoding_keeps_the_way_back() {
-        let source = Source::decode("a%20b%CE%94+c", true).expect("well-formed");
+        let source = DecodedText::decode("a%20b%CE%94+c", true).expect("well-formed");
         assert_eq!(source.text, "a bΔ c");
         for (at, raw) in [(0, 0), (1, 1), (2, 4), (3, 5), (5, 11), (6, 12)] {
             assert_eq!(source.raw_position(at), raw, "{at}");
         }
-        assert_eq!(Source::decode("a+b", false).expect("well-formed").text, "a+b");
+        assert_eq!(DecodedText::decode("a+b", false).expect("well-formed").text, "a+b");
     }
 
     #[test]
     fn broken_encoding_is_refused_where_it_breaks() {
         for (raw, at) in [("a%2", 1), ("a%zz", 1), ("%", 0), ("a%20%FFb", 4), ("%C3", 0)] {
-            assert_eq!(Source::decode(raw, true).expect_err("broken").at, at, "{raw}");
+            assert_eq!(DecodedText::decode(raw, true).expect_err("broken").at, at, "{raw}");
         }
     }
 
@@ -114,7 +114,7 @@ mod tests {
             let mut raw = String::new();
             encode(text, all, &mut raw);
             assert!(raw.is_ascii() && !raw.contains(['&', '#', ' ', '+', '"']), "{raw}");
-            assert_eq!(Source::decode(&raw, true).expect("well-formed").text, text);
+            assert_eq!(DecodedText::decode(&raw, true).expect("well-formed").text, text);
         }
     }
 }

@@ -104,9 +104,9 @@ pub enum TypedKind {
         ty: Type,
     },
     /// Whether words are in the texts of a member of a collection; never null.
-    Found {
+    SearchMatch {
         /// The member.
-        of: Base,
+        of: PathBase,
         /// The words.
         search: Search,
     },
@@ -154,14 +154,14 @@ pub struct Collection {
 #[derive(Clone, Debug, PartialEq)]
 pub struct TypedPath {
     /// What it starts from.
-    pub base: Base,
+    pub base: PathBase,
     /// Properties, outermost first.
     pub steps: Vec<Property>,
 }
 
 /// What a path starts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Base {
+pub enum PathBase {
     /// The item the query is about.
     Item,
     /// A member of a collection, see [`Predicate::variable`].
@@ -197,7 +197,7 @@ impl Typed {
     /// The path from the item, when it is one.
     pub fn as_item_path(&self) -> Option<&TypedPath> {
         match &self.kind {
-            TypedKind::Path(path) if path.base == Base::Item => Some(path),
+            TypedKind::Path(path) if path.base == PathBase::Item => Some(path),
             _ => None,
         }
     }
@@ -227,7 +227,7 @@ impl Typed {
 
     /// The value that the outermost `and` chain pins a property to: `Some` when one of its terms is
     /// `property eq value`.
-    pub fn pinned(&self, wire: &str) -> Option<&Value> {
+    pub fn equality_value(&self, wire: &str) -> Option<&Value> {
         self.conjuncts().into_iter().find_map(|term| match term.as_comparison()? {
             (path, Comparison::Eq, value) if path.wire() == wire => Some(value),
             _ => None,
@@ -237,7 +237,7 @@ impl Typed {
     /// The expressions directly below, those inside collections included.
     pub fn children(&self) -> Vec<&Typed> {
         match &self.kind {
-            TypedKind::Value(_) | TypedKind::Path(_) | TypedKind::Found { .. } => Vec::new(),
+            TypedKind::Value(_) | TypedKind::Path(_) | TypedKind::SearchMatch { .. } => Vec::new(),
             TypedKind::Not(operand)
             | TypedKind::Negate(operand)
             | TypedKind::Cast { operand, .. }
@@ -279,12 +279,12 @@ impl Typed {
     pub fn item_paths(&self) -> Vec<String> {
         let mut found = Vec::new();
         self.walk(&mut |typed| match &typed.kind {
-            TypedKind::Path(path) => found.extend((path.base == Base::Item).then(|| path.wire())),
+            TypedKind::Path(path) => found.extend((path.base == PathBase::Item).then(|| path.wire())),
             TypedKind::Member { collection, .. }
             | TypedKind::Count(collection)
             | TypedKind::Any { collection, .. }
             | TypedKind::All { collection, .. } => {
-                found.extend((collection.path.base == Base::Item).then(|| collection.path.wire()));
+                found.extend((collection.path.base == PathBase::Item).then(|| collection.path.wire()));
             }
             _ => {}
         });

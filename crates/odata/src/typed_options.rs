@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::ast::Search;
-use crate::pipeline::{Method, Ranked};
+use crate::pipeline::{Method, RankMethod};
 use crate::query::Levels;
 use crate::schema::{Property, Schema, Type};
 use crate::typed::{Typed, TypedPath};
@@ -80,14 +80,14 @@ pub struct TypedExpand {
     /// From the item inwards; the last is the navigation property.
     pub steps: Vec<Property>,
     /// What is asked for.
-    pub what: Expanded,
+    pub what: ExpandKind,
     /// What holds of the related entities.
     pub options: TypedOptions,
 }
 
 /// What an expansion asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expanded {
+pub enum ExpandKind {
     /// The entities.
     Entities,
     /// References to them.
@@ -142,7 +142,7 @@ pub enum TypedTransformation {
     /// Keeps the largest or smallest.
     Ranked {
         /// Which of the transformations.
-        kind: Ranked,
+        kind: RankMethod,
         /// How many, how much, or what share in percent: a constant.
         amount: Value,
         /// What is ranked by.

@@ -7,8 +7,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
 use odata::{
-    Context, EnumMember, Expr, Header, Limits, Literal, Preference, Primitive, QueryOptions, ResourcePath,
-    ResourceUri, Search, Settings,
+    Context, EnumMember, Expr, Header, Limits, Literal, ParseSettings, Preference, Primitive, QueryOptions,
+    ResourcePath, ResourceUri, Search,
 };
 use serde_json::Value;
 
@@ -72,7 +72,7 @@ fn decode(raw: &str) -> (String, Vec<usize>) {
     (String::from_utf8(text).unwrap(), places)
 }
 
-fn decoded(raw: &str, read: impl FnOnce(&str) -> Result<(), odata::Error>) -> Outcome {
+fn decoded(raw: &str, read: impl FnOnce(&str) -> Result<(), odata::ParseError>) -> Outcome {
     let (text, places) = decode(raw);
     read(&text).map_err(|error| places[error.at])
 }
@@ -95,9 +95,9 @@ fn expression(before: &str, raw: &str, after: &str) -> Outcome {
     })
 }
 
-fn settings() -> Settings {
+fn settings() -> ParseSettings {
     // The suite writes one option several times, and `+` as itself.
-    Settings { repeatable: true, plus_is_blank: false, ..Settings::default() }
+    ParseSettings { repeatable: true, plus_is_blank: false, ..ParseSettings::default() }
 }
 
 fn query(raw: &str, constraints: &Value) -> Outcome {
@@ -215,7 +215,7 @@ fn check(rule: &str, raw: &str, constraints: &Value) -> Option<Outcome> {
         "odataUri" => absolute(raw),
         _ if rule.starts_with("geo") => {
             let name = format!("{}{}", rule[..1].to_uppercase(), &rule[1..]);
-            literal(Primitive::named(&name).unwrap(), raw)
+            literal(Primitive::from_name(&name).unwrap(), raw)
         }
         _ => return None,
     })

@@ -156,7 +156,7 @@ fn a_pinned_property_is_seen_in_the_outermost_and_chain_alone() {
         ("related/any(r:r/count eq 1)", false),
     ] {
         let typed = bind(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-        assert_eq!(typed.pinned("count"), pinned.then_some(&Value::Integer(1)), "{text}");
+        assert_eq!(typed.equality_value("count"), pinned.then_some(&Value::Integer(1)), "{text}");
     }
 }
 
@@ -191,8 +191,8 @@ fn options_are_bound_with_computed_names_aliases_and_nesting() {
     let select = bound.select.expect("given");
     assert_eq!(select.len(), 5);
     assert_eq!(select[1], TypedSelect::Computed("total".into()));
-    let kinds: Vec<Expanded> = bound.expand.iter().map(|expand| expand.what).collect();
-    assert_eq!(kinds, [Expanded::Entities, Expanded::References, Expanded::Count]);
+    let kinds: Vec<ExpandKind> = bound.expand.iter().map(|expand| expand.what).collect();
+    assert_eq!(kinds, [ExpandKind::Entities, ExpandKind::References, ExpandKind::Count]);
     assert_eq!(bound.expand[0].options.expand.len(), 1);
 }
 

@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use odata::{
-    Context, Error, ErrorKind, Expr, Limits, Preference, QueryOptions, ResourceUri, Settings, limits,
+    Context, Expr, Limits, ParseError, ParseErrorKind, ParseSettings, Preference, QueryOptions, ResourceUri,
+    limits,
 };
 
 /// More than any of these takes in a debug build, far less than work that grows faster than the text.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-fn parse(text: &str) -> Result<Expr, Error> {
+fn parse(text: &str) -> Result<Expr, ParseError> {
     let began = Instant::now();
     let read = Expr::parse(text, &Limits { option_length: usize::MAX, ..Limits::default() });
     assert!(began.elapsed() < PATIENCE, "{} bytes took {:?}", text.len(), began.elapsed());
@@ -18,7 +19,7 @@ fn parse(text: &str) -> Result<Expr, Error> {
 
 fn limited(text: &str) {
     let error = parse(text).map(drop).expect_err("beyond a limit");
-    assert_eq!(error.kind, ErrorKind::Limit, "{error}");
+    assert_eq!(error.kind, ParseErrorKind::Limit, "{error}");
 }
 
 #[test]
@@ -49,7 +50,7 @@ fn nesting_of_every_sort_ends_at_the_limit() {
         limited(&text);
     }
     assert!(parse(&deep("", "", "a")).is_ok());
-    let settings = Settings::default();
+    let settings = ParseSettings::default();
     for text in [
         format!("$expand={}a{}", "a($expand=".repeat(5_000), ")".repeat(5_000)),
         format!("$select={}a{}", "a($select=".repeat(5_000), ")".repeat(5_000)),
@@ -60,10 +61,10 @@ fn nesting_of_every_sort_ends_at_the_limit() {
         format!("$filter=a eq geography'SRID=0;{}'", "GeometryCollection(".repeat(3_000)),
     ] {
         let error = QueryOptions::parse(&text, &settings).expect_err("beyond a limit");
-        assert_eq!(error.error.kind, ErrorKind::Limit, "{error}");
+        assert_eq!(error.error.kind, ParseErrorKind::Limit, "{error}");
     }
     let list = format!("#a{}", "(a".repeat(10_000));
-    assert_eq!(Context::parse(&list).expect_err("beyond a limit").kind, ErrorKind::Limit);
+    assert_eq!(Context::parse(&list).expect_err("beyond a limit").kind, ParseErrorKind::Limit);
 }
 
 #[test]
@@ -116,7 +117,7 @@ fn long_texts_are_read_in_one_pass() {
 
 #[test]
 fn an_option_beyond_its_length_is_refused_before_it_is_read() {
-    let settings = Settings::default();
+    let settings = ParseSettings::default();
     for text in [
         format!("$filter='{}'", "x".repeat(1 << 20)),
         format!("$filter='{}'", "%41".repeat(limits::OPTION_LENGTH)),
@@ -125,7 +126,7 @@ fn an_option_beyond_its_length_is_refused_before_it_is_read() {
         "a&".repeat(1 << 19),
     ] {
         let error = QueryOptions::parse(&text, &settings).expect_err("too long");
-        assert_eq!(error.error.kind, ErrorKind::Limit, "{error}");
+        assert_eq!(error.error.kind, ParseErrorKind::Limit, "{error}");
     }
     assert!(ResourceUri::parse(&"a/".repeat(1 << 19), &settings).is_err());
     assert_eq!(Preference::read_all(&"maxpagesize=1,".repeat(100_000)), [Preference::MaxPageSize(1)]);
@@ -136,14 +137,14 @@ fn the_nodes_of_all_options_count_together() {
     let one = vec!["a eq 1"; 2_000].join(" or ");
     let query = format!("$filter={one}&@b={one}&@c={one}");
     assert_eq!(
-        QueryOptions::parse(&query, &Settings::default()).expect_err("too many").error.kind,
-        ErrorKind::Limit
+        QueryOptions::parse(&query, &ParseSettings::default()).expect_err("too many").error.kind,
+        ParseErrorKind::Limit
     );
 }
 
 #[test]
 fn odd_bytes_are_read_or_refused() {
-    let settings = Settings::default();
+    let settings = ParseSettings::default();
     for (text, good) in [
         ("$filter=a eq '%00'", true),
         ("$filter=a eq %00", false),

@@ -229,7 +229,7 @@ fn pipeline() -> BoxedStrategy<Vec<Transformation>> {
         order().prop_map(TransformationKind::OrderBy),
         any::<u64>().prop_map(TransformationKind::Skip),
         any::<u64>().prop_map(TransformationKind::Top),
-        (select(Ranked::ALL.to_vec()), expr(), expr())
+        (select(RankMethod::ALL.to_vec()), expr(), expr())
             .prop_map(|(kind, amount, by)| TransformationKind::Ranked { kind, amount, by }),
     ]
     .prop_map(|kind| vec![Transformation { at: at(), kind }]);
@@ -342,7 +342,7 @@ proptest! {
     #[test]
     fn every_query_reads_back_as_itself_whatever_plus_means(query in query(), plus_is_blank in any::<bool>()) {
         let text = query.to_query();
-        let settings = Settings { plus_is_blank, ..Settings::default() };
+        let settings = ParseSettings { plus_is_blank, ..ParseSettings::default() };
         let read = QueryOptions::parse(&text, &settings);
         let read = read.map_err(|error| TestCaseError::fail(format!("{text}: {error}, {}", error.raw_at)))?;
         prop_assert!(read == query, "{}\n{:?}\nbecame\n{:?}", text, query, read);
@@ -353,7 +353,7 @@ proptest! {
         if let Err(error) = Expr::parse(&text, &Limits::default()) {
             prop_assert!(error.at <= text.len() && text.is_char_boundary(error.at), "{}: {}", text, error);
         }
-        let _ = QueryOptions::parse(&text, &Settings::default());
+        let _ = QueryOptions::parse(&text, &ParseSettings::default());
         let _ = ResourcePath::parse(&text, &Limits::default());
         let _ = Context::parse(&text);
         let _ = Header::parse(&text);
@@ -363,9 +363,9 @@ proptest! {
     fn nearly_a_query_is_read_or_refused_within_itself(
         query in "(\\$(filter|select|expand|apply|compute|search|orderby)=)([a-c]|/|\\(|\\)|'|,|;|:| (eq|and|in|not|as|with) |any|groupby|aggregate|\\$count|\\$filter=|[0-9]|-|%2[0-9]|@|\\.|\\[|\\{|\"){0,25}"
     ) {
-        match QueryOptions::parse(&query, &Settings::default()) {
+        match QueryOptions::parse(&query, &ParseSettings::default()) {
             Ok(read) => {
-                let again = QueryOptions::parse(&read.to_query(), &Settings::default());
+                let again = QueryOptions::parse(&read.to_query(), &ParseSettings::default());
                 prop_assert_eq!(again.as_ref(), Ok(&read), "{} -> {}", query, read.to_query());
             }
             Err(error) => prop_assert!(error.raw_at <= query.len(), "{}: {}", query, error),

@@ -1,13 +1,13 @@
 //! The language in tables: precedence, literals, functions, the places and words of errors.
 
-use odata::{Expr, ExprKind, Limits, Literal, OrderBy, QueryOptions, Settings};
+use odata::{Expr, ExprKind, Limits, Literal, OrderBy, ParseSettings, QueryOptions};
 
 fn parse(text: &str) -> Expr {
     Expr::parse(text, &Limits::default()).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 fn query(text: &str) -> QueryOptions {
-    QueryOptions::parse(text, &Settings::default()).unwrap_or_else(|error| panic!("{text}: {error}"))
+    QueryOptions::parse(text, &ParseSettings::default()).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 /// The tree of a text, every operator with its operands in brackets.
@@ -204,7 +204,7 @@ fn a_fault_of_an_option_names_the_option_and_the_place_in_the_query_as_sent() {
             "at 17: unknown method 'summ'; did you mean 'sum'?",
         ),
     ] {
-        let error = QueryOptions::parse(text, &Settings::default()).expect_err(text);
+        let error = QueryOptions::parse(text, &ParseSettings::default()).expect_err(text);
         assert_eq!((error.option.as_str(), error.raw_at), (option, raw_at), "{text}: {error}");
         assert_eq!(error.error.to_string(), message, "{text}");
     }
@@ -220,14 +220,15 @@ fn names_without_dollar_and_plus_signs_are_settings() {
         (Some("10"), Some(""), None)
     );
 
-    let strict = Settings { bare_names: false, plus_is_blank: false, ..Settings::default() };
+    let strict = ParseSettings { bare_names: false, plus_is_blank: false, ..ParseSettings::default() };
     let options = QueryOptions::parse("filter=a+eq+1&$filter=a%20eq%20%2B1", &strict).expect("well-formed");
     assert_eq!(options.filter, Some(parse("a eq 1")));
     assert_eq!(options.custom("filter"), Some("a+eq+1"));
 
-    let ignoring = Settings { empty_is_absent: vec![odata::SystemOption::Expand], ..Settings::default() };
+    let ignoring =
+        ParseSettings { empty_is_absent: vec![odata::SystemOption::Expand], ..ParseSettings::default() };
     assert_eq!(QueryOptions::parse("$expand=", &ignoring).expect("well-formed"), QueryOptions::default());
-    assert!(QueryOptions::parse("$expand=", &Settings::default()).is_err());
+    assert!(QueryOptions::parse("$expand=", &ParseSettings::default()).is_err());
 }
 
 #[test]

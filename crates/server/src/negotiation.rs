@@ -314,9 +314,9 @@ impl Metadata {
 }
 
 /// The newest version of OData that the client takes, if it says one.
-fn max_version(headers: &HeaderMap) -> Option<odata::Version> {
+fn max_version(headers: &HeaderMap) -> Option<odata::ODataVersion> {
     let text = joined(headers, &name::ODATA_MAX_VERSION)?;
-    odata::Version::parse(text.trim()).ok()
+    odata::ODataVersion::parse(text.trim()).ok()
 }
 
 /// Whether the client takes nothing newer than 4.0: it does not know what 4.01 added, metadata as JSON above all.

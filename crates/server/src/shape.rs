@@ -5,7 +5,7 @@
 
 use exchange::{Item, NAMESPACE, Page, Question, RELATED_REFERRALS, StoreError, price_of_reading, schema};
 use odata::{
-    DateTimeOffset, Evaluator, Expanded, Expr, Primitive, QueryOptions, Schema, Type, TypedOptions,
+    DateTimeOffset, Evaluator, ExpandKind, Expr, Primitive, QueryOptions, Schema, Type, TypedOptions,
     TypedSelect, Work,
 };
 use referral::{PublicBase, Referral};
@@ -165,7 +165,7 @@ impl<'a> Shape<'a> {
         item: &Item,
         asked: Option<&QueryOptions>,
         options: &TypedOptions,
-        what: Expanded,
+        what: ExpandKind,
         page: &Page,
         into: &mut Map<String, Json>,
     ) -> Result<(), StoreError> {
@@ -175,7 +175,7 @@ impl<'a> Shape<'a> {
         if page.left_out > 0 {
             into.insert(format!("{RELATED_REFERRALS}@{LEFT_OUT}"), page.left_out.into());
         }
-        if what == Expanded::Count {
+        if what == ExpandKind::Count {
             return Ok(());
         }
         let none = QueryOptions::default();
@@ -183,7 +183,7 @@ impl<'a> Shape<'a> {
         let inner =
             Shape::of(self.base, asked, self.aliases, options, self.evaluator, self.work, self.metadata);
         let items = page.items.iter().map(|related| match what {
-            Expanded::References => {
+            ExpandKind::References => {
                 let id = Json::String(self.base.referral(related.visible.id));
                 Ok(Json::Object(Map::from_iter([("@odata.id".to_owned(), id)])))
             }
@@ -199,7 +199,7 @@ impl<'a> Shape<'a> {
     }
 
     /// Where the rest of an expansion is: the navigation itself, with the same options, past what is shown.
-    fn further(&self, item: &Item, asked: &QueryOptions, what: Expanded, shown: u64) -> String {
+    fn further(&self, item: &Item, asked: &QueryOptions, what: ExpandKind, shown: u64) -> String {
         use odata::SystemOption::{Levels, Skip, Top};
         let mut options = asked.clone();
         // It belongs into parentheses, and says no more than one level.
@@ -216,7 +216,7 @@ impl<'a> Shape<'a> {
         if options.given.contains(&Top) {
             options.top = options.top.map(|top| top.saturating_sub(shown));
         }
-        let end = if what == Expanded::References { "/$ref" } else { "" };
+        let end = if what == ExpandKind::References { "/$ref" } else { "" };
         format!("{}/{RELATED_REFERRALS}{end}?{}", self.base.referral(item.visible.id), options.to_query())
     }
 }

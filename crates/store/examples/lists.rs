@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use odata::{BindSettings, Binder, QueryOptions, Settings};
+use odata::{BindSettings, Binder, ParseSettings, QueryOptions};
 use referral::{
     ETag, EngagementId, OrganizationId, ReferralDirection, ReferralId, ReferralQualification, ReferralStatus,
     ReferralSubstatus, ReferralType, Timestamp,
@@ -124,7 +124,7 @@ fn query(filter: &str, order: &str, skip: u64, count: Counting) -> Query {
         .map(|(name, value)| format!("{name}={}", value.replace(' ', "%20")))
         .collect::<Vec<_>>()
         .join("&");
-    let options = QueryOptions::parse(&text, &Settings::default()).expect("well-formed");
+    let options = QueryOptions::parse(&text, &ParseSettings::default()).expect("well-formed");
     let settings = BindSettings::default();
     let bound = Binder::new(store::schema(), "Referral", &settings).options(&options).expect("meaningful");
     let scope =

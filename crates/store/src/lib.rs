@@ -31,7 +31,7 @@ pub use model::{
     Entry, FirstReferral, Found, Guard, Key, LogEntry, Organization, Outcome, Place, Plan, Position, Query,
     RememberedAnswer, Replayable, Role, Scope, StoredReferral, Version, Write,
 };
-pub use odata::words::{index_text, is_among, matches};
+pub use odata::tokenizer::{index_text, matches, matches_within_budget};
 pub use schema::{NAMESPACE, RELATED_REFERRALS, schema};
 pub use transfer::{
     Batches, BulkReport, Digest, Export, Mark, Record, SchemaVersion, Sum, Table, Transfer, UNFINISHED_COPY,

@@ -475,12 +475,12 @@ fn guid(value: &Value) -> Option<ReferralId> {
 /// The folded e-mails of `team/any(t:t/email eq '…')`, also `in (…)`: what `team_member` tells, which has no empty ones.
 fn team_emails(term: &Typed) -> Option<Vec<String>> {
     let TypedKind::Any { collection, predicate: Some(predicate) } = &term.kind else { return None };
-    let of_team = collection.path.base == odata::Base::Item
+    let of_team = collection.path.base == odata::PathBase::Item
         && collection.path.wire() == "team"
         && collection.filters.is_empty();
     let is_email = |side: &Typed| match &side.kind {
         TypedKind::Path(path) => {
-            path.base == odata::Base::Variable(predicate.variable) && path.wire() == "email"
+            path.base == odata::PathBase::Variable(predicate.variable) && path.wire() == "email"
         }
         _ => false,
     };

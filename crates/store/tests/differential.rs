@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use odata::{
-    BindSettings, Binder, DateTimeOffset, EvalError, Evaluator, QueryOptions, Settings, TypedOptions,
+    BindSettings, Binder, DateTimeOffset, EvalError, Evaluator, ParseSettings, QueryOptions, TypedOptions,
     TypedOrder,
 };
 use proptest::collection::vec;
@@ -158,7 +158,7 @@ fn bind(options: &[(&str, &str)]) -> Option<TypedOptions> {
     let given = options.iter().filter(|(_, value)| !value.is_empty());
     let text: Vec<String> =
         given.map(|(name, value)| format!("{name}={}", value.replace('+', "%2B"))).collect();
-    let query = QueryOptions::parse(&text.join("&"), &Settings::default()).ok()?;
+    let query = QueryOptions::parse(&text.join("&"), &ParseSettings::default()).ok()?;
     Binder::new(store::schema(), "Referral", &BindSettings::default()).options(&query).ok()
 }
 

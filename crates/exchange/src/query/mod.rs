@@ -12,9 +12,9 @@ mod together;
 use std::sync::OnceLock;
 
 use odata::{
-    BindError, BindErrorKind, BindSettings, Binder, Comparison, ErrorKind, Expr, ExprKind, Lambda, Limits,
-    Path, Position, Primitive, QueryOptions, Root, Segment, SegmentKind, Settings, SystemOption, Type, Typed,
-    TypedKind, TypedOptions, TypedTransformation, Value,
+    BindError, BindErrorKind, BindSettings, Binder, Comparison, Expr, ExprKind, Lambda, Limits,
+    ParseErrorKind, ParseSettings, Path, Position, Primitive, QueryOptions, Root, Segment, SegmentKind,
+    SystemOption, Type, Typed, TypedKind, TypedOptions, TypedTransformation, Value,
 };
 use referral::EngagementId;
 use store::schema;
@@ -99,7 +99,7 @@ impl Question {
     /// # Errors
     /// [`QuestionError`]: the first fault.
     pub fn parse(query: &str, temperament: Temperament) -> Result<QueryOptions, QuestionError> {
-        let settings = Settings {
+        let settings = ParseSettings {
             limits: Limits::default(),
             plus_is_blank: true,
             bare_names: temperament == Temperament::Extended,
@@ -107,7 +107,7 @@ impl Question {
             empty_is_absent: vec![SystemOption::Expand],
         };
         QueryOptions::parse(query, &settings).map_err(|fault| QuestionError {
-            kind: QuestionErrorKind::lacking(fault.error.kind == ErrorKind::Unsupported, temperament),
+            kind: QuestionErrorKind::lacking(fault.error.kind == ParseErrorKind::Unsupported, temperament),
             // What is wrong with the query string as a whole is the fault of no option.
             option: if fault.option.is_empty() { "query".to_owned() } else { fault.option },
             at: fault.error.at,
@@ -144,7 +144,7 @@ impl Question {
             Temperament::Extended => extended::arrange(&mut bound)?,
         }
         let engagement = bound.filter.as_ref().filter(|_| bound.apply.is_none()).and_then(|filter| {
-            match filter.pinned("engagementId") {
+            match filter.equality_value("engagementId") {
                 Some(Value::Guid(id)) => Some(EngagementId::from_bytes(id.0.to_be_bytes())),
                 _ => None,
             }
@@ -178,7 +178,7 @@ impl Question {
         };
         let settings = settings(temperament);
         let bind = |options| {
-            let bound = Binder::new(schema(), ITEM, &settings).options_of(property, options);
+            let bound = Binder::new(schema(), ITEM, &settings).options_for_type(property, options);
             bound.map_err(|fault| refused(fault, temperament))
         };
         let conditions = bind(&conditions)?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use odata::{
-    Expanded, Primitive, SystemOption, TypedAggregate, TypedExpand, TypedOptions, TypedTransformation,
+    ExpandKind, Primitive, SystemOption, TypedAggregate, TypedExpand, TypedOptions, TypedTransformation,
 };
 use referral::EngagementId;
 use serde_json::Value as Json;
@@ -448,11 +448,11 @@ impl Exchange {
         budget: &mut Evaluation,
     ) -> Result<Page, ReadError> {
         let options = &expand.options;
-        let counted = expand.what == Expanded::Count || options.count == Some(true);
+        let counted = expand.what == ExpandKind::Count || options.count == Some(true);
         let window = Window {
             after: None,
             skip: options.skip.unwrap_or(0),
-            limit: if expand.what == Expanded::Count { 0 } else { super::PAGE },
+            limit: if expand.what == ExpandKind::Count { 0 } else { super::PAGE },
             count: if counted { Counting::Exact } else { Counting::No },
         };
         self.paged(caller, Some(engagement), options, window, options.top, budget).await

@@ -1,7 +1,7 @@
 //! What the strict temperament offers of the query language: spec 11.1 and 11.2, nothing else.
 
 use odata::{
-    Base, Collection, Function, QueryOptions, SystemOption, Typed, TypedKind, TypedOptions, TypedPath,
+    Collection, Function, PathBase, QueryOptions, SystemOption, Typed, TypedKind, TypedOptions, TypedPath,
     TypedSelect,
 };
 
@@ -150,7 +150,7 @@ fn expression(typed: &Typed, inside: bool) -> Result<(), QuestionError> {
             return Err(not_offered(typed, &format!("the function {}", function.name())));
         }
         TypedKind::All { .. } => return Err(not_offered(typed, "'all'")),
-        TypedKind::Count(_) | TypedKind::Found { .. } => return Err(not_offered(typed, "'$count'")),
+        TypedKind::Count(_) | TypedKind::SearchMatch { .. } => return Err(not_offered(typed, "'$count'")),
         TypedKind::Has { .. } => return Err(not_offered(typed, "'has'")),
         TypedKind::Negate(_) | TypedKind::Arithmetic { .. } => return Err(not_offered(typed, "arithmetic")),
         TypedKind::Member { .. } => return Err(not_offered(typed, "'in' with a list of the referral")),
@@ -167,8 +167,8 @@ fn expression(typed: &Typed, inside: bool) -> Result<(), QuestionError> {
 fn field(typed: &Typed, path: &TypedPath) -> Result<(), QuestionError> {
     let wire = path.wire();
     let offered = match path.base {
-        Base::Variable(_) => path.steps.len() <= 1,
-        Base::Item => {
+        PathBase::Variable(_) => path.steps.len() <= 1,
+        PathBase::Item => {
             FIELDS.contains(&wire.as_str()) || OBJECTS.iter().any(|object| wire.starts_with(object))
         }
     };
@@ -177,7 +177,8 @@ fn field(typed: &Typed, path: &TypedPath) -> Result<(), QuestionError> {
 
 fn list(typed: &Typed, collection: &Collection) -> Result<(), QuestionError> {
     let wire = collection.path.wire();
-    let offered =
-        collection.path.base == Base::Item && collection.filters.is_empty() && LISTS.contains(&wire.as_str());
+    let offered = collection.path.base == PathBase::Item
+        && collection.filters.is_empty()
+        && LISTS.contains(&wire.as_str());
     if offered { Ok(()) } else { Err(not_offered(typed, &format!("'any' of '{wire}'"))) }
 }

@@ -201,7 +201,7 @@ impl Asks<'_> {
             return Ok(None);
         }
         if let Some(search) = self.search
-            && !store::is_among(search, words, work)?
+            && !store::matches_within_budget(search, words, work)?
         {
             return Ok(None);
         }
@@ -291,11 +291,11 @@ fn compare(order: &[TypedOrder], left: &Place, right: &Place) -> Ordering {
 
 /// The order without `$orderby`: `createdDateTime desc`.
 fn newest_first() -> Vec<TypedOrder> {
-    use odata::{Base, Position, Typed, TypedKind, TypedPath};
+    use odata::{PathBase, Position, Typed, TypedKind, TypedPath};
     let steps: Vec<_> =
         schema().property(super::ITEM, "createdDateTime", false).cloned().into_iter().collect();
     let ty = steps.first().map(|step| step.ty.clone());
-    let kind = TypedKind::Path(TypedPath { base: Base::Item, steps });
+    let kind = TypedKind::Path(TypedPath { base: PathBase::Item, steps });
     vec![TypedOrder {
         expr: Typed { at: Position::default(), ty, kind },
         descending: true,

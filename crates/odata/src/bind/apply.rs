@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::functions::constant;
 use super::operators::promote;
-use super::{Binder, Bound, SchemaRef, fault, ignores_case, limit, type_fault, unsupported};
+use super::{BindResult, Binder, SchemaRef, fault, ignores_case, limit, type_fault, unsupported};
 use crate::ast::{ExprKind, Position, SegmentKind};
 use crate::limits::DERIVED_TYPES;
 use crate::pipeline::{Aggregate, Grouping, Method, Transformation, TransformationKind};
 use crate::primitive::Primitive;
 use crate::schema::{Property, Schema, Structured, Type};
-use crate::typed::{Base, BindError, BindErrorKind, Typed, TypedKind, TypedPath};
+use crate::typed::{BindError, BindErrorKind, PathBase, Typed, TypedKind, TypedPath};
 use crate::typed_options::{TypedAggregate, TypedApply, TypedTransformation};
 
 impl Binder<'_> {
@@ -30,7 +30,7 @@ impl Binder<'_> {
         Ok(TypedApply { steps, result: inner.item, schema })
     }
 
-    fn pipeline(&mut self, steps: &[Transformation]) -> Bound<Vec<TypedTransformation>> {
+    fn pipeline(&mut self, steps: &[Transformation]) -> BindResult<Vec<TypedTransformation>> {
         let mut bound = Vec::with_capacity(steps.len());
         for step in steps {
             self.node(step.at, 1)?;
@@ -39,7 +39,7 @@ impl Binder<'_> {
         Ok(bound)
     }
 
-    fn step(&mut self, step: &Transformation) -> Bound<Option<TypedTransformation>> {
+    fn step(&mut self, step: &Transformation) -> BindResult<Option<TypedTransformation>> {
         Ok(Some(match &step.kind {
             TransformationKind::Identity => return Ok(None),
             TransformationKind::Filter(predicate) => TypedTransformation::Filter(self.filter(predicate)?),
@@ -59,7 +59,7 @@ impl Binder<'_> {
                         ..Property::new(&computed.name, ty)
                     });
                 }
-                self.become_type(step.at, properties)?;
+                self.set_item_type(step.at, properties)?;
                 TypedTransformation::Compute(bound)
             }
             TransformationKind::Ranked { kind, amount, by } => {
@@ -72,7 +72,7 @@ impl Binder<'_> {
             }
             TransformationKind::Aggregate(aggregates) => {
                 let bound = self.aggregates(aggregates)?;
-                self.become_type(step.at, bound.iter().map(aggregated).collect())?;
+                self.set_item_type(step.at, bound.iter().map(aggregated).collect())?;
                 TypedTransformation::Aggregate(bound)
             }
             TransformationKind::GroupBy { by, apply } => self.group_by(step.at, by, apply)?,
@@ -97,19 +97,19 @@ impl Binder<'_> {
                     *self = inner;
                     self.item = item;
                 }
-                self.become_type(step.at, properties)?;
+                self.set_item_type(step.at, properties)?;
                 TypedTransformation::Concat(bound)
             }
         }))
     }
 
     /// The items are of a new type from here on.
-    fn become_type(&mut self, at: Position, properties: Vec<Property>) -> Bound<()> {
+    fn set_item_type(&mut self, at: Position, properties: Vec<Property>) -> BindResult<()> {
         self.item = self.declare(at, properties)?;
         Ok(())
     }
 
-    fn declare(&mut self, at: Position, properties: Vec<Property>) -> Bound<Arc<str>> {
+    fn declare(&mut self, at: Position, properties: Vec<Property>) -> BindResult<Arc<str>> {
         self.derived += 1;
         if self.derived > DERIVED_TYPES {
             return Err(limit(at, format!("more than {DERIVED_TYPES} steps that make a type")));
@@ -120,7 +120,7 @@ impl Binder<'_> {
         Ok(name)
     }
 
-    fn aggregates(&mut self, aggregates: &[Aggregate]) -> Bound<Vec<TypedAggregate>> {
+    fn aggregates(&mut self, aggregates: &[Aggregate]) -> BindResult<Vec<TypedAggregate>> {
         let mut bound: Vec<TypedAggregate> = Vec::with_capacity(aggregates.len());
         for aggregate in aggregates {
             let typed = self.aggregate(aggregate)?;
@@ -128,13 +128,13 @@ impl Binder<'_> {
                 let message = format!("two aggregates are named '{}'", typed.name);
                 return Err(fault(aggregate.at, BindErrorKind::Value, message));
             }
-            self.is_free(aggregate.at, &typed.name)?;
+            self.check_name_unused(aggregate.at, &typed.name)?;
             bound.push(typed);
         }
         Ok(bound)
     }
 
-    fn aggregate(&mut self, aggregate: &Aggregate) -> Bound<TypedAggregate> {
+    fn aggregate(&mut self, aggregate: &Aggregate) -> BindResult<TypedAggregate> {
         let Some(name) = aggregate.name.as_deref() else {
             return Err(unsupported(aggregate.at, "an aggregate of the service's own"));
         };
@@ -158,7 +158,7 @@ impl Binder<'_> {
         at: Position,
         by: &[Grouping],
         apply: &[Transformation],
-    ) -> Bound<TypedTransformation> {
+    ) -> BindResult<TypedTransformation> {
         let mut paths = Vec::with_capacity(by.len());
         for grouping in by {
             let Grouping::Path(expr) = grouping else {
@@ -174,7 +174,7 @@ impl Binder<'_> {
             match typed {
                 Typed {
                     ty: Some(Type::Primitive(_) | Type::Enum(_)), kind: TypedKind::Path(path), ..
-                } if path.base == Base::Item && !path.steps.is_empty() => {
+                } if path.base == PathBase::Item && !path.steps.is_empty() => {
                     if paths.iter().any(|known: &TypedPath| known.wire() == path.wire()) {
                         let message = format!("'{}' is named twice", path.wire());
                         return Err(fault(expr.at, BindErrorKind::Value, message));
@@ -197,7 +197,7 @@ impl Binder<'_> {
         let keys = self.nested_type(at, &groups, 0)?;
         properties.retain(|property| !keys.iter().any(|key| key.name == property.name));
         let properties = keys.into_iter().chain(properties).collect();
-        self.become_type(at, properties)?;
+        self.set_item_type(at, properties)?;
         Ok(TypedTransformation::GroupBy { by: paths, apply: bound })
     }
 
@@ -212,7 +212,7 @@ impl Binder<'_> {
     }
 
     /// The members that hold grouping paths: objects for paths that lead inside objects.
-    fn nested_type(&mut self, at: Position, paths: &[&TypedPath], depth: usize) -> Bound<Vec<Property>> {
+    fn nested_type(&mut self, at: Position, paths: &[&TypedPath], depth: usize) -> BindResult<Vec<Property>> {
         let mut properties: Vec<Property> = Vec::new();
         for path in paths {
             let Some(step) = path.steps.get(depth) else { continue };
@@ -240,7 +240,7 @@ fn aggregated(aggregate: &TypedAggregate) -> Property {
 }
 
 /// Source: OData Extension for Data Aggregation 4.0, "Standard Aggregation Methods".
-fn aggregate_type(expr: &Typed, method: &Method) -> Bound<Type> {
+fn aggregate_type(expr: &Typed, method: &Method) -> BindResult<Type> {
     let primitive = expr.ty.as_ref().and_then(Type::primitive);
     let orders = matches!(&expr.ty, None | Some(Type::Primitive(_) | Type::Enum(_)));
     let needs = |what: &str| {

@@ -1,17 +1,17 @@
 //! Calls, casts and `case`.
 
 use super::operators::promote;
-use super::{Binder, Bound, boolean, fault, ignores_case, type_fault, unsupported};
+use super::{BindResult, Binder, boolean, fault, ignores_case, type_fault, unsupported};
 use crate::ast::{Expr, Position, TypeName};
 use crate::function::Function;
 use crate::primitive::Primitive;
 use crate::schema::Type;
-use crate::typed::{Base, BindErrorKind, Typed, TypedKind, TypedPath};
+use crate::typed::{BindErrorKind, PathBase, Typed, TypedKind, TypedPath};
 use crate::value::Value;
 
 /// What an argument may be.
 #[derive(Clone, Copy)]
-enum Takes {
+enum ArgumentType {
     Text,
     Whole,
     Number,
@@ -24,27 +24,27 @@ enum Takes {
 }
 
 impl Binder<'_> {
-    pub(super) fn call(&mut self, at: Position, function: Function, arguments: &[Expr]) -> Bound<Typed> {
+    pub(super) fn call(&mut self, at: Position, function: Function, arguments: &[Expr]) -> BindResult<Typed> {
         use Function as F;
         use Primitive as P;
-        let (takes, gives): (&[Takes], P) = match function {
-            F::Concat => (&[Takes::Text, Takes::Text], P::String),
+        let (takes, gives): (&[ArgumentType], P) = match function {
+            F::Concat => (&[ArgumentType::Text, ArgumentType::Text], P::String),
             F::Contains | F::EndsWith | F::StartsWith | F::MatchesPattern => {
-                (&[Takes::Text, Takes::Text], P::Boolean)
+                (&[ArgumentType::Text, ArgumentType::Text], P::Boolean)
             }
-            F::IndexOf => (&[Takes::Text, Takes::Text], P::Int64),
-            F::Length => (&[Takes::Text], P::Int64),
-            F::Substring => (&[Takes::Text, Takes::Whole, Takes::Whole], P::String),
-            F::ToLower | F::ToUpper | F::Trim => (&[Takes::Text], P::String),
-            F::Year | F::Month | F::Day => (&[Takes::Calendar], P::Int64),
-            F::Hour | F::Minute | F::Second => (&[Takes::Clock], P::Int64),
-            F::FractionalSeconds => (&[Takes::Clock], P::Decimal),
-            F::TotalSeconds => (&[Takes::Duration], P::Decimal),
-            F::TotalOffsetMinutes => (&[Takes::Instant], P::Int64),
-            F::Date => (&[Takes::Instant], P::Date),
-            F::Time => (&[Takes::Instant], P::TimeOfDay),
+            F::IndexOf => (&[ArgumentType::Text, ArgumentType::Text], P::Int64),
+            F::Length => (&[ArgumentType::Text], P::Int64),
+            F::Substring => (&[ArgumentType::Text, ArgumentType::Whole, ArgumentType::Whole], P::String),
+            F::ToLower | F::ToUpper | F::Trim => (&[ArgumentType::Text], P::String),
+            F::Year | F::Month | F::Day => (&[ArgumentType::Calendar], P::Int64),
+            F::Hour | F::Minute | F::Second => (&[ArgumentType::Clock], P::Int64),
+            F::FractionalSeconds => (&[ArgumentType::Clock], P::Decimal),
+            F::TotalSeconds => (&[ArgumentType::Duration], P::Decimal),
+            F::TotalOffsetMinutes => (&[ArgumentType::Instant], P::Int64),
+            F::Date => (&[ArgumentType::Instant], P::Date),
+            F::Time => (&[ArgumentType::Instant], P::TimeOfDay),
             F::Now | F::MinDateTime | F::MaxDateTime => (&[], P::DateTimeOffset),
-            F::Round | F::Floor | F::Ceiling => (&[Takes::Number], P::Decimal),
+            F::Round | F::Floor | F::Ceiling => (&[ArgumentType::Number], P::Decimal),
             F::HasSubset | F::HasSubsequence | F::GeoDistance | F::GeoLength | F::GeoIntersects => {
                 return Err(unsupported(at, &format!("the function {}", function.name())));
             }
@@ -56,7 +56,7 @@ impl Binder<'_> {
         }
         if function == F::MatchesPattern
             && let Some(Value::String(pattern)) = bound.get(1).and_then(Typed::as_value)
-            && let Err(error) = self.work.ready(pattern).map_err(|error| self.refused(at, error))?
+            && let Err(error) = self.work.prepare_pattern(pattern).map_err(|error| self.refused(at, error))?
         {
             return Err(fault(bound[1].at, error.kind, error.message));
         }
@@ -70,24 +70,24 @@ impl Binder<'_> {
         Ok(Typed::new(at, ty, TypedKind::Call { function, arguments: bound, ignore_case }))
     }
 
-    fn argument(&self, function: Function, typed: Typed, takes: Takes) -> Bound<Typed> {
+    fn argument(&self, function: Function, typed: Typed, takes: ArgumentType) -> BindResult<Typed> {
         use Primitive as P;
         let (fits, coerce, wanted): (fn(P) -> bool, Option<P>, &str) = match takes {
-            Takes::Text => (|p| p == P::String, Some(P::String), "a string"),
-            Takes::Whole => (P::is_integer, None, "a whole number"),
-            Takes::Number => (P::is_numeric, None, "a number"),
-            Takes::Calendar => (
+            ArgumentType::Text => (|p| p == P::String, Some(P::String), "a string"),
+            ArgumentType::Whole => (P::is_integer, None, "a whole number"),
+            ArgumentType::Number => (P::is_numeric, None, "a number"),
+            ArgumentType::Calendar => (
                 |p| matches!(p, P::Date | P::DateTimeOffset),
                 Some(P::DateTimeOffset),
                 "a date or a date-time",
             ),
-            Takes::Clock => (
+            ArgumentType::Clock => (
                 |p| matches!(p, P::TimeOfDay | P::DateTimeOffset),
                 Some(P::DateTimeOffset),
                 "a time of day or a date-time",
             ),
-            Takes::Instant => (|p| p == P::DateTimeOffset, Some(P::DateTimeOffset), "a date-time"),
-            Takes::Duration => (|p| p == P::Duration, Some(P::Duration), "a duration"),
+            ArgumentType::Instant => (|p| p == P::DateTimeOffset, Some(P::DateTimeOffset), "a date-time"),
+            ArgumentType::Duration => (|p| p == P::Duration, Some(P::Duration), "a duration"),
         };
         let fit = |typed: &Typed| match &typed.ty {
             None => true,
@@ -96,7 +96,7 @@ impl Binder<'_> {
         if fit(&typed) {
             return Ok(typed);
         }
-        if matches!((takes, &typed.ty), (Takes::Text, Some(Type::Collection(_)))) {
+        if matches!((takes, &typed.ty), (ArgumentType::Text, Some(Type::Collection(_)))) {
             return Err(unsupported(typed.at, &format!("{} of collections", function.name())));
         }
         let (at, found) = (typed.at, typed.ty.as_ref().map(Type::to_string).unwrap_or_default());
@@ -110,26 +110,31 @@ impl Binder<'_> {
         Err(type_fault(at, format!("{} needs {wanted}, found {found}", function.name())))
     }
 
-    pub(super) fn type_named(&self, name: &TypeName) -> Bound<Type> {
-        let found = self.schema.named(&name.name);
+    pub(super) fn type_named(&self, name: &TypeName) -> BindResult<Type> {
+        let found = self.schema.find_type(&name.name);
         let Some(ty) = found else {
             return Err(fault(name.at, BindErrorKind::UnknownName, format!("unknown type '{}'", name.name)));
         };
         Ok(if name.collection { ty.collection() } else { ty })
     }
 
-    fn operand(&mut self, at: Position, operand: Option<&Expr>) -> Bound<Typed> {
+    fn operand(&mut self, at: Position, operand: Option<&Expr>) -> BindResult<Typed> {
         match operand {
             Some(operand) => self.bind(operand),
             None => {
-                let path = TypedPath { base: Base::Item, steps: Vec::new() };
+                let path = TypedPath { base: PathBase::Item, steps: Vec::new() };
                 let ty = self.element.clone().unwrap_or(Type::Structured(self.item.clone()));
                 Ok(Typed::new(at, ty, TypedKind::Path(path)))
             }
         }
     }
 
-    pub(super) fn cast(&mut self, at: Position, operand: Option<&Expr>, name: &TypeName) -> Bound<Typed> {
+    pub(super) fn cast(
+        &mut self,
+        at: Position,
+        operand: Option<&Expr>,
+        name: &TypeName,
+    ) -> BindResult<Typed> {
         let to = self.type_named(name)?;
         let operand = self.operand(at, operand)?;
         let Some(from) = &operand.ty else { return Ok(Typed { at, ty: Some(to), kind: operand.kind }) };
@@ -146,13 +151,18 @@ impl Binder<'_> {
         Ok(Typed::new(at, to, kind))
     }
 
-    pub(super) fn is_of(&mut self, at: Position, operand: Option<&Expr>, name: &TypeName) -> Bound<Typed> {
+    pub(super) fn is_of(
+        &mut self,
+        at: Position,
+        operand: Option<&Expr>,
+        name: &TypeName,
+    ) -> BindResult<Typed> {
         let ty = self.type_named(name)?;
         let operand = Box::new(self.operand(at, operand)?);
         Ok(Typed::new(at, Primitive::Boolean, TypedKind::IsOf { operand, ty }))
     }
 
-    pub(super) fn case(&mut self, at: Position, branches: &[(Expr, Expr)]) -> Bound<Typed> {
+    pub(super) fn case(&mut self, at: Position, branches: &[(Expr, Expr)]) -> BindResult<Typed> {
         let mut bound = Vec::with_capacity(branches.len());
         let mut ty: Option<Type> = None;
         for (condition, value) in branches {

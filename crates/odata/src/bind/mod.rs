@@ -56,7 +56,7 @@ impl Default for BindSettings {
     }
 }
 
-type Bound<T> = Result<T, BindError>;
+type BindResult<T> = Result<T, BindError>;
 
 /// Binds expressions about items of one type.
 #[derive(Clone, Debug)]
@@ -179,8 +179,8 @@ impl<'a> Binder<'a> {
 
     /// An expression of constants alone as the constant that it is: it is evaluated once, whoever asks, and what has
     /// no value is refused wherever it stands.
-    fn folded(&self, typed: Typed) -> Bound<Typed> {
-        if !self.settings.fold_constants || !is_of_constants(&typed) {
+    fn folded(&self, typed: Typed) -> BindResult<Typed> {
+        if !self.settings.fold_constants || !is_constant_expression(&typed) {
             return Ok(typed);
         }
         let now = DateTimeOffset { ticks: 0, offset: 0 }; // asked by none of them
@@ -200,7 +200,7 @@ impl<'a> Binder<'a> {
     }
 
     /// Counts what a constant takes.
-    fn hold(&self, at: Position, value: &Value) -> Bound<()> {
+    fn hold(&self, at: Position, value: &Value) -> BindResult<()> {
         self.work.hold(value.bytes()).map_err(|error| self.refused(at, error))
     }
 
@@ -222,7 +222,7 @@ impl<'a> Binder<'a> {
     }
 
     /// Counts nodes of the bound tree: what aliases and computed properties stand for counts each time.
-    fn node(&mut self, at: Position, nodes: usize) -> Bound<()> {
+    fn node(&mut self, at: Position, nodes: usize) -> BindResult<()> {
         self.nodes += nodes;
         if self.nodes > self.settings.limits.nodes {
             let message = format!("more than {} parts, aliases written out", self.settings.limits.nodes);
@@ -231,7 +231,7 @@ impl<'a> Binder<'a> {
         Ok(())
     }
 
-    fn bind_kind(&mut self, expr: &Expr) -> Bound<Typed> {
+    fn bind_kind(&mut self, expr: &Expr) -> BindResult<Typed> {
         let at = expr.at;
         match &expr.kind {
             ExprKind::Literal(literal) => self.literal(at, literal),
@@ -264,7 +264,7 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn terms(&mut self, terms: &[Expr], operator: &str) -> Bound<Vec<Typed>> {
+    fn terms(&mut self, terms: &[Expr], operator: &str) -> BindResult<Vec<Typed>> {
         let mut bound = Vec::with_capacity(terms.len());
         for term in terms {
             let typed = self.bind(term)?;
@@ -276,7 +276,7 @@ impl<'a> Binder<'a> {
 }
 
 /// Refuses what is neither boolean nor null.
-fn boolean(typed: &Typed, whose: &str) -> Bound<()> {
+fn boolean(typed: &Typed, whose: &str) -> BindResult<()> {
     match &typed.ty {
         None | Some(Type::Primitive(Primitive::Boolean)) => Ok(()),
         Some(ty) => {
@@ -307,7 +307,7 @@ fn null(at: Position) -> Typed {
 }
 
 /// Whether an expression has a value that no item, no member and no time has a say in.
-fn is_of_constants(typed: &Typed) -> bool {
+fn is_constant_expression(typed: &Typed) -> bool {
     use TypedKind as K;
     let can_be = match &typed.kind {
         K::Not(_)
@@ -325,7 +325,7 @@ fn is_of_constants(typed: &Typed) -> bool {
         K::Value(_)
         | K::Path(_)
         | K::Member { .. }
-        | K::Found { .. }
+        | K::SearchMatch { .. }
         | K::Count(_)
         | K::Any { .. }
         | K::All { .. } => false,

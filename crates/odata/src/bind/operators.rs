@@ -1,16 +1,16 @@
 //! Operators: which types go together, and what literals become beside a type.
 
-use super::{Binder, Bound, fault, ignores_case, null, type_fault, unsupported};
+use super::{BindResult, Binder, fault, ignores_case, null, type_fault, unsupported};
 use crate::ast::{Arithmetic, Comparison, Expr, ExprKind, Path, Position, Root};
 use crate::literal::{EnumMember, Literal};
-use crate::near::hint;
 use crate::primitive::{DateTimeOffset, Primitive};
 use crate::schema::{EnumType, Type};
+use crate::suggestion::did_you_mean;
 use crate::typed::{BindErrorKind, Typed, TypedKind};
 use crate::value::Value;
 
 impl<'a> Binder<'a> {
-    pub(super) fn literal(&self, at: Position, literal: &Literal) -> Bound<Typed> {
+    pub(super) fn literal(&self, at: Position, literal: &Literal) -> BindResult<Typed> {
         use Primitive as P;
         let (primitive, value) = match literal {
             Literal::Null => return Ok(null(at)),
@@ -32,7 +32,7 @@ impl<'a> Binder<'a> {
             Literal::Binary(bytes) => (P::Binary, Value::Binary(bytes.clone())),
             Literal::Geo(_) => return Err(unsupported(at, "a geo literal")),
             Literal::Enum(literal) => {
-                let Some(Type::Enum(name)) = self.schema.named(&literal.type_name) else {
+                let Some(Type::Enum(name)) = self.schema.find_type(&literal.type_name) else {
                     let message = format!("unknown enumeration '{}'", literal.type_name);
                     return Err(fault(at, BindErrorKind::UnknownName, message));
                 };
@@ -45,7 +45,7 @@ impl<'a> Binder<'a> {
     }
 
     /// The value of members of an enumeration.
-    pub(super) fn enum_value(&self, at: Position, name: &str, members: &[EnumMember]) -> Bound<Value> {
+    pub(super) fn enum_value(&self, at: Position, name: &str, members: &[EnumMember]) -> BindResult<Value> {
         let Some(enumeration) = self.schema.find_enum(name) else {
             return Err(fault(at, BindErrorKind::UnknownName, format!("unknown enumeration '{name}'")));
         };
@@ -67,15 +67,15 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn enum_member(&self, at: Position, enumeration: &EnumType, member: &str) -> Bound<i64> {
+    fn enum_member(&self, at: Position, enumeration: &EnumType, member: &str) -> BindResult<i64> {
         enumeration.value(member, self.settings.ignore_enum_case).ok_or_else(|| {
-            let near = hint(member, enumeration.members.iter().map(|(name, _)| &**name));
+            let near = did_you_mean(member, enumeration.members.iter().map(|(name, _)| &**name));
             fault(at, BindErrorKind::Value, format!("{} has no member '{member}'{near}", enumeration.name))
         })
     }
 
     /// A constant as a value of the type it meets; anything else, and what already fits, stays as it is.
-    pub(super) fn coerce(&self, typed: Typed, to: &Type) -> Bound<Typed> {
+    pub(super) fn coerce(&self, typed: Typed, to: &Type) -> BindResult<Typed> {
         let (at, Some(ty)) = (typed.at, typed.ty.clone()) else { return Ok(typed) };
         if ty == *to {
             return Ok(typed);
@@ -122,7 +122,7 @@ impl<'a> Binder<'a> {
     }
 
     /// Both sides as one type, or the refusal of types that do not compare.
-    fn comparable(&self, at: Position, left: Typed, right: Typed) -> Bound<(Typed, Typed)> {
+    fn comparable(&self, at: Position, left: Typed, right: Typed) -> BindResult<(Typed, Typed)> {
         let (Some(left_type), Some(right_type)) = (left.ty.clone(), right.ty.clone()) else {
             return Ok((left, right));
         };
@@ -145,7 +145,7 @@ impl<'a> Binder<'a> {
         op: Comparison,
         left: &Expr,
         right: &Expr,
-    ) -> Bound<Typed> {
+    ) -> BindResult<Typed> {
         let (left, right) = (self.bind(left)?, self.bind(right)?);
         let (left, right) = self.comparable(at, left, right)?;
         let ignore_case = ignores_case(&left) || ignores_case(&right);
@@ -153,7 +153,7 @@ impl<'a> Binder<'a> {
         Ok(Typed::new(at, Primitive::Boolean, kind))
     }
 
-    pub(super) fn contained(&mut self, at: Position, left: &Expr, right: &Expr) -> Bound<Typed> {
+    pub(super) fn contained(&mut self, at: Position, left: &Expr, right: &Expr) -> BindResult<Typed> {
         let mut left = self.bind(left)?;
         let right = self.alias_list(right).unwrap_or(right);
         let kind = match &right.kind {
@@ -189,7 +189,7 @@ impl<'a> Binder<'a> {
         (segments.is_empty() && matches!(value.kind, ExprKind::Array(_))).then_some(*value)
     }
 
-    pub(super) fn has(&mut self, at: Position, left: &Expr, right: &Expr) -> Bound<Typed> {
+    pub(super) fn has(&mut self, at: Position, left: &Expr, right: &Expr) -> BindResult<Typed> {
         let (left, right) = (self.bind(left)?, self.bind(right)?);
         let right = match &left.ty {
             Some(ty @ Type::Enum(_)) => self.coerce(right, ty)?,
@@ -212,7 +212,7 @@ impl<'a> Binder<'a> {
         Ok(Typed::new(at, Primitive::Boolean, kind))
     }
 
-    pub(super) fn negate(&mut self, at: Position, operand: &Expr) -> Bound<Typed> {
+    pub(super) fn negate(&mut self, at: Position, operand: &Expr) -> BindResult<Typed> {
         let operand = self.bind(operand)?;
         match operand.ty.as_ref().map(Type::primitive) {
             None => {}
@@ -228,7 +228,7 @@ impl<'a> Binder<'a> {
         op: Arithmetic,
         left: &Expr,
         right: &Expr,
-    ) -> Bound<Typed> {
+    ) -> BindResult<Typed> {
         let (left, right) = (self.bind(left)?, self.bind(right)?);
         let primitive = |typed: &Typed| match &typed.ty {
             None => Ok(None),

@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Binder, Bound, SchemaRef, fault, ignores_case, type_fault, unsupported};
+use super::{BindResult, Binder, SchemaRef, fault, ignores_case, type_fault, unsupported};
 use crate::ast::{Compute, ExpandItem, ItemSegment, ItemSegmentKind, OrderBy, Position, SelectItem};
-use crate::near::hint;
 use crate::query::{QueryOptions, SystemOption};
 use crate::schema::{Property, Type};
+use crate::suggestion::did_you_mean;
 use crate::typed::{BindError, BindErrorKind};
-use crate::typed_options::{Expanded, TypedCompute, TypedExpand, TypedOptions, TypedOrder, TypedSelect};
+use crate::typed_options::{ExpandKind, TypedCompute, TypedExpand, TypedOptions, TypedOrder, TypedSelect};
 
 impl<'a> Binder<'a> {
     /// Binds all options of a request that speak of properties; the first fault ends it, with its option.
@@ -56,7 +56,7 @@ impl<'a> Binder<'a> {
         keys.iter().map(|key| self.order(&key.expr, key.descending)).collect()
     }
 
-    pub(super) fn order(&mut self, expr: &crate::ast::Expr, descending: bool) -> Bound<TypedOrder> {
+    pub(super) fn order(&mut self, expr: &crate::ast::Expr, descending: bool) -> BindResult<TypedOrder> {
         let expr = self.bind(expr)?;
         if let Some(ty @ (Type::Structured(_) | Type::Collection(_))) = &expr.ty {
             return Err(type_fault(expr.at, format!("{ty} has no order")));
@@ -70,9 +70,9 @@ impl<'a> Binder<'a> {
         let mut bound = Vec::with_capacity(items.len());
         for item in items {
             if self.computed.iter().any(|computed| self.is_same(&computed.name, &item.name)) {
-                return Err(taken(item.at, &item.name));
+                return Err(name_taken(item.at, &item.name));
             }
-            self.is_free(item.at, &item.name)?;
+            self.check_name_unused(item.at, &item.name)?;
             let expr = self.bind(&item.expr)?;
             let computed = TypedCompute { name: item.name.as_str().into(), expr };
             self.computed.push(computed.clone());
@@ -90,27 +90,27 @@ impl<'a> Binder<'a> {
             let name = match &selected {
                 TypedSelect::All => "*".to_owned(),
                 TypedSelect::Computed(name) => name.to_string(),
-                TypedSelect::Property { steps, .. } => joined(steps),
+                TypedSelect::Property { steps, .. } => path_text(steps),
             };
             if !names.insert(name.clone()) && !self.settings.selected_twice {
-                return Err(twice(item.at, &name));
+                return Err(duplicate_name(item.at, &name));
             }
             bound.push(selected);
         }
         // What is inside a property that has options of its own is named in these.
         for (item, selected) in items.iter().zip(&bound) {
             let TypedSelect::Property { steps, options: Some(_) } = selected else { continue };
-            let inside = format!("{}/", joined(steps));
+            let inside = format!("{}/", path_text(steps));
             let deeper = names.range(inside.clone()..).next().filter(|name| name.starts_with(&inside));
             if let Some(name) = deeper {
-                let message = format!("'{name}' is inside '{}', whose parentheses name it", joined(steps));
+                let message = format!("'{name}' is inside '{}', whose parentheses name it", path_text(steps));
                 return Err(fault(item.at, BindErrorKind::Value, message));
             }
         }
         Ok(bound)
     }
 
-    fn select_item(&mut self, item: &'a SelectItem) -> Bound<TypedSelect> {
+    fn select_item(&mut self, item: &'a SelectItem) -> BindResult<TypedSelect> {
         self.node(item.at, item.path.len())?;
         if item.parameters.is_some() {
             return Err(unsupported(item.at, "an operation in $select"));
@@ -146,10 +146,10 @@ impl<'a> Binder<'a> {
         for (index, item) in items.iter().enumerate() {
             let expand = self.expand_item(index, item)?;
             // A number stands beside what it counts, under a name of its own.
-            let counts = expand.what == Expanded::Count;
-            let name = if expand.steps.is_empty() { "*".to_owned() } else { joined(&expand.steps) };
+            let counts = expand.what == ExpandKind::Count;
+            let name = if expand.steps.is_empty() { "*".to_owned() } else { path_text(&expand.steps) };
             if !names.insert((name.clone(), counts)) {
-                return Err(twice(item.at, &name));
+                return Err(duplicate_name(item.at, &name));
             }
             if expand.steps.is_empty() {
                 all = Some(expand);
@@ -160,7 +160,7 @@ impl<'a> Binder<'a> {
         // `*` is every navigation property that is not named beside it.
         if let Some(all) = all {
             let every = self.schema.properties(&self.item).filter(|property| property.navigation);
-            let counts = all.what == Expanded::Count;
+            let counts = all.what == ExpandKind::Count;
             let others = every.filter(|property| !names.contains(&(property.name.to_string(), counts)));
             bound.extend(others.map(|property| TypedExpand { steps: vec![property.clone()], ..all.clone() }));
         }
@@ -168,16 +168,16 @@ impl<'a> Binder<'a> {
     }
 
     /// One item; without steps where it is `*`.
-    fn expand_item(&mut self, index: usize, item: &'a ExpandItem) -> Bound<TypedExpand> {
+    fn expand_item(&mut self, index: usize, item: &'a ExpandItem) -> BindResult<TypedExpand> {
         self.node(item.at, item.path.len())?;
         let mut path = item.path.as_slice();
         let what = match path.last().map(|segment| &segment.kind) {
-            Some(ItemSegmentKind::Ref) => Expanded::References,
-            Some(ItemSegmentKind::Count) => Expanded::Count,
+            Some(ItemSegmentKind::Ref) => ExpandKind::References,
+            Some(ItemSegmentKind::Count) => ExpandKind::Count,
             Some(ItemSegmentKind::Value) => return Err(unsupported(item.at, "$value")),
-            _ => Expanded::Entities,
+            _ => ExpandKind::Entities,
         };
-        if what != Expanded::Entities {
+        if what != ExpandKind::Entities {
             path = &path[..path.len() - 1];
         }
         if let [ItemSegment { kind: ItemSegmentKind::Star, .. }] = path {
@@ -205,9 +205,9 @@ impl<'a> Binder<'a> {
     }
 
     /// Refuses the name of a new property that the item has already.
-    pub(super) fn is_free(&self, at: Position, name: &str) -> Bound<()> {
+    pub(super) fn check_name_unused(&self, at: Position, name: &str) -> BindResult<()> {
         match self.schema.property(&self.item, name, self.settings.ignore_property_case) {
-            Some(_) => Err(taken(at, name)),
+            Some(_) => Err(name_taken(at, name)),
             None => Ok(()),
         }
     }
@@ -218,7 +218,7 @@ impl<'a> Binder<'a> {
     }
 
     /// The properties of a path in `$select` and `$expand`, and the type it leads to.
-    fn item_steps(&self, path: &[ItemSegment]) -> Bound<(Vec<Property>, Type)> {
+    fn item_steps(&self, path: &[ItemSegment]) -> BindResult<(Vec<Property>, Type)> {
         let mut ty = Type::Structured(self.item.clone());
         let mut steps: Vec<Property> = Vec::new();
         for (index, segment) in path.iter().enumerate() {
@@ -232,7 +232,9 @@ impl<'a> Binder<'a> {
             };
             let name = match &segment.kind {
                 ItemSegmentKind::Name(name) => name,
-                ItemSegmentKind::Qualified(name) if self.schema.named(name) == Some(Type::Structured(of)) => {
+                ItemSegmentKind::Qualified(name)
+                    if self.schema.find_type(name) == Some(Type::Structured(of)) =>
+                {
                     continue;
                 }
                 ItemSegmentKind::Qualified(_) | ItemSegmentKind::AllOperations(_) => {
@@ -242,10 +244,11 @@ impl<'a> Binder<'a> {
                 _ => return Err(unsupported(segment.at, "'*' inside a path")),
             };
             let Some(property) = self.schema.property(&of, name, self.settings.ignore_property_case) else {
-                if index + 1 < path.len() && self.schema.named(name) == Some(Type::Structured(of.clone())) {
+                if index + 1 < path.len() && self.schema.find_type(name) == Some(Type::Structured(of.clone()))
+                {
                     continue;
                 }
-                let near = hint(name, self.schema.properties(&of).map(|property| &*property.name));
+                let near = did_you_mean(name, self.schema.properties(&of).map(|property| &*property.name));
                 let message = format!("unknown property '{name}'{near}");
                 return Err(fault(segment.at, BindErrorKind::UnknownName, message));
             };
@@ -257,12 +260,16 @@ impl<'a> Binder<'a> {
 
     /// Binds the options of a request for a property of this type: they speak of its members, where it is a
     /// collection, else of its own value.
-    pub fn options_of(&mut self, of: &Type, options: &'a QueryOptions) -> Result<TypedOptions, BindError> {
+    pub fn options_for_type(
+        &mut self,
+        of: &Type,
+        options: &'a QueryOptions,
+    ) -> Result<TypedOptions, BindError> {
         self.inner(of, options, false)
     }
 
     /// Options in parentheses: they speak of the members of what they stand behind.
-    fn nested(&mut self, at: Position, of: &Type, options: &'a QueryOptions) -> Bound<TypedOptions> {
+    fn nested(&mut self, at: Position, of: &Type, options: &'a QueryOptions) -> BindResult<TypedOptions> {
         // The place is one of the outer option: it is that option's fault.
         self.inner(of, options, true).map_err(|error| match error.kind {
             BindErrorKind::Misplaced => BindError { option: None, at: at.0, ..error },
@@ -270,9 +277,9 @@ impl<'a> Binder<'a> {
         })
     }
 
-    fn inner(&mut self, of: &Type, options: &'a QueryOptions, nested: bool) -> Bound<TypedOptions> {
+    fn inner(&mut self, of: &Type, options: &'a QueryOptions, nested: bool) -> BindResult<TypedOptions> {
         let element = of.element().unwrap_or(of).clone();
-        if let Some(option) = options.given.iter().find(|option| !belongs(**option, of, &element)) {
+        if let Some(option) = options.given.iter().find(|option| !option_applies(**option, of, &element)) {
             let message = format!("{} means nothing of {of}", option.name());
             let kind = BindErrorKind::Misplaced;
             return Err(BindError { option: Some(*option), at: 0, kind, message });
@@ -305,7 +312,7 @@ impl<'a> Binder<'a> {
 }
 
 /// Whether an option can mean something of a value of a type, with members of another.
-fn belongs(option: SystemOption, of: &Type, element: &Type) -> bool {
+fn option_applies(option: SystemOption, of: &Type, element: &Type) -> bool {
     use SystemOption::{Compute, Count, Expand, Filter, OrderBy, Search, Select, Skip, Top};
     match option {
         Filter | Search | OrderBy | Skip | Top | Count => matches!(of, Type::Collection(_)),
@@ -314,15 +321,15 @@ fn belongs(option: SystemOption, of: &Type, element: &Type) -> bool {
     }
 }
 
-fn joined(steps: &[Property]) -> String {
+fn path_text(steps: &[Property]) -> String {
     let names: Vec<&str> = steps.iter().map(|step| &*step.name).collect();
     names.join("/")
 }
 
-fn taken(at: Position, name: &str) -> BindError {
+fn name_taken(at: Position, name: &str) -> BindError {
     fault(at, BindErrorKind::Value, format!("there is a '{name}' already"))
 }
 
-fn twice(at: Position, name: &str) -> BindError {
+fn duplicate_name(at: Position, name: &str) -> BindError {
     fault(at, BindErrorKind::Value, format!("'{name}' is named twice"))
 }

@@ -1,21 +1,21 @@
 //! Paths: properties, variables, aliases, `$count`, lambdas.
 
-use super::{Binder, Bound, Variable, fault, type_fault, unsupported};
+use super::{BindResult, Binder, Variable, fault, type_fault, unsupported};
 use crate::ast::{Lambda, Path, Position, Root, Search, Segment, SegmentKind};
-use crate::near::hint;
 use crate::primitive::Primitive;
 use crate::schema::{Property, Type};
-use crate::typed::{Base, BindErrorKind, Collection, Predicate, Typed, TypedKind, TypedPath};
+use crate::suggestion::did_you_mean;
+use crate::typed::{BindErrorKind, Collection, PathBase, Predicate, Typed, TypedKind, TypedPath};
 
 /// A path as far as it is resolved.
-struct Walk {
+struct PathWalk {
     path: TypedPath,
     ty: Type,
     filters: Vec<Predicate>,
 }
 
 impl Binder<'_> {
-    pub(super) fn path(&mut self, at: Position, path: &Path) -> Bound<Typed> {
+    pub(super) fn path(&mut self, at: Position, path: &Path) -> BindResult<Typed> {
         if let Root::Alias(name) = &path.root {
             return self.alias(at, name, &path.segments);
         }
@@ -92,12 +92,12 @@ impl Binder<'_> {
     fn found(&mut self, at: Position, search: &Search) -> Predicate {
         let variable = self.next_variable;
         self.next_variable += 1;
-        let kind = TypedKind::Found { of: Base::Variable(variable), search: search.clone() };
+        let kind = TypedKind::SearchMatch { of: PathBase::Variable(variable), search: search.clone() };
         Predicate { variable, expr: Box::new(Typed::new(at, Primitive::Boolean, kind)) }
     }
 
     /// A collection-valued path, on its own: what stands behind `in`.
-    pub(super) fn collection_path(&mut self, at: Position, path: &Path) -> Bound<Collection> {
+    pub(super) fn collection_path(&mut self, at: Position, path: &Path) -> BindResult<Collection> {
         let typed = self.path(at, path)?;
         match typed {
             Typed { ty: Some(Type::Collection(element)), kind: TypedKind::Path(path), .. } => {
@@ -111,17 +111,18 @@ impl Binder<'_> {
     }
 
     /// Where a path begins, and the segments that are left.
-    fn start<'p>(&mut self, at: Position, path: &'p Path) -> Bound<(Walk, &'p [Segment])> {
+    fn start<'p>(&mut self, at: Position, path: &'p Path) -> BindResult<(PathWalk, &'p [Segment])> {
         let item = |binder: &Self| binder.element.clone().unwrap_or(Type::Structured(binder.item.clone()));
-        let begin = |base, ty| Walk { path: TypedPath { base, steps: Vec::new() }, ty, filters: Vec::new() };
+        let begin =
+            |base, ty| PathWalk { path: TypedPath { base, steps: Vec::new() }, ty, filters: Vec::new() };
         match &path.root {
             Root::It if self.nested => Err(unsupported(at, "$it in nested options")),
-            Root::It => Ok((begin(Base::Item, item(self)), &path.segments)),
+            Root::It => Ok((begin(PathBase::Item, item(self)), &path.segments)),
             Root::This => match self.variables.iter().rev().find(|variable| variable.name.is_empty()) {
                 Some(variable) => {
-                    Ok((begin(Base::Variable(variable.number), variable.ty.clone()), &path.segments))
+                    Ok((begin(PathBase::Variable(variable.number), variable.ty.clone()), &path.segments))
                 }
-                None => Ok((begin(Base::Item, item(self)), &path.segments)),
+                None => Ok((begin(PathBase::Item, item(self)), &path.segments)),
             },
             Root::Service => Err(unsupported(at, "$root")),
             Root::Alias(_) | Root::Implicit => {
@@ -129,22 +130,22 @@ impl Binder<'_> {
                     && let Some(variable) = self.variables.iter().rev().find(|variable| variable.name == name)
                 {
                     return Ok((
-                        begin(Base::Variable(variable.number), variable.ty.clone()),
+                        begin(PathBase::Variable(variable.number), variable.ty.clone()),
                         &path.segments[1..],
                     ));
                 }
                 if let Some(name) = path.segments.first().and_then(Segment::name)
                     && let Some(Typed { ty: Some(ty), kind: TypedKind::Path(of), .. }) = self.computed(name)
                 {
-                    let walk = Walk { path: of.clone(), ty: ty.clone(), filters: Vec::new() };
+                    let walk = PathWalk { path: of.clone(), ty: ty.clone(), filters: Vec::new() };
                     return Ok((walk, &path.segments[1..]));
                 }
                 // Inside `$filter(…)` a name belongs to the member that is filtered.
                 match self.variables.iter().rev().find(|variable| variable.name.is_empty()) {
                     Some(variable) => {
-                        Ok((begin(Base::Variable(variable.number), variable.ty.clone()), &path.segments))
+                        Ok((begin(PathBase::Variable(variable.number), variable.ty.clone()), &path.segments))
                     }
-                    None => Ok((begin(Base::Item, item(self)), &path.segments)),
+                    None => Ok((begin(PathBase::Item, item(self)), &path.segments)),
                 }
             }
         }
@@ -160,9 +161,9 @@ impl Binder<'_> {
         self.computed.iter().find(|computed| &*computed.name == name).map(|computed| &computed.expr)
     }
 
-    fn alias(&mut self, at: Position, name: &str, segments: &[Segment]) -> Bound<Typed> {
+    fn alias(&mut self, at: Position, name: &str, segments: &[Segment]) -> BindResult<Typed> {
         let Some((alias, value)) = self.aliases.iter().find(|(alias, _)| *alias == name).copied() else {
-            let near = hint(name, self.aliases.iter().map(|(alias, _)| *alias));
+            let near = did_you_mean(name, self.aliases.iter().map(|(alias, _)| *alias));
             return Err(fault(
                 at,
                 BindErrorKind::UnknownName,
@@ -185,7 +186,13 @@ impl Binder<'_> {
         Ok(Typed { at, ..bound })
     }
 
-    fn member(&mut self, walk: &mut Walk, at: Position, name: &str, next: Option<&Segment>) -> Bound<()> {
+    fn member(
+        &mut self,
+        walk: &mut PathWalk,
+        at: Position,
+        name: &str,
+        next: Option<&Segment>,
+    ) -> BindResult<()> {
         let of = match &walk.ty {
             Type::Structured(of) => of.clone(),
             Type::Collection(_) => {
@@ -198,7 +205,7 @@ impl Binder<'_> {
         };
         let property = self.schema.property(&of, name, self.settings.ignore_property_case).cloned();
         let Some(property) = property else {
-            if self.schema.named(name) == Some(walk.ty.clone()) && next.is_some() {
+            if self.schema.find_type(name) == Some(walk.ty.clone()) && next.is_some() {
                 return Ok(());
             }
             return Err(self.unknown(&of, at, name, next));
@@ -213,15 +220,15 @@ impl Binder<'_> {
         let names = self.schema.properties(of).map(|property: &Property| &*property.name);
         let message = if called {
             let functions = crate::function::Function::ALL.iter().map(|function| function.name());
-            format!("unknown function '{name}'{}", hint(name, functions))
+            format!("unknown function '{name}'{}", did_you_mean(name, functions))
         } else {
-            format!("unknown property '{name}'{}", hint(name, names))
+            format!("unknown property '{name}'{}", did_you_mean(name, names))
         };
         fault(at, BindErrorKind::UnknownName, message)
     }
 
     /// A cast to the very type, or to one it extends, changes nothing.
-    fn type_cast(&self, walk: &Walk, at: Position, name: &str, next: Option<&Segment>) -> Bound<()> {
+    fn type_cast(&self, walk: &PathWalk, at: Position, name: &str, next: Option<&Segment>) -> BindResult<()> {
         if next.is_some_and(|next| matches!(next.kind, SegmentKind::Arguments(_))) {
             return Err(unsupported(at, "a function of the service"));
         }
@@ -229,19 +236,25 @@ impl Binder<'_> {
             Type::Collection(element) => &**element,
             ty => ty,
         };
-        match self.schema.named(name) {
+        match self.schema.find_type(name) {
             None => Err(fault(at, BindErrorKind::UnknownName, format!("unknown type '{name}'"))),
             Some(wanted) if wanted == *ty => Ok(()),
             Some(_) => Err(unsupported(at, "a cast to another type in a path")),
         }
     }
 
-    fn lambda(&mut self, walk: &Walk, at: Position, what: &str, lambda: &Lambda) -> Bound<Predicate> {
+    fn lambda(
+        &mut self,
+        walk: &PathWalk,
+        at: Position,
+        what: &str,
+        lambda: &Lambda,
+    ) -> BindResult<Predicate> {
         let element = element(walk, at, what)?;
         self.predicate(lambda.variable.clone(), element, &lambda.predicate)
     }
 
-    fn predicate(&mut self, name: String, ty: Type, expr: &crate::ast::Expr) -> Bound<Predicate> {
+    fn predicate(&mut self, name: String, ty: Type, expr: &crate::ast::Expr) -> BindResult<Predicate> {
         let number = self.next_variable;
         self.next_variable += 1;
         self.variables.push(Variable { name, number, ty });
@@ -251,7 +264,7 @@ impl Binder<'_> {
     }
 }
 
-fn element(walk: &Walk, at: Position, what: &str) -> Bound<Type> {
+fn element(walk: &PathWalk, at: Position, what: &str) -> BindResult<Type> {
     match walk.ty.element() {
         Some(element) => Ok(element.clone()),
         None => {
@@ -260,7 +273,7 @@ fn element(walk: &Walk, at: Position, what: &str) -> Bound<Type> {
     }
 }
 
-fn collection(walk: Walk, at: Position, what: &str) -> Bound<Collection> {
+fn collection(walk: PathWalk, at: Position, what: &str) -> BindResult<Collection> {
     let element = element(&walk, at, what)?;
     Ok(Collection { path: walk.path, filters: walk.filters, element })
 }

@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
-use super::parts::Sum;
-use super::{EvalError, Evaluated, Evaluator, MEMBER, Scope};
+use super::scalar::SumAccumulator;
+use super::{EvalError, EvalResult, EvalScope, Evaluator, MEMBER};
 use crate::ast::Search;
-use crate::pipeline::{Method, Ranked};
+use crate::pipeline::{Method, RankMethod};
 use crate::typed::{Typed, TypedPath};
 use crate::typed_options::{TypedAggregate, TypedApply, TypedCompute, TypedOrder, TypedTransformation};
 use crate::value::{Value, fold};
 
 /// Whether a document matches a search expression; it is paid for by whoever looks.
-pub type Searches<'s> = dyn Fn(&Search, &Json) -> Result<bool, EvalError> + 's;
+pub type SearchMatcher<'s> = dyn Fn(&Search, &Json) -> Result<bool, EvalError> + 's;
 
 /// What finding the group of an item costs for each of its keys, in nodes.
 const GROUP: u64 = 16;
@@ -28,7 +28,7 @@ impl Evaluator<'_> {
         &self,
         apply: &TypedApply,
         items: Vec<Arc<Json>>,
-        search: &Searches<'_>,
+        search: &SearchMatcher<'_>,
     ) -> Result<Vec<Arc<Json>>, EvalError> {
         let inner = Evaluator { schema: &apply.schema, now: self.now, work: self.work };
         inner.pipeline(&apply.steps, items, search)
@@ -38,8 +38,8 @@ impl Evaluator<'_> {
         &self,
         steps: &[TypedTransformation],
         mut items: Vec<Arc<Json>>,
-        search: &Searches<'_>,
-    ) -> Evaluated<Vec<Arc<Json>>> {
+        search: &SearchMatcher<'_>,
+    ) -> EvalResult<Vec<Arc<Json>>> {
         for step in steps {
             items = self.step(step, items, search)?;
         }
@@ -50,8 +50,8 @@ impl Evaluator<'_> {
         &self,
         step: &TypedTransformation,
         mut items: Vec<Arc<Json>>,
-        search: &Searches<'_>,
-    ) -> Evaluated<Vec<Arc<Json>>> {
+        search: &SearchMatcher<'_>,
+    ) -> EvalResult<Vec<Arc<Json>>> {
         self.take(items.len() as u64 + 1)?;
         match step {
             TypedTransformation::Filter(predicate) => kept(items, |item| self.matches(predicate, item)),
@@ -86,7 +86,7 @@ impl Evaluator<'_> {
         }
     }
 
-    fn with_computed(&self, computed: &[TypedCompute], mut item: Arc<Json>) -> Evaluated<Arc<Json>> {
+    fn with_computed(&self, computed: &[TypedCompute], mut item: Arc<Json>) -> EvalResult<Arc<Json>> {
         let mut values: Vec<(&Arc<str>, Json)> = Vec::with_capacity(computed.len());
         for one in computed {
             let value = self.json(&one.expr, &item)?;
@@ -103,19 +103,19 @@ impl Evaluator<'_> {
         Ok(item)
     }
 
-    fn sorted_shared(&self, keys: &[TypedOrder], items: Vec<Arc<Json>>) -> Evaluated<Vec<Arc<Json>>> {
+    fn sorted_shared(&self, keys: &[TypedOrder], items: Vec<Arc<Json>>) -> EvalResult<Vec<Arc<Json>>> {
         self.sorted_by(keys, items, |item| item)
     }
 
     fn rank(
         &self,
-        kind: Ranked,
+        kind: RankMethod,
         amount: &Value,
         by: &TypedOrder,
         items: Vec<Arc<Json>>,
-    ) -> Evaluated<Vec<Arc<Json>>> {
+    ) -> EvalResult<Vec<Arc<Json>>> {
         let mut items = self.sorted_shared(std::slice::from_ref(by), items)?;
-        if matches!(kind, Ranked::TopCount | Ranked::BottomCount) {
+        if matches!(kind, RankMethod::TopCount | RankMethod::BottomCount) {
             let count = amount.to_decimal().and_then(|amount| usize::try_from(amount.trunc()).ok());
             items.truncate(count.unwrap_or(0));
             return Ok(items);
@@ -126,7 +126,7 @@ impl Evaluator<'_> {
         }
         let amount = amount.to_double().unwrap_or(0.0);
         let wanted = match kind {
-            Ranked::TopPercent | Ranked::BottomPercent => values.iter().sum::<f64>() * amount / 100.0,
+            RankMethod::TopPercent | RankMethod::BottomPercent => values.iter().sum::<f64>() * amount / 100.0,
             _ => amount,
         };
         let mut sum = 0.0;
@@ -148,12 +148,12 @@ impl Evaluator<'_> {
         by: &[TypedPath],
         apply: &[TypedTransformation],
         items: Vec<Arc<Json>>,
-        search: &Searches<'_>,
-    ) -> Evaluated<Vec<Arc<Json>>> {
-        let mut groups: BTreeMap<Key, (Json, Vec<Arc<Json>>)> = BTreeMap::new();
+        search: &SearchMatcher<'_>,
+    ) -> EvalResult<Vec<Arc<Json>>> {
+        let mut groups: BTreeMap<GroupKey, (Json, Vec<Arc<Json>>)> = BTreeMap::new();
         for item in items {
             self.take(GROUP * by.len() as u64)?;
-            let scope = Scope { item: &item, variables: Vec::new() };
+            let scope = EvalScope { item: &item, variables: Vec::new() };
             let mut key = Vec::with_capacity(by.len());
             let mut shown = Json::Object(Map::new());
             let mut bytes = 0;
@@ -166,7 +166,7 @@ impl Evaluator<'_> {
                 key.push(sortable(value, step.ignore_case));
                 put(&mut shown, path, json.clone());
             }
-            let key = Key(key);
+            let key = GroupKey(key);
             match groups.get_mut(&key) {
                 Some((_, members)) => members.push(item),
                 None => {
@@ -194,7 +194,7 @@ impl Evaluator<'_> {
         Ok(results)
     }
 
-    fn aggregate(&self, aggregates: &[TypedAggregate], items: &[Arc<Json>]) -> Evaluated<Json> {
+    fn aggregate(&self, aggregates: &[TypedAggregate], items: &[Arc<Json>]) -> EvalResult<Json> {
         let mut result = Map::new();
         for aggregate in aggregates {
             let value = match &aggregate.of {
@@ -214,10 +214,10 @@ impl Evaluator<'_> {
         method: &Method,
         ignore_case: bool,
         items: &[Arc<Json>],
-    ) -> Evaluated<Value> {
-        let mut sum = Sum::default();
+    ) -> EvalResult<Value> {
+        let mut sum = SumAccumulator::default();
         let mut best = Value::Null;
-        let mut distinct: BTreeSet<Key> = BTreeSet::new();
+        let mut distinct: BTreeSet<GroupKey> = BTreeSet::new();
         let held = self.held();
         for item in items {
             let value = self.value(expr, item)?;
@@ -240,7 +240,7 @@ impl Evaluator<'_> {
                 Method::CountDistinct => {
                     self.take(GROUP)?;
                     let bytes = value.bytes() + MEMBER;
-                    if distinct.insert(Key(vec![sortable(value, ignore_case)])) {
+                    if distinct.insert(GroupKey(vec![sortable(value, ignore_case)])) {
                         self.hold(bytes)?;
                     }
                 }
@@ -259,28 +259,28 @@ impl Evaluator<'_> {
 }
 
 /// The values a group is made by, in their order.
-struct Key(Vec<Value>);
+struct GroupKey(Vec<Value>);
 
-impl Ord for Key {
-    fn cmp(&self, other: &Key) -> Ordering {
+impl Ord for GroupKey {
+    fn cmp(&self, other: &GroupKey) -> Ordering {
         let orders = self.0.iter().zip(&other.0).map(|(one, other)| one.sort(other, false));
         orders.fold(Ordering::Equal, Ordering::then)
     }
 }
 
-impl PartialOrd for Key {
-    fn partial_cmp(&self, other: &Key) -> Option<Ordering> {
+impl PartialOrd for GroupKey {
+    fn partial_cmp(&self, other: &GroupKey) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Key {
-    fn eq(&self, other: &Key) -> bool {
+impl PartialEq for GroupKey {
+    fn eq(&self, other: &GroupKey) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl Eq for Key {}
+impl Eq for GroupKey {}
 
 /// A value that sorts as it does when case is ignored.
 fn sortable(value: Value, ignore_case: bool) -> Value {
@@ -290,7 +290,7 @@ fn sortable(value: Value, ignore_case: bool) -> Value {
     }
 }
 
-fn kept(items: Vec<Arc<Json>>, wanted: impl Fn(&Json) -> Evaluated<bool>) -> Evaluated<Vec<Arc<Json>>> {
+fn kept(items: Vec<Arc<Json>>, wanted: impl Fn(&Json) -> EvalResult<bool>) -> EvalResult<Vec<Arc<Json>>> {
     let mut kept = Vec::new();
     for item in items {
         if wanted(&item)? {

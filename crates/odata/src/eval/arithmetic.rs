@@ -9,7 +9,7 @@ use crate::ast::Arithmetic;
 use crate::primitive::{DAY, Date, DateTimeOffset, Duration, YEARS};
 use crate::value::Value;
 
-type Evaluated<T> = Result<T, EvalError>;
+type EvalResult<T> = Result<T, EvalError>;
 
 fn by_zero(op: Arithmetic) -> EvalError {
     EvalError::fault(format!("'{}' by zero", op.name()))
@@ -24,7 +24,7 @@ pub(super) fn exact(number: Decimal) -> Value {
     Value::Decimal(if number.is_zero() { number.abs() } else { number })
 }
 
-pub(super) fn negate(value: &Value) -> Evaluated<Value> {
+pub(super) fn negate(value: &Value) -> EvalResult<Value> {
     const NEGATE: &str = "-";
     Ok(match value {
         Value::Integer(number) => {
@@ -40,7 +40,7 @@ pub(super) fn negate(value: &Value) -> Evaluated<Value> {
 }
 
 /// Null where an operand is null, or none that the operation takes.
-pub(super) fn arithmetic(op: Arithmetic, left: &Value, right: &Value) -> Evaluated<Value> {
+pub(super) fn arithmetic(op: Arithmetic, left: &Value, right: &Value) -> EvalResult<Value> {
     use Value as V;
     if left.is_null() || right.is_null() {
         return Ok(V::Null);
@@ -69,7 +69,7 @@ pub(super) fn arithmetic(op: Arithmetic, left: &Value, right: &Value) -> Evaluat
     }
 }
 
-fn whole(op: Arithmetic, left: i64, right: i64) -> Evaluated<Value> {
+fn whole(op: Arithmetic, left: i64, right: i64) -> EvalResult<Value> {
     let result = match op {
         Arithmetic::Add => left.checked_add(right),
         Arithmetic::Sub => left.checked_sub(right),
@@ -82,7 +82,7 @@ fn whole(op: Arithmetic, left: i64, right: i64) -> Evaluated<Value> {
     result.map(Value::Integer).ok_or_else(|| beyond(op.name(), "Edm.Int64"))
 }
 
-fn decimal(op: Arithmetic, left: Decimal, right: Decimal) -> Evaluated<Value> {
+fn decimal(op: Arithmetic, left: Decimal, right: Decimal) -> EvalResult<Value> {
     let result = match op {
         Arithmetic::Add => left.checked_add(right),
         Arithmetic::Sub => left.checked_sub(right),
@@ -96,7 +96,7 @@ fn decimal(op: Arithmetic, left: Decimal, right: Decimal) -> Evaluated<Value> {
 }
 
 /// A span multiplied or divided by a number.
-fn scaled(op: Arithmetic, Duration(ticks): Duration, number: &Value) -> Evaluated<Value> {
+fn scaled(op: Arithmetic, Duration(ticks): Duration, number: &Value) -> EvalResult<Value> {
     let too_large = || beyond(op.name(), "Edm.Duration");
     let ticks = Decimal::from(ticks);
     let number = match number {
@@ -114,7 +114,7 @@ fn scaled(op: Arithmetic, Duration(ticks): Duration, number: &Value) -> Evaluate
 }
 
 /// Dates, date-times and durations added and taken from one another.
-fn calendar(op: Arithmetic, left: &Value, right: &Value) -> Evaluated<Value> {
+fn calendar(op: Arithmetic, left: &Value, right: &Value) -> EvalResult<Value> {
     use Value as V;
     let add = |one: i64, other: i64| match op {
         Arithmetic::Add => one.checked_add(other),

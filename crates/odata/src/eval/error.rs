@@ -26,7 +26,7 @@ impl EvalError {
     }
 
     /// With the place of the expression, where none is known yet.
-    pub(super) fn located(self, place: Position) -> EvalError {
+    pub(super) fn with_position(self, place: Position) -> EvalError {
         match self {
             EvalError::Fault { at: None, message } => EvalError::Fault { at: Some(place), message },
             other => other,

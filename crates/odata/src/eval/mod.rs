@@ -12,20 +12,20 @@
 
 mod apply;
 mod arithmetic;
+mod budget;
 mod cast;
 mod error;
 mod functions;
 mod operand;
-mod parts;
 mod pattern;
 mod project;
-mod work;
+mod scalar;
 
-pub use apply::Searches;
+pub use apply::SearchMatcher;
+pub use budget::Work;
 pub use error::EvalError;
-pub use parts::Sum;
 pub use pattern::{Pattern, PatternError};
-pub use work::Work;
+pub use scalar::SumAccumulator;
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
@@ -35,10 +35,10 @@ use serde_json::Value as Json;
 use crate::ast::Comparison;
 use crate::primitive::DateTimeOffset;
 use crate::schema::{Schema, Type};
-use crate::typed::{Base, Collection, Predicate, Typed, TypedKind, TypedPath};
+use crate::tokenizer;
+use crate::typed::{Collection, PathBase, Predicate, Typed, TypedKind, TypedPath};
 use crate::typed_options::TypedOrder;
 use crate::value::Value;
-use crate::words;
 
 use operand::Operand;
 
@@ -55,12 +55,12 @@ pub struct Evaluator<'a> {
 
 /// The item, and the members that predicates speak of.
 #[derive(Clone, Debug)]
-struct Scope<'x> {
+struct EvalScope<'x> {
     item: &'x Json,
     variables: Vec<(u32, &'x Json)>,
 }
 
-type Evaluated<T> = Result<T, EvalError>;
+type EvalResult<T> = Result<T, EvalError>;
 
 /// What a member of an object takes beside its name and its value, in bytes.
 const MEMBER: usize = 96;
@@ -84,9 +84,9 @@ impl Evaluator<'_> {
         self.evaluated(typed, item, |operand| operand.into_value())
     }
 
-    fn evaluated<T>(&self, typed: &Typed, item: &Json, finish: impl Fn(Operand<'_>) -> T) -> Evaluated<T> {
+    fn evaluated<T>(&self, typed: &Typed, item: &Json, finish: impl Fn(Operand<'_>) -> T) -> EvalResult<T> {
         let held = self.held();
-        let operand = self.eval(typed, &mut Scope { item, variables: Vec::new() })?;
+        let operand = self.eval(typed, &mut EvalScope { item, variables: Vec::new() })?;
         self.release_to(held);
         Ok(finish(operand))
     }
@@ -107,7 +107,7 @@ impl Evaluator<'_> {
     }
 
     /// The order of two values of a key.
-    fn sort(&self, key: &TypedOrder, left: &Value, right: &Value) -> Evaluated<Ordering> {
+    fn sort(&self, key: &TypedOrder, left: &Value, right: &Value) -> EvalResult<Ordering> {
         self.take_text(left.bytes().min(right.bytes()))?;
         let order = left.sort(right, key.ignore_case);
         Ok(if key.descending { order.reverse() } else { order })
@@ -126,7 +126,7 @@ impl Evaluator<'_> {
         keys: &[TypedOrder],
         items: Vec<J>,
         document: impl Fn(&J) -> &Json,
-    ) -> Evaluated<Vec<J>> {
+    ) -> EvalResult<Vec<J>> {
         if keys.is_empty() {
             return Ok(items);
         }
@@ -164,10 +164,10 @@ impl Evaluator<'_> {
     }
 
     /// The value of an expression as a member of a document: objects and collections whole.
-    fn json(&self, typed: &Typed, item: &Json) -> Evaluated<Json> {
+    fn json(&self, typed: &Typed, item: &Json) -> EvalResult<Json> {
         match (&typed.kind, &typed.ty) {
             (TypedKind::Path(path), Some(Type::Structured(_) | Type::Collection(_))) => {
-                let json = self.resolve(path, &Scope { item, variables: Vec::new() })?;
+                let json = self.resolve(path, &EvalScope { item, variables: Vec::new() })?;
                 let bytes = self.size_of(json)?;
                 self.hold(bytes)?;
                 Ok(json.clone())
@@ -181,7 +181,7 @@ impl Evaluator<'_> {
     }
 
     /// About how many bytes a tree takes; looking is paid for, as is a copy.
-    fn size_of(&self, json: &Json) -> Evaluated<usize> {
+    fn size_of(&self, json: &Json) -> EvalResult<usize> {
         self.take(2)?;
         let mut bytes = size_of::<Json>();
         match json {
@@ -205,15 +205,15 @@ impl Evaluator<'_> {
         Ok(bytes)
     }
 
-    fn take(&self, nodes: u64) -> Evaluated<()> {
+    fn take(&self, nodes: u64) -> EvalResult<()> {
         self.work.map_or(Ok(()), |work| work.take(nodes))
     }
 
-    fn take_text(&self, bytes: usize) -> Evaluated<()> {
+    fn take_text(&self, bytes: usize) -> EvalResult<()> {
         self.work.map_or(Ok(()), |work| work.take_text(bytes))
     }
 
-    fn hold(&self, bytes: usize) -> Evaluated<()> {
+    fn hold(&self, bytes: usize) -> EvalResult<()> {
         self.work.map_or(Ok(()), |work| work.hold(bytes))
     }
 
@@ -227,7 +227,7 @@ impl Evaluator<'_> {
         }
     }
 
-    fn eval<'x>(&self, typed: &'x Typed, scope: &mut Scope<'x>) -> Evaluated<Operand<'x>> {
+    fn eval<'x>(&self, typed: &'x Typed, scope: &mut EvalScope<'x>) -> EvalResult<Operand<'x>> {
         self.take(1)?;
         match &typed.kind {
             TypedKind::Value(value) => Ok(Operand::of(value)),
@@ -240,7 +240,8 @@ impl Evaluator<'_> {
             },
             _ => {
                 let held = self.held();
-                let operand = self.composed(typed, scope).map_err(|error| error.located(typed.at))?;
+                let operand =
+                    self.eval_compound(typed, scope).map_err(|error| error.with_position(typed.at))?;
                 // What was made on the way is gone, but for the result.
                 self.release_to(held + operand.owned_bytes() as u64);
                 Ok(operand)
@@ -248,7 +249,7 @@ impl Evaluator<'_> {
         }
     }
 
-    fn composed<'x>(&self, typed: &'x Typed, scope: &mut Scope<'x>) -> Evaluated<Operand<'x>> {
+    fn eval_compound<'x>(&self, typed: &'x Typed, scope: &mut EvalScope<'x>) -> EvalResult<Operand<'x>> {
         Ok(match &typed.kind {
             TypedKind::Value(_) | TypedKind::Path(_) => Operand::NULL, // has been dealt with
             TypedKind::Not(operand) => match self.eval(operand, scope)?.value() {
@@ -260,7 +261,7 @@ impl Evaluator<'_> {
             TypedKind::Or(terms) => self.all_of(terms, true, scope)?,
             TypedKind::Compare { op, left, right, ignore_case } => {
                 let (left, right) = (self.eval(left, scope)?, self.eval(right, scope)?);
-                Operand::boolean(self.holds(*op, &left, &right, *ignore_case)?)
+                Operand::boolean(self.compare_operands(*op, &left, &right, *ignore_case)?)
             }
             TypedKind::Arithmetic { op, left, right } => {
                 let (left, right) = (self.eval(left, scope)?, self.eval(right, scope)?);
@@ -279,7 +280,7 @@ impl Evaluator<'_> {
                 let left = self.eval(left, scope)?;
                 for member in list {
                     let member = self.eval(member, scope)?;
-                    if self.holds(Comparison::Eq, &left, &member, *ignore_case)? {
+                    if self.compare_operands(Comparison::Eq, &left, &member, *ignore_case)? {
                         return Ok(Operand::boolean(true));
                     }
                 }
@@ -289,7 +290,7 @@ impl Evaluator<'_> {
                 let left = self.eval(left, scope)?;
                 let found = self.find_member(collection, scope, |member, _| {
                     let member = self.read(member, &collection.element)?;
-                    self.holds(Comparison::Eq, &left, &member, *ignore_case)
+                    self.compare_operands(Comparison::Eq, &left, &member, *ignore_case)
                 })?;
                 Operand::boolean(found)
             }
@@ -308,10 +309,10 @@ impl Evaluator<'_> {
                 let there = !self.eval(operand, scope)?.is_null();
                 Operand::boolean(there && operand.ty.as_ref() == Some(ty))
             }
-            TypedKind::Found { of, search } => {
+            TypedKind::SearchMatch { of, search } => {
                 let path = TypedPath { base: *of, steps: Vec::new() };
                 let member = self.resolve(&path, scope)?;
-                Operand::boolean(words::is_in(search, member, self.work)?)
+                Operand::boolean(tokenizer::matches_document(search, member, self.work)?)
             }
             TypedKind::Case(branches) => {
                 for (condition, value) in branches {
@@ -332,12 +333,12 @@ impl Evaluator<'_> {
             TypedKind::Any { collection, predicate } => {
                 Operand::boolean(self.find_member(collection, scope, |member, scope| match predicate {
                     None => Ok(true),
-                    Some(predicate) => self.asks(predicate, member, scope),
+                    Some(predicate) => self.predicate_holds(predicate, member, scope),
                 })?)
             }
             TypedKind::All { collection, predicate } => {
                 let exception = self.find_member(collection, scope, |member, scope| {
-                    self.asks(predicate, member, scope).map(|answer| !answer)
+                    self.predicate_holds(predicate, member, scope).map(|answer| !answer)
                 })?;
                 Operand::boolean(!exception)
             }
@@ -345,7 +346,12 @@ impl Evaluator<'_> {
     }
 
     /// `and` where `end` is false, `or` where it is true: that value decides, null is remembered.
-    fn all_of<'x>(&self, terms: &'x [Typed], end: bool, scope: &mut Scope<'x>) -> Evaluated<Operand<'x>> {
+    fn all_of<'x>(
+        &self,
+        terms: &'x [Typed],
+        end: bool,
+        scope: &mut EvalScope<'x>,
+    ) -> EvalResult<Operand<'x>> {
         let mut unknown = false;
         for term in terms {
             match self.eval(term, scope)?.value() {
@@ -361,14 +367,14 @@ impl Evaluator<'_> {
     fn find_member<'x>(
         &self,
         collection: &'x Collection,
-        scope: &mut Scope<'x>,
-        mut wanted: impl FnMut(&'x Json, &mut Scope<'x>) -> Evaluated<bool>,
-    ) -> Evaluated<bool> {
+        scope: &mut EvalScope<'x>,
+        mut wanted: impl FnMut(&'x Json, &mut EvalScope<'x>) -> EvalResult<bool>,
+    ) -> EvalResult<bool> {
         let Json::Array(members) = self.resolve(&collection.path, scope)? else { return Ok(false) };
         'members: for member in members {
             self.take(1)?;
             for filter in &collection.filters {
-                if !self.asks(filter, member, scope)? {
+                if !self.predicate_holds(filter, member, scope)? {
                     continue 'members;
                 }
             }
@@ -379,7 +385,12 @@ impl Evaluator<'_> {
         Ok(false)
     }
 
-    fn asks<'x>(&self, predicate: &'x Predicate, member: &'x Json, scope: &mut Scope<'x>) -> Evaluated<bool> {
+    fn predicate_holds<'x>(
+        &self,
+        predicate: &'x Predicate,
+        member: &'x Json,
+        scope: &mut EvalScope<'x>,
+    ) -> EvalResult<bool> {
         scope.variables.push((predicate.variable, member));
         let answer = self.eval(&predicate.expr, scope)?.is_true();
         scope.variables.pop();
@@ -387,18 +398,18 @@ impl Evaluator<'_> {
     }
 
     /// What a path leads to; null where it leads nowhere.
-    fn resolve<'x>(&self, path: &TypedPath, scope: &Scope<'x>) -> Evaluated<&'x Json> {
+    fn resolve<'x>(&self, path: &TypedPath, scope: &EvalScope<'x>) -> EvalResult<&'x Json> {
         self.take(path.steps.len() as u64)?;
         Ok(resolve(path, scope))
     }
 
-    fn holds(
+    fn compare_operands(
         &self,
         op: Comparison,
         left: &Operand<'_>,
         right: &Operand<'_>,
         ignore_case: bool,
-    ) -> Evaluated<bool> {
+    ) -> EvalResult<bool> {
         let bytes = if ignore_case {
             left.length().saturating_add(right.length()).saturating_mul(4)
         } else {
@@ -418,10 +429,10 @@ impl Evaluator<'_> {
     }
 }
 
-fn resolve<'x>(path: &TypedPath, scope: &Scope<'x>) -> &'x Json {
+fn resolve<'x>(path: &TypedPath, scope: &EvalScope<'x>) -> &'x Json {
     let mut json = match path.base {
-        Base::Item => scope.item,
-        Base::Variable(number) => {
+        PathBase::Item => scope.item,
+        PathBase::Variable(number) => {
             scope.variables.iter().rev().find(|(known, _)| *known == number).map_or(NOTHING, |(_, json)| json)
         }
     };

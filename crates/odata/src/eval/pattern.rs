@@ -96,12 +96,12 @@ impl Pattern {
     }
 
     /// What it costs to make a pattern ready, before its size is known.
-    pub(super) fn least_price(text: &str) -> u64 {
+    pub(super) fn min_cost(text: &str) -> u64 {
         COMPILE + text.len() as u64
     }
 
     /// What making it ready has cost beyond that.
-    pub(super) fn price(&self) -> u64 {
+    pub(super) fn cost(&self) -> u64 {
         self.nfa.states().len() as u64 * COMPILE_STATE
     }
 
@@ -122,7 +122,7 @@ impl Pattern {
     pub fn matches(&self, text: &str, work: Option<&Work>) -> Result<bool, EvalError> {
         let states = self.nfa.states().len();
         let mut search =
-            Search { nfa: &self.nfa, text: text.as_bytes(), work, looked_at: 0, stack: Vec::new() };
+            PatternSearch { nfa: &self.nfa, text: text.as_bytes(), work, looked_at: 0, stack: Vec::new() };
         search.look(states as u64 / 8)?;
         let (mut here, mut next) = (States::new(states), States::new(states));
         let anchored = self.nfa.is_always_start_anchored();
@@ -200,7 +200,7 @@ impl States {
 }
 
 /// One search, and what it has looked at that is not yet paid for.
-struct Search<'s> {
+struct PatternSearch<'s> {
     nfa: &'s NFA,
     text: &'s [u8],
     work: Option<&'s Work>,
@@ -208,7 +208,7 @@ struct Search<'s> {
     stack: Vec<StateID>,
 }
 
-impl Search<'_> {
+impl PatternSearch<'_> {
     fn look(&mut self, states: u64) -> Result<(), EvalError> {
         self.looked_at += states;
         if self.looked_at < ASK {

@@ -3,12 +3,12 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::{EvalError, Evaluated, Evaluator, MEMBER};
+use super::{EvalError, EvalResult, Evaluator, MEMBER};
 use crate::schema::Property;
 use crate::typed_options::{TypedOptions, TypedSelect};
 
 /// One selected path, as far as it is still ahead.
-type Pick<'a> = (&'a [Property], Option<&'a TypedOptions>);
+type SelectedPath<'a> = (&'a [Property], Option<&'a TypedOptions>);
 
 impl Evaluator<'_> {
     /// An item with what `select` and `compute` make of it; members stay in the order of the document, computed ones
@@ -31,37 +31,37 @@ impl Evaluator<'_> {
             self.take(selected.len() as u64)?;
             computed.push((one.name.to_string(), self.json(&one.expr, item)?));
         }
-        let picks: Vec<Pick<'_>> = selected
+        let paths: Vec<SelectedPath<'_>> = selected
             .iter()
             .filter_map(|one| match one {
                 TypedSelect::Property { steps, options } => Some((steps.as_slice(), options.as_deref())),
                 TypedSelect::All | TypedSelect::Computed(_) => None,
             })
             .collect();
-        let mut shown = self.pick(&picks, everything, item)?;
+        let mut shown = self.pick(&paths, everything, item)?;
         if let Json::Object(members) = &mut shown {
             members.extend(computed);
         }
         Ok(shown)
     }
 
-    fn copy(&self, json: &Json) -> Evaluated<Json> {
+    fn copy(&self, json: &Json) -> EvalResult<Json> {
         let bytes = self.size_of(json)?;
         self.hold(bytes)?;
         Ok(json.clone())
     }
 
     /// The picked members of an object, or of each object of an array; `everything`: the others too, whole.
-    fn pick(&self, picks: &[Pick<'_>], everything: bool, from: &Json) -> Evaluated<Json> {
-        if everything && picks.iter().all(|(_, options)| options.is_none()) {
+    fn pick(&self, paths: &[SelectedPath<'_>], everything: bool, from: &Json) -> EvalResult<Json> {
+        if everything && paths.iter().all(|(_, options)| options.is_none()) {
             return self.copy(from);
         }
         match from {
             Json::Object(members) => {
                 let mut shown = Map::new();
                 for (name, value) in members {
-                    self.take(picks.len() as u64 / 4 + 1)?;
-                    let inner: Vec<Pick<'_>> = picks
+                    self.take(paths.len() as u64 / 4 + 1)?;
+                    let inner: Vec<SelectedPath<'_>> = paths
                         .iter()
                         .filter(|(steps, _)| steps.first().is_some_and(|step| *step.name == **name))
                         .map(|(steps, options)| (steps.get(1..).unwrap_or_default(), *options))
@@ -73,7 +73,7 @@ impl Evaluator<'_> {
                 }
                 Ok(Json::Object(shown))
             }
-            Json::Array(items) => items.iter().map(|item| self.pick(picks, everything, item)).collect(),
+            Json::Array(items) => items.iter().map(|item| self.pick(paths, everything, item)).collect(),
             other => self.copy(other),
         }
     }
@@ -82,16 +82,16 @@ impl Evaluator<'_> {
     fn show(
         &self,
         name: &str,
-        picks: &[Pick<'_>],
+        paths: &[SelectedPath<'_>],
         everything: bool,
         value: &Json,
         into: &mut Map<String, Json>,
-    ) -> Evaluated<()> {
-        let narrowing = picks.iter().find_map(|(steps, options)| options.filter(|_| steps.is_empty()));
+    ) -> EvalResult<()> {
+        let narrowing = paths.iter().find_map(|(steps, options)| options.filter(|_| steps.is_empty()));
         let shown = match (narrowing, value) {
             (None, value) => {
-                let whole = everything || picks.iter().any(|(steps, _)| steps.is_empty());
-                self.pick(picks, whole, value)?
+                let whole = everything || paths.iter().any(|(steps, _)| steps.is_empty());
+                self.pick(paths, whole, value)?
             }
             (Some(options), Json::Array(items)) => {
                 let (shown, count) = self.narrowed(options, items)?;
@@ -107,7 +107,7 @@ impl Evaluator<'_> {
     }
 
     /// The members of a collection that nested options leave, each as they show it, and how many the filter left.
-    fn narrowed(&self, options: &TypedOptions, items: &[Json]) -> Evaluated<(Vec<Json>, usize)> {
+    fn narrowed(&self, options: &TypedOptions, items: &[Json]) -> EvalResult<(Vec<Json>, usize)> {
         let mut kept: Vec<&Json> = Vec::new();
         for item in items {
             self.take(1)?;
@@ -123,7 +123,7 @@ impl Evaluator<'_> {
         let bound = |number: Option<u64>| number.map(|number| usize::try_from(number).unwrap_or(usize::MAX));
         let skip = bound(options.skip).unwrap_or(0);
         let top = bound(options.top).unwrap_or(usize::MAX);
-        let shown: Evaluated<Vec<Json>> =
+        let shown: EvalResult<Vec<Json>> =
             kept.into_iter().skip(skip).take(top).map(|item| self.project(options, item)).collect();
         Ok((shown?, count))
     }

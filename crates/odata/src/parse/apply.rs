@@ -5,11 +5,11 @@
 //! applyExpr = applyTrafo *( "/" applyTrafo )
 //! ```
 
-use super::{Parsed, Parser};
+use super::{ParseResult, Parser};
 use crate::ast::{Expr, ExprKind, Position, Root, SegmentKind};
-use crate::error::{Error, ErrorKind};
-use crate::near::hint;
-use crate::pipeline::{Aggregate, Grouping, Method, Ranked, Transformation, TransformationKind};
+use crate::error::{ParseError, ParseErrorKind};
+use crate::pipeline::{Aggregate, Grouping, Method, RankMethod, Transformation, TransformationKind};
+use crate::suggestion::did_you_mean;
 
 /// Transformations the extension has and this parser knows by name only.
 const UNSUPPORTED: [&str; 12] = [
@@ -48,11 +48,11 @@ const NAMES: [&str; 16] = [
 
 impl Parser<'_> {
     /// `applyExpr = applyTrafo *( "/" applyTrafo )`
-    pub fn apply_value(&mut self) -> Parsed<Vec<Transformation>> {
-        self.deeper(|p| {
+    pub fn apply_value(&mut self) -> ParseResult<Vec<Transformation>> {
+        self.nested(|p| {
             let mut pipeline = Vec::new();
             loop {
-                p.room(pipeline.len())?;
+                p.check_list_length(pipeline.len())?;
                 pipeline.push(p.transformation()?);
                 if !p.eat(b'/') {
                     return Ok(pipeline);
@@ -61,7 +61,7 @@ impl Parser<'_> {
         })
     }
 
-    fn transformation(&mut self) -> Parsed<Transformation> {
+    fn transformation(&mut self) -> ParseResult<Transformation> {
         self.node()?;
         let at = self.pos;
         let name = self.qualified_name("a transformation")?.to_ascii_lowercase();
@@ -70,21 +70,21 @@ impl Parser<'_> {
         }
         if UNSUPPORTED.contains(&name.as_str()) || name.contains('.') {
             let message = format!("the transformation '{name}' is not supported");
-            return Err(Error::new(at, ErrorKind::Unsupported, message));
+            return Err(ParseError::new(at, ParseErrorKind::Unsupported, message));
         }
         if !NAMES.contains(&name.as_str()) {
-            let message = format!("unknown transformation '{name}'{}", hint(&name, NAMES));
-            return Err(Error::new(at, ErrorKind::UnknownFunction, message));
+            let message = format!("unknown transformation '{name}'{}", did_you_mean(&name, NAMES));
+            return Err(ParseError::new(at, ParseErrorKind::UnknownFunction, message));
         }
         self.expect(b'(')?;
-        self.blanks();
+        self.skip_blanks();
         let kind = self.transformation_body(&name)?;
-        self.blanks();
+        self.skip_blanks();
         self.close(")")?;
         Ok(Transformation { at: Position(at), kind })
     }
 
-    fn transformation_body(&mut self, name: &str) -> Parsed<TransformationKind> {
+    fn transformation_body(&mut self, name: &str) -> ParseResult<TransformationKind> {
         Ok(match name {
             "aggregate" => TransformationKind::Aggregate(self.aggregates()?),
             "groupby" => self.group_by()?,
@@ -92,12 +92,12 @@ impl Parser<'_> {
             "search" => TransformationKind::Search(self.search_value()?),
             "compute" => TransformationKind::Compute(self.compute_items()?),
             "orderby" => TransformationKind::OrderBy(self.orderby_items()?),
-            "skip" => TransformationKind::Skip(self.natural()?),
-            "top" => TransformationKind::Top(self.natural()?),
+            "skip" => TransformationKind::Skip(self.unsigned_integer()?),
+            "top" => TransformationKind::Top(self.unsigned_integer()?),
             "concat" => {
                 let mut parts = vec![self.apply_value()?];
                 while self.comma() {
-                    self.room(parts.len())?;
+                    self.check_list_length(parts.len())?;
                     parts.push(self.apply_value()?);
                 }
                 if parts.len() < 2 {
@@ -106,7 +106,7 @@ impl Parser<'_> {
                 TransformationKind::Concat(parts)
             }
             _ => {
-                let kind = Ranked::ALL.into_iter().find(|kind| kind.name() == name);
+                let kind = RankMethod::ALL.into_iter().find(|kind| kind.name() == name);
                 let Some(kind) = kind else { return Err(self.expected("a transformation")) };
                 let amount = self.common_expr()?;
                 if !self.comma() {
@@ -118,10 +118,10 @@ impl Parser<'_> {
     }
 
     /// `aggregateExpr = commonExpr RWS "with" RWS aggregateMethod asAlias / "$count" asAlias / customAggregate [ asAlias ]`
-    fn aggregates(&mut self) -> Parsed<Vec<Aggregate>> {
+    fn aggregates(&mut self) -> ParseResult<Vec<Aggregate>> {
         let mut aggregates = Vec::new();
         loop {
-            self.room(aggregates.len())?;
+            self.check_list_length(aggregates.len())?;
             let at = Position(self.pos);
             let expr = self.common_expr()?;
             let method = self.method()?;
@@ -140,13 +140,13 @@ impl Parser<'_> {
 
     fn as_follows(&self) -> bool {
         let mut ahead = Parser { ..*self };
-        ahead.blanks() && ahead.peek_identifier().is_some()
+        ahead.skip_blanks() && ahead.peek_identifier().is_some()
     }
 
-    fn method(&mut self) -> Parsed<Option<Method>> {
+    fn method(&mut self) -> ParseResult<Option<Method>> {
         let from = self.pos;
-        let with =
-            self.blanks() && self.peek_identifier().is_some_and(|word| word.eq_ignore_ascii_case("with"));
+        let with = self.skip_blanks()
+            && self.peek_identifier().is_some_and(|word| word.eq_ignore_ascii_case("with"));
         if !with {
             self.pos = from;
             return Ok(None);
@@ -163,68 +163,69 @@ impl Parser<'_> {
             "countdistinct" => Method::CountDistinct,
             _ if name.contains('.') => Method::Custom(name.to_owned()),
             _ => {
-                let near = hint(name, ["sum", "min", "max", "average", "countdistinct"]);
+                let near = did_you_mean(name, ["sum", "min", "max", "average", "countdistinct"]);
                 let message = format!("unknown method '{name}'{near}");
-                return Err(Error::new(at, ErrorKind::UnknownFunction, message));
+                return Err(ParseError::new(at, ParseErrorKind::UnknownFunction, message));
             }
         };
         let after = self.pos;
-        if self.blanks() && self.peek_identifier().is_some_and(|word| word.eq_ignore_ascii_case("from")) {
-            return Err(Error::new(self.pos, ErrorKind::Unsupported, "'from' is not supported"));
+        if self.skip_blanks() && self.peek_identifier().is_some_and(|word| word.eq_ignore_ascii_case("from"))
+        {
+            return Err(ParseError::new(self.pos, ParseErrorKind::Unsupported, "'from' is not supported"));
         }
         self.pos = after;
         Ok(Some(method))
     }
 
     /// `groupbyTrafo = "groupby" OPEN BWS OPEN BWS groupbyElement *( BWS COMMA BWS groupbyElement ) BWS CLOSE [ BWS COMMA BWS applyExpr ] BWS CLOSE`
-    fn group_by(&mut self) -> Parsed<TransformationKind> {
+    fn group_by(&mut self) -> ParseResult<TransformationKind> {
         self.expect(b'(')?;
-        self.blanks();
+        self.skip_blanks();
         let mut by = Vec::new();
         loop {
-            self.room(by.len())?;
+            self.check_list_length(by.len())?;
             by.push(self.grouping()?);
             if !self.comma() {
                 break;
             }
         }
-        self.blanks();
+        self.skip_blanks();
         self.expect(b')')?;
         let apply = if self.comma() { self.apply_value()? } else { Vec::new() };
         Ok(TransformationKind::GroupBy { by, apply })
     }
 
     /// `rollupSpec = "rollup" OPEN BWS ( "$all" / groupingProperty ) 1*( BWS COMMA BWS groupingProperty ) BWS CLOSE`
-    fn grouping(&mut self) -> Parsed<Grouping> {
+    fn grouping(&mut self) -> ParseResult<Grouping> {
         if !self.looking_at("rollup(") {
             return Ok(Grouping::Path(self.grouping_path()?));
         }
         self.pos += "rollup(".len();
-        self.blanks();
+        self.skip_blanks();
         let all = self.eat_exact("$all");
         let mut levels = Vec::new();
         if !all {
             levels.push(self.grouping_path()?);
         }
         while self.comma() {
-            self.room(levels.len())?;
+            self.check_list_length(levels.len())?;
             levels.push(self.grouping_path()?);
         }
         if levels.is_empty() || (levels.len() == 1 && !all) {
             return Err(self.expected("',' and a further level"));
         }
-        self.blanks();
+        self.skip_blanks();
         self.expect(b')')?;
         Ok(Grouping::Rollup { all, levels })
     }
 
-    fn grouping_path(&mut self) -> Parsed<Expr> {
+    fn grouping_path(&mut self) -> ParseResult<Expr> {
         let at = self.pos;
         let expr = self.common_expr()?;
         if matches!(expr.kind, ExprKind::Path(_)) {
             Ok(expr)
         } else {
-            Err(Error::expected(at, "the path of a property"))
+            Err(ParseError::expected(at, "the path of a property"))
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Calls: canonical functions, `cast`, `isof`, `case`.
 
 use super::expr::OR;
-use super::{Parsed, Parser};
+use super::{ParseResult, Parser};
 use crate::ast::{Expr, ExprKind, TypeName};
-use crate::error::Error;
+use crate::error::ParseError;
 use crate::function::Function;
 
 impl Parser<'_> {
@@ -15,9 +15,9 @@ impl Parser<'_> {
 
     /// `methodCallExpr`, `castExpr`, `isofExpr`, `caseMethodCallExpr`; nothing is taken when the name is none of
     /// these: it may be a key or a function of the service.
-    pub(super) fn try_call(&mut self, at: usize) -> Parsed<Option<Expr>> {
+    pub(super) fn try_call(&mut self, at: usize) -> ParseResult<Option<Expr>> {
         let name = self.qualified_name("a function")?;
-        let function = Function::named(name);
+        let function = Function::from_name(name);
         let lower = name.to_ascii_lowercase();
         self.pos += 1;
         let expr = match (lower.as_str(), function) {
@@ -37,11 +37,11 @@ impl Parser<'_> {
     }
 
     /// `containsMethodCallExpr = "contains" OPEN BWS commonExpr BWS COMMA BWS commonExpr BWS CLOSE` and its fellows
-    fn method_call(&mut self, at: usize, function: Function) -> Parsed<Expr> {
+    fn method_call(&mut self, at: usize, function: Function) -> ParseResult<Expr> {
         let (least, most) = function.arity();
         let mut arguments = Vec::new();
         let mut height = 0;
-        self.blanks();
+        self.skip_blanks();
         while arguments.len() < most {
             if arguments.len() >= least && self.peek() == Some(b')') {
                 break;
@@ -55,24 +55,24 @@ impl Parser<'_> {
                         self.missing(",")
                     });
                 }
-                self.blanks();
+                self.skip_blanks();
             } else if self.peek() == Some(b')') {
                 return Err(self.expected(format_args!("an argument of {}", function.name())));
             }
             arguments.push(self.common_expr()?);
             height = height.max(self.height);
-            self.blanks();
+            self.skip_blanks();
         }
         if self.peek() == Some(b',') {
             let what = format!("')': {} takes {}", function.name(), counted(most));
             return Err(self.expected(what));
         }
         self.close(")")?;
-        self.grow(height)?;
+        self.add_height(height)?;
         Ok(Expr::at(at, ExprKind::Call(function, arguments)))
     }
 
-    fn missing(&mut self, what: &str) -> Error {
+    fn missing(&mut self, what: &str) -> ParseError {
         match self.close(what) {
             Err(error) => error,
             Ok(()) => self.expected(what),
@@ -80,11 +80,11 @@ impl Parser<'_> {
     }
 
     /// `castExpr = "cast" OPEN BWS [ commonExpr BWS COMMA BWS ] optionallyQualifiedTypeName BWS CLOSE`
-    fn cast_or_isof(&mut self, at: usize, cast: bool) -> Parsed<Expr> {
-        self.blanks();
+    fn cast_or_isof(&mut self, at: usize, cast: bool) -> ParseResult<Expr> {
+        self.skip_blanks();
         let mut ahead = Parser { ..*self };
         let type_alone = ahead.type_name().is_ok() && {
-            ahead.blanks();
+            ahead.skip_blanks();
             ahead.peek() == Some(b')')
         };
         let mut height = 0;
@@ -93,22 +93,22 @@ impl Parser<'_> {
         } else {
             let operand = self.common_expr()?;
             height = self.height;
-            self.blanks();
+            self.skip_blanks();
             if !self.eat(b',') {
                 return Err(self.missing(","));
             }
-            self.blanks();
+            self.skip_blanks();
             Some(Box::new(operand))
         };
         let name = self.type_name()?;
-        self.blanks();
+        self.skip_blanks();
         self.expect(b')')?;
-        self.grow(height)?;
+        self.add_height(height)?;
         Ok(Expr::at(at, if cast { ExprKind::Cast(operand, name) } else { ExprKind::IsOf(operand, name) }))
     }
 
     /// `optionallyQualifiedTypeName`: a name, or `Collection(name)`
-    fn type_name(&mut self) -> Parsed<TypeName> {
+    fn type_name(&mut self) -> ParseResult<TypeName> {
         let at = crate::ast::Position(self.pos);
         let collection = self.eat_exact("Collection(");
         let name = self.qualified_name("the name of a type")?.to_owned();
@@ -119,32 +119,32 @@ impl Parser<'_> {
     }
 
     /// `caseMethodCallExpr = "case" OPEN BWS boolCommonExpr BWS COLON BWS commonExpr BWS *( COMMA … ) CLOSE`
-    fn case(&mut self, at: usize) -> Parsed<Expr> {
+    fn case(&mut self, at: usize) -> ParseResult<Expr> {
         let mut branches = Vec::new();
         let mut height = 0;
         loop {
-            self.room(branches.len())?;
-            self.blanks();
+            self.check_list_length(branches.len())?;
+            self.skip_blanks();
             self.before_colon = true;
-            let condition = self.deeper(|p| p.binary(OR));
+            let condition = self.nested(|p| p.binary(OR));
             self.before_colon = false;
             let condition = condition?;
             height = height.max(self.height);
-            self.blanks();
+            self.skip_blanks();
             if !self.eat(b':') {
                 return Err(self.missing(":"));
             }
-            self.blanks();
+            self.skip_blanks();
             let value = self.common_expr()?;
             height = height.max(self.height);
             branches.push((condition, value));
-            self.blanks();
+            self.skip_blanks();
             if !self.eat(b',') {
                 break;
             }
         }
         self.close(")")?;
-        self.grow(height)?;
+        self.add_height(height)?;
         Ok(Expr::at(at, ExprKind::Case(branches)))
     }
 }

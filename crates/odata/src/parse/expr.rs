@@ -14,11 +14,11 @@
 //! DIFFERENCE: the grammar wants a blank between `not` or `in` and a parenthesis; without one it can be nothing
 //! else, and clients write it, so it is taken.
 
-use super::{Parsed, Parser};
+use super::{ParseResult, Parser};
 use crate::ast::{Arithmetic, Comparison, Expr, ExprKind, Root, SegmentKind};
-use crate::error::{Error, ErrorKind};
+use crate::error::{ParseError, ParseErrorKind};
 use crate::function::Function;
-use crate::near::hint;
+use crate::suggestion::did_you_mean;
 
 pub(super) const OPERATORS: [&str; 16] = [
     "or", "and", "eq", "ne", "gt", "ge", "lt", "le", "has", "in", "add", "sub", "mul", "div", "divby", "mod",
@@ -45,7 +45,7 @@ enum Operator {
 }
 
 impl Operator {
-    fn named(word: &str) -> Option<Operator> {
+    fn from_name(word: &str) -> Option<Operator> {
         use Operator::{And, Arithmetic as A, Compare as C, Has, In, Or};
         let lower = word.to_ascii_lowercase();
         Some(match lower.as_str() {
@@ -69,7 +69,7 @@ impl Operator {
         })
     }
 
-    fn binds(self) -> u8 {
+    fn precedence(self) -> u8 {
         match self {
             Operator::Or => OR,
             Operator::And => AND,
@@ -84,15 +84,15 @@ impl Operator {
 
 impl Parser<'_> {
     /// `commonExpr`, as much of it as there is.
-    pub fn common_expr(&mut self) -> Parsed<Expr> {
+    pub fn common_expr(&mut self) -> ParseResult<Expr> {
         let before_colon = std::mem::replace(&mut self.before_colon, false);
-        let expr = self.deeper(|p| p.binary(OR));
+        let expr = self.nested(|p| p.binary(OR));
         self.before_colon = before_colon;
         expr
     }
 
     /// An operand and all operators that bind at least so tight (Pratt).
-    pub(super) fn binary(&mut self, least: u8) -> Parsed<Expr> {
+    pub(super) fn binary(&mut self, least: u8) -> ParseResult<Expr> {
         let mut left = self.unary()?;
         // A chain in parentheses is an operand, not the beginning of this chain.
         let mut open_chain = false;
@@ -100,7 +100,7 @@ impl Parser<'_> {
             let height = self.height;
             let right = match operator {
                 Operator::In => self.list_or_operand()?,
-                _ => self.deeper(|p| p.binary(operator.binds() + 1))?,
+                _ => self.nested(|p| p.binary(operator.precedence() + 1))?,
             };
             let member_height = self.height;
             let chain = match (&mut left.kind, operator) {
@@ -114,7 +114,7 @@ impl Parser<'_> {
                 self.height = height.max(member_height + 1);
                 continue;
             }
-            self.grow(height.max(member_height))?;
+            self.add_height(height.max(member_height))?;
             open_chain = matches!(operator, Operator::And | Operator::Or);
             left = combine(operator, at, left, right);
         }
@@ -122,7 +122,7 @@ impl Parser<'_> {
     }
 
     /// Counts an expression on top of one so high.
-    pub(super) fn grow(&mut self, height: usize) -> Parsed<()> {
+    pub(super) fn add_height(&mut self, height: usize) -> ParseResult<()> {
         self.height = height + 1;
         if self.height > self.limits.depth {
             return Err(self.too_deep());
@@ -131,32 +131,32 @@ impl Parser<'_> {
     }
 
     /// `RWS operator RWS`, when one comes that binds tight enough; nothing is taken otherwise.
-    fn operator(&mut self, least: u8) -> Parsed<Option<(Operator, usize)>> {
+    fn operator(&mut self, least: u8) -> ParseResult<Option<(Operator, usize)>> {
         let from = self.pos;
-        if !self.blanks() {
+        if !self.skip_blanks() {
             return Ok(None);
         }
         let at = self.pos;
-        let found = self.peek_identifier().and_then(|word| Some((Operator::named(word)?, word.len())));
-        let Some((operator, length)) = found.filter(|(operator, _)| operator.binds() >= least) else {
+        let found = self.peek_identifier().and_then(|word| Some((Operator::from_name(word)?, word.len())));
+        let Some((operator, length)) = found.filter(|(operator, _)| operator.precedence() >= least) else {
             self.pos = from;
             return Ok(None);
         };
         self.pos += length;
-        if !self.blanks() && self.peek() != Some(b'(') {
+        if !self.skip_blanks() && self.peek() != Some(b'(') {
             return Err(self.expected(format_args!("a blank after '{}'", self.slice(at))));
         }
         Ok(Some((operator, at)))
     }
 
     /// `negateExpr = "-" BWS commonExpr`, `notExpr = "not" RWS boolCommonExpr`, or a primary.
-    fn unary(&mut self) -> Parsed<Expr> {
+    fn unary(&mut self) -> ParseResult<Expr> {
         let at = self.pos;
         if self.looking_at("not") && matches!(self.peek_at(3), Some(b' ' | b'\t' | b'(')) {
             self.pos += 3;
-            self.blanks();
-            let operand = self.deeper(|p| p.binary(UNARY))?;
-            self.grow(self.height)?;
+            self.skip_blanks();
+            let operand = self.nested(|p| p.binary(UNARY))?;
+            self.add_height(self.height)?;
             return Ok(Expr::at(at, ExprKind::Not(Box::new(operand))));
         }
         if let Some(literal) = self.try_literal()? {
@@ -165,15 +165,15 @@ impl Parser<'_> {
             return Ok(Expr::at(at, ExprKind::Literal(literal)));
         }
         if self.eat(b'-') {
-            self.blanks();
-            let operand = self.deeper(|p| p.binary(UNARY))?;
-            self.grow(self.height)?;
+            self.skip_blanks();
+            let operand = self.nested(|p| p.binary(UNARY))?;
+            self.add_height(self.height)?;
             return Ok(Expr::at(at, ExprKind::Negate(Box::new(operand))));
         }
         self.primary()
     }
 
-    fn primary(&mut self) -> Parsed<Expr> {
+    fn primary(&mut self) -> ParseResult<Expr> {
         let at = self.pos;
         match self.peek() {
             Some(b'(') => self.paren_expr(),
@@ -195,17 +195,17 @@ impl Parser<'_> {
     }
 
     /// `parenExpr = OPEN BWS commonExpr BWS CLOSE`
-    fn paren_expr(&mut self) -> Parsed<Expr> {
+    fn paren_expr(&mut self) -> ParseResult<Expr> {
         self.expect(b'(')?;
-        self.blanks();
+        self.skip_blanks();
         let expr = self.common_expr()?;
-        self.blanks();
+        self.skip_blanks();
         self.close(")")?;
         Ok(expr)
     }
 
     /// A closing parenthesis after an expression, or what else might have been meant.
-    pub(super) fn close(&mut self, what: &str) -> Parsed<()> {
+    pub(super) fn close(&mut self, what: &str) -> ParseResult<()> {
         if self.eat(what.as_bytes()[0]) {
             return Ok(());
         }
@@ -223,10 +223,10 @@ impl Parser<'_> {
 
     /// `inExpr = RWS "in" RWS ( listExpr / commonExpr )`,
     /// `listExpr = OPEN BWS [ primitiveLiteral BWS *( COMMA BWS primitiveLiteral BWS ) ] CLOSE`
-    fn list_or_operand(&mut self) -> Parsed<Expr> {
+    fn list_or_operand(&mut self) -> ParseResult<Expr> {
         let at = self.pos;
         if self.peek() != Some(b'(') {
-            return self.deeper(|p| p.binary(PRIMARY));
+            return self.nested(|p| p.binary(PRIMARY));
         }
         let before_colon = std::mem::replace(&mut self.before_colon, false);
         let list = self.list_expr(at);
@@ -234,39 +234,39 @@ impl Parser<'_> {
         list
     }
 
-    fn list_expr(&mut self, at: usize) -> Parsed<Expr> {
+    fn list_expr(&mut self, at: usize) -> ParseResult<Expr> {
         self.expect(b'(')?;
-        self.blanks();
+        self.skip_blanks();
         let mut members = Vec::new();
         if self.eat(b')') {
             self.height = 1;
             return Ok(Expr::at(at, ExprKind::List(members)));
         }
         let first = self.common_expr()?;
-        self.blanks();
+        self.skip_blanks();
         if first.as_literal().is_none() {
             self.close(")")?;
             return Ok(first);
         }
         members.push(first);
         while self.eat(b',') {
-            self.room(members.len())?;
-            self.blanks();
+            self.check_list_length(members.len())?;
+            self.skip_blanks();
             self.node()?;
             let at = self.pos;
             members.push(Expr::at(at, ExprKind::Literal(self.primitive_literal()?)));
-            self.blanks();
+            self.skip_blanks();
         }
         self.close(")")?;
-        self.grow(1)?;
+        self.add_height(1)?;
         Ok(Expr::at(at, ExprKind::List(members)))
     }
 
     /// A path, or the refusal of a function that OData does not have.
-    fn first_member_expr(&mut self) -> Parsed<Expr> {
+    fn first_member_expr(&mut self) -> ParseResult<Expr> {
         let at = self.pos;
         let (path, height) = self.path()?;
-        self.grow(height)?;
+        self.add_height(height)?;
         if let (Root::Implicit, [first, second, ..]) = (&path.root, path.segments.as_slice())
             && let (SegmentKind::Name(name) | SegmentKind::Qualified(name), SegmentKind::Arguments(arguments)) =
                 (&first.kind, &second.kind)
@@ -278,8 +278,8 @@ impl Parser<'_> {
             if positional > 0 && !key {
                 let names =
                     Function::ALL.iter().map(|function| function.name()).chain(["cast", "isof", "case"]);
-                let message = format!("unknown function '{name}'{}", hint(name, names));
-                return Err(Error::new(at, ErrorKind::UnknownFunction, message));
+                let message = format!("unknown function '{name}'{}", did_you_mean(name, names));
+                return Err(ParseError::new(at, ParseErrorKind::UnknownFunction, message));
             }
         }
         Ok(Expr::at(at, ExprKind::Path(path)))

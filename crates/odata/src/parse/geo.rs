@@ -1,10 +1,10 @@
 //! Geo values: recognised by the grammar, kept as text. Source: ABNF `fullCollectionLiteral` and its fellows.
 
-use super::{Parsed, Parser};
+use super::{ParseResult, Parser};
 
 impl Parser<'_> {
     /// `sridLiteral = "SRID" EQ 1*5DIGIT SEMI`, then one shape.
-    pub fn geo_value(&mut self) -> Parsed<()> {
+    pub fn geo_value(&mut self) -> ParseResult<()> {
         if !self.eat_text("SRID") {
             return Err(self.expected("SRID"));
         }
@@ -19,11 +19,11 @@ impl Parser<'_> {
     }
 
     /// `geoLiteral`: the shape's name says how its data nest.
-    fn geo_shape(&mut self) -> Parsed<()> {
+    fn geo_shape(&mut self) -> ParseResult<()> {
         self.node()?;
         // Longer names first: no name is the beginning of a later one.
         if self.eat_text("GeometryCollection") {
-            return self.deeper(|p| p.geo_list(1, Self::geo_shape));
+            return self.nested(|p| p.geo_list(1, Self::geo_shape));
         }
         if self.eat_text("MultiLineString") {
             return self.geo_list(0, Self::line);
@@ -49,16 +49,16 @@ impl Parser<'_> {
     }
 
     /// `lineStringData = OPEN positionLiteral 1*( COMMA positionLiteral ) CLOSE`
-    fn line(&mut self) -> Parsed<()> {
+    fn line(&mut self) -> ParseResult<()> {
         self.geo_list(2, Self::position)
     }
 
     /// `polygonData = OPEN ringLiteral *( COMMA ringLiteral ) CLOSE`
-    fn polygon(&mut self) -> Parsed<()> {
+    fn polygon(&mut self) -> ParseResult<()> {
         self.geo_list(1, |p| p.geo_list(1, Self::position))
     }
 
-    fn geo_list(&mut self, least: usize, member: impl Fn(&mut Self) -> Parsed<()>) -> Parsed<()> {
+    fn geo_list(&mut self, least: usize, member: impl Fn(&mut Self) -> ParseResult<()>) -> ParseResult<()> {
         self.geo_list_of(least, self.limits.list, member)
     }
 
@@ -66,8 +66,8 @@ impl Parser<'_> {
         &mut self,
         least: usize,
         most: usize,
-        member: impl Fn(&mut Self) -> Parsed<()>,
-    ) -> Parsed<()> {
+        member: impl Fn(&mut Self) -> ParseResult<()>,
+    ) -> ParseResult<()> {
         self.expect(b'(')?;
         if least == 0 && self.eat(b')') {
             return Ok(());
@@ -85,7 +85,7 @@ impl Parser<'_> {
     }
 
     /// `positionLiteral = doubleValue SP doubleValue [ SP doubleValue ] [ SP doubleValue ]`
-    fn position(&mut self) -> Parsed<()> {
+    fn position(&mut self) -> ParseResult<()> {
         self.number()?;
         self.expect(b' ')?;
         self.number()?;

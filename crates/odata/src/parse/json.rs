@@ -1,74 +1,74 @@
 //! JSON inside expressions. Source: ABNF section 5, "JSON format for queries".
 
-use super::{Parsed, Parser};
+use super::{ParseResult, Parser};
 use crate::ast::{Expr, ExprKind};
-use crate::error::{Error, ErrorKind};
+use crate::error::{ParseError, ParseErrorKind};
 use crate::literal::Literal;
 
 impl Parser<'_> {
     /// `arrayOrObject = array / object`
-    pub fn array_or_object(&mut self) -> Parsed<Expr> {
-        self.blanks();
+    pub fn array_or_object(&mut self) -> ParseResult<Expr> {
+        self.skip_blanks();
         match self.peek() {
-            Some(b'[') => self.deeper(Self::array),
-            Some(b'{') => self.deeper(Self::object),
+            Some(b'[') => self.nested(Self::array),
+            Some(b'{') => self.nested(Self::object),
             _ => Err(self.expected("a value")),
         }
     }
 
     /// `array = begin-array [ valueInUrl *( value-separator valueInUrl ) ] end-array`
-    fn array(&mut self) -> Parsed<Expr> {
+    fn array(&mut self) -> ParseResult<Expr> {
         let at = self.pos;
         self.expect(b'[')?;
-        self.blanks();
+        self.skip_blanks();
         let mut members = Vec::new();
         let mut height = 0;
         if self.peek() != Some(b']') {
             loop {
-                self.room(members.len())?;
+                self.check_list_length(members.len())?;
                 members.push(self.value_in_url()?);
                 height = height.max(self.height);
                 if !self.comma() {
                     break;
                 }
             }
-            self.blanks();
+            self.skip_blanks();
         }
         self.close("]")?;
-        self.grow(height)?;
+        self.add_height(height)?;
         Ok(Expr::at(at, ExprKind::Array(members)))
     }
 
     /// `object = begin-object [ member *( value-separator member ) ] end-object`,
     /// `member = stringInUrl name-separator valueInUrl`
-    fn object(&mut self) -> Parsed<Expr> {
+    fn object(&mut self) -> ParseResult<Expr> {
         let at = self.pos;
         self.expect(b'{')?;
-        self.blanks();
+        self.skip_blanks();
         let mut members = Vec::new();
         let mut height = 0;
         if self.peek() != Some(b'}') {
             loop {
-                self.room(members.len())?;
+                self.check_list_length(members.len())?;
                 let name = self.string_in_url()?;
-                self.blanks();
+                self.skip_blanks();
                 self.expect(b':')?;
-                self.blanks();
+                self.skip_blanks();
                 members.push((name, self.value_in_url()?));
                 height = height.max(self.height);
                 if !self.comma() {
                     break;
                 }
             }
-            self.blanks();
+            self.skip_blanks();
         }
         self.close("}")?;
-        self.grow(height)?;
+        self.add_height(height)?;
         Ok(Expr::at(at, ExprKind::Object(members)))
     }
 
     /// `valueInUrl = stringInUrl / commonExpr`
-    fn value_in_url(&mut self) -> Parsed<Expr> {
+    fn value_in_url(&mut self) -> ParseResult<Expr> {
         if self.peek() != Some(b'"') {
             return self.common_expr();
         }
@@ -80,7 +80,7 @@ impl Parser<'_> {
     }
 
     /// `stringInUrl = quotation-mark *charInJSON quotation-mark`
-    pub fn string_in_url(&mut self) -> Parsed<String> {
+    pub fn string_in_url(&mut self) -> ParseResult<String> {
         if !self.eat(b'"') {
             return Err(self.expected("a text in double quotes"));
         }
@@ -101,7 +101,7 @@ impl Parser<'_> {
         }
     }
 
-    fn json_escape(&mut self) -> Parsed<char> {
+    fn json_escape(&mut self) -> ParseResult<char> {
         let at = self.pos;
         self.pos += 1;
         let escaped = match self.peek() {
@@ -121,7 +121,7 @@ impl Parser<'_> {
         Ok(escaped)
     }
 
-    fn unicode_escape(&mut self, at: usize) -> Parsed<char> {
+    fn unicode_escape(&mut self, at: usize) -> ParseResult<char> {
         let high = self.four_hex()?;
         let code = if (0xd800..0xdc00).contains(&high) && self.eat_exact("\\u") {
             let low = self.four_hex()?;
@@ -129,11 +129,12 @@ impl Parser<'_> {
         } else {
             high
         };
-        char::from_u32(code)
-            .ok_or_else(|| Error::new(at, ErrorKind::Value, "half a surrogate pair is no character"))
+        char::from_u32(code).ok_or_else(|| {
+            ParseError::new(at, ParseErrorKind::Value, "half a surrogate pair is no character")
+        })
     }
 
-    fn four_hex(&mut self) -> Parsed<u32> {
+    fn four_hex(&mut self) -> ParseResult<u32> {
         let mut code = 0;
         for _ in 0..4 {
             let Some(digit) = self.peek().and_then(|b| char::from(b).to_digit(16)) else {

@@ -1,13 +1,13 @@
 //! Literals and values. Source: ABNF section 7, "Literal Data Values".
 
-use super::{Parsed, Parser, continues_identifier};
-use crate::error::{Error, ErrorKind};
+use super::{ParseResult, Parser, continues_identifier};
+use crate::error::{ParseError, ParseErrorKind};
 use crate::literal::{EnumLiteral, EnumMember, GeoLiteral, Literal, Number};
 use crate::primitive::{Guid, Primitive};
 
 impl Parser<'_> {
     /// `primitiveLiteral`: the first form that matches.
-    pub fn primitive_literal(&mut self) -> Parsed<Literal> {
+    pub fn primitive_literal(&mut self) -> ParseResult<Literal> {
         match self.try_literal()? {
             Some(literal) => Ok(literal),
             None => Err(self.expected("a literal")),
@@ -15,7 +15,7 @@ impl Parser<'_> {
     }
 
     /// A literal, when the text begins with one; nothing is taken otherwise.
-    pub fn try_literal(&mut self) -> Parsed<Option<Literal>> {
+    pub fn try_literal(&mut self) -> ParseResult<Option<Literal>> {
         let Some(first) = self.peek() else { return Ok(None) };
         if first == b'\'' {
             return self.string_literal().map(|text| Some(Literal::String(text)));
@@ -30,7 +30,7 @@ impl Parser<'_> {
     }
 
     /// Literals that begin with a letter: `null`, `true`, `INF`, `duration'…'`, `Sales.Pattern'Yellow'`.
-    fn try_word(&mut self) -> Parsed<Option<Literal>> {
+    fn try_word(&mut self) -> ParseResult<Option<Literal>> {
         let Some(word) = self.peek_identifier() else { return Ok(None) };
         let after = self.peek_at(word.len());
         if after == Some(b'\'') {
@@ -54,7 +54,7 @@ impl Parser<'_> {
         Ok(Some(literal))
     }
 
-    fn quoted_with_prefix(&mut self, word: &str) -> Parsed<Literal> {
+    fn quoted_with_prefix(&mut self, word: &str) -> ParseResult<Literal> {
         let from = self.pos;
         self.pos += word.len() + 1;
         let literal = match word.to_ascii_lowercase().as_str() {
@@ -75,7 +75,7 @@ impl Parser<'_> {
         Ok(literal)
     }
 
-    fn try_qualified_enum(&mut self) -> Parsed<Option<Literal>> {
+    fn try_qualified_enum(&mut self) -> ParseResult<Option<Literal>> {
         let from = self.pos;
         self.qualified_name("a name")?;
         let is_enum = self.peek() == Some(b'\'');
@@ -85,7 +85,7 @@ impl Parser<'_> {
 
     /// `enumLiteral = [ qualifiedEnumTypeName ] SQUOTE singleEnumLiteral *( COMMA singleEnumLiteral ) SQUOTE`,
     /// here with its type.
-    fn enum_literal(&mut self) -> Parsed<Literal> {
+    fn enum_literal(&mut self) -> ParseResult<Literal> {
         let type_name = self.qualified_name("the name of an enumeration")?.to_owned();
         self.expect(b'\'')?;
         let members = self.enum_value()?;
@@ -94,10 +94,10 @@ impl Parser<'_> {
     }
 
     /// `enumValue = singleEnumValue *( "," singleEnumValue )`
-    pub fn enum_value(&mut self) -> Parsed<Vec<EnumMember>> {
+    pub fn enum_value(&mut self) -> ParseResult<Vec<EnumMember>> {
         let mut members = Vec::new();
         loop {
-            self.room(members.len())?;
+            self.check_list_length(members.len())?;
             let digit = self.peek().is_some_and(|b| b.is_ascii_digit() || b == b'-' || b == b'+');
             members.push(if digit {
                 EnumMember::Value(self.int_value(i64::MIN, i64::MAX)?)
@@ -111,7 +111,7 @@ impl Parser<'_> {
     }
 
     /// `stringLiteral = SQUOTE *( SQUOTE-in-string / pchar-no-SQUOTE ) SQUOTE`
-    pub fn string_literal(&mut self) -> Parsed<String> {
+    pub fn string_literal(&mut self) -> ParseResult<String> {
         self.expect(b'\'')?;
         let mut text = String::new();
         loop {
@@ -138,7 +138,7 @@ impl Parser<'_> {
     }
 
     /// Numbers, dates and times. A lone sign is no literal.
-    fn try_number_or_time(&mut self) -> Parsed<Option<Literal>> {
+    fn try_number_or_time(&mut self) -> ParseResult<Option<Literal>> {
         let digits_from = usize::from(matches!(self.peek(), Some(b'-' | b'+')));
         let digits = self.bytes[self.pos + digits_from..].iter().take_while(|b| b.is_ascii_digit()).count();
         let minus = self.peek() == Some(b'-');
@@ -185,11 +185,11 @@ impl Parser<'_> {
         if ahead.time_of_day().is_err() {
             return true;
         }
-        ahead.blanks();
+        ahead.skip_blanks();
         matches!(ahead.peek(), None | Some(b',' | b')'))
     }
 
-    fn date_or_date_time(&mut self) -> Parsed<Literal> {
+    fn date_or_date_time(&mut self) -> ParseResult<Literal> {
         let date = self.date()?;
         if matches!(self.peek(), Some(b'T' | b't')) {
             self.pos += 1;
@@ -199,7 +199,7 @@ impl Parser<'_> {
     }
 
     /// `decimalLiteral = [ SIGN ] 1*DIGIT [ "." 1*DIGIT ] [ "e" [ SIGN ] 1*DIGIT ] / nanInfinity`
-    pub fn number(&mut self) -> Parsed<Literal> {
+    pub fn number(&mut self) -> ParseResult<Literal> {
         for (word, literal) in
             [("-INF", Literal::NegativeInfinity), ("INF", Literal::Infinity), ("NaN", Literal::NotANumber)]
         {
@@ -233,7 +233,7 @@ impl Parser<'_> {
         }
     }
 
-    pub(super) fn digits(&mut self, least: usize, most: usize, what: &str) -> Parsed<&str> {
+    pub(super) fn digits(&mut self, least: usize, most: usize, what: &str) -> ParseResult<&str> {
         let from = self.pos;
         while self.pos - from < most && self.peek().is_some_and(|b| b.is_ascii_digit()) {
             self.pos += 1;
@@ -242,7 +242,7 @@ impl Parser<'_> {
     }
 
     /// A whole number in a range. Source: ABNF `byteValue` to `int64Value`.
-    pub fn int_value(&mut self, least: i64, most: i64) -> Parsed<i64> {
+    pub fn int_value(&mut self, least: i64, most: i64) -> ParseResult<i64> {
         let from = self.pos;
         if matches!(self.peek(), Some(b'+' | b'-')) && least < 0 {
             self.pos += 1;
@@ -251,7 +251,11 @@ impl Parser<'_> {
         // The grammar's own case writes the SByte +128: it bounds the digits alone, the range is a comment.
         match self.slice(from).parse::<i64>() {
             Ok(number) if (least..=most).contains(&number) => Ok(number),
-            _ => Err(Error::new(from, ErrorKind::Value, format!("expected a number from {least} to {most}"))),
+            _ => Err(ParseError::new(
+                from,
+                ParseErrorKind::Value,
+                format!("expected a number from {least} to {most}"),
+            )),
         }
     }
 
@@ -265,7 +269,7 @@ impl Parser<'_> {
     }
 
     /// `guid = 8HEXDIG "-" 4HEXDIG "-" 4HEXDIG "-" 4HEXDIG "-" 12HEXDIG`
-    pub fn guid(&mut self) -> Parsed<Guid> {
+    pub fn guid(&mut self) -> ParseResult<Guid> {
         let mut value = 0u128;
         for (group, digits) in [8, 4, 4, 4, 12].into_iter().enumerate() {
             if group > 0 {
@@ -282,7 +286,7 @@ impl Parser<'_> {
     }
 
     /// `binaryValue = *(4base64char) [ base64b16 / base64b8 ]`: base64url, padding optional.
-    pub fn binary_value(&mut self) -> Parsed<Vec<u8>> {
+    pub fn binary_value(&mut self) -> ParseResult<Vec<u8>> {
         let mut bytes = Vec::new();
         let (mut bits, mut held) = (0u32, 0u32);
         while let Some(six) = self.peek().and_then(base64) {
@@ -310,7 +314,7 @@ impl Parser<'_> {
     }
 
     /// The literal of a known type, as a URL writes it.
-    pub fn literal_of(&mut self, primitive: Primitive) -> Parsed<Literal> {
+    pub fn literal_of(&mut self, primitive: Primitive) -> ParseResult<Literal> {
         use Primitive as P;
         Ok(match primitive {
             P::String => Literal::String(self.string_literal()?),
@@ -343,7 +347,7 @@ impl Parser<'_> {
     }
 
     /// A value of a known type, as a document writes it.
-    pub fn value_of(&mut self, primitive: Primitive) -> Parsed<Literal> {
+    pub fn value_of(&mut self, primitive: Primitive) -> ParseResult<Literal> {
         use Primitive as P;
         Ok(match primitive {
             P::Boolean => {

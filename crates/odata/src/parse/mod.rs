@@ -15,12 +15,12 @@ mod search;
 mod select;
 mod time;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{ParseError, ParseErrorKind};
 use crate::limits::{IDENTIFIER, Limits};
-use crate::near::hint;
-use crate::source::Source;
+use crate::source::DecodedText;
+use crate::suggestion::did_you_mean;
 
-pub(crate) use options::Context;
+pub(crate) use options::NestedContext;
 
 pub(crate) struct Parser<'a> {
     text: &'a str,
@@ -42,10 +42,10 @@ pub(crate) struct Parser<'a> {
     before_colon: bool,
 }
 
-type Parsed<T> = Result<T, Error>;
+type ParseResult<T> = Result<T, ParseError>;
 
 impl<'a> Parser<'a> {
-    pub fn new(source: &'a Source, limits: &'a Limits) -> Parser<'a> {
+    pub fn new(source: &'a DecodedText, limits: &'a Limits) -> Parser<'a> {
         Parser {
             text: &source.text,
             bytes: source.text.as_bytes(),
@@ -121,12 +121,12 @@ impl<'a> Parser<'a> {
         bytes.len() >= text.len() && bytes[..text.len()].eq_ignore_ascii_case(text.as_bytes())
     }
 
-    pub fn expect(&mut self, byte: u8) -> Parsed<()> {
+    pub fn expect(&mut self, byte: u8) -> ParseResult<()> {
         if self.eat(byte) { Ok(()) } else { Err(self.expected(format_args!("'{}'", char::from(byte)))) }
     }
 
     /// `BWS`: blanks that may be there. Answers whether there were any (`RWS`).
-    pub fn blanks(&mut self) -> bool {
+    pub fn skip_blanks(&mut self) -> bool {
         let from = self.pos;
         while matches!(self.peek(), Some(b' ' | b'\t')) {
             self.pos += 1;
@@ -134,32 +134,32 @@ impl<'a> Parser<'a> {
         self.pos > from
     }
 
-    pub fn expect_blanks(&mut self) -> Parsed<()> {
-        if self.blanks() { Ok(()) } else { Err(self.expected("a blank")) }
+    pub fn expect_blanks(&mut self) -> ParseResult<()> {
+        if self.skip_blanks() { Ok(()) } else { Err(self.expected("a blank")) }
     }
 
     /// `BWS COMMA BWS`
     pub fn comma(&mut self) -> bool {
         let from = self.pos;
-        self.blanks();
+        self.skip_blanks();
         if self.eat(b',') {
-            self.blanks();
+            self.skip_blanks();
             return true;
         }
         self.pos = from;
         false
     }
 
-    pub fn expected(&self, what: impl std::fmt::Display) -> Error {
-        Error::expected(self.pos, what)
+    pub fn expected(&self, what: impl std::fmt::Display) -> ParseError {
+        ParseError::expected(self.pos, what)
     }
 
-    pub fn end(&self) -> Parsed<()> {
+    pub fn end(&self) -> ParseResult<()> {
         if self.at_end() { Ok(()) } else { Err(self.expected("the end of the text")) }
     }
 
     /// One level deeper, for as long as `inside` runs.
-    pub fn deeper<T>(&mut self, inside: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+    pub fn nested<T>(&mut self, inside: impl FnOnce(&mut Self) -> ParseResult<T>) -> ParseResult<T> {
         self.depth += 1;
         if self.depth > self.limits.depth {
             return Err(self.too_deep());
@@ -169,36 +169,36 @@ impl<'a> Parser<'a> {
         result
     }
 
-    fn too_deep(&self) -> Error {
+    fn too_deep(&self) -> ParseError {
         let message = format!("nested more than {} deep", self.limits.depth);
-        Error::new(self.pos, ErrorKind::Limit, message)
+        ParseError::new(self.pos, ParseErrorKind::Limit, message)
     }
 
     /// Counts a node.
-    pub fn node(&mut self) -> Parsed<()> {
+    pub fn node(&mut self) -> ParseResult<()> {
         self.nodes += 1;
         if self.nodes > self.limits.nodes {
             let message = format!("more than {} parts", self.limits.nodes);
-            return Err(Error::new(self.pos, ErrorKind::Limit, message));
+            return Err(ParseError::new(self.pos, ParseErrorKind::Limit, message));
         }
         Ok(())
     }
 
     /// Refuses a list that has reached its bound.
-    pub fn room(&self, members: usize) -> Parsed<()> {
+    pub fn check_list_length(&self, members: usize) -> ParseResult<()> {
         if members < self.limits.list {
             return Ok(());
         }
         let message = format!("a list of more than {}", self.limits.list);
-        Err(Error::new(self.pos, ErrorKind::Limit, message))
+        Err(ParseError::new(self.pos, ParseErrorKind::Limit, message))
     }
 
     /// `odataIdentifier = identifierLeadingCharacter *127identifierCharacter`
-    pub fn identifier(&mut self, what: &str) -> Parsed<&'a str> {
+    pub fn identifier(&mut self, what: &str) -> ParseResult<&'a str> {
         match self.peek_identifier() {
             Some(name) if name.chars().count() > IDENTIFIER => {
                 let message = format!("a name of more than {IDENTIFIER} characters");
-                Err(Error::new(self.pos, ErrorKind::Limit, message))
+                Err(ParseError::new(self.pos, ParseErrorKind::Limit, message))
             }
             Some(name) => {
                 self.pos += name.len();
@@ -218,7 +218,7 @@ impl<'a> Parser<'a> {
     }
 
     /// `[ namespace "." ] odataIdentifier`: a name with as many dots as are followed by a further name.
-    pub fn qualified_name(&mut self, what: &str) -> Parsed<&'a str> {
+    pub fn qualified_name(&mut self, what: &str) -> ParseResult<&'a str> {
         let from = self.pos;
         self.identifier(what)?;
         while self.peek() == Some(b'.') {
@@ -233,19 +233,19 @@ impl<'a> Parser<'a> {
     }
 
     /// The end of an option, or what else might have been meant.
-    pub fn end_of_option(&self) -> Parsed<()> {
+    pub fn end_of_option(&self) -> ParseResult<()> {
         if self.at_end() { Ok(()) } else { Err(self.unexpected_after_expression()) }
     }
 
     /// What follows an expression that is over: names an operator that does not exist.
-    pub fn unexpected_after_expression(&self) -> Error {
+    pub fn unexpected_after_expression(&self) -> ParseError {
         let mut ahead = Parser { ..*self };
-        ahead.blanks();
+        ahead.skip_blanks();
         let word = ahead.peek_identifier().unwrap_or("");
         if !word.is_empty() && ahead.pos > self.pos {
-            let near = hint(word, expr::OPERATORS.iter().copied());
+            let near = did_you_mean(word, expr::OPERATORS.iter().copied());
             let message = format!("expected an operator, found '{word}'{near}");
-            return Error::new(ahead.pos, ErrorKind::Syntax, message);
+            return ParseError::new(ahead.pos, ParseErrorKind::Syntax, message);
         }
         let signs = [
             ("==", "eq"),
@@ -266,7 +266,7 @@ impl<'a> Parser<'a> {
         match signs.iter().find(|(sign, _)| ahead.rest().starts_with(sign)) {
             Some((sign, word)) => {
                 let message = format!("expected an operator, found '{sign}'; did you mean '{word}'?");
-                Error::new(ahead.pos, ErrorKind::Syntax, message)
+                ParseError::new(ahead.pos, ParseErrorKind::Syntax, message)
             }
             None => self.expected("the end of the text"),
         }

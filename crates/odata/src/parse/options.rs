@@ -1,14 +1,14 @@
 //! The values of options, and options in parentheses.
 
-use super::{Parsed, Parser};
+use super::{ParseResult, Parser};
 use crate::ast::{Compute, OrderBy, Position};
-use crate::error::{Error, ErrorKind};
-use crate::near::hint;
+use crate::error::{ParseError, ParseErrorKind};
 use crate::query::{Levels, QueryOptions, SystemOption};
+use crate::suggestion::did_you_mean;
 
 /// Whose parentheses the options stand in: each allows its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Context {
+pub(crate) enum NestedContext {
     /// `expandOption`
     Expand,
     /// `expandRefOption`
@@ -21,15 +21,17 @@ pub(crate) enum Context {
     Select,
 }
 
-impl Context {
+impl NestedContext {
     fn allows(self, option: SystemOption) -> bool {
         use SystemOption as S;
         match option {
-            S::Filter | S::Search => self != Context::Star,
-            S::OrderBy | S::Skip | S::Top | S::Count => !matches!(self, Context::Star | Context::Count),
-            S::Select | S::Compute => matches!(self, Context::Expand | Context::Select),
-            S::Expand | S::Apply => self == Context::Expand,
-            S::Levels => matches!(self, Context::Expand | Context::Star),
+            S::Filter | S::Search => self != NestedContext::Star,
+            S::OrderBy | S::Skip | S::Top | S::Count => {
+                !matches!(self, NestedContext::Star | NestedContext::Count)
+            }
+            S::Select | S::Compute => matches!(self, NestedContext::Expand | NestedContext::Select),
+            S::Expand | S::Apply => self == NestedContext::Expand,
+            S::Levels => matches!(self, NestedContext::Expand | NestedContext::Star),
             _ => false,
         }
     }
@@ -37,14 +39,14 @@ impl Context {
 
 impl Parser<'_> {
     /// `OPEN option *( SEMI option ) CLOSE`
-    pub fn nested_options(&mut self, context: Context) -> Parsed<QueryOptions> {
+    pub fn nested_options(&mut self, context: NestedContext) -> ParseResult<QueryOptions> {
         self.expect(b'(')?;
         let outer = std::mem::replace(&mut self.in_options, true);
         let mut options = QueryOptions::default();
         loop {
-            self.blanks();
+            self.skip_blanks();
             self.nested_option(context, &mut options)?;
-            self.blanks();
+            self.skip_blanks();
             if !self.eat(b';') {
                 break;
             }
@@ -54,42 +56,46 @@ impl Parser<'_> {
         Ok(options)
     }
 
-    fn nested_option(&mut self, context: Context, options: &mut QueryOptions) -> Parsed<()> {
+    fn nested_option(&mut self, context: NestedContext, options: &mut QueryOptions) -> ParseResult<()> {
         self.node()?;
-        self.room(options.given.len() + options.aliases.len())?;
+        self.check_list_length(options.given.len() + options.aliases.len())?;
         let at = self.pos;
         if self.eat(b'@') {
-            if matches!(context, Context::Star | Context::Ref | Context::Count) {
-                return Err(Error::expected(at, "an option that belongs here"));
+            if matches!(context, NestedContext::Star | NestedContext::Ref | NestedContext::Count) {
+                return Err(ParseError::expected(at, "an option that belongs here"));
             }
             let name = self.identifier("the name of an alias")?.to_owned();
             self.expect(b'=')?;
             if options.alias(&name).is_some() {
-                return Err(Error::new(at, ErrorKind::Repeated, format!("@{name} is given twice")));
+                return Err(ParseError::new(at, ParseErrorKind::Repeated, format!("@{name} is given twice")));
             }
             options.aliases.push((name, self.common_expr()?));
             return Ok(());
         }
         self.eat(b'$');
         let name = self.identifier("the name of an option")?;
-        let Some(option) = SystemOption::named(name) else {
+        let Some(option) = SystemOption::from_name(name) else {
             let names = SystemOption::ALL.iter().map(|option| &option.name()[1..]);
-            let message = format!("unknown option '{}'{}", self.slice(at), hint(name, names));
-            return Err(Error::new(at, ErrorKind::UnknownOption, message));
+            let message = format!("unknown option '{}'{}", self.slice(at), did_you_mean(name, names));
+            return Err(ParseError::new(at, ParseErrorKind::UnknownOption, message));
         };
         if !context.allows(option) {
             let message = format!("expected an option that belongs here, found {}", option.name());
-            return Err(Error::new(at, ErrorKind::Syntax, message));
+            return Err(ParseError::new(at, ParseErrorKind::Syntax, message));
         }
         if options.has(option) {
-            return Err(Error::new(at, ErrorKind::Repeated, format!("{} is given twice", option.name())));
+            return Err(ParseError::new(
+                at,
+                ParseErrorKind::Repeated,
+                format!("{} is given twice", option.name()),
+            ));
         }
         self.expect(b'=')?;
         self.option_value(option, options)
     }
 
     /// The value of an option, as much of it as there is.
-    pub fn option_value(&mut self, option: SystemOption, options: &mut QueryOptions) -> Parsed<()> {
+    pub fn option_value(&mut self, option: SystemOption, options: &mut QueryOptions) -> ParseResult<()> {
         options.given.push(option);
         match option {
             SystemOption::Apply => options.apply = Some(self.apply_value()?),
@@ -102,8 +108,8 @@ impl Parser<'_> {
             SystemOption::OrderBy => options.orderby = Some(self.orderby_items()?),
             SystemOption::Search => options.search = Some(self.search_value()?),
             SystemOption::Select => options.select = Some(self.select_items()?),
-            SystemOption::Skip => options.skip = Some(self.natural()?),
-            SystemOption::Top => options.top = Some(self.natural()?),
+            SystemOption::Skip => options.skip = Some(self.unsigned_integer()?),
+            SystemOption::Top => options.top = Some(self.unsigned_integer()?),
             SystemOption::Format => options.format = Some(self.format()?),
             SystemOption::SchemaVersion => options.schemaversion = Some(self.schemaversion()?),
             SystemOption::DeltaToken => options.deltatoken = Some(self.token()?),
@@ -114,7 +120,7 @@ impl Parser<'_> {
     }
 
     /// `inlinecount = "$count" EQ boolean`
-    fn boolean(&mut self) -> Parsed<bool> {
+    fn boolean(&mut self) -> ParseResult<bool> {
         for (word, value) in [("true", true), ("false", false)] {
             if self.eat_text(word) {
                 return Ok(value);
@@ -124,7 +130,7 @@ impl Parser<'_> {
     }
 
     /// `1*DIGIT`; what 64 bits do not hold is as good as the largest number they do
-    pub fn natural(&mut self) -> Parsed<u64> {
+    pub fn unsigned_integer(&mut self) -> ParseResult<u64> {
         let from = self.pos;
         while self.peek().is_some_and(|b| b.is_ascii_digit()) {
             self.pos += 1;
@@ -136,25 +142,25 @@ impl Parser<'_> {
     }
 
     /// `index = "$index" EQ [ "-" ] 1*DIGIT`
-    fn index(&mut self) -> Parsed<i64> {
+    fn index(&mut self) -> ParseResult<i64> {
         let minus = self.eat(b'-');
-        let number = i64::try_from(self.natural()?).unwrap_or(i64::MAX);
+        let number = i64::try_from(self.unsigned_integer()?).unwrap_or(i64::MAX);
         Ok(if minus { -number } else { number })
     }
 
     /// `levels = "$levels" EQ ( oneToNine *DIGIT / "max" )`
-    fn levels(&mut self) -> Parsed<Levels> {
+    fn levels(&mut self) -> ParseResult<Levels> {
         if self.eat_text("max") {
             return Ok(Levels::Max);
         }
         if !matches!(self.peek(), Some(b'1'..=b'9')) {
             return Err(self.expected("a number from 1, or max"));
         }
-        self.natural().map(Levels::Of)
+        self.unsigned_integer().map(Levels::Of)
     }
 
     /// `format = "$format" EQ ( "atom" / "json" / "xml" / 1*pchar "/" 1*pchar )`
-    fn format(&mut self) -> Parsed<String> {
+    fn format(&mut self) -> ParseResult<String> {
         let from = self.pos;
         for word in ["atom", "json", "xml"] {
             if self.looking_at(word) && self.bytes.len() == self.pos + word.len() {
@@ -173,7 +179,7 @@ impl Parser<'_> {
     }
 
     /// `schemaversion = "$schemaversion" EQ ( STAR / 1*unreserved )`
-    fn schemaversion(&mut self) -> Parsed<String> {
+    fn schemaversion(&mut self) -> ParseResult<String> {
         let from = self.pos;
         if !self.eat(b'*') {
             while self.peek().is_some_and(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b)) {
@@ -188,7 +194,7 @@ impl Parser<'_> {
     }
 
     /// `skiptoken = "$skiptoken" EQ 1*( qchar-no-AMP )`
-    fn token(&mut self) -> Parsed<String> {
+    fn token(&mut self) -> ParseResult<String> {
         if self.at_end() {
             return Err(self.expected("a value"));
         }
@@ -198,10 +204,10 @@ impl Parser<'_> {
     }
 
     /// `orderby = "$orderby" EQ orderbyItem *( COMMA orderbyItem )`, `orderbyItem = commonExpr [ RWS ( "asc" / "desc" ) ]`
-    pub fn orderby_items(&mut self) -> Parsed<Vec<OrderBy>> {
+    pub fn orderby_items(&mut self) -> ParseResult<Vec<OrderBy>> {
         let mut items = Vec::new();
         loop {
-            self.room(items.len())?;
+            self.check_list_length(items.len())?;
             let expr = self.common_expr()?;
             let descending = self.direction();
             items.push(OrderBy { expr, descending });
@@ -213,7 +219,7 @@ impl Parser<'_> {
 
     fn direction(&mut self) -> bool {
         let from = self.pos;
-        if self.blanks() {
+        if self.skip_blanks() {
             let word = self.peek_identifier().unwrap_or("");
             for (direction, descending) in [("asc", false), ("desc", true)] {
                 if word.eq_ignore_ascii_case(direction) {
@@ -227,10 +233,10 @@ impl Parser<'_> {
     }
 
     /// `compute = "$compute" EQ computeItem *( COMMA computeItem )`, `computeItem = commonExpr RWS "as" RWS computedProperty`
-    pub fn compute_items(&mut self) -> Parsed<Vec<Compute>> {
+    pub fn compute_items(&mut self) -> ParseResult<Vec<Compute>> {
         let mut items = Vec::new();
         loop {
-            self.room(items.len())?;
+            self.check_list_length(items.len())?;
             let expr = self.common_expr()?;
             let (at, name) = self.as_name()?;
             items.push(Compute { at, expr, name });
@@ -241,10 +247,10 @@ impl Parser<'_> {
     }
 
     /// `RWS "as" RWS odataIdentifier`
-    pub fn as_name(&mut self) -> Parsed<(Position, String)> {
+    pub fn as_name(&mut self) -> ParseResult<(Position, String)> {
         let from = self.pos;
         let follows =
-            self.blanks() && self.peek_identifier().is_some_and(|word| word.eq_ignore_ascii_case("as"));
+            self.skip_blanks() && self.peek_identifier().is_some_and(|word| word.eq_ignore_ascii_case("as"));
         if !follows {
             self.pos = from;
             let error = self.unexpected_after_expression();

@@ -8,13 +8,13 @@
 //! Without a schema one cannot tell a property from a type or a variable: a path is read as a row of segments, and
 //! the binder says what each is.
 
-use super::{Parsed, Parser};
+use super::{ParseResult, Parser};
 use crate::ast::{Argument, ExprKind, Lambda, Path, Position, Root, Search, Segment, SegmentKind};
-use crate::error::Error;
+use crate::error::ParseError;
 
 impl Parser<'_> {
     /// A path, and the height of the highest expression in it.
-    pub fn path(&mut self) -> Parsed<(Path, usize)> {
+    pub fn path(&mut self) -> ParseResult<(Path, usize)> {
         let mut height = 0;
         let mut segments = Vec::new();
         let root = self.root()?;
@@ -34,7 +34,7 @@ impl Parser<'_> {
     }
 
     /// `implicitVariableExpr = %s"$it" / %s"$this"`, `parameterAlias = AT odataIdentifier`
-    fn root(&mut self) -> Parsed<Root> {
+    fn root(&mut self) -> ParseResult<Root> {
         match self.peek() {
             Some(b'$') => {
                 for (word, root) in [("$it", Root::It), ("$this", Root::This), ("$root", Root::Service)] {
@@ -65,9 +65,9 @@ impl Parser<'_> {
     }
 
     /// One segment, with the parentheses that belong to it.
-    fn segment(&mut self, first: bool, segments: &mut Vec<Segment>, height: &mut usize) -> Parsed<()> {
+    fn segment(&mut self, first: bool, segments: &mut Vec<Segment>, height: &mut usize) -> ParseResult<()> {
         self.node()?;
-        self.room(segments.len())?;
+        self.check_list_length(segments.len())?;
         let at = self.pos;
         let kind = match self.peek() {
             Some(b'@') => {
@@ -90,7 +90,7 @@ impl Parser<'_> {
                     SegmentKind::Any(self.lambda(height)?)
                 } else if !first && called && name.eq_ignore_ascii_case("all") {
                     let Some(lambda) = self.lambda(height)? else {
-                        return Err(Error::expected(
+                        return Err(ParseError::expected(
                             self.pos - 1,
                             "a variable: 'all' asks something of each member",
                         ));
@@ -121,18 +121,18 @@ impl Parser<'_> {
     }
 
     /// `annotationInQuery = AT [ namespace "." ] termName [ HASH annotationQualifier ]`, after the sign
-    pub fn annotation(&mut self) -> Parsed<(String, Option<String>)> {
+    pub fn annotation(&mut self) -> ParseResult<(String, Option<String>)> {
         let term = self.qualified_name("the name of an annotation")?.to_owned();
         let qualifier = if self.eat(b'#') { Some(self.identifier("a qualifier")?.to_owned()) } else { None };
         Ok((term, qualifier))
     }
 
     /// `count [ OPEN expandCountOption *( SEMI expandCountOption ) CLOSE ]`
-    fn count_options(&mut self, height: &mut usize) -> Parsed<SegmentKind> {
+    fn count_options(&mut self, height: &mut usize) -> ParseResult<SegmentKind> {
         let mut filter = None;
         let mut search: Option<Box<Search>> = None;
         if self.peek() == Some(b'(') {
-            let options = self.deeper(|p| p.nested_options(super::Context::Count))?;
+            let options = self.nested(|p| p.nested_options(super::NestedContext::Count))?;
             *height = (*height).max(self.height);
             filter = options.filter.map(Box::new);
             search = options.search.map(Box::new);
@@ -141,35 +141,35 @@ impl Parser<'_> {
     }
 
     /// `anyExpr = "any" OPEN BWS [ lambdaVariableExpr BWS COLON BWS lambdaPredicateExpr ] BWS CLOSE`
-    fn lambda(&mut self, height: &mut usize) -> Parsed<Option<Lambda>> {
+    fn lambda(&mut self, height: &mut usize) -> ParseResult<Option<Lambda>> {
         self.expect(b'(')?;
-        self.blanks();
+        self.skip_blanks();
         if self.eat(b')') {
             return Ok(None);
         }
         let at = Position(self.pos);
         let variable = self.identifier("a variable or ')'")?.to_owned();
-        self.blanks();
+        self.skip_blanks();
         self.expect(b':')?;
-        self.blanks();
+        self.skip_blanks();
         let predicate = Box::new(self.common_expr()?);
         *height = (*height).max(self.height);
-        self.blanks();
+        self.skip_blanks();
         self.close(")")?;
         Ok(Some(Lambda { at, variable, predicate }))
     }
 
     /// `keyPredicate = simpleKey / compoundKey`, or
     /// `functionExprParameters = OPEN [ BWS functionExprParameter *( BWS COMMA BWS functionExprParameter ) ] BWS CLOSE`
-    pub fn arguments(&mut self, height: &mut usize) -> Parsed<Vec<Argument>> {
+    pub fn arguments(&mut self, height: &mut usize) -> ParseResult<Vec<Argument>> {
         self.expect(b'(')?;
-        self.blanks();
+        self.skip_blanks();
         let mut arguments = Vec::new();
         if self.eat(b')') {
             return Ok(arguments);
         }
         loop {
-            self.room(arguments.len())?;
+            self.check_list_length(arguments.len())?;
             let at = Position(self.pos);
             let name = self.peek_identifier().filter(|name| self.peek_at(name.len()) == Some(b'='));
             if let Some(name) = name {
@@ -182,13 +182,13 @@ impl Parser<'_> {
                 break;
             }
         }
-        self.blanks();
+        self.skip_blanks();
         self.close(")")?;
         Ok(arguments)
     }
 
     /// `( parameterAlias / keyPropertyValue )`: in a resource path, literals and aliases alone
-    fn key_value(&mut self) -> Parsed<crate::ast::Expr> {
+    fn key_value(&mut self) -> ParseResult<crate::ast::Expr> {
         let at = self.pos;
         self.node()?;
         if self.eat(b'@') {

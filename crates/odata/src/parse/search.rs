@@ -7,14 +7,14 @@
 //!
 //! `AND`, `OR` and `NOT` are operators where operands stand as they need them, words everywhere else.
 
-use super::{Parsed, Parser};
+use super::{ParseResult, Parser};
 use crate::ast::{Position, Search, SearchKind};
 use crate::query::SystemOption;
 
 impl Parser<'_> {
     /// The value of `$search`.
-    pub fn search_value(&mut self) -> Parsed<Search> {
-        self.blanks();
+    pub fn search_value(&mut self) -> ParseResult<Search> {
+        self.skip_blanks();
         if self.peek() == Some(b'\'') {
             return self.search_incomplete();
         }
@@ -22,23 +22,23 @@ impl Parser<'_> {
     }
 
     /// `searchExpr-incomplete = SQUOTE *( SQUOTE-in-string / qchar-no-AMP-SQUOTE / quotation-mark / SP ) SQUOTE`
-    fn search_incomplete(&mut self) -> Parsed<Search> {
+    fn search_incomplete(&mut self) -> ParseResult<Search> {
         let at = Position(self.pos);
         self.node()?;
         Ok(Search { at, kind: SearchKind::Incomplete(self.string_literal()?) })
     }
 
     /// `searchExpr`, with `OR` as the loosest operator
-    pub fn search_expr(&mut self) -> Parsed<Search> {
-        self.deeper(|p| p.search_chain(true))
+    pub fn search_expr(&mut self) -> ParseResult<Search> {
+        self.nested(|p| p.search_chain(true))
     }
 
     /// Members joined by `OR`, or by `AND` and juxtaposition.
-    fn search_chain(&mut self, or: bool) -> Parsed<Search> {
+    fn search_chain(&mut self, or: bool) -> ParseResult<Search> {
         let at = Position(self.pos);
         let mut members = Vec::new();
         loop {
-            self.room(members.len())?;
+            self.check_list_length(members.len())?;
             members.push(if or { self.search_chain(false)? } else { self.search_operand()? });
             let goes_on = if or { self.search_operator("OR") } else { self.search_and() };
             if !goes_on {
@@ -55,7 +55,7 @@ impl Parser<'_> {
     /// `RWS word RWS`, taken only when an operand follows.
     fn search_operator(&mut self, word: &str) -> bool {
         let from = self.pos;
-        if self.blanks() && self.eat_exact(word) && self.blanks() && self.search_operand_follows() {
+        if self.skip_blanks() && self.eat_exact(word) && self.skip_blanks() && self.search_operand_follows() {
             return true;
         }
         self.pos = from;
@@ -72,7 +72,7 @@ impl Parser<'_> {
             self.pos = from;
             return false;
         }
-        if self.blanks() && self.search_operand_follows() {
+        if self.skip_blanks() && self.search_operand_follows() {
             return true;
         }
         self.pos = from;
@@ -84,15 +84,15 @@ impl Parser<'_> {
     }
 
     /// `searchParenExpr / searchNegateExpr / searchPhrase / searchWord`
-    fn search_operand(&mut self) -> Parsed<Search> {
+    fn search_operand(&mut self) -> ParseResult<Search> {
         self.node()?;
         let at = Position(self.pos);
         match self.peek() {
             Some(b'(') => {
                 self.pos += 1;
-                self.blanks();
+                self.skip_blanks();
                 let inner = self.search_expr()?;
-                self.blanks();
+                self.skip_blanks();
                 self.expect(b')')?;
                 return Ok(inner);
             }
@@ -100,8 +100,8 @@ impl Parser<'_> {
             _ => {}
         }
         if self.eat_exact("NOT") {
-            if self.blanks() && self.search_operand_follows() {
-                let operand = self.deeper(Self::search_operand)?;
+            if self.skip_blanks() && self.search_operand_follows() {
+                let operand = self.nested(Self::search_operand)?;
                 return Ok(Search { at, kind: SearchKind::Not(Box::new(operand)) });
             }
             self.pos = at.0;
@@ -125,7 +125,7 @@ impl Parser<'_> {
     }
 
     /// `searchPhrase = quotation-mark 1*( qchar-no-AMP-DQUOTE / SP ) quotation-mark`
-    fn search_phrase(&mut self) -> Parsed<String> {
+    fn search_phrase(&mut self) -> ParseResult<String> {
         self.expect(b'"')?;
         let rest = self.rest();
         let Some(end) = rest.find('"') else {
@@ -152,14 +152,14 @@ impl Parser<'_> {
     /// Whether an option begins here: `$select=`, `select=`, `@name=`.
     fn option_follows(&self, at: usize) -> bool {
         let mut ahead = Parser { pos: at, ..*self };
-        ahead.blanks();
+        ahead.skip_blanks();
         let alias = ahead.eat(b'@');
         if !alias {
             ahead.eat(b'$');
         }
         let Some(name) = ahead.peek_identifier() else { return false };
         ahead.pos += name.len();
-        ahead.peek() == Some(b'=') && (alias || SystemOption::named(name).is_some())
+        ahead.peek() == Some(b'=') && (alias || SystemOption::from_name(name).is_some())
     }
 }
 

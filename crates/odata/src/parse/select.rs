@@ -5,16 +5,16 @@
 //! expand = "$expand" EQ expandItem *( COMMA expandItem )
 //! ```
 
-use super::options::Context;
-use super::{Parsed, Parser};
+use super::options::NestedContext;
+use super::{ParseResult, Parser};
 use crate::ast::{ExpandItem, ItemSegment, ItemSegmentKind, Position, SelectItem};
 
 impl Parser<'_> {
     /// The value of `$select`.
-    pub fn select_items(&mut self) -> Parsed<Vec<SelectItem>> {
+    pub fn select_items(&mut self) -> ParseResult<Vec<SelectItem>> {
         let mut items = Vec::new();
         loop {
-            self.room(items.len())?;
+            self.check_list_length(items.len())?;
             items.push(self.select_item()?);
             if !self.comma() {
                 return Ok(items);
@@ -23,11 +23,11 @@ impl Parser<'_> {
     }
 
     /// `selectItem = STAR / allOperationsInSchema / selectProperty / optionallyQualifiedActionName / …`
-    fn select_item(&mut self) -> Parsed<SelectItem> {
+    fn select_item(&mut self) -> ParseResult<SelectItem> {
         let at = Position(self.pos);
         let mut path = Vec::new();
         loop {
-            self.room(path.len())?;
+            self.check_list_length(path.len())?;
             let segment = self.item_segment(path.is_empty())?;
             let last = matches!(segment.kind, ItemSegmentKind::Star | ItemSegmentKind::AllOperations(_));
             path.push(segment);
@@ -43,7 +43,7 @@ impl Parser<'_> {
             if self.parameter_names_follow() {
                 item.parameters = Some(self.parameter_names()?);
             } else {
-                item.options = Some(Box::new(self.deeper(|p| p.nested_options(Context::Select))?));
+                item.options = Some(Box::new(self.nested(|p| p.nested_options(NestedContext::Select))?));
             }
         }
         Ok(item)
@@ -52,11 +52,11 @@ impl Parser<'_> {
     fn parameter_names_follow(&self) -> bool {
         let mut ahead = Parser { ..*self };
         ahead.pos += 1;
-        ahead.blanks();
+        ahead.skip_blanks();
         match ahead.peek_identifier() {
             Some(name) => {
                 ahead.pos += name.len();
-                ahead.blanks();
+                ahead.skip_blanks();
                 matches!(ahead.peek(), Some(b',' | b')'))
             }
             None => false,
@@ -64,11 +64,11 @@ impl Parser<'_> {
     }
 
     /// `OPEN parameterNames CLOSE`, `parameterNames = parameterName *( COMMA parameterName )`
-    fn parameter_names(&mut self) -> Parsed<Vec<String>> {
+    fn parameter_names(&mut self) -> ParseResult<Vec<String>> {
         self.expect(b'(')?;
         let mut names = Vec::new();
         loop {
-            self.room(names.len())?;
+            self.check_list_length(names.len())?;
             self.node()?;
             names.push(self.identifier("the name of a parameter")?.to_owned());
             if !self.comma() {
@@ -80,7 +80,7 @@ impl Parser<'_> {
     }
 
     /// A name, a qualified name, an annotation, `*` or `Model.*`
-    fn item_segment(&mut self, first: bool) -> Parsed<ItemSegment> {
+    fn item_segment(&mut self, first: bool) -> ParseResult<ItemSegment> {
         self.node()?;
         let at = Position(self.pos);
         let kind = match self.peek() {
@@ -108,10 +108,10 @@ impl Parser<'_> {
     }
 
     /// The value of `$expand`.
-    pub fn expand_items(&mut self) -> Parsed<Vec<ExpandItem>> {
+    pub fn expand_items(&mut self) -> ParseResult<Vec<ExpandItem>> {
         let mut items = Vec::new();
         loop {
-            self.room(items.len())?;
+            self.check_list_length(items.len())?;
             items.push(self.expand_item()?);
             if !self.comma() {
                 return Ok(items);
@@ -120,12 +120,12 @@ impl Parser<'_> {
     }
 
     /// `expandItem = "$value" / expandPath / optionallyQualifiedEntityTypeName "/" expandPath`
-    fn expand_item(&mut self) -> Parsed<ExpandItem> {
+    fn expand_item(&mut self) -> ParseResult<ExpandItem> {
         let at = Position(self.pos);
         let mut path = Vec::new();
-        let mut context = Context::Expand;
+        let mut context = NestedContext::Expand;
         loop {
-            self.room(path.len())?;
+            self.check_list_length(path.len())?;
             let segment_at = Position(self.pos);
             let mut last = true;
             let kind = if path.is_empty() && self.eat_exact("$value") {
@@ -133,20 +133,20 @@ impl Parser<'_> {
                 path.push(ItemSegment { at: segment_at, kind: ItemSegmentKind::Value });
                 return Ok(ExpandItem { at, path, options: None });
             } else if self.eat(b'*') {
-                context = Context::Star;
+                context = NestedContext::Star;
                 last = self.peek() != Some(b'/');
                 ItemSegmentKind::Star
             } else if !path.is_empty() && self.eat_exact("$ref") {
-                if context == Context::Star {
+                if context == NestedContext::Star {
                     path.push(ItemSegment { at: segment_at, kind: ItemSegmentKind::Ref });
                     return Ok(ExpandItem { at, path, options: None });
                 }
-                context = Context::Ref;
+                context = NestedContext::Ref;
                 ItemSegmentKind::Ref
-            } else if !path.is_empty() && context == Context::Expand && self.eat_exact("$count") {
-                context = Context::Count;
+            } else if !path.is_empty() && context == NestedContext::Expand && self.eat_exact("$count") {
+                context = NestedContext::Count;
                 ItemSegmentKind::Count
-            } else if context == Context::Star {
+            } else if context == NestedContext::Star {
                 return Err(self.expected("$ref"));
             } else {
                 last = false;
@@ -159,7 +159,7 @@ impl Parser<'_> {
             }
         }
         let options = match self.peek() {
-            Some(b'(') => Some(Box::new(self.deeper(|p| p.nested_options(context))?)),
+            Some(b'(') => Some(Box::new(self.nested(|p| p.nested_options(context))?)),
             _ => None,
         };
         Ok(ExpandItem { at, path, options })

@@ -1,12 +1,12 @@
 //! Dates, times and durations. Source: ABNF section 7.
 
-use super::{Parsed, Parser};
-use crate::error::{Error, ErrorKind};
+use super::{ParseResult, Parser};
+use crate::error::{ParseError, ParseErrorKind};
 use crate::primitive::{DAY, Date, DateTimeOffset, Duration, SECOND, TimeOfDay};
 
 impl Parser<'_> {
     /// One digit within bounds: `hour = ( "0" / "1" ) DIGIT / "2" ( "0" … "3" )`.
-    fn digit(&mut self, least: u8, most: u8, what: &str) -> Parsed<i64> {
+    fn digit(&mut self, least: u8, most: u8, what: &str) -> ParseResult<i64> {
         match self.peek() {
             Some(byte) if (b'0' + least..=b'0' + most).contains(&byte) => {
                 self.pos += 1;
@@ -17,14 +17,14 @@ impl Parser<'_> {
     }
 
     /// Two digits, the second bounded when the first is the largest.
-    fn two(&mut self, tens: u8, last: u8, what: &str) -> Parsed<i64> {
+    fn two(&mut self, tens: u8, last: u8, what: &str) -> ParseResult<i64> {
         let ten = self.digit(0, tens, what)?;
         let most = if ten == i64::from(tens) { last } else { 9 };
         Ok(10 * ten + self.digit(0, most, what)?)
     }
 
     /// `date = year "-" month "-" day`, `year = [ "-" ] ( "0" 3DIGIT / oneToNine 3*DIGIT )`
-    pub fn date(&mut self) -> Parsed<Date> {
+    pub fn date(&mut self) -> ParseResult<Date> {
         let from = self.pos;
         let minus = self.eat(b'-');
         let most = if self.peek() == Some(b'0') { 4 } else { 9 };
@@ -36,18 +36,22 @@ impl Parser<'_> {
         let year = if minus { -year } else { year };
         let (month, day) = (u8::try_from(month).unwrap_or(0), u8::try_from(day).unwrap_or(0));
         Date::from_calendar(year, month, day).ok_or_else(|| {
-            Error::new(from, ErrorKind::Value, format!("the calendar has no day {}", self.slice(from)))
+            ParseError::new(
+                from,
+                ParseErrorKind::Value,
+                format!("the calendar has no day {}", self.slice(from)),
+            )
         })
     }
 
     /// `timeOfDayLiteral = hour COLON minute [ COLON second [ "." fractionalSeconds ] ]`
-    pub fn time_of_day(&mut self) -> Parsed<TimeOfDay> {
+    pub fn time_of_day(&mut self) -> ParseResult<TimeOfDay> {
         let ticks = self.clock()?;
         // A leap second is the last instant of its day: there is no 24:00.
         Ok(TimeOfDay(ticks.min(DAY - 1)))
     }
 
-    fn clock(&mut self) -> Parsed<i64> {
+    fn clock(&mut self) -> ParseResult<i64> {
         let hour = self.two(2, 3, "an hour")?;
         self.expect(b':')?;
         let minute = self.two(5, 9, "a minute")?;
@@ -72,7 +76,7 @@ impl Parser<'_> {
     }
 
     /// `dateTimeOffsetLiteral = date "T" timeOfDayLiteral ( "Z" / SIGN hour COLON minute )`
-    pub fn date_time_offset(&mut self) -> Parsed<DateTimeOffset> {
+    pub fn date_time_offset(&mut self) -> ParseResult<DateTimeOffset> {
         let date = self.date()?;
         if !matches!(self.peek(), Some(b'T' | b't')) {
             return Err(self.expected("'T'"));
@@ -81,7 +85,7 @@ impl Parser<'_> {
         self.date_time_after(date)
     }
 
-    pub(super) fn date_time_after(&mut self, date: Date) -> Parsed<DateTimeOffset> {
+    pub(super) fn date_time_after(&mut self, date: Date) -> ParseResult<DateTimeOffset> {
         let local = i64::from(date.0) * DAY + self.clock()?;
         let sign = match self.peek() {
             Some(b'Z' | b'z') => {
@@ -102,7 +106,7 @@ impl Parser<'_> {
     }
 
     /// `durationValue = [ "-" ] "P" [ 1*DIGIT "D" ] [ "T" [ 1*DIGIT "H" ] [ 1*DIGIT "M" ] [ 1*DIGIT [ "." 1*DIGIT ] "S" ] ]`
-    pub fn duration_value(&mut self) -> Parsed<Duration> {
+    pub fn duration_value(&mut self) -> ParseResult<Duration> {
         let from = self.pos;
         let minus = self.eat(b'-');
         if !self.eat_text("P") {
@@ -122,12 +126,12 @@ impl Parser<'_> {
             return Err(self.expected("a number of days or 'T'"));
         }
         let ticks = if minus { -ticks } else { ticks };
-        i64::try_from(ticks)
-            .map(Duration)
-            .map_err(|_| Error::new(from, ErrorKind::Value, "expected a duration of less than 29,000 years"))
+        i64::try_from(ticks).map(Duration).map_err(|_| {
+            ParseError::new(from, ParseErrorKind::Value, "expected a duration of less than 29,000 years")
+        })
     }
 
-    fn duration_time(&mut self) -> Parsed<i128> {
+    fn duration_time(&mut self) -> ParseResult<i128> {
         let mut ticks = 0i128;
         let mut units: &[(&str, i128)] = &[("H", 3600), ("M", 60), ("S", 1)];
         let from = self.pos;

@@ -75,5 +75,5 @@ pub fn expr(text: &str) -> Expr {
 }
 
 pub fn query(text: &str) -> QueryOptions {
-    QueryOptions::parse(text, &Settings::default()).unwrap_or_else(|error| panic!("{text}: {error}"))
+    QueryOptions::parse(text, &ParseSettings::default()).unwrap_or_else(|error| panic!("{text}: {error}"))
 }

@@ -290,7 +290,7 @@ mod tests {
                             single => (single, false),
                         };
                         assert_eq!(collection, member.collection, "{at}");
-                        assert_eq!(schema.named(&member.type_name).as_ref(), Some(element), "{at}");
+                        assert_eq!(schema.find_type(&member.type_name).as_ref(), Some(element), "{at}");
                     }
                 }
             }

@@ -10,7 +10,7 @@ use exchange::{
 use http::header::{CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use odata::{
-    Expanded, Expr, Limits, SystemOption, Type, TypedApply, TypedOptions, TypedSelect, TypedTransformation,
+    ExpandKind, Expr, Limits, SystemOption, Type, TypedApply, TypedOptions, TypedSelect, TypedTransformation,
     Work,
 };
 use referral::{EngagementId, ReferralId};
@@ -481,11 +481,11 @@ fn select_list(options: &TypedOptions) -> Vec<String> {
             }
         }
     }
-    for expand in options.expand.iter().filter(|expand| expand.what != Expanded::Count) {
+    for expand in options.expand.iter().filter(|expand| expand.what != ExpandKind::Count) {
         let name = expand.steps.last().map_or(RELATED_REFERRALS, |step| &step.name);
         let inside = match expand.what {
-            Expanded::Entities => select_list(&expand.options).join(","),
-            Expanded::References | Expanded::Count => String::new(),
+            ExpandKind::Entities => select_list(&expand.options).join(","),
+            ExpandKind::References | ExpandKind::Count => String::new(),
         };
         items.push(format!("{name}({inside})"));
     }

@@ -1,7 +1,7 @@
 //! The query language over lists. What must come out is told by the evaluator, over the documents, in memory.
 
 use bytes::Bytes;
-use odata::{BindSettings, Binder, DateTimeOffset, Evaluator, Limits, QueryOptions, Search, Settings};
+use odata::{BindSettings, Binder, DateTimeOffset, Evaluator, Limits, ParseSettings, QueryOptions, Search};
 use referral::{
     OrganizationId, ReferralDirection, ReferralQualification, ReferralStatus, ReferralSubstatus, ReferralType,
 };
@@ -325,7 +325,7 @@ async fn found(store: &dyn Store, query: &Query) -> Found {
 fn asked(owner: &OrganizationId, filter: &str, order: &str) -> Query {
     let text = format!("$filter={}&$orderby={}", filter.replace(' ', "%20"), order.replace(' ', "%20"));
     let text: Vec<&str> = text.split('&').filter(|option| !option.ends_with('=')).collect();
-    let options = QueryOptions::parse(&text.join("&"), &Settings::default()).expect("well-formed");
+    let options = QueryOptions::parse(&text.join("&"), &ParseSettings::default()).expect("well-formed");
     let settings = BindSettings::default();
     let bound = Binder::new(crate::schema(), "Referral", &settings).options(&options).expect("meaningful");
     Query {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use odata::{
-    Method, Position, Ranked, Search, SearchKind, Type, Typed, TypedAggregate, TypedApply, TypedCompute,
+    Method, Position, RankMethod, Search, SearchKind, Type, Typed, TypedAggregate, TypedApply, TypedCompute,
     TypedKind, TypedOrder, TypedPath, TypedTransformation, Value,
 };
 
@@ -261,8 +261,8 @@ impl Pipeline<'_, '_> {
         Ok(rows)
     }
 
-    fn rank(&mut self, rows: Rows, kind: Ranked, amount: &Value, by: &TypedOrder) -> Written<Rows> {
-        if !matches!(kind, Ranked::TopCount | Ranked::BottomCount) {
+    fn rank(&mut self, rows: Rows, kind: RankMethod, amount: &Value, by: &TypedOrder) -> Written<Rows> {
+        if !matches!(kind, RankMethod::TopCount | RankMethod::BottomCount) {
             return Err(NotSupported::new(format!("{} is not supported; topcount is", kind.name())));
         }
         let count = amount.to_decimal().and_then(|amount| u64::try_from(amount.trunc()).ok()).unwrap_or(0);

@@ -1,6 +1,6 @@
 //! Collections: `any`, `all`, `$count` and `in` become questions to a table of an array's members.
 
-use odata::{Base, Collection, Comparison, Position, Predicate, Typed, TypedKind, TypedPath};
+use odata::{Collection, Comparison, PathBase, Position, Predicate, Typed, TypedKind, TypedPath};
 
 use super::expr::{Truth, balanced, stored};
 use super::{Encoding, NotSupported, Writer};
@@ -39,7 +39,7 @@ impl Writer<'_> {
         self.exists(collection, |writer, alias| {
             let variable = u32::MAX;
             writer.members.push((variable, alias.to_owned()));
-            let path = TypedPath { base: Base::Variable(variable), steps: Vec::new() };
+            let path = TypedPath { base: PathBase::Variable(variable), steps: Vec::new() };
             let ty = Some(collection.element.clone());
             let member = Typed { at: Position::default(), ty, kind: TypedKind::Path(path) };
             let member = writer.operand(&member, encoding, ignore_case);

@@ -70,7 +70,7 @@ fn depth(typed: &Typed) -> Depth {
             depth(operand).within(1)
         }
         TypedKind::IsOf { operand, .. } => depth(operand).within(2),
-        TypedKind::Found { .. } => Depth::default().within(2),
+        TypedKind::SearchMatch { .. } => Depth::default().within(2),
         TypedKind::And(terms) | TypedKind::Or(terms) => deepest(terms).within(chain(terms.len())),
         // A conversion, its order by value, the comparison, and whether that is true.
         TypedKind::Compare { left, right, .. } => depth(left).max(depth(right)).within(4),

@@ -122,7 +122,7 @@ impl Dialect {
         }
     }
 
-    /// Whether words are in JSON, as `odata::words` finds them.
+    /// Whether words are in JSON, as `odata::tokenizer` finds them.
     pub(super) fn found(self, json: &str, words: &str) -> String {
         match self {
             Dialect::Sqlite => format!("odata_found({json}, {words})"),

@@ -1,7 +1,7 @@
 //! Expressions: what each form of the bound tree is in SQL.
 
 use odata::{
-    Arithmetic, Base, Comparison, Function, Primitive, Type, Typed, TypedKind, TypedPath, Value, fold,
+    Arithmetic, Comparison, Function, PathBase, Primitive, Type, Typed, TypedKind, TypedPath, Value, fold,
 };
 use serde_json::Value as Json;
 
@@ -95,7 +95,7 @@ impl Writer<'_> {
             constant &= !matches!(
                 part.kind,
                 TypedKind::Path(_)
-                    | TypedKind::Found { .. }
+                    | TypedKind::SearchMatch { .. }
                     | TypedKind::Member { .. }
                     | TypedKind::Count(_)
                     | TypedKind::Any { .. }
@@ -136,7 +136,7 @@ impl Writer<'_> {
                 self.call(*function, arguments, *ignore_case, typed.ty.as_ref())?
             }
             TypedKind::Cast { operand, to } => self.cast(operand, to)?,
-            TypedKind::Found { of, search } => {
+            TypedKind::SearchMatch { of, search } => {
                 let json = self.json(*of);
                 let words = self.parameter(Bound::Text(search.to_string()));
                 Sql::boolean(self.dialect.found(&json, &words), false)
@@ -408,7 +408,7 @@ impl Writer<'_> {
 
     fn path(&mut self, path: &TypedPath, ty: Option<&Type>) -> Written<Sql> {
         stored(path)?;
-        if path.base == Base::Item
+        if path.base == PathBase::Item
             && let Some(sql) = self.items.find(&path.steps, ty)
         {
             return Ok(sql);
@@ -448,10 +448,10 @@ impl Writer<'_> {
     }
 
     /// The JSON that a path starts from.
-    pub(super) fn json(&self, base: Base) -> String {
+    pub(super) fn json(&self, base: PathBase) -> String {
         match base {
-            Base::Item => self.dialect.document(),
-            Base::Variable(number) => {
+            PathBase::Item => self.dialect.document(),
+            PathBase::Variable(number) => {
                 let known = self.members.iter().rev().find(|(known, _)| *known == number);
                 known.map_or("NULL".to_owned(), |(_, alias)| self.dialect.element(alias))
             }
@@ -495,7 +495,7 @@ pub(super) fn stored(path: &TypedPath) -> Written<()> {
         let message = format!("'{}' leads to other referrals: it is expanded, not asked about", step.name);
         return Err(NotSupported::new(message));
     }
-    if path.base == Base::Item && path.steps.first().is_some_and(|step| &*step.name == "links") {
+    if path.base == PathBase::Item && path.steps.first().is_some_and(|step| &*step.name == "links") {
         return Err(NotSupported::new("'links' is made for each answer: it cannot be asked about"));
     }
     Ok(())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use odata::{
     Arithmetic, Date, DateTimeOffset, Duration, EvalError, Evaluator, Function, Guid, Limits, Pattern,
-    Primitive, Search, Sum, TimeOfDay, Type, Value, fold,
+    Primitive, Search, SumAccumulator, TimeOfDay, Type, Value, fold,
 };
 use rusqlite::functions::{Aggregate, Context, FunctionFlags};
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
@@ -72,7 +72,7 @@ fn register_all(registry: &Registry<'_>) -> Result<()> {
         let element = serde_json::from_slice(json)
             .unwrap_or_else(|_| Json::String(String::from_utf8_lossy(json).into_owned()));
         match search {
-            Some(search) => Ok(odata::words::is_in(&search, &element, None)?),
+            Some(search) => Ok(odata::tokenizer::matches_document(&search, &element, None)?),
             None => Ok(false),
         }
     })?;
@@ -98,7 +98,7 @@ fn register_all(registry: &Registry<'_>) -> Result<()> {
     }
     let total = |finish| Total { finish, meter: registry.meter.clone() };
     registry.connection.create_aggregate_function("odata_sum", 2, flags(), total(|sum| Ok(sum.sum())))?;
-    registry.connection.create_aggregate_function("odata_average", 2, flags(), total(Sum::average))
+    registry.connection.create_aggregate_function("odata_average", 2, flags(), total(SumAccumulator::average))
 }
 
 fn register_function(registry: &Registry<'_>, function: Function) -> Result<()> {
@@ -224,21 +224,21 @@ fn flags() -> FunctionFlags {
 /// An aggregate over a type's name and values of it.
 struct Total {
     /// What is made of the sum in the end.
-    finish: fn(&Sum) -> std::result::Result<Value, EvalError>,
+    finish: fn(&SumAccumulator) -> std::result::Result<Value, EvalError>,
     meter: Option<Arc<Meter>>,
 }
 
-impl Aggregate<(Type, Sum), types::Value> for Total {
-    fn init(&self, context: &mut Context<'_>) -> Result<(Type, Sum)> {
-        Ok((type_of(context.get_raw(0))?, Sum::default()))
+impl Aggregate<(Type, SumAccumulator), types::Value> for Total {
+    fn init(&self, context: &mut Context<'_>) -> Result<(Type, SumAccumulator)> {
+        Ok((type_of(context.get_raw(0))?, SumAccumulator::default()))
     }
 
-    fn step(&self, context: &mut Context<'_>, (ty, sum): &mut (Type, Sum)) -> Result<()> {
+    fn step(&self, context: &mut Context<'_>, (ty, sum): &mut (Type, SumAccumulator)) -> Result<()> {
         let added = sum.add(&value_of(context.get_raw(1), ty));
         added.map_err(|error| Failure::Eval(error).told(self.meter.as_ref()))
     }
 
-    fn finalize(&self, _: &mut Context<'_>, total: Option<(Type, Sum)>) -> Result<types::Value> {
+    fn finalize(&self, _: &mut Context<'_>, total: Option<(Type, SumAccumulator)>) -> Result<types::Value> {
         let Some((_, sum)) = total else { return Ok(types::Value::Null) };
         let value = (self.finish)(&sum).map_err(|error| Failure::Eval(error).told(self.meter.as_ref()))?;
         Ok(column_of(value))
@@ -262,7 +262,7 @@ fn type_at(context: &Context<'_>, place: i32) -> Result<Arc<Type>> {
 fn type_of(name: ValueRef<'_>) -> Result<Type> {
     let name = name.as_str().unwrap_or_default();
     crate::schema()
-        .named(name)
+        .find_type(name)
         .ok_or_else(|| rusqlite::Error::UserFunctionError(format!("no type is called '{name}'").into()))
 }
 

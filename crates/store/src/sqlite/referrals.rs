@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use super::{rows, search};
 use crate::StoredReferral;
 use crate::class::Class;
-use odata::words::digest;
+use odata::tokenizer::digest;
 
 /// Columns that are written together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

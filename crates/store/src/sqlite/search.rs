@@ -5,7 +5,7 @@ use odata::{Search, SearchKind};
 use referral::OrganizationId;
 use rusqlite::{Connection, params};
 
-use odata::words::{BETWEEN, words};
+use odata::tokenizer::{TEXT_SEPARATOR, tokenize};
 
 /// What stands before the words of an owner; on its own it is a word of all its referrals. Ten digits tell owners apart
 /// well enough: should two have the same, each walks the other's entries, and is shown its own rows all the same.
@@ -30,7 +30,7 @@ pub(super) fn add(
     text.push_str(&prefix);
     for word in words {
         text.push(' ');
-        if word != BETWEEN {
+        if word != TEXT_SEPARATOR {
             text.push_str(&prefix);
         }
         text.push_str(word);
@@ -72,7 +72,7 @@ pub(super) fn expression(owner: &OrganizationId, search: &Search) -> String {
 fn write(search: &Search, prefix: &str, text: &mut String) {
     match &search.kind {
         SearchKind::Word(phrase) | SearchKind::Phrase(phrase) | SearchKind::Incomplete(phrase) => {
-            let words: Vec<String> = words(phrase).map(|word| format!("{prefix}{word}")).collect();
+            let words: Vec<String> = tokenize(phrase).map(|word| format!("{prefix}{word}")).collect();
             if words.is_empty() {
                 // Nothing has no words; no index text begins with a word of another's.
                 text.push_str(&format!("(\"{prefix}\" NOT \"{prefix}\")"));

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use odata::{BindSettings, Binder, EvalError, Evaluator, QueryOptions, Settings, TypedOptions};
+use odata::{BindSettings, Binder, EvalError, Evaluator, ParseSettings, QueryOptions, TypedOptions};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use referral::OrganizationId;
@@ -23,7 +23,7 @@ fn reader(referrals: &[StoredReferral]) -> ListReader {
 }
 
 fn bind(options: &str) -> Result<TypedOptions, String> {
-    let query = QueryOptions::parse(options, &Settings::default()).map_err(|error| error.to_string())?;
+    let query = QueryOptions::parse(options, &ParseSettings::default()).map_err(|error| error.to_string())?;
     let settings = BindSettings::default();
     let bound = Binder::new(crate::schema(), "Referral", &settings).options(&query);
     bound.map_err(|error| error.to_string())

@@ -1,7 +1,7 @@
 //! What is written for an expression answers what the evaluator answers.
 
 use odata::{
-    BindSettings, Binder, EvalError, Evaluator, Expr, Limits, QueryOptions, Settings, Type, Typed,
+    BindSettings, Binder, EvalError, Evaluator, Expr, Limits, ParseSettings, QueryOptions, Type, Typed,
     TypedOrder, Value,
 };
 use proptest::collection::vec;
@@ -97,7 +97,7 @@ fn same(one: &Value, other: &Value) -> bool {
 
 /// Keys of an order, if they can be bound.
 fn bind_order(text: &str) -> Option<Vec<TypedOrder>> {
-    let query = QueryOptions::parse(&format!("$orderby={text}"), &Settings::default()).ok()?;
+    let query = QueryOptions::parse(&format!("$orderby={text}"), &ParseSettings::default()).ok()?;
     Some(Binder::new(crate::schema(), "Referral", &BindSettings::default()).options(&query).ok()?.orderby)
 }
 
@@ -500,7 +500,7 @@ fn a_list_may_hold_members_of_the_referral_itself() {
         (r#"["x",tolower(name)]"#, 0),
     ] {
         let query = format!("$filter=name in @l&@l={list}");
-        let query = QueryOptions::parse(&query, &Settings::default())
+        let query = QueryOptions::parse(&query, &ParseSettings::default())
             .unwrap_or_else(|error| panic!("{list}: {error}"));
         let bound = Binder::new(crate::schema(), "Referral", &BindSettings::default()).options(&query);
         let filter = bound.unwrap_or_else(|error| panic!("{list}: {error}")).filter.unwrap();

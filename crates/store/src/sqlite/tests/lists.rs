@@ -1,7 +1,7 @@
 //! What lists cost, and that they may not cost more.
 
 use bytes::Bytes;
-use odata::{BindSettings, Binder, Limits, QueryOptions, Search, Settings};
+use odata::{BindSettings, Binder, Limits, ParseSettings, QueryOptions, Search};
 use referral::{ReferralQualification, ReferralStatus, ReferralSubstatus};
 
 use super::super::{QueryLimits, SqliteOptions, SqliteStore};
@@ -15,7 +15,7 @@ fn open(directory: &std::path::Path, limits: QueryLimits) -> SqliteStore {
 pub(super) fn asked(filter: &str, order: &str) -> Query {
     let text = [("$filter", filter), ("$orderby", order)].into_iter().filter(|(_, text)| !text.is_empty());
     let text: Vec<_> = text.map(|(name, text)| format!("{name}={}", text.replace(' ', "%20"))).collect();
-    let options = QueryOptions::parse(&text.join("&"), &Settings::default()).unwrap();
+    let options = QueryOptions::parse(&text.join("&"), &ParseSettings::default()).unwrap();
     let settings = BindSettings::default();
     let bound = Binder::new(crate::schema(), "Referral", &settings).options(&options).unwrap();
     Query {

@@ -52,13 +52,13 @@ impl Evaluator<'_> {
 
 /// What values come to, one added after the other: `sum` and `average`. Null takes no part.
 #[derive(Clone, Debug, Default)]
-pub struct Sum {
+pub struct SumAccumulator {
     /// `None` before the first.
     total: Option<Value>,
     count: i64,
 }
 
-impl Sum {
+impl SumAccumulator {
     /// Adds a value.
     ///
     /// # Errors

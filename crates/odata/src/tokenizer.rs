@@ -10,7 +10,7 @@ use crate::eval::{EvalError, Work};
 use crate::value::fold;
 
 /// Stands between the words of two texts, so that no phrase crosses. No word: it is neither letter nor digit.
-pub const BETWEEN: &str = "§";
+pub const TEXT_SEPARATOR: &str = "§";
 
 /// Longest word in characters; the rest is cut, here and in what is searched for.
 const WORD: usize = 64;
@@ -18,15 +18,15 @@ const WORD: usize = 64;
 /// Most words of one referral; what comes later cannot be found. A page of text has some five hundred.
 const WORDS: usize = 10_000;
 
-/// The words of texts: with blanks between them, and [`BETWEEN`] between two texts.
+/// The words of texts: with blanks between them, and [`TEXT_SEPARATOR`] between two texts.
 pub fn index_text(texts: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     let mut index = String::new();
     let mut left = WORDS;
     for text in texts {
-        let mut words = words(text.as_ref()).take(left).peekable();
+        let mut words = tokenize(text.as_ref()).take(left).peekable();
         if words.peek().is_some() && !index.is_empty() {
             index.push(' ');
-            index.push_str(BETWEEN);
+            index.push_str(TEXT_SEPARATOR);
         }
         for word in words {
             if !index.is_empty() {
@@ -43,7 +43,7 @@ pub fn index_text(texts: impl IntoIterator<Item = impl AsRef<str>>) -> String {
 pub fn matches(search: &Search, index_text: &str) -> bool {
     match &search.kind {
         SearchKind::Word(text) | SearchKind::Phrase(text) | SearchKind::Incomplete(text) => {
-            let wanted: Vec<String> = words(text).collect();
+            let wanted: Vec<String> = tokenize(text).collect();
             let there: Vec<&str> = index_text.split(' ').collect();
             !wanted.is_empty() && there.windows(wanted.len()).any(|words| words == wanted)
         }
@@ -57,7 +57,7 @@ pub fn matches(search: &Search, index_text: &str) -> bool {
 ///
 /// # Errors
 /// What the budget says.
-pub fn is_in(search: &Search, document: &Json, work: Option<&Work>) -> Result<bool, EvalError> {
+pub fn matches_document(search: &Search, document: &Json, work: Option<&Work>) -> Result<bool, EvalError> {
     fn collect<'j>(json: &'j Json, texts: &mut Vec<&'j str>) {
         match json {
             Json::String(text) => texts.push(text),
@@ -74,7 +74,7 @@ pub fn is_in(search: &Search, document: &Json, work: Option<&Work>) -> Result<bo
     work.take((bytes + 4 * texts.len()) as u64)?;
     work.hold(2 * bytes)?;
     let index = index_text(texts);
-    let found = is_among(search, &index, work);
+    let found = matches_within_budget(search, &index, work);
     work.release(2 * bytes);
     found
 }
@@ -83,7 +83,7 @@ pub fn is_in(search: &Search, document: &Json, work: Option<&Work>) -> Result<bo
 ///
 /// # Errors
 /// What the budget says.
-pub fn is_among(search: &Search, index_text: &str, work: &Work) -> Result<bool, EvalError> {
+pub fn matches_within_budget(search: &Search, index_text: &str, work: &Work) -> Result<bool, EvalError> {
     work.take(terms(search).saturating_mul(1 + index_text.len() as u64 / 8))?;
     Ok(matches(search, index_text))
 }
@@ -98,7 +98,7 @@ fn terms(search: &Search) -> u64 {
 }
 
 /// The words of a text in order.
-pub fn words(text: &str) -> impl Iterator<Item = String> {
+pub fn tokenize(text: &str) -> impl Iterator<Item = String> {
     let plain: String = fold(text).chars().flat_map(plain).collect();
     let words: Vec<String> = plain
         .split(|letter: char| !letter.is_alphanumeric())

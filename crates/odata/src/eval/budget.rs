@@ -83,22 +83,22 @@ impl Work {
     /// # Errors
     /// [`EvalError`]
     pub fn pattern(&self, text: &str) -> Result<Pattern, EvalError> {
-        self.ready(text)?.map_err(EvalError::from)
+        self.prepare_pattern(text)?.map_err(EvalError::from)
     }
 
     /// The same, where what is wrong with the text is of interest.
-    pub(crate) fn ready(&self, text: &str) -> Result<Result<Pattern, PatternError>, EvalError> {
+    pub(crate) fn prepare_pattern(&self, text: &str) -> Result<Result<Pattern, PatternError>, EvalError> {
         self.take_text(text.len())?;
         let mut patterns = self.patterns.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = patterns.by_text.get(text) {
             return Ok(Ok(known.clone()));
         }
-        self.take(Pattern::least_price(text))?;
+        self.take(Pattern::min_cost(text))?;
         let pattern = match Pattern::parse(text) {
             Ok(pattern) => pattern,
             Err(error) => return Ok(Err(error)),
         };
-        self.take(pattern.price())?;
+        self.take(pattern.cost())?;
         if patterns.bytes + pattern.bytes() <= PATTERNS {
             patterns.bytes += pattern.bytes();
             patterns.by_text.insert(Arc::clone(pattern.text()), pattern.clone());

@@ -2,7 +2,7 @@
 
 /// The candidate nearest to `name`, when it is near enough to be a slip: a third of its length, at least one edit.
 /// Case counts for nothing. The work is bounded: names longer than 64 bytes have no neighbour.
-pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest_name<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if name.is_empty() || name.len() > 64 {
         return None;
     }
@@ -20,8 +20,8 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 }
 
 /// ` (did you mean …?)`, or nothing.
-pub(crate) fn hint<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
-    nearest(name, candidates).map_or_else(String::new, |near| format!("; did you mean '{near}'?"))
+pub(crate) fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+    nearest_name(name, candidates).map_or_else(String::new, |near| format!("; did you mean '{near}'?"))
 }
 
 /// Edits (insert, delete, replace, swap of neighbours) from one to the other.
@@ -44,7 +44,7 @@ fn distance(left: &[char], right: &[char]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::nearest;
+    use super::nearest_name;
 
     #[test]
     fn a_slip_finds_its_neighbour_and_a_stranger_none() {
@@ -57,7 +57,7 @@ mod tests {
             ("frobnicate", None),
             ("", None),
         ] {
-            assert_eq!(nearest(name, names), expected, "{name}");
+            assert_eq!(nearest_name(name, names), expected, "{name}");
         }
     }
 }
