@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use referral::{
-    EditRequest, MAX_DOCUMENT_BYTES, Preconditions, Redaction, Referral, ReferralId, ReferralStatus,
-    Rejection,
+    EditRequest, FailedPrecondition, MAX_DOCUMENT_BYTES, Preconditions, Redaction, Referral, ReferralId,
+    ReferralStatus, Rejection,
 };
 use store::{Action, Change, Entry, Outcome, RememberedAnswer, StoredReferral, Write};
 use tokio::sync::{Mutex, MutexGuard};
@@ -122,8 +122,10 @@ impl Exchange {
     ) -> Result<Attempt, EditError> {
         let stored = self.known(caller, id).await?;
         let writer = self.writer(caller, &stored, request).await?;
-        if !preconditions.hold_for(&stored.etag) {
-            return Err(EditError::Stale);
+        match preconditions.failed_for(&stored.etag) {
+            Some(FailedPrecondition::IfMatch) => return Err(EditError::Stale),
+            Some(FailedPrecondition::IfNoneMatch) => return Err(EditError::Excluded),
+            None => {}
         }
         taken.for_document(cost.memory, stored.document.len().max(cost.body_bytes))?;
         let decide = || self.decide(caller, &writer, &stored, request, once, remember);

@@ -37,6 +37,9 @@ pub enum EditError {
     /// `If-Match` names another version: 412.
     #[error("the referral has changed since it was read")]
     Stale,
+    /// `If-None-Match` names the stored version: 412.
+    #[error("the stored version is one that If-None-Match excludes")]
+    Excluded,
     /// 400 or 409: it does not fit what is stored.
     #[error(transparent)]
     Rejected(#[from] Rejection),

@@ -89,6 +89,8 @@ pub struct VisibleReferral {
     pub etag: ETag,
     /// Its document: the stored bytes for the owner, a redacted copy for the other side (spec 8.6).
     pub document: Bytes,
+    /// Whether the caller may come to see more or less of the same version: the document may differ under the same tag.
+    pub visibility_may_change: bool,
 }
 
 /// The exchange: one per server, and one for each [`Group`] of writes, over the same parts.

@@ -80,6 +80,7 @@ pub(crate) fn unredacted(referral: &StoredReferral) -> VisibleReferral {
         engagement_id: referral.engagement_id,
         etag: referral.etag,
         document: referral.document.clone(),
+        visibility_may_change: false,
     }
 }
 
@@ -92,6 +93,8 @@ pub(crate) fn redacted(
         .map_err(|error| ReadError::Damaged(referral.id, error))?;
     Ok(VisibleReferral {
         document: Bytes::from(document.redact(redaction).to_document()),
+        // Who sent it, and what its owner consents to, belong to the version. Who takes part in the engagement does not.
+        visibility_may_change: redaction != Redaction::Inviting,
         ..unredacted(referral)
     })
 }

@@ -122,6 +122,15 @@ impl Precondition {
     }
 }
 
+/// A precondition that does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailedPrecondition {
+    /// `If-Match`
+    IfMatch,
+    /// `If-None-Match`
+    IfNoneMatch,
+}
+
 /// The preconditions of a change. Source: RFC 9110, 13.1.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Preconditions {
@@ -132,10 +141,13 @@ pub struct Preconditions {
 }
 
 impl Preconditions {
-    /// Whether a change of the version with this tag may go on.
-    pub fn hold_for(&self, stored: &ETag) -> bool {
-        self.if_match.as_ref().is_none_or(|tags| tags.holds_for(stored))
-            && self.if_none_match.as_ref().is_none_or(|tags| !tags.holds_for(stored))
+    /// The first that does not hold for the version with this tag; `None`: a change of it may go on.
+    pub fn failed_for(&self, stored: &ETag) -> Option<FailedPrecondition> {
+        if self.if_match.as_ref().is_some_and(|tags| !tags.holds_for(stored)) {
+            return Some(FailedPrecondition::IfMatch);
+        }
+        let excludes = |tags: &Precondition| tags.holds_for(stored);
+        self.if_none_match.as_ref().is_some_and(excludes).then_some(FailedPrecondition::IfNoneMatch)
     }
 }
 

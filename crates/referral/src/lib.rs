@@ -30,7 +30,7 @@ pub use create::{CreateRequest, NewIds, Party};
 pub use document::{DamagedDocument, MAX_DOCUMENT_BYTES, PublicBase};
 pub use edit::{DecisionError, Edit, EditRequest, RequestOptions, ValidatedBody, ValidationProfile};
 pub use error::{InnerCode, Rejection, ValidationError};
-pub use etag::{ETag, Precondition, Preconditions};
+pub use etag::{ETag, FailedPrecondition, Precondition, Preconditions};
 pub use ids::{
     ClientRequestId, EngagementId, OrganizationId, ParseGuidError, ParseOrganizationIdError, ReferralId,
 };

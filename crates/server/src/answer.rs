@@ -14,6 +14,7 @@ use crate::face::Face;
 use crate::headers::{self, name, value};
 use crate::negotiation::{Metadata, Representation};
 use crate::numbers::Content;
+use crate::preconditions::MayDiffer;
 use crate::routes::with_context;
 use crate::shape::Shape;
 
@@ -139,6 +140,10 @@ impl Shared {
         };
         let headers = answer.headers_mut();
         headers.insert(ETAG, headers::shown(visible.etag));
+        if visible.visibility_may_change {
+            answer.extensions_mut().insert(MayDiffer);
+        }
+        let headers = answer.headers_mut();
         if reply == Reply::Created {
             headers.insert(LOCATION, value(&self.base.referral(visible.id)));
         }

@@ -242,9 +242,16 @@ impl Face {
         .closing()
     }
 
-    /// 412: a precondition that does not hold for what would be answered.
-    pub(crate) fn precondition_failed() -> Face {
-        EditError::Stale.into()
+    /// 412: what would be read has none of the tags in `If-Match`.
+    pub(crate) fn precondition_of_read_failed() -> Face {
+        precondition_failed("what is read now has another ETag; send the request without If-Match to get it")
+    }
+
+    /// 412: the collection has no tag, and it exists.
+    pub(crate) fn precondition_of_collection_failed() -> Face {
+        precondition_failed(
+            "the collection exists and has no ETag; create without If-Match and If-None-Match",
+        )
     }
 
     /// 412: snapshot isolation is not offered. Source: OData 4.01 Protocol, section 8.2.6.
@@ -646,14 +653,12 @@ impl From<EditError> for Face {
                 "The referral belongs to another organization.",
                 "only the owner changes a referral; who sent it may withdraw it while it is New",
             ),
-            EditError::Stale => Face::new(
-                StatusCode::PRECONDITION_FAILED,
-                "preconditionFailed",
-                "A precondition provided in the request (such as an if-match header) does not match the resource's current state.",
-            )
-            .target("ETag")
-            .inner("99918", "One of the specified pre-condition is not met. Etag value did not Match")
-            .hint("GET the referral again and repeat the change with its new eTag"),
+            EditError::Stale => {
+                precondition_failed("GET the referral again and repeat the change with its new eTag")
+            }
+            EditError::Excluded => precondition_failed(
+                "If-None-Match excludes the stored version, and * every one; to change it, send If-Match with its eTag",
+            ),
             EditError::Rejected(refusal) => refusal.into(),
             EditError::RequestIdReused => request_id_reused(),
             EditError::RequestInProgress => request_in_progress(),
@@ -661,6 +666,18 @@ impl From<EditError> for Face {
             EditError::Contended => Face::unavailable(&error.to_string()),
         }
     }
+}
+
+/// 412, with what to do about it.
+fn precondition_failed(hint: &'static str) -> Face {
+    Face::new(
+        StatusCode::PRECONDITION_FAILED,
+        "preconditionFailed",
+        "A precondition provided in the request (such as an if-match header) does not match the resource's current state.",
+    )
+    .target("ETag")
+    .inner("99918", "One of the specified pre-condition is not met. Etag value did not Match")
+    .hint(hint)
 }
 
 impl From<CreateError> for Face {

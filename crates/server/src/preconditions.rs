@@ -10,7 +10,8 @@ use crate::face::Face;
 use crate::headers::{joined, name};
 use crate::media_range::members;
 
-/// Marks an answer whose tag does not tell whether its body is still the same: it shows other referrals, or the time.
+/// Marks an answer whose tag does not tell whether its body is still the same: it shows other referrals, or the time, or
+/// less of a referral than the caller may come to see of the same version.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MayDiffer;
 
@@ -44,7 +45,7 @@ impl Preconditions {
         }
         let tag = answer.headers().get(ETAG).and_then(|tag| tag.to_str().ok());
         if self.if_match.as_deref().is_some_and(|tags| !names(tags, tag)) {
-            return refusal(&Face::precondition_failed());
+            return refusal(&Face::precondition_of_read_failed());
         }
         let tells = answer.extensions().get::<MayDiffer>().is_none();
         match &self.if_none_match {

@@ -70,7 +70,13 @@ impl Shared {
             Record::Success { reply, id, engagement, etag } => {
                 let reply = REPLIES.iter().find(|(_, known)| *known == reply)?.0;
                 let document = answer.content.slice(records.byte_offset()..);
-                let visible = VisibleReferral { id, engagement_id: engagement, etag, document };
+                let visible = VisibleReferral {
+                    id,
+                    engagement_id: engagement,
+                    etag,
+                    document,
+                    visibility_may_change: false,
+                };
                 Some(self.referral_answer(reply, &visible, metadata))
             }
             Record::Refusal { body, hint } => {

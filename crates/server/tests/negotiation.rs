@@ -226,7 +226,14 @@ async fn preconditions_are_held_against_every_resource() {
         let answer = call.await;
         assert_eq!(answer.status, status, "{method} {path} {header}: {value}");
         if status == 412 && method != "HEAD" {
-            answer.refused(412, "preconditionFailed", "ETag", "99918");
+            let answer = answer.refused(412, "preconditionFailed", "ETag", "99918");
+            // It says what helps against this refusal.
+            let helps = match (method, header) {
+                ("GET", _) => "without If-Match",
+                ("POST", _) => "create without If-Match and If-None-Match",
+                _ => "send If-Match with its eTag",
+            };
+            assert!(answer.header("x-cosell-hint").unwrap().contains(helps), "{method} {path} {header}");
         } else if status == 304 && path == deal.path() {
             assert_eq!((answer.header("etag"), answer.header("vary")), (Some(&*deal.etag), Some("Accept")));
         }

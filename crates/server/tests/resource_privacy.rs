@@ -451,3 +451,32 @@ async fn a_change_set_gives_no_more_than_its_writes_do() {
     let answer = group(json!([accept, look])).await.expect(200);
     assert!(answer.body["responses"][1].to_string().contains(CONTACT), "{}", answer.body);
 }
+
+#[tokio::test]
+async fn a_known_tag_does_not_hide_what_acceptance_shows() {
+    let world = World::extended().await;
+    let own = world.contoso().creates(plain()).await;
+    world
+        .contoso()
+        .replaces(&own.id, "/customerProfile/team", json!([{ "email": CONTACT }]))
+        .await
+        .expect(204);
+    let lead = world.contoso().connects(&own.engagement, FABRIKAM_LOCATION).await;
+    let read = async |who: &'static str, path: &str, tag: &str| {
+        world.call("GET", path).as_user(who).header("If-None-Match", tag).await
+    };
+    let paths = [own.path(), format!("{}?$select=id,customerProfile", own.path())];
+    let redacted = world.fabrikam().gets(&own.id).await.expect(200);
+    let tag = redacted.header("etag").unwrap().to_owned();
+    assert_eq!(redacted.body["customerProfile"]["team"], json!([]));
+    world.fabrikam().patches(&lead.id, example("patch.request.accept.json")).await.expect(204);
+    for path in &paths {
+        let answer = read(FABRIKAM, path, &tag).await.expect(200);
+        assert_eq!(answer.header("etag"), Some(&*tag), "the same version");
+        assert_eq!(answer.body["customerProfile"]["team"][0]["email"], CONTACT, "{path}");
+        // The owner sees one version always alike, and so does who sent one.
+        read(CONTOSO, path, &tag).await.expect(304);
+    }
+    let sent = world.contoso().gets(&lead.id).await.expect(200);
+    read(CONTOSO, &lead.path(), sent.header("etag").unwrap()).await.expect(304);
+}

@@ -480,7 +480,10 @@ fn referral_of(row: &Json) -> Result<Item, StoreError> {
         return Err(StoreError::Engine("a result of $apply is no referral".to_owned()));
     };
     let document = Bytes::from(row.to_string());
-    Ok(Item { visible: VisibleReferral { id, engagement_id, etag, document }, related: Vec::new() })
+    Ok(Item {
+        visible: VisibleReferral { id, engagement_id, etag, document, visibility_may_change: false },
+        related: Vec::new(),
+    })
 }
 
 fn too_much() -> ReadError {

@@ -47,7 +47,7 @@ impl Shared {
         if plain_answer && metadata == Metadata::Minimal {
             return Ok(self.referral_answer(Reply::Whole, &visible, metadata));
         }
-        let etag = visible.etag;
+        let (etag, may_differ) = (visible.etag, visible.visibility_may_change);
         let item = self.exchange.expanded(caller, visible, &question.options().expand).await;
         let item = item.map_err(|error| naming_option(&question, error.into()))?;
         let left_out = item.left_out();
@@ -59,7 +59,7 @@ impl Shared {
         let mut answer = odata(StatusCode::OK, tree.to_string());
         answer.headers_mut().insert(http::header::ETAG, crate::headers::shown(etag));
         self.tell_left_out(&mut answer, left_out);
-        if !question.is_of_own_alone() {
+        if may_differ || !question.is_of_own_alone() {
             answer.extensions_mut().insert(MayDiffer);
         }
         if has_parameters(headers) || question.asked().format.is_some() {

@@ -390,7 +390,7 @@ impl Shared {
         let names = |precondition: &Option<Precondition>| *precondition == Some(Precondition::Any);
         let fails = preconditions.if_match.is_some() && !names(&preconditions.if_match);
         if self.options.extended && (fails || names(&preconditions.if_none_match)) {
-            return Err(Face::precondition_failed());
+            return Err(Face::precondition_of_collection_failed());
         }
         Ok(())
     }
