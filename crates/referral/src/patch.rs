@@ -23,9 +23,11 @@ use crate::validate::{BodyPath, RequestKind, Validator, brief};
 
 /// Operations in one document; more is refused, so that a patch's work is bounded.
 const MOST_OPERATIONS: usize = 1000;
-/// JSON values that the copies of one document make together, counted within objects and lists: else a short request
-/// could copy the longest list a thousand times over.
-const MOST_COPIED: usize = 100_000;
+/// What the copies of one document make together, in bytes as [`size`] counts them: the largest document twice over. Else a
+/// short request could copy the longest list a thousand times.
+const MOST_COPIED: usize = 4 * 1024 * 1024;
+/// About what a JSON value takes beside its text, in bytes.
+const VALUE: usize = 64;
 /// Patches of at most so many operations are looked at for the short way.
 const FEW: usize = 16;
 
@@ -253,13 +255,15 @@ impl Operation<'_> {
     }
 }
 
-/// How many JSON values a value consists of.
+/// About how many bytes a value takes.
 fn size(value: &Value) -> usize {
-    1 + match value {
-        Value::Array(items) => items.iter().map(size).sum(),
-        Value::Object(members) => members.values().map(size).sum(),
-        _ => 0,
-    }
+    VALUE
+        + match value {
+            Value::Array(items) => items.iter().map(size).sum(),
+            Value::Object(members) => members.iter().map(|(name, member)| name.len() + size(member)).sum(),
+            Value::String(text) => text.len(),
+            _ => 0,
+        }
 }
 
 /// Whether a member path leads into another.

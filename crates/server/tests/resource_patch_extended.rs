@@ -8,7 +8,7 @@ mod support;
 use serde_json::{Value, json};
 
 use resource::{at, full, with, without};
-use support::{Answer, CONTOSO, CONTOSO_ADMIN, Deal, World, example, path};
+use support::{Answer, CONTOSO, CONTOSO_ADMIN, Deal, World, example, member, path};
 
 async fn patched(world: &World, id: &str, operations: Value) -> Answer {
     let call =
@@ -232,6 +232,28 @@ async fn a_merge_patch_lays_an_object_over_the_referral() {
     // What was read and merged back changes nothing.
     let read = without(world.contoso().sees(&deal.id).await.body, "/links");
     merged(&world, &deal.id, read).await.expect(200);
+    assert_eq!(world.stored_bytes(&deal.id).await, before);
+}
+
+#[tokio::test]
+async fn copies_are_bounded_by_what_they_make_together() {
+    let world = World::extended().await;
+    let person =
+        |number: usize| json!({ "firstName": "f".repeat(200), "email": format!("p{number}@x.example") });
+    let mut team: Vec<Value> = (0..300).map(person).collect();
+    team.push(member("admin@contoso.example"));
+    let deal = world.contoso().creates(with(full(), "/team", json!(team))).await;
+    let copies = |count| {
+        let copy = json!({ "op": "copy", "from": "/team", "path": "/customerProfile/team" });
+        let mut operations = vec![copy; count];
+        operations.push(json!({ "op": "replace", "path": "/customerProfile/team", "value": [] }));
+        json!(operations)
+    };
+    world.contoso().patches(&deal.id, copies(5)).await.expect(204);
+    let before = world.stored_bytes(&deal.id).await;
+    let answer = world.contoso().patches(&deal.id, copies(100)).await;
+    let answer = answer.refused(400, "invalidRequest", "/customerProfile/team", "invalidPatch");
+    assert!(answer.body["error"]["message"].as_str().unwrap().contains("copies too much"), "{}", answer.body);
     assert_eq!(world.stored_bytes(&deal.id).await, before);
 }
 
