@@ -1,7 +1,7 @@
 //! Answers: JSON with the headers of spec 4.2.
 
 use bytes::Bytes;
-use exchange::VisibleReferral;
+use exchange::{Question, VisibleReferral};
 use http::header::{
     ALLOW, CONNECTION, CONTENT_TYPE, ETAG, LINK, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
 };
@@ -17,6 +17,7 @@ use crate::numbers::Content;
 use crate::preconditions::MayDiffer;
 use crate::routes::with_context;
 use crate::shape::Shape;
+use crate::shares::Reader;
 
 pub(crate) type Answer = Response<Full<Bytes>>;
 
@@ -78,17 +79,44 @@ pub(crate) fn name_newest(answer: &mut Answer) {
     }
 }
 
-/// Gives an answer of the API proper in JSON the form that the client named, and says so. Its tag stays strong where the
-/// body is the one that is answered unasked; others have the same tag, weak.
-pub(crate) fn represent(answer: &mut Answer, asked: &Representation) {
-    let headers = answer.headers();
-    if !headers.contains_key(name::ODATA_VERSION) || headers.get(CONTENT_TYPE) != Some(&JSON) {
-        return;
-    }
-    if asked.numbers_as_strings == Some(true) {
-        let content = answer.extensions_mut().remove::<Content>().unwrap_or(Content::Referral(None));
+impl Shared {
+    /// Gives the numbers of an answer the form that the client named: in a slot of the reader's, where it is long.
+    pub(crate) async fn with_numbers(&self, answer: &mut Answer, asked: &Representation) -> Result<(), Face> {
+        if asked.numbers_as_strings != Some(true) || !is_of_json(answer) {
+            return Ok(());
+        }
+        let extensions = answer.extensions_mut();
+        let reader = extensions.remove::<Reader>();
+        let content = extensions.remove::<Content>().unwrap_or(Content::Referral(None));
+        if matches!(content, Content::Batch) {
+            return Ok(());
+        }
         let body = std::mem::take(answer.body_mut()).into_inner().unwrap_or_default();
-        *answer.body_mut() = Full::new(content.with_strings(&body).map_or(body, Bytes::from));
+        let work = || content.with_strings(&body).ok_or_else(|| Face::internal("the answer is not JSON"));
+        let made: Bytes = match reader {
+            Some(reader) => {
+                let made = self.exchange.run_heavy(&reader.caller, body.len(), work).await??;
+                reader.holding_instead(made)
+            }
+            // Short, or of a write that has happened.
+            None => exchange::off_the_runtime(body.len(), work)?.into(),
+        };
+        *answer.body_mut() = Full::new(made);
+        Ok(())
+    }
+}
+
+/// Whether it is an answer of the API proper in JSON.
+fn is_of_json(answer: &Answer) -> bool {
+    let headers = answer.headers();
+    headers.contains_key(name::ODATA_VERSION) && headers.get(CONTENT_TYPE) == Some(&JSON)
+}
+
+/// Gives an answer of the API proper in JSON the form that the client named, but for its numbers, and says so. Its tag
+/// stays strong where the body is the one that is answered unasked; others have the same tag, weak.
+pub(crate) fn represent(answer: &mut Answer, asked: &Representation) {
+    if !is_of_json(answer) {
+        return;
     }
     if asked.metadata == Some(Metadata::None) {
         let body = std::mem::take(answer.body_mut()).into_inner().unwrap_or_default();
@@ -158,7 +186,7 @@ impl Shared {
         if metadata == Metadata::Minimal {
             return usual();
         }
-        let Ok(question) = self.question("") else { return usual() };
+        let Ok(question) = Question::read("", self.temperament()) else { return usual() };
         let item = exchange::Item { visible: visible.clone(), related: Vec::new() };
         // One document, and no expression of anybody's. It follows a write, which had its slot.
         let work = Work::new(u64::MAX, u64::MAX);

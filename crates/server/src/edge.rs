@@ -94,6 +94,10 @@ impl Shared {
         if newest {
             name_newest(&mut answer);
         }
+        if let Err(face) = self.with_numbers(&mut answer, &asked).await {
+            self.report(&face, route, &trace);
+            answer = refusal(&face);
+        }
         represent(&mut answer, &asked);
         if let Some(preconditions) = preconditions.and_then(|all| self.evaluated(all, route)) {
             answer = preconditions.hold(answer);

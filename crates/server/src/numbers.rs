@@ -8,6 +8,8 @@ use odata::{Primitive, Property, Schema, Type, TypedOptions, TypedSelect};
 use referral::Referral;
 use serde_json::Value as Json;
 
+use crate::shape::{Members, end_of_value};
+
 /// What the body of an answer is, where it holds numbers: it travels with the answer until the answer leaves.
 #[derive(Debug, Clone)]
 pub(crate) enum Content {
@@ -15,6 +17,8 @@ pub(crate) enum Content {
     Referral(Option<Arc<Question>>),
     /// The answer to a question.
     List(Arc<Question>),
+    /// The answer to a batch: its parts have been written as each wants it.
+    Batch,
     /// A property: its type and what was asked of it.
     Property(Type, Option<Box<TypedOptions>>),
 }
@@ -29,21 +33,19 @@ impl Content {
         Content::Property(ty, options)
     }
 
-    /// The body with strings in place of these numbers.
+    /// The body with strings in place of these numbers; `None` where it is not JSON, for a document is damaged.
     pub(crate) fn with_strings(&self, body: &[u8]) -> Option<Vec<u8>> {
-        let mut json: Json = serde_json::from_slice(body).ok()?;
         let none = TypedOptions::default();
+        if let Content::List(question) = self {
+            return list_with_strings(body, question.options());
+        }
+        let mut json: Json = serde_json::from_slice(body).ok()?;
         match self {
             Content::Referral(question) => {
                 let options = question.as_ref().map_or(&none, |question| question.options());
                 entity(&mut json, options);
             }
-            Content::List(question) => {
-                counts(&mut json);
-                for item in json.get_mut("value").and_then(Json::as_array_mut).into_iter().flatten() {
-                    entity(item, question.options());
-                }
-            }
+            Content::List(_) | Content::Batch => {} // has been dealt with, or needs nothing
             Content::Property(ty, options) => {
                 counts(&mut json);
                 let picks = [Pick { steps: &[], options: options.as_deref() }];
@@ -59,6 +61,43 @@ impl Content {
         }
         serde_json::to_vec(&json).ok()
     }
+}
+
+/// A list with strings in place of numbers. Its items are read one by one: together they take many times their length.
+fn list_with_strings(body: &[u8], options: &TypedOptions) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(body.len() + body.len() / 8);
+    let mut read = 0;
+    for (name, member) in Members(body.get(1..)?) {
+        out.push(if read == 0 { b'{' } else { b',' });
+        read += 1 + member.len();
+        if name == b"value" {
+            out.extend_from_slice(b"\"value\":[");
+            items_with_strings(member.strip_prefix(b"\"value\":[")?, options, &mut out)?;
+            continue;
+        }
+        let mut alone: Json = serde_json::from_slice(&[&b"{"[..], member, b"}"].concat()).ok()?;
+        counts(&mut alone);
+        out.extend_from_slice(alone.to_string().strip_prefix('{')?.strip_suffix('}')?.as_bytes());
+    }
+    out.push(b'}');
+    (body.get(read..) == Some(b"}")).then_some(out)
+}
+
+/// The items behind the bracket of a list, up to its end.
+fn items_with_strings(mut rest: &[u8], options: &TypedOptions, out: &mut Vec<u8>) -> Option<()> {
+    while rest != b"]" {
+        let (item, behind) = rest.split_at_checked(end_of_value(rest)?)?;
+        let mut item: Json = serde_json::from_slice(item).ok()?;
+        entity(&mut item, options);
+        serde_json::to_writer(&mut *out, &item).ok()?;
+        rest = behind;
+        if let Some(next) = rest.strip_prefix(b",") {
+            out.push(b',');
+            rest = next;
+        }
+    }
+    out.push(b']');
+    Some(())
 }
 
 /// A selected path, as far as it is still ahead, with what was asked of its end.
@@ -134,5 +173,44 @@ fn counts(json: &mut Json) {
     let is_count = |name: &str| name.ends_with("@odata.count") || name.ends_with("@count");
     for (_, value) in members.iter_mut().filter(|(name, value)| is_count(name) && value.is_number()) {
         *value = Json::String(value.to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use exchange::Temperament;
+
+    use super::*;
+
+    fn list(body: &str) -> Option<String> {
+        let question = Question::read("$compute=details/dealValue as v", Temperament::Extended).unwrap();
+        let text = Content::List(Arc::new(question)).with_strings(body.as_bytes())?;
+        Some(String::from_utf8(text).unwrap())
+    }
+
+    #[test]
+    fn a_list_is_read_item_by_item() {
+        for (body, with_strings) in [
+            (r#"{"value":[]}"#, r#"{"value":[]}"#),
+            (
+                r#"{"@odata.context":"c,]}","@odata.count":2,"value":[{"name":"a]","details":{"dealValue":1.5}},{"v":2}],"@cosell.leftOut":1}"#,
+                r#"{"@odata.context":"c,]}","@odata.count":"2","value":[{"name":"a]","details":{"dealValue":"1.5"}},{"v":"2"}],"@cosell.leftOut":1}"#,
+            ),
+        ] {
+            assert_eq!(list(body).as_deref(), Some(with_strings));
+        }
+    }
+
+    #[test]
+    fn a_damaged_list_has_no_form_with_strings() {
+        let body = r#"{"@odata.count":1,"value":[{"name":"a"},{"name":"b"}]}"#;
+        for cut in 0..body.len() {
+            assert_eq!(list(&body[..cut]), None, "{}", &body[..cut]);
+        }
+        for damaged in
+            [r#"{"value":[{"name":}]}"#, r#"{"value":[{"name":"a"} {}]}"#, r#"{"value":1}"#, "null"]
+        {
+            assert_eq!(list(damaged), None, "{damaged}");
+        }
     }
 }

@@ -9,10 +9,11 @@ use odata::{
     TypedSelect, Work,
 };
 use referral::{PublicBase, Referral};
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value as Json};
 
 use crate::negotiation::Metadata;
-use crate::routes::LEFT_OUT;
+use crate::routes::{LEFT_OUT, with_context};
 
 /// Writes the items of one answer.
 pub(crate) struct Shape<'a> {
@@ -106,6 +107,22 @@ impl<'a> Shape<'a> {
         // The tree is gone, its text stays.
         self.work.release(usize::try_from(self.work.held() - held).unwrap_or(usize::MAX));
         Ok(self.work.hold(out.len() - before)?)
+    }
+
+    /// One item that is the whole answer, with its context. What is stored is read as a whole, though only a part of it
+    /// may be shown.
+    ///
+    /// # Errors
+    /// [`StoreError`], of a damaged document too.
+    pub(crate) fn entity(&self, item: &Item, context: Option<String>) -> Result<Vec<u8>, StoreError> {
+        self.work.take(price_of_reading(item.visible.document.len()))?;
+        let stored: Result<IgnoredAny, _> = serde_json::from_slice(&item.visible.document);
+        stored.map_err(|error| damaged(item, &error))?;
+        let tree = self.tree(item)?;
+        let tree = context.into_iter().fold(tree, |tree, context| with_context(context, tree));
+        let mut out = Vec::new();
+        write_json(&tree, &mut out);
+        Ok(out)
     }
 
     /// One item as a tree.
@@ -297,8 +314,9 @@ fn copy_members(document: &[u8], names: &[&str], out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-/// The members of an object as `serde_json` writes it, without white space: name, and name with value.
-struct Members<'a>(&'a [u8]);
+/// The members of an object as `serde_json` writes it, without white space and behind its first brace: name, and name with
+/// value.
+pub(crate) struct Members<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Iterator for Members<'a> {
     type Item = (&'a [u8], &'a [u8]);
@@ -329,7 +347,8 @@ fn end_of_text(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-fn end_of_value(bytes: &[u8]) -> Option<usize> {
+/// Where a value ends that something follows.
+pub(crate) fn end_of_value(bytes: &[u8]) -> Option<usize> {
     let mut depth = 0usize;
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {

@@ -226,7 +226,11 @@ impl KnownCaller {
             return Ok(answer);
         }
         let claim = self.account.take(Place::Answers, length)?;
-        Ok(held(answer, claim))
+        let mut answer = held(answer, claim);
+        answer
+            .extensions_mut()
+            .insert(Reader { caller: self.caller.clone(), account: Arc::clone(&self.account) });
+        Ok(answer)
     }
 
     /// Counts an answer as the caller's until it is sent: of writes, which have happened.
@@ -236,6 +240,21 @@ impl KnownCaller {
             return answer;
         }
         held(answer, self.account.take_anyway(Place::Answers, length))
+    }
+}
+
+/// The caller that reads a long answer: it travels with the answer until that leaves.
+#[derive(Debug, Clone)]
+pub(crate) struct Reader {
+    pub(crate) caller: Caller,
+    account: Arc<Account>,
+}
+
+impl Reader {
+    /// Counts bytes that take the place of an answer's: there was room for those.
+    pub(crate) fn holding_instead(&self, body: Vec<u8>) -> bytes::Bytes {
+        let claim = self.account.take_anyway(Place::Answers, body.len() as u64);
+        HeldBytes::of(body.into(), claim)
     }
 }
 

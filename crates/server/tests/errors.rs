@@ -260,6 +260,33 @@ async fn a_failure_inside_says_nothing_of_itself() {
 }
 
 #[tokio::test]
+async fn a_part_of_a_damaged_document_is_not_shown_as_nothing() {
+    let world = World::extended().await;
+    let deal = world.contoso().own_deal().await;
+    // Cut off behind what is asked for: nothing of it is known to be right.
+    world
+        .plant(&deal.id, |stored| stored.document = stored.document.slice(..stored.document.len() - 20))
+        .await;
+    for rest in [
+        "?$select=name",
+        "?$select=details",
+        "?$select=team($top=1)",
+        "?$compute=length(name) as n",
+        "?$format=application/json;odata.metadata=full",
+        "/name",
+        "/name/$value",
+        "/team",
+        "/team/$count",
+        "/details",
+    ] {
+        let answer = world.contoso().reads(&format!("/{}{rest}", deal.id)).await;
+        assert_eq!((answer.status, &answer.body), (500, &example("error.500.internal.json")), "{rest}");
+    }
+    let numbers = world.call("GET", &deal.path()).as_user(CONTOSO_ADMIN);
+    numbers.header("Accept", "application/json;IEEE754Compatible=true").await.expect(500);
+}
+
+#[tokio::test]
 async fn a_damaged_document_fails_alone() {
     // REF-258
     let world = World::new().await;

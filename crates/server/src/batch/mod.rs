@@ -29,6 +29,7 @@ use crate::negotiation::{
     JSON, accepts_coding, has_known_parameters, has_return_preference, not_encoded, parameters_of, preferred,
     version_is_known,
 };
+use crate::numbers::Content;
 
 /// The most requests of one batch.
 const MOST_REQUESTS: usize = 1000;
@@ -183,6 +184,7 @@ impl Shared {
         // What has happened is told, whatever else of the caller's waits.
         let (content_type, body) = exchange::off_the_runtime(length, write);
         let mut answer = odata(StatusCode::OK, body);
+        answer.extensions_mut().insert(Content::Batch);
         if let Some(content_type) = content_type {
             answer.headers_mut().insert(CONTENT_TYPE, value(&content_type));
         }

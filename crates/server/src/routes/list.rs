@@ -31,6 +31,9 @@ use crate::shape::{Shape, annotated, price_of, write_items};
 const LONGEST_REMEMBERED: usize = 1024;
 const LARGEST_REMEMBERED: usize = 64 << 10;
 
+/// Reading a byte of a query takes about as long as reading so many bytes of JSON.
+pub(super) const QUERY_COST: usize = 8;
+
 /// After so many bytes other requests have their turn: a millisecond of copying.
 const TURN: usize = 1 << 20;
 
@@ -80,11 +83,12 @@ impl Shared {
     }
 
     /// The question of a query string: clients that poll send the same one again and again.
-    pub(crate) fn question(&self, query: &str) -> Result<Arc<Question>, Face> {
+    pub(crate) async fn question(&self, caller: &Caller, query: &str) -> Result<Arc<Question>, Face> {
         if let Some(known) = self.questions.get(query) {
             return Ok(known);
         }
-        let question = Arc::new(Question::read(query, self.temperament())?);
+        let read = || Question::read(query, self.temperament());
+        let question = self.read_query(caller, query.len(), read).await??;
         // A short text may stand for much: aliases of aliases.
         if query.len() <= LONGEST_REMEMBERED && question.bytes() <= LARGEST_REMEMBERED {
             self.questions.insert(query.to_owned(), Arc::clone(&question));
@@ -92,17 +96,41 @@ impl Shared {
         Ok(question)
     }
 
-    /// The question of a query string to a collection that `$filter` segments of the path have narrowed.
-    pub(super) fn narrowed(
+    /// Reads a query of so many bytes: a long one in a slot of the caller's, with what is written of it later.
+    async fn read_query<E>(
         &self,
-        predicates: &[impl AsRef<str>],
+        caller: &Caller,
+        length: usize,
+        read: impl FnOnce() -> Result<Question, E>,
+    ) -> Result<Result<Arc<Question>, E>, Face> {
+        let cost = length.saturating_mul(QUERY_COST);
+        let read = || {
+            let question = read()?;
+            if length > LONGEST_REMEMBERED {
+                question.rest();
+                question.fingerprint();
+            }
+            Ok(Arc::new(question))
+        };
+        Ok(self.exchange.run_heavy(caller, cost, read).await?)
+    }
+
+    /// The question of a query string to a collection that `$filter` segments of the path have narrowed.
+    pub(super) async fn narrowed(
+        &self,
+        caller: &Caller,
+        predicates: &[impl AsRef<str> + Sync],
         query: &str,
     ) -> Result<Arc<Question>, Face> {
         if predicates.is_empty() {
-            return self.question(query);
+            return self.question(caller, query).await;
         }
-        let options = Question::parse(query, self.temperament())?;
-        Ok(Arc::new(Question::narrowed(conditions(predicates)?, options, self.temperament())?))
+        let length = query.len() + predicates.iter().map(|predicate| predicate.as_ref().len()).sum::<usize>();
+        let read = || -> Result<Question, Face> {
+            let options = Question::parse(query, self.temperament())?;
+            Ok(Question::narrowed(conditions(predicates)?, options, self.temperament())?)
+        };
+        self.read_query(caller, length, read).await?
     }
 
     /// `GET` on a collection, however the path ends.
@@ -256,7 +284,7 @@ impl Shared {
     }
 
     /// The items of an answer, rebuilt: here or apart, as long as it takes.
-    pub(super) async fn rebuilt_items(
+    async fn rebuilt_items(
         &self,
         caller: &Caller,
         question: &Question,

@@ -11,7 +11,7 @@ use odata::{Property, QueryOptions, SystemOption, Type, TypedOptions, TypedSelec
 use referral::{Referral, ReferralId};
 use serde_json::{Map, Value as Json};
 
-use super::list::{Subject, conditions, naming_option, plain, projection};
+use super::list::{QUERY_COST, Subject, conditions, naming_option, plain, projection};
 use super::{End, is_own_type, predicate, segments, unserved};
 use crate::Shared;
 use crate::answer::{Answer, Reply, empty, mark_odata, odata};
@@ -20,6 +20,7 @@ use crate::negotiation::{Metadata, has_parameters};
 use crate::numbers::Content;
 use crate::preconditions::MayDiffer;
 use crate::query::{refuse_others, refuse_unbuilt};
+use crate::shape::{Shape, price_of};
 
 /// A property of a referral, as a path names it.
 struct Member<'p> {
@@ -40,7 +41,7 @@ impl Shared {
         query: &str,
     ) -> Result<Answer, Face> {
         use SystemOption::{Compute, Expand, Format, Select};
-        let question = self.question(query)?;
+        let question = self.question(caller, query).await?;
         refuse_others(question.asked(), &[Compute, Expand, Format, Select], "one referral")?;
         let metadata = Metadata::asked(headers, question.asked().format.as_deref(), self.temperament())?;
         let plain_answer = question.asked().given.iter().all(|option| *option == SystemOption::Format);
@@ -51,12 +52,23 @@ impl Shared {
         let item = self.exchange.expanded(caller, visible, &question.options().expand).await;
         let item = item.map_err(|error| naming_option(&question, error.into()))?;
         let left_out = item.left_out();
-        let text = self.rebuilt_items(caller, &question, metadata, Arc::from([item])).await?;
-        let mut tree: Json = serde_json::from_slice(&text).unwrap_or_default();
-        if metadata != Metadata::None {
-            tree = with_context(self.base.entity_context(&projection(question.options())), tree);
-        }
-        let mut answer = odata(StatusCode::OK, tree.to_string());
+        let context =
+            (metadata != Metadata::None).then(|| self.base.entity_context(&projection(question.options())));
+        let item = Arc::new(item);
+        let now = self.exchange.now();
+        let here = |work: &Work| {
+            Shape::new(&self.base, &question, metadata, now, work).entity(&item, context.clone())
+        };
+        let apart = || -> Apart<Vec<u8>, StoreError> {
+            let (parts, question) = (Arc::clone(&self.parts), Arc::clone(&question));
+            let (item, context) = (Arc::clone(&item), context.clone());
+            Box::new(move |work| {
+                Shape::new(&parts.base, &question, metadata, now, work).entity(&item, context)
+            })
+        };
+        let price = price_of(std::slice::from_ref(&*item));
+        let body = self.exchange.evaluate(caller, &mut Budget::default(), price, here, apart).await?;
+        let mut answer = odata(StatusCode::OK, body);
         answer.headers_mut().insert(http::header::ETAG, crate::headers::shown(etag));
         self.tell_left_out(&mut answer, left_out);
         if may_differ || !question.is_of_own_alone() {
@@ -97,7 +109,8 @@ impl Shared {
             ([name, rest @ ..], end) if name.split('(').next() == Some(RELATED_REFERRALS) => {
                 let predicates = related_path(name, rest)?;
                 let subject = Subject::related(id, visible.engagement_id);
-                self.collection(caller, headers, self.narrowed(&predicates, query)?, subject, end).await
+                let question = self.narrowed(caller, &predicates, query).await?;
+                self.collection(caller, headers, question, subject, end).await
             }
             (_, End::Reference) => Err(Face::no_such_path()),
             (parts, end) => self.property(caller, &visible, &member_at(parts)?, end, headers, query).await,
@@ -127,46 +140,59 @@ impl Shared {
         query: &str,
     ) -> Result<Answer, Face> {
         let (allowed, what) = offered(&member.ty, end).ok_or_else(Face::no_such_path)?;
-        let options = self.taken(query, allowed, what)?;
-        let format = options.format.clone();
-        if let (End::Value, Some(format)) = (end, &format) {
-            let essence = format.split(';').next().unwrap_or_default().trim();
-            if !essence.eq_ignore_ascii_case("text/plain") {
-                return Err(Face::not_acceptable(format).target("$format"));
+        let read = || -> Result<_, Face> {
+            let options = self.taken(query, allowed, what)?;
+            let format = options.format.clone();
+            if let (End::Value, Some(format)) = (end, &format) {
+                let essence = format.split(';').next().unwrap_or_default().trim();
+                if !essence.eq_ignore_ascii_case("text/plain") {
+                    return Err(Face::not_acceptable(format).target("$format"));
+                }
             }
-        }
-        let selection = self.selection(member, options, end)?;
+            Ok((self.selection(member, options, end)?, format))
+        };
+        let length = query.len() + member.predicates.iter().map(|predicate| predicate.len()).sum::<usize>();
+        let cost = length.saturating_mul(QUERY_COST);
+        let (selection, format) = self.exchange.run_heavy(caller, cost, read).await??;
+        let names: Vec<&str> = member.steps.iter().map(|step| &*step.name).collect();
+        let context = match end {
+            End::Itself => match Metadata::asked(headers, format.as_deref(), self.temperament())? {
+                Metadata::None => None,
+                _ => {
+                    let (base, id) = (self.base.list_context(), visible.id);
+                    Some(format!("{base}({id})/{}{}", names.join("/"), inner_projection(&selection)))
+                }
+            },
+            _ => None,
+        };
+        let content = Content::property(member.ty.clone(), &selection);
         let mut document = Vec::new();
         self.base.item(&visible.document, visible.id, visible.engagement_id, &mut document);
-        let document = Arc::new(document);
-        let now = odata::DateTimeOffset { ticks: self.exchange.now().ticks(), offset: 0 };
-        let here = |work: &Work| project(&selection, &document, now, work);
-        let apart = || -> Apart<Json, StoreError> {
-            let (selection, document) = (selection.clone(), Arc::clone(&document));
-            Box::new(move |work| project(&selection, &document, now, work))
+        let shown = Arc::new(ShownProperty {
+            id: visible.id,
+            document,
+            names: names.into_iter().map(str::to_owned).collect(),
+            selection,
+            end,
+            context,
+            now: odata::DateTimeOffset { ticks: self.exchange.now().ticks(), offset: 0 },
+        });
+        let here = |work: &Work| shown.text(work);
+        let apart = || -> Apart<Option<String>, StoreError> {
+            let shown = Arc::clone(&shown);
+            Box::new(move |work| shown.text(work))
         };
-        let price = price_of_reading(document.len());
-        let projected = self.exchange.evaluate(caller, &mut Budget::default(), price, here, apart).await?;
-        let names: Vec<&str> = member.steps.iter().map(|step| &*step.name).collect();
-        let (parent, name) = (parent_of(&projected, &names), names.last().copied().unwrap_or_default());
-        let value = parent.and_then(|parent| parent.get(name)).unwrap_or(&Json::Null);
-        let count = parent.and_then(|parent| parent.get(format!("{name}@odata.count")));
-        match end {
-            End::Count => Ok(plain(count.map_or_else(|| "0".to_owned(), Json::to_string))),
-            End::Value => Ok(match value {
-                Json::Null => no_content(),
-                Json::String(text) => plain(text.clone()),
-                other => plain(other.to_string()),
-            }),
-            _ if value.is_null() => Ok(no_content()),
-            _ => {
-                let metadata = Metadata::asked(headers, format.as_deref(), self.temperament())?;
-                let path = format!("{}{}", names.join("/"), inner_projection(&selection));
-                let mut answer = self.value_answer(visible.id, &path, value, count, metadata);
-                answer.extensions_mut().insert(Content::property(member.ty.clone(), &selection));
-                Ok(answer)
+        let price = price_of_reading(shown.document.len());
+        let text = self.exchange.evaluate(caller, &mut Budget::default(), price, here, apart).await?;
+        Ok(match (text, end) {
+            (None, _) => no_content(),
+            (Some(text), End::Itself) => {
+                let mut answer = odata(StatusCode::OK, text);
+                answer.extensions_mut().insert(content);
+                answer
             }
-        }
+            (Some(text), _) => plain(text),
+        })
     }
 
     /// The options of a part of a referral that takes only `allowed`.
@@ -175,31 +201,6 @@ impl Shared {
         refuse_unbuilt(&options)?;
         refuse_others(&options, allowed, of)?;
         Ok(options)
-    }
-
-    fn value_answer(
-        &self,
-        id: ReferralId,
-        path: &str,
-        value: &Json,
-        count: Option<&Json>,
-        metadata: Metadata,
-    ) -> Answer {
-        let mut body = Map::new();
-        if let Some(count) = count {
-            body.insert("@odata.count".to_owned(), count.clone());
-        }
-        match value {
-            Json::Object(members) => body.extend(members.clone()),
-            value => {
-                body.insert("value".to_owned(), value.clone());
-            }
-        }
-        let mut body = Json::Object(body);
-        if metadata != Metadata::None {
-            body = with_context(format!("{}({id})/{path}", self.base.list_context()), body);
-        }
-        odata(StatusCode::OK, body.to_string())
     }
 
     /// The options as those of the property alone, in a selection of it.
@@ -214,17 +215,60 @@ impl Shared {
     }
 }
 
-/// What a selection makes of a document.
-fn project(
-    selection: &TypedOptions,
-    document: &[u8],
+/// A property that is to be shown.
+struct ShownProperty {
+    id: ReferralId,
+    /// The referral's document, with links.
+    document: Vec<u8>,
+    /// The names on the way to it.
+    names: Vec<String>,
+    selection: TypedOptions,
+    end: End,
+    context: Option<String>,
     now: odata::DateTimeOffset,
-    work: &Work,
-) -> Result<Json, StoreError> {
-    work.take(price_of_reading(document.len()))?;
-    let document: Json = serde_json::from_slice(document).unwrap_or_default();
-    let evaluator = odata::Evaluator { schema: schema(), now, work: Some(work) };
-    Ok(evaluator.project(selection, &document)?)
+}
+
+impl ShownProperty {
+    /// The body of the answer; `None` for a property without a value.
+    fn text(&self, work: &Work) -> Result<Option<String>, StoreError> {
+        work.take(price_of_reading(self.document.len()))?;
+        let document: Json = serde_json::from_slice(&self.document)
+            .map_err(|error| StoreError::Engine(format!("referral {} is not JSON: {error}", self.id)))?;
+        let evaluator = odata::Evaluator { schema: schema(), now: self.now, work: Some(work) };
+        let mut projected = evaluator.project(&self.selection, &document)?;
+        let Some((name, before)) = self.names.split_last() else { return Ok(None) };
+        let parent = before.iter().try_fold(&mut projected, |json, segment| json.get_mut(segment));
+        let Some(Json::Object(parent)) = parent else { return Ok(None) };
+        let count = parent.remove(&format!("{name}@odata.count"));
+        let value = parent.remove(name).unwrap_or_default();
+        let text = match (self.end, value) {
+            (End::Count, _) => count.map_or_else(|| "0".to_owned(), |count| count.to_string()),
+            (_, Json::Null) => return Ok(None),
+            (End::Value, Json::String(text)) => text,
+            (End::Value, other) => other.to_string(),
+            (_, value) => self.body(value, count),
+        };
+        work.take(price_of_reading(text.len()))?;
+        Ok(Some(text))
+    }
+
+    fn body(&self, value: Json, count: Option<Json>) -> String {
+        let mut body = Map::new();
+        if let Some(count) = count {
+            body.insert("@odata.count".to_owned(), count);
+        }
+        match value {
+            Json::Object(members) => body.extend(members),
+            value => {
+                body.insert("value".to_owned(), value);
+            }
+        }
+        let body = Json::Object(body);
+        match &self.context {
+            Some(context) => with_context(context.clone(), body).to_string(),
+            None => body.to_string(),
+        }
+    }
 }
 
 /// The type that a path of property names leads to.
@@ -302,12 +346,6 @@ fn inner_projection(selection: &TypedOptions) -> String {
         Some([TypedSelect::Property { options: Some(options), .. }]) => projection(options),
         _ => String::new(),
     }
-}
-
-/// The object that holds the last of these members.
-fn parent_of<'j>(document: &'j Json, segments: &[&str]) -> Option<&'j Json> {
-    let (_, before) = segments.split_last()?;
-    before.iter().try_fold(document, |json, segment| json.get(segment))
 }
 
 pub(crate) fn with_context(context: String, body: Json) -> Json {

@@ -52,7 +52,7 @@ impl Shared {
             return Ok(caller.holding_anyway(answer));
         }
         let _permit = caller.permit()?;
-        let question = self.question(head.uri.query().unwrap_or_default())?;
+        let question = self.question(&caller, head.uri.query().unwrap_or_default()).await?;
         let answer = self.list(&caller, &head.headers, question, Subject::REFERRALS).await?;
         Ok(caller.holding(answer)?)
     }
@@ -130,13 +130,13 @@ impl Shared {
         self.accepts(below, &head.headers)?;
         match below {
             Below::Collection { predicates, end } => {
-                let question = self.narrowed(predicates, query)?;
+                let question = self.narrowed(caller, predicates, query).await?;
                 self.collection(caller, &head.headers, question, Subject::REFERRALS, *end).await
             }
             Below::Query => {
                 let question = match query.is_empty() {
-                    true => self.question(posted)?,
-                    false => self.question(&format!("{query}&{posted}"))?,
+                    true => self.question(caller, posted).await?,
+                    false => self.question(caller, &format!("{query}&{posted}")).await?,
                 };
                 self.list(caller, &head.headers, question, Subject::REFERRALS).await
             }
