@@ -170,6 +170,71 @@ async fn refusals_of_the_server_are_as_described() {
     assert_valid(&error, &deleted.body);
 }
 
+/// What the document says of a status of an operation.
+fn answer_of<'a>(document: &'a Value, path: &str, method: &str, status: u16) -> &'a Value {
+    let responses = &document["paths"][path][method.to_lowercase()]["responses"];
+    let answer = responses.get(status.to_string()).unwrap_or_else(|| panic!("{method} {path}: no {status}"));
+    match answer["$ref"].as_str() {
+        Some(target) => document.pointer(target.strip_prefix('#').unwrap()).unwrap(),
+        None => answer,
+    }
+}
+
+#[tokio::test]
+async fn conditional_answers_and_failed_expectations_are_as_described() {
+    const ONE: &str = "/v1.0/engagements/referrals/{id}";
+    const STALE: (&str, &str) = ("If-Match", "\"x\"");
+    for extended in [false, true] {
+        let world = if extended { World::extended().await } else { World::new().await };
+        let document = document(&world).await;
+        let deal = world.contoso().own_deal().await;
+        let part = format!("{}/name", deal.path());
+        let metadata = world.call("GET", "/v1.0/$metadata").await.header("etag").unwrap().to_owned();
+        let mut asked = vec![
+            (REFERRALS, "GET", REFERRALS, ("Accept", "application/json"), 200),
+            (ONE, "GET", &*deal.path(), ("Accept", "application/json"), 200),
+            (ONE, "PATCH", &deal.path(), STALE, 412),
+            ("/v1.0/$metadata", "GET", "/v1.0/$metadata", ("If-None-Match", &*metadata), 304),
+            (REFERRALS, "GET", REFERRALS, ("Expect", "miracles"), 417),
+            (ONE, "PATCH", &deal.path(), ("Expect", "miracles"), 417),
+            ("/livez", "GET", "/livez", ("Expect", "miracles"), 417),
+            ("/v1.0/", "OPTIONS", "/v1.0/", ("Expect", "miracles"), 417),
+        ]
+        .into_iter()
+        .map(|(path, method, target, header, status)| (path, method, target.to_owned(), header, status))
+        .collect::<Vec<_>>();
+        if extended {
+            asked.extend([
+                (ONE, "GET", deal.path(), STALE, 412),
+                (ONE, "GET", deal.path(), ("If-None-Match", &*deal.etag), 304),
+                (ONE, "HEAD", deal.path(), ("If-None-Match", &*deal.etag), 304),
+                (REFERRALS, "GET", REFERRALS.to_owned(), STALE, 412),
+                (REFERRALS, "POST", REFERRALS.to_owned(), STALE, 412),
+                ("/v1.0/$metadata", "GET", "/v1.0/$metadata".to_owned(), STALE, 412),
+                ("/v1.0/engagements/referrals/{id}/{path}", "GET", part.clone(), STALE, 412),
+            ]);
+        } else {
+            // What the strict mode ignores is not offered.
+            let get = &document["paths"][ONE]["get"];
+            assert!(get["responses"].get("304").is_none() && get["responses"].get("412").is_none());
+        }
+        for (path, method, target, (name, value), status) in asked {
+            let call = world.call(method, &target).as_user(CONTOSO_ADMIN).header(name, value);
+            let call = match method {
+                "POST" => call.json(support::deal()),
+                "PATCH" => call.json(json!([{ "op": "replace", "path": "/name", "value": "N" }])),
+                _ => call,
+            };
+            let answer = call.await;
+            assert_eq!(answer.status, status, "{method} {target} {name}: {}", answer.body);
+            let described = answer_of(&document, path, method, status);
+            for header in described["headers"].as_object().into_iter().flatten().map(|(name, _)| name) {
+                assert!(answer.header(header).is_some(), "{method} {target} {status}: {header}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn published_bodies_are_as_described() {
     let world = World::new().await;

@@ -126,10 +126,10 @@ fn paths(setting: &Setting<'_>) -> Map<String, Value> {
         add(&format!("{COLLECTION}/{{id}}/{{path}}"), member());
         add("/v1.0/$batch", with_aliases(batch(), [format!("{COLLECTION}/$batch")]));
     }
-    add("/v1.0/", with_aliases(service(), ["/v1.0".to_owned()]));
+    add("/v1.0/", with_aliases(service(setting), ["/v1.0".to_owned()]));
     let metadata = [COLLECTION].into_iter().chain(others()).map(|other| format!("{other}/$metadata"));
-    add("/v1.0/$metadata", with_aliases(self::metadata(), metadata));
-    add("/openapi.json", open_api());
+    add("/v1.0/$metadata", with_aliases(self::metadata(setting), metadata));
+    add("/openapi.json", open_api(setting));
     add(
         "/docs/patch",
         page("patchPage", "How to change a referral with PATCH.", "description", &["text/markdown"]),
@@ -199,7 +199,7 @@ fn may_name_nothing(mut item: Value) -> Value {
 
 fn collection(setting: &Setting<'_>) -> Value {
     let tag = ["referrals"];
-    let get = json!({
+    let mut get = json!({
         "operationId": "listReferrals",
         "summary": "A page of referrals.",
         "description": "Newest first, unless $orderby says otherwise. Those of the caller's organization; under \
@@ -208,7 +208,10 @@ fn collection(setting: &Setting<'_>) -> Value {
         "parameters": parts::list_parameters(setting),
         "responses": parts::answers(setting, &[("200", parts::list_answer())], &["400", "403", "406"]),
     });
-    let post = json!({
+    if setting.extended() {
+        get = parts::conditional(get, true, false);
+    }
+    let mut post = json!({
         "operationId": "createReferral",
         "summary": "Creates a referral.",
         "description": "A target that names another organization makes the new referral that organization's.",
@@ -221,18 +224,21 @@ fn collection(setting: &Setting<'_>) -> Value {
             &["400", "403", "404", "406", "408", "409", "411", "413", "415"],
         ),
     });
+    if setting.extended() {
+        post["responses"]["412"] = parts::refusal("412");
+    }
     with_head(json!({ "get": get, "post": post }))
 }
 
 fn referral(setting: &Setting<'_>) -> Value {
     let tag = ["referrals"];
-    let mut good = vec![("200", parts::referral_answer("The referral.", &["ETag", "OData-Version"]))];
-    let mut reading = parts::refs("parameters", &["format"]);
-    if setting.extended() {
-        good.push(("304", parts::bare_with("If-None-Match names the current ETag.", &["ETag"])));
-        reading = parts::refs("parameters", &["select", "expand", "compute", "format", "ifNoneMatch"]);
-    }
-    let get = json!({
+    let good = [("200", parts::referral_answer("The referral.", &["ETag", "OData-Version", "Vary"]))];
+    let reading: &[&str] = match setting.extended() {
+        true => &["select", "expand", "compute", "format"],
+        false => &["format"],
+    };
+    let reading = parts::refs("parameters", reading);
+    let mut get = json!({
         "operationId": "getReferral",
         "summary": "One referral.",
         "description": "One of another organization is shown, redacted, inside a common engagement.",
@@ -240,6 +246,9 @@ fn referral(setting: &Setting<'_>) -> Value {
         "parameters": reading,
         "responses": parts::answers(setting, &good, &["400", "403", "404", "406"]),
     });
+    if setting.extended() {
+        get = parts::conditional(get, true, true);
+    }
     let changed = &["400", "403", "404", "406", "408", "409", "411", "412", "413", "415"];
     let put = json!({
         "operationId": "replaceReferral",
@@ -283,7 +292,7 @@ fn count() -> Value {
         "parameters": parts::refs("parameters", &["filter", "search"]),
         "responses": parts::read_answers(parts::text_answer("The number.", "text/plain"), &["400", "403", "406", "501"]),
     });
-    with_head(json!({ "get": get }))
+    with_head(json!({ "get": parts::conditional(get, true, false) }))
 }
 
 fn filtered(setting: &Setting<'_>) -> Value {
@@ -295,7 +304,7 @@ fn filtered(setting: &Setting<'_>) -> Value {
         "parameters": parts::list_parameters(setting),
         "responses": parts::read_answers(parts::list_answer(), &["400", "403", "406", "501"]),
     });
-    let mut item = with_head(json!({ "get": get }));
+    let mut item = with_head(json!({ "get": parts::conditional(get, true, false) }));
     item["parameters"] = parts::refs("parameters", &["predicate"]);
     may_name_nothing(item)
 }
@@ -309,7 +318,7 @@ fn references() -> Value {
         "parameters": parts::refs("parameters", &options),
         "responses": parts::read_answers(parts::any_answer("The addresses."), &["400", "403", "406", "501"]),
     });
-    with_head(json!({ "get": get }))
+    with_head(json!({ "get": parts::conditional(get, true, false) }))
 }
 
 fn filtered_references() -> Value {
@@ -341,7 +350,7 @@ fn filtered_count() -> Value {
 }
 
 fn entity() -> Value {
-    let found = parts::referral_answer("The referral.", &["ETag", "OData-Version"]);
+    let found = parts::referral_answer("The referral.", &["ETag", "OData-Version", "Vary"]);
     let get = json!({
         "operationId": "getEntity",
         "summary": "The referral that $id names by its address.",
@@ -349,11 +358,11 @@ fn entity() -> Value {
         "parameters": parts::refs("parameters", &["entityId", "select", "expand", "compute", "format"]),
         "responses": parts::read_answers(found, &["400", "403", "404", "406", "501"]),
     });
-    with_head(json!({ "get": get }))
+    with_head(json!({ "get": parts::conditional(get, true, true) }))
 }
 
 fn member() -> Value {
-    let get = json!({
+    let mut get = json!({
         "operationId": "getMember",
         "summary": "A part of a referral.",
         "description": "`path` leads to a member, over several segments where it lies deeper; it may end with `$value` \
@@ -362,7 +371,8 @@ fn member() -> Value {
         "parameters": parts::refs("parameters", &["filter", "orderby", "select", "top", "skip", "count", "search", "format"]),
         "responses": parts::read_answers(parts::any_answer("The part."), &["400", "403", "404", "406", "501"]),
     });
-    let mut item = with_head(json!({ "get": get }));
+    get["responses"]["204"] = parts::bare_with("The part has no value.", &["OData-Version"]);
+    let mut item = with_head(json!({ "get": parts::conditional(get, true, false) }));
     item["parameters"] = parts::refs("parameters", &["id", "path"]);
     may_name_nothing(item)
 }
@@ -382,37 +392,37 @@ fn batch() -> Value {
     with_options(json!({ "post": post }), json!(["referrals"]))
 }
 
-fn service() -> Value {
+fn service(setting: &Setting<'_>) -> Value {
     let mut item = page(
         "serviceDocument",
         "The service document: the entity sets and where they are.",
         "description",
         &[],
     );
-    item["get"]["parameters"] = parts::refs("parameters", &["format", "ifNoneMatch"]);
+    item["get"]["parameters"] = parts::refs("parameters", &["format"]);
     item["get"]["responses"]["200"]["content"] =
         json!({ "application/json": { "schema": reference("ServiceDocument") } });
-    with_head(described(item))
+    with_head(described(item, setting))
 }
 
-fn metadata() -> Value {
+fn metadata(setting: &Setting<'_>) -> Value {
     let what = format!("The schema {NAMESPACE} as CSDL: XML, or JSON if Accept or $format asks for it.");
     let mut item = page("metadata", &what, "description", &["application/xml", "application/json"]);
-    item["get"]["parameters"] = parts::refs("parameters", &["metadataFormat", "ifNoneMatch"]);
-    with_head(described(item))
+    item["get"]["parameters"] = parts::refs("parameters", &["metadataFormat"]);
+    with_head(described(item, setting))
 }
 
 /// A description of the service: in forms of its own, and kept by clients.
-fn described(mut item: Value) -> Value {
-    item["get"]["responses"]["304"] = parts::bare_with("If-None-Match names the current ETag.", &["ETag"]);
+fn described(mut item: Value, setting: &Setting<'_>) -> Value {
+    item["get"] = parts::conditional(item["get"].take(), setting.extended(), true);
+    item["get"]["responses"]["200"]["headers"] = parts::bare_with("", &["ETag", "Vary"])["headers"].take();
     item["get"]["responses"]["406"] = parts::refusal("406");
     item
 }
 
-fn open_api() -> Value {
-    let mut item = page("openApi", "This document.", "description", &["application/json"]);
-    item["get"]["parameters"] = parts::refs("parameters", &["ifNoneMatch"]);
-    with_head(described(item))
+fn open_api(setting: &Setting<'_>) -> Value {
+    let item = page("openApi", "This document.", "description", &["application/json"]);
+    with_head(described(item, setting))
 }
 
 fn readiness() -> Value {

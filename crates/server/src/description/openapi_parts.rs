@@ -12,7 +12,7 @@ const COMMON_HEADERS: [&str; 4] = ["Request-ID", "client-request-id", "timestamp
 const EXAMPLE_HOST: &str = "https://api.partner.microsoft.com";
 
 /// The refusals: status, name, when, and the body that shows it.
-const REFUSALS: [(&str, &str, &str, &str); 14] = [
+const REFUSALS: [(&str, &str, &str, &str); 15] = [
     (
         "400",
         "InvalidRequest",
@@ -54,7 +54,7 @@ const REFUSALS: [(&str, &str, &str, &str); 14] = [
     (
         "412",
         "PreconditionFailed",
-        "The referral changed since it was read.",
+        "A precondition does not hold: If-Match names none of what is stored, or If-None-Match names it.",
         include_str!("../../../../docs/examples/error.412.etag-mismatch.json"),
     ),
     (
@@ -69,6 +69,7 @@ const REFUSALS: [(&str, &str, &str, &str); 14] = [
         "The body's type is none that is read here.",
         include_str!("../../../../docs/examples/error.415.unsupported-media-type.json"),
     ),
+    ("417", "ExpectationFailed", "Expect asks for more than 100-continue.", ""),
     (
         "429",
         "Throttled",
@@ -221,6 +222,15 @@ pub(super) fn parameters(setting: &Setting<'_>) -> Map<String, Value> {
     );
     add("ifMatchRequired", "If-Match", "header", &text, "The eTag that the change was decided on, or *.");
     add("ifMatch", "If-Match", "header", &text, "The eTag that the change was decided on; absent: no check.");
+    if extended {
+        add(
+            "ifMatchOfRead",
+            "If-Match",
+            "header",
+            &text,
+            "The ETag that must still be the current one, or *.",
+        );
+    }
     add("ifNoneMatch", "If-None-Match", "header", &text, "A known ETag: unchanged gives 304.");
     add("prefer", "Prefer", "header", &text, "return=representation asks for the changed referral.");
     let key = json!({ "type": "string", "format": "uuid" });
@@ -267,6 +277,7 @@ pub(super) fn headers() -> Map<String, Value> {
         ("Link", text(), "How to do it instead (RFC 8288)."),
         ("Allow", text(), "The methods of the path."),
         ("Retry-After", json!({ "type": "integer", "minimum": 0 }), "Seconds to wait."),
+        ("Vary", text(), "Headers of the request that the answer depends on."),
         ("WWW-Authenticate", text(), "Bearer (RFC 6750)."),
     ];
     all.into_iter()
@@ -299,7 +310,7 @@ pub(super) fn referral_answer(words: &str, headers: &[&str]) -> Value {
 }
 
 pub(super) fn list_answer() -> Value {
-    let mut answer = bare_with("A page of referrals.", &["OData-Version"]);
+    let mut answer = bare_with("A page of referrals.", &["OData-Version", "Vary"]);
     let examples = json!({ "page": { "$ref": "#/components/examples/page" } });
     answer["content"] =
         json!({ "application/json": { "schema": reference("ReferralList"), "examples": examples } });
@@ -334,6 +345,28 @@ pub(super) fn refusal(status: &str) -> Value {
     json!({ "$ref": format!("#/components/responses/{name}") })
 }
 
+/// An operation that reads, with the preconditions that its answer is held against and the answers that follow.
+///
+/// `tagged`: the answer has an ETag; `If-None-Match: *` is answered 304 without one, too.
+pub(super) fn conditional(mut get: Value, holds_if_match: bool, tagged: bool) -> Value {
+    let conditions: &[&str] =
+        if holds_if_match { &["ifMatchOfRead", "ifNoneMatch"] } else { &["ifNoneMatch"] };
+    let mut parameters = get["parameters"].as_array().cloned().unwrap_or_default();
+    let more = refs("parameters", conditions);
+    for parameter in more.as_array().into_iter().flatten() {
+        if !parameters.contains(parameter) {
+            parameters.push(parameter.clone());
+        }
+    }
+    get["parameters"] = parameters.into();
+    let headers: &[&str] = if tagged { &["ETag", "Vary"] } else { &[] };
+    get["responses"]["304"] = bare_with("If-None-Match names the current ETag, or is *.", headers);
+    if holds_if_match {
+        get["responses"]["412"] = refusal("412");
+    }
+    get
+}
+
 /// The good answers of an operation, those refusals, and the ones that every call with a token knows.
 pub(super) fn answers(setting: &Setting<'_>, good: &[(&str, Value)], refused: &[&str]) -> Value {
     let mut refused = refused.to_vec();
@@ -352,7 +385,7 @@ fn all_answers(good: &[(&str, Value)], refused: &[&str]) -> Value {
     let mut all: Map<String, Value> =
         good.iter().map(|(status, answer)| ((*status).to_owned(), answer.clone())).collect();
     let mut refused = refused.to_vec();
-    refused.extend(["401", "429", "500", "503"]);
+    refused.extend(["401", "417", "429", "500", "503"]);
     refused.sort_unstable();
     refused.dedup();
     all.extend(refused.into_iter().map(|status| (status.to_owned(), refusal(status))));
@@ -362,7 +395,7 @@ fn all_answers(good: &[(&str, Value)], refused: &[&str]) -> Value {
 /// The responses of an operation for everybody: no token, no rate.
 pub(super) fn open_responses(good: &[(&str, Value)], refused: &[&str]) -> Value {
     let mut all = Map::new();
-    for status in refused.iter().chain(&["400", "500", "503"]) {
+    for status in refused.iter().chain(&["400", "417", "500", "503"]) {
         all.insert((*status).to_owned(), refusal(status));
     }
     all.extend(good.iter().map(|(status, answer)| ((*status).to_owned(), answer.clone())));
