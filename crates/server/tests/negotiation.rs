@@ -119,6 +119,14 @@ async fn numbers_are_strings_in_every_answer_to_a_client_that_asks_for_it() {
             ],
         ),
         (format!("{REFERRALS}?{grouped}"), &["/value/0/total=50000", "/value/0/many=1"]),
+        // What these functions give is Edm.Int32 (URL Conventions 5.1.1.5 and 5.1.1.8); what is calculated with it, Edm.Int64.
+        (
+            format!(
+                "{REFERRALS}?$compute=length(name)%20as%20l,indexof(name,'z')%20as%20i,year(createdDateTime)%20as%20y"
+            ),
+            &["/value/0/l#", "/value/0/i#", "/value/0/y#"],
+        ),
+        (format!("{REFERRALS}?$compute=length(name)%20sub%20length(name)%20as%20l"), &["/value/0/l=0"]),
         (
             format!("{REFERRALS}?$format=application/json;IEEE754Compatible=true"),
             &["/value/0/details/dealValue=50000"],

@@ -27,20 +27,21 @@ impl Binder<'_> {
     pub(super) fn call(&mut self, at: Position, function: Function, arguments: &[Expr]) -> BindResult<Typed> {
         use Function as F;
         use Primitive as P;
+        // Source: URL Conventions 5.1.1.5 to 5.1.1.9, the signatures.
         let (takes, gives): (&[ArgumentType], P) = match function {
             F::Concat => (&[ArgumentType::Text, ArgumentType::Text], P::String),
             F::Contains | F::EndsWith | F::StartsWith | F::MatchesPattern => {
                 (&[ArgumentType::Text, ArgumentType::Text], P::Boolean)
             }
-            F::IndexOf => (&[ArgumentType::Text, ArgumentType::Text], P::Int64),
-            F::Length => (&[ArgumentType::Text], P::Int64),
+            F::IndexOf => (&[ArgumentType::Text, ArgumentType::Text], P::Int32),
+            F::Length => (&[ArgumentType::Text], P::Int32),
             F::Substring => (&[ArgumentType::Text, ArgumentType::Whole, ArgumentType::Whole], P::String),
             F::ToLower | F::ToUpper | F::Trim => (&[ArgumentType::Text], P::String),
-            F::Year | F::Month | F::Day => (&[ArgumentType::Calendar], P::Int64),
-            F::Hour | F::Minute | F::Second => (&[ArgumentType::Clock], P::Int64),
+            F::Year | F::Month | F::Day => (&[ArgumentType::Calendar], P::Int32),
+            F::Hour | F::Minute | F::Second => (&[ArgumentType::Clock], P::Int32),
             F::FractionalSeconds => (&[ArgumentType::Clock], P::Decimal),
             F::TotalSeconds => (&[ArgumentType::Duration], P::Decimal),
-            F::TotalOffsetMinutes => (&[ArgumentType::Instant], P::Int64),
+            F::TotalOffsetMinutes => (&[ArgumentType::Instant], P::Int32),
             F::Date => (&[ArgumentType::Instant], P::Date),
             F::Time => (&[ArgumentType::Instant], P::TimeOfDay),
             F::Now | F::MinDateTime | F::MaxDateTime => (&[], P::DateTimeOffset),
