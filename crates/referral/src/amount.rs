@@ -6,32 +6,32 @@ use std::str::FromStr;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// An amount of 0 or more: at most 28 digits, at most 4 of them after the point.
+/// An amount of 0 or more, with at most 28 digits, at most 4 of them after the decimal point.
 ///
 /// Compared by value (`5` equals `5.0`) and written as a JSON number without trailing zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Amount(Decimal);
 
-/// The text is no amount.
+/// The text is not a valid amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a decimal number of 0 or more with at most 28 digits, 4 of them decimals")]
 pub struct ParseAmountError;
 
 impl Amount {
-    /// The exact value.
+    /// Returns the exact value.
     pub fn value(self) -> Decimal {
         self.0
     }
 }
 
-/// Digits and the power of ten they are scaled by: `-12.50e3` is (`1250`, 1), negative.
+/// The digits of a number and its power of ten: `-12.50e3` is (`1250`, 1), negative.
 struct DecimalParts {
     negative: bool,
     digits: String,
     exponent: i64,
 }
 
-/// Splits a JSON number's text. Leading and trailing zeros are dropped, so that the count of digits is honest.
+/// Splits the text of a JSON number. Leading and trailing zeros are dropped, so that only significant digits count.
 fn split(text: &str) -> Option<DecimalParts> {
     let (negative, rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -56,10 +56,10 @@ fn split(text: &str) -> Option<DecimalParts> {
 impl FromStr for Amount {
     type Err = ParseAmountError;
 
-    /// Reads a JSON number's text, with or without an exponent.
+    /// Parses the text of a JSON number, with or without an exponent.
     ///
     /// # Errors
-    /// Negative numbers, more than 28 digits, more than 4 decimals and everything else are [`ParseAmountError`].
+    /// [`ParseAmountError`] for negative numbers, more than 28 digits, more than 4 decimals and any other text.
     fn from_str(text: &str) -> Result<Amount, ParseAmountError> {
         let parts = split(text).ok_or(ParseAmountError)?;
         if parts.digits.is_empty() {

@@ -17,7 +17,7 @@ SVNSI SWESE SWZSZ SXMSX SYCSC SYRSY TCATC TCDTD TGOTG THATH TJKTJ TKLTK TKMTM TL
 TWNTW TZATZ UGAUG UKRUA UMIUM URYUY USAUS UZBUZ VATVA VCTVC VENVE VGBVG VIRVI VNMVN VUTVU WLFWF WSMWS YEMYE ZAFZA \
 ZMBZM ZWEZW";
 
-/// The upper-case two-letter code: any two ASCII letters, or a known three-letter code converted.
+/// Returns the upper-case two-letter code: any two ASCII letters, or a known three-letter code converted.
 pub(crate) fn two_letter_code(text: &str) -> Option<String> {
     if !text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
         return None;

@@ -1,5 +1,5 @@
-//! What changed between two referrals, member by member of the property table, and how what was sent comes over
-//! what is stored.
+//! Differences between two referrals, member by member of the property table, and merging of sent values into stored
+//! ones.
 
 use std::collections::HashMap;
 
@@ -14,43 +14,43 @@ use crate::table::{Access, Kind, ObjectType, PropertyDefinition};
 /// One changed member.
 #[derive(Debug)]
 pub(crate) struct ChangedMember {
-    /// Its path, such as `details/dealValue`.
+    /// The path, such as `details/dealValue`.
     pub path: String,
-    /// Its row in the table.
+    /// The member's row in the property table.
     pub property: &'static PropertyDefinition,
     before: Value,
     after: Value,
 }
 
-/// A value of the resource that can tell what became of it, and take what was sent. Structs (in `resource!`) do so
-/// member by member; everything else, lists among it, as a whole.
+/// A value of the resource that can be compared and changed. Structs (made by `resource!`) do so member by member; all
+/// other values, including lists, as a whole.
 pub(crate) trait FieldValue: Clone + Serialize + DeserializeOwned + PartialEq {
-    /// Takes what was sent, in normal form (U8).
+    /// Merges a normalized value into this one (U8).
     fn merge_from(&mut self, sent: &Json<'_>) -> Result<(), serde_json::Error> {
         *self = Self::deserialize(sent)?;
         Ok(())
     }
 
-    /// Sets the member at a path below, as a PATCH does: it is replaced.
+    /// Replaces the member at a path below this value, as a PATCH does.
     fn set_within(&mut self, _stored: &Self, path: &str, _sent: &Json<'_>) -> Result<(), serde_json::Error> {
         Err(serde::de::Error::custom(format_args!("no member {path}")))
     }
 
-    /// Gives back what replacing the object by `sent` must not take: members of the server and fixed ones that were
-    /// left out, and those whose value is the server's whatever was sent.
+    /// Restores what replacing this object by `sent` must not change: omitted members of the server, omitted fixed
+    /// members, and members that the server derives.
     fn keep_protected(&mut self, _stored: &Self, _sent: Option<&Json<'_>>) {}
 
-    /// Writes the value as serde would, only faster: names are known to need no escapes, and most texts need none.
+    /// Writes the value as JSON. Faster than serde: names need no escapes, and most texts need none.
     fn write(&self, out: &mut Vec<u8>) {
         serde_json::to_writer(out, self).expect("the resource holds only values that JSON can express");
     }
 
-    /// Whether the value is null.
+    /// Returns whether the value is null.
     fn is_null(&self) -> bool {
         false
     }
 
-    /// Adds what differs. `path` and `property` are those of the value itself; the referral has neither.
+    /// Adds the differences to `found`. `path` and `property` are those of this value; a whole referral has neither.
     fn compare(
         &self,
         after: &Self,
@@ -92,7 +92,7 @@ impl<T: FieldValue> FieldValue for Vec<T> {
 
 impl FieldValue for String {
     fn write(&self, out: &mut Vec<u8>) {
-        // Without an early end, so that it is done for many bytes at once.
+        // Without an early return, so that the compiler vectorizes the loop.
         let is_special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
         if self.bytes().fold(false, |found, byte| found | is_special(byte)) {
             serde_json::to_writer(out, self).expect("a string is JSON");
@@ -112,7 +112,7 @@ pub(crate) fn write_plain(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Replaces a member, or one below it, by what a PATCH sent.
+/// Replaces a member, or a member inside it, by the value of a PATCH operation.
 pub(crate) fn set<T: FieldValue>(
     member: &mut T,
     stored: &T,
@@ -130,7 +130,7 @@ pub(crate) fn set<T: FieldValue>(
     Ok(())
 }
 
-/// Gives a member back where replacing the object around it must not take it.
+/// Restores a member that replacing the surrounding object must not change.
 pub(crate) fn keep<T: FieldValue>(
     member: &mut T,
     stored: &T,
@@ -148,21 +148,21 @@ fn json_of(value: &(impl Serialize + ?Sized)) -> Value {
     serde_json::to_value(value).expect("the resource holds only values that JSON can express")
 }
 
-/// Every changed member, in wire order.
+/// Returns all changed members, in wire order.
 pub(crate) fn changed(before: &Referral, after: &Referral) -> Vec<ChangedMember> {
     let mut found = Vec::new();
     before.compare(after, String::new(), None, &mut found);
     found
 }
 
-/// The news for the change log: `{ "member/path": [before, after], … }`.
+/// Returns the changes for the change log: `{ "member/path": [before, after], … }`.
 pub(crate) fn as_json(changes: Vec<ChangedMember>) -> Value {
     let pairs = changes.into_iter().map(|change| (change.path, json!([change.before, change.after])));
     Value::Object(pairs.collect::<Map<_, _>>())
 }
 
-/// Gives back to `next` what a PATCH that replaced an object left out: members of the server and fixed ones, and
-/// those whose value is the server's whatever was sent.
+/// Restores in `next` what a PATCH that replaced an object left out: members of the server, fixed members, and members
+/// that the server derives.
 pub(crate) fn keep_protected(of: &ObjectType, current: &Value, next: &mut Value) {
     let (Value::Object(current), Value::Object(next)) = (current, next) else { return };
     for property in of.properties {
@@ -178,8 +178,8 @@ pub(crate) fn keep_protected(of: &ObjectType, current: &Value, next: &mut Value)
     }
 }
 
-/// People have no identity but their e-mail: the same person keeps what the server knows of them, and of anybody
-/// else it knows nothing.
+/// Keeps the validation results of people who stay. A person is identified by the e-mail address only; new people have
+/// no results.
 pub(crate) fn keep_known(stored: &[Member], next: &mut [Member]) {
     let folded = |member: &Member| member.email.as_deref().map(str::to_ascii_lowercase);
     let mut first_of = HashMap::new();

@@ -1,7 +1,7 @@
-//! The stored document and the answer made of it.
+//! The stored document, and the response bodies made from it.
 //!
-//! A document is kept without anything that depends on the server's public address: no `@odata.context`, and
-//! `"links":null` where the links belong. Answering puts both in, without parsing. Source: spec 5.6.
+//! A stored document contains nothing that depends on the server's public address: no `@odata.context`, and
+//! `"links":null` in place of the links. Both are inserted when responding, without parsing. Source: spec 5.6.
 
 use std::sync::LazyLock;
 
@@ -14,48 +14,50 @@ use crate::ids::{EngagementId, ReferralId};
 use crate::model::Referral;
 use crate::validate::brief;
 
-/// Quotes inside strings are escaped, so this text stands nowhere else.
+/// The placeholder of the links. Quotes inside strings are escaped, so this text occurs nowhere else.
 const LINKS_PLACE: &[u8] = b",\"links\":null";
 
-/// As much as follows the links in most documents, in bytes, or more: the rest need not be brought from memory for them.
+/// The links are searched in the last bytes of a document first: in most documents at most this many bytes follow them,
+/// and the rest need not be loaded from memory.
 const USUAL_TAIL: usize = 512;
 
-/// What ends the links.
+/// The end of the links.
 const LINKS_END: &[u8] = b"\",\"method\":\"GET\"}}";
 
-/// The length of an id's text.
+/// The length of an id as text.
 const GUID: usize = uuid::fmt::Hyphenated::LENGTH;
 
-/// The longest document that a caller's request may leave behind, in bytes. As long as the longest body (spec 8.5), for
-/// otherwise a referral could grow without end by short patches that each append.
+/// Maximum length of a document that a request may produce, in bytes. Equal to the longest request body (spec 8.5).
+/// Without it, a referral could grow without limit by short patches that append.
 pub const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
 
-/// Longer than most documents, in bytes.
+/// Initial capacity of a document, in bytes. Longer than most documents.
 const USUAL_DOCUMENT: usize = 4096;
 
-/// The refusal of a request that would leave a longer one.
+/// Returns the error for a request that would produce a longer document.
 pub(crate) fn too_long(target: &str) -> ValidationError {
     let message = format!("The referral would be longer than {MAX_DOCUMENT_BYTES} bytes.");
     ValidationError::value(brief(target), message, MAX_DOCUMENT_BYTES.to_string())
 }
 
-/// The public address of the server and what every answer takes from it.
+/// The public address of the server, and the parts of responses that depend on it.
 #[derive(Debug, Clone)]
 pub struct PublicBase {
     url: String,
-    /// The context of entities, up to what is said of the one.
+    /// The context URL of entities, up to the projection.
     entities: String,
-    /// The member that begins the answer for one referral.
+    /// The first member of a response with one referral.
     entity_member: String,
-    /// The links of a referral, up to its engagement's id.
+    /// The links of a referral, up to the id of its engagement.
     related_link: String,
-    /// From there up to its own.
+    /// The links from there, up to the id of the referral.
     self_link: String,
 }
 
 impl PublicBase {
-    /// From the public base URL, such as `https://referrals.contoso.example`; a trailing slash is dropped.
-    /// `misspelt` writes the published context path with its missing `e` (the switch of spec 5.6).
+    /// Creates the parts from the public base URL, such as `https://referrals.contoso.example`. A trailing slash is
+    /// dropped. With `misspelt`, the context URL has the published spelling with a missing `e` (the switch of spec
+    /// 5.6).
     pub fn new(url: &str, misspelt: bool) -> PublicBase {
         let url = url.trim_end_matches('/').to_owned();
         let collection = if misspelt { "engagments" } else { "engagements" };
@@ -71,27 +73,27 @@ impl PublicBase {
         base
     }
 
-    /// The address without a trailing slash.
+    /// Returns the address without a trailing slash.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The canonical address of a referral: `links.self`, `Location`, and what events name.
+    /// Returns the canonical URL of a referral, as in `links.self`, `Location` and events.
     pub fn referral(&self, id: ReferralId) -> String {
         format!("{}/v1.0/engagements/referrals/{id}", self.url)
     }
 
-    /// The collection's canonical address.
+    /// Returns the canonical URL of the collection.
     pub fn referrals(&self) -> String {
         format!("{}/v1.0/engagements/referrals", self.url)
     }
 
-    /// `@odata.context` of a list.
+    /// Returns the `@odata.context` of a list.
     pub fn list_context(&self) -> String {
         format!("{}/v1.0/$metadata#Referrals", self.url)
     }
 
-    /// `@odata.context` of one referral; `projection` says which part of it is shown, such as `(id,status)`.
+    /// Returns the `@odata.context` of one referral. `projection` is the selected part, such as `(id,status)`.
     pub fn entity_context(&self, projection: &str) -> String {
         format!("{}{projection}/$entity", self.entities)
     }
@@ -105,9 +107,9 @@ impl PublicBase {
         out.extend_from_slice(LINKS_END);
     }
 
-    /// A document as the answer for one referral, with `@odata.context`.
+    /// Returns the response body for one referral, with `@odata.context`.
     pub fn entity(&self, document: &[u8], id: ReferralId, engagement: EngagementId) -> Vec<u8> {
-        // Exactly what it takes: a buffer with room left is allocated for twice.
+        // The exact capacity: a buffer with spare capacity would be reallocated when it becomes `Bytes`.
         let links = self.related_link.len() + self.self_link.len() + LINKS_END.len() + 2 * GUID;
         let gained = self.entity_member.len() - 1 + links - LINKS_PLACE.len();
         let mut out = Vec::with_capacity(document.len() + gained);
@@ -116,7 +118,7 @@ impl PublicBase {
         out
     }
 
-    /// A document as an item of a list, without `@odata.context` (REF-062).
+    /// Writes a referral as an item of a list, without `@odata.context` (REF-062).
     pub fn item(&self, document: &[u8], id: ReferralId, engagement: EngagementId, out: &mut Vec<u8>) {
         self.write_members(document, id, engagement, out);
     }
@@ -133,7 +135,7 @@ impl PublicBase {
     }
 }
 
-/// Where the links belong.
+/// Returns the position of the links.
 fn links_place(document: &[u8]) -> Option<usize> {
     static PLACE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(LINKS_PLACE));
     let tail = document.len().saturating_sub(USUAL_TAIL);
@@ -141,12 +143,13 @@ fn links_place(document: &[u8]) -> Option<usize> {
     near_the_end.or_else(|| PLACE.find(document))
 }
 
-/// The bytes are no document of this program: the store is damaged.
+/// The bytes are not a document written by this program: the store is damaged.
 #[derive(Debug, thiserror::Error)]
 #[error("stored document cannot be read: {}", without_text(.0))]
 pub struct DamagedDocument(#[from] serde_json::Error);
 
-/// What is wrong, for a log: the parser quotes the text it stumbled over, and that may be a person's.
+/// Returns the error message without quoted values, for a log: the parser quotes the text it failed on, which may be
+/// personal data.
 fn without_text(error: &serde_json::Error) -> String {
     let what = error.to_string();
     match (what.find('"'), what.rfind('"')) {
@@ -156,19 +159,19 @@ fn without_text(error: &serde_json::Error) -> String {
 }
 
 impl Referral {
-    /// Reads a stored document.
+    /// Parses a stored document.
     ///
     /// # Errors
-    /// [`DamagedDocument`] when the bytes are not what [`Referral::to_document`] writes.
+    /// [`DamagedDocument`] if the bytes were not written by [`Referral::to_document`].
     pub fn from_document(document: &[u8]) -> Result<Referral, DamagedDocument> {
         Ok(crate::json::read(document)?)
     }
 
-    /// The bytes to store.
+    /// Returns the bytes to store.
     pub fn to_document(&self) -> Vec<u8> {
         let mut document = Vec::with_capacity(USUAL_DOCUMENT);
         self.write(&mut document);
-        // It is kept for long, so it gives back what it does not need.
+        // Documents are kept for long, so unused capacity is given back.
         document.shrink_to_fit();
         document
     }

@@ -1,7 +1,8 @@
-//! Changing a stored referral: one pure decision for PUT, PATCH and expiry.
+//! Changes to a stored referral: one pure decision for PUT, PATCH and expiry.
 //!
-//! `(stored document, request, version, now) → Edit | unchanged | Rejection`. The order of the checks is that of
-//! spec 4.5, from "what only the stored referral shows" on.
+//! `(stored document, request, version, now) → Edit
+//! unchanged
+//! Rejection`. The checks come in the order of spec 4.5, beginning with those that need the stored referral.
 
 use std::cell::RefCell;
 
@@ -23,41 +24,41 @@ use crate::timestamp::Timestamp;
 use crate::unknown::UnknownMembers;
 use crate::validate::{BodyPath, RequestKind, Validator};
 
-/// Which rules values are held against. Source: spec 8.4.
+/// The rules that values are validated against. Source: spec 8.4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ValidationProfile {
-    /// What the pages of the API say.
+    /// The rules of the API reference.
     #[default]
     Wire,
-    /// What the user pages say as well: a complete record, fixed members, value lists.
+    /// The rules of the user documentation in addition: a complete record, fixed members, value lists.
     Program,
 }
 
-/// How requests are read: the switches of spec 15 that concern the resource.
+/// How requests are parsed: the configuration switches of spec 15 that concern the resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RequestOptions {
-    /// Unknown members are 400 instead of passed over.
+    /// Answer 400 for unknown members instead of ignoring them.
     pub reject_unknown: bool,
-    /// A `links` member in PUT is passed over instead of 400.
+    /// Ignore a `links` member in PUT instead of answering 400.
     pub ignore_links: bool,
-    /// JSON Patch `remove`, `test`, `move`, `copy` are served (the extended temperament).
+    /// Support the JSON Patch operations `remove`, `test`, `move` and `copy` (extended mode).
     pub all_patch_operations: bool,
-    /// Which validation profile holds.
+    /// The validation profile.
     pub profile: ValidationProfile,
 }
 
-/// What an update asks for, checked as far as the request alone shows.
+/// An update, validated without the stored referral.
 #[derive(Debug, Clone)]
 pub enum EditRequest<'a> {
-    /// PUT: the members sent, in normal form, laid over the stored ones (U8).
+    /// PUT: the normalized members, to be merged into the stored ones (U8).
     Put(ValidatedBody<'a>),
-    /// PATCH with operations.
+    /// PATCH with JSON Patch operations.
     Patch(PatchRequest<'a>),
     /// PATCH with an object (RFC 7396), where it is allowed.
     Merge(ValidatedBody<'a>),
 }
 
-/// A checked body of PUT, or of a merge patch.
+/// A validated body of PUT or of a merge patch.
 #[derive(Debug, Clone)]
 pub struct ValidatedBody<'a> {
     members: Json<'a>,
@@ -77,24 +78,24 @@ impl<'a> ValidatedBody<'a> {
     }
 }
 
-/// A decided change: the next version of a referral, and what is new in it.
+/// A decided change: the next version of a referral, and what is different in it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Edit {
-    /// The next version, stamped.
+    /// The next version, with its new ETag and time.
     pub referral: Referral,
     /// `{ "member/path": [before, after], … }`
     pub changes: Value,
-    /// Whether a text has changed that searches look into ([`Referral::search_texts`]).
+    /// Whether a text changed that `$search` looks in ([`Referral::search_texts`]).
     pub texts_changed: bool,
 }
 
-/// Why an edit was not decided.
+/// Why a change was not decided.
 #[derive(Debug, thiserror::Error)]
 pub enum DecisionError {
-    /// The request does not fit the referral.
+    /// The request was rejected.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// The stored bytes cannot be read.
+    /// The stored document cannot be parsed.
     #[error(transparent)]
     Damaged(#[from] DamagedDocument),
 }
@@ -112,10 +113,11 @@ impl From<serde_json::Error> for DecisionError {
 }
 
 impl<'a> EditRequest<'a> {
-    /// Reads a PUT body (spec 9).
+    /// Parses and validates a PUT body (spec 9).
     ///
     /// # Errors
-    /// No object; a `links` member (U4); another `id` than the path's (U6); any value that breaks its row.
+    /// A body that is not an object, a `links` member (U4), an `id` other than that of the path (U6), or an invalid
+    /// value.
     pub fn put(
         body: impl Into<Json<'a>>,
         id: ReferralId,
@@ -131,10 +133,10 @@ impl<'a> EditRequest<'a> {
         Ok(EditRequest::Put(ValidatedBody::check(body, RequestKind::Replace, options)?))
     }
 
-    /// Reads a merge patch: an object, by RFC 7396, with null as in U8.
+    /// Parses and validates a merge patch: an object by RFC 7396, with null as in U8.
     ///
     /// # Errors
-    /// No object; a `links` member as in PUT; any value that breaks its row.
+    /// A body that is not an object, a `links` member as in PUT, or an invalid value.
     pub fn merge(
         body: impl Into<Json<'a>>,
         options: &RequestOptions,
@@ -144,7 +146,7 @@ impl<'a> EditRequest<'a> {
         Ok(EditRequest::Merge(ValidatedBody::check(body, RequestKind::Merge, options)?))
     }
 
-    /// Members that the contract does not have; they are not applied.
+    /// Returns the members that the contract does not have. They are not applied.
     pub fn unknown_members(&self) -> &UnknownMembers {
         match self {
             EditRequest::Put(sent) | EditRequest::Merge(sent) => &sent.unknown,
@@ -152,8 +154,8 @@ impl<'a> EditRequest<'a> {
         }
     }
 
-    /// Whether this is the one write that a sender may do (T18): a PATCH of `status`, `substatus` and `statusReason`
-    /// alone that ends in Closed/Declined.
+    /// Returns whether this is the only write that a sender may make (T18): a PATCH of nothing but `status`,
+    /// `substatus` and `statusReason` that ends in Closed/Declined.
     pub fn is_withdrawal(&self) -> bool {
         const TOUCHED: [&str; 3] = ["status", "substatus", "statusReason"];
         let sets = |member: &str| match self {
@@ -172,7 +174,7 @@ impl<'a> EditRequest<'a> {
         alone && ends("status", "Closed") && ends("substatus", "Declined")
     }
 
-    /// The referral as the request leaves it, before its standing is judged.
+    /// Applies the request to the stored referral. The state transition is not checked yet.
     fn applied(&self, stored: &Referral, document: &[u8]) -> Result<Referral, DecisionError> {
         let mut next = stored.clone();
         match self {
@@ -200,7 +202,7 @@ impl<'a> EditRequest<'a> {
         }
     }
 
-    /// The target of an error at a member: the operation's path as sent, or the member's own.
+    /// Returns the target of an error at a member: the path of the operation as sent, or the path of the member.
     fn target_of(&self, path: &str) -> String {
         match self {
             EditRequest::Patch(patch) => patch.operation_at(path).unwrap_or(path).to_owned(),
@@ -208,7 +210,7 @@ impl<'a> EditRequest<'a> {
         }
     }
 
-    /// Why a change is refused that leaves a document longer than [`crate::MAX_DOCUMENT_BYTES`].
+    /// Returns the error for a change that would make the document longer than [`crate::MAX_DOCUMENT_BYTES`].
     pub fn too_long(&self) -> ValidationError {
         document::too_long(match self {
             EditRequest::Patch(patch) => patch.last_path().unwrap_or("body"),
@@ -216,10 +218,10 @@ impl<'a> EditRequest<'a> {
         })
     }
 
-    /// Decides on a stored document: `None` when nothing changes (T15).
+    /// Decides on a stored document. Returns `None` if nothing changes (T15).
     ///
     /// # Errors
-    /// [`Rejection`] in the order of spec 4.5; [`DamagedDocument`] when the stored bytes cannot be read.
+    /// [`Rejection`] in the order of spec 4.5; [`DamagedDocument`] if the stored document cannot be parsed.
     pub fn decide(
         &self,
         document: &[u8],
@@ -230,10 +232,10 @@ impl<'a> EditRequest<'a> {
         self.decide_parsed(&Referral::from_document(document)?, document, version, now, options)
     }
 
-    /// As [`decide`](EditRequest::decide), where the document has been read before: `stored` is what it says.
+    /// Like [`decide`](EditRequest::decide), for a document that is parsed already: `stored` is its content.
     ///
     /// # Errors
-    /// As of `decide`.
+    /// As for `decide`.
     pub fn decide_parsed(
         &self,
         stored: &Referral,
@@ -290,7 +292,7 @@ fn members_named<'s, 'a>(body: &'s Json<'a>, wanted: &'s str) -> impl Iterator<I
     body.members().iter().filter(move |(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value)
 }
 
-/// U4, unless the switch says to pass them over.
+/// Refuses a `links` member (U4), unless the switch says to ignore it.
 fn refuse_links(body: &Json<'_>, options: &RequestOptions) -> Result<(), ValidationError> {
     if options.ignore_links || members_named(body, "links").next().is_none() {
         return Ok(());
@@ -299,17 +301,18 @@ fn refuse_links(body: &Json<'_>, options: &RequestOptions) -> Result<(), Validat
     Err(ValidationError::new(InnerCode::ReadOnlyProperty, "links", message, "links"))
 }
 
-/// Operations of the extended set may have removed what every referral has, so a misfit is the caller's.
+/// An operation of the extended set can remove a member that every referral needs. That is an error of the caller.
 fn misfit(error: serde_json::Error) -> ValidationError {
     ValidationError::new(
         InnerCode::InvalidPatch,
         "body",
-        "The result would be no referral.",
+        "The result would not be a referral.",
         error.to_string(),
     )
 }
 
-/// Compares, refuses what a closed referral does not allow (T6), and stamps the new version (T15, T19).
+/// Compares both versions, refuses changes that a closed referral does not allow (T6), and sets time and ETag of the
+/// new version (T15, T19).
 fn finish(
     stored: &Referral,
     mut next: Referral,
@@ -332,7 +335,7 @@ fn finish(
     if next.lifecycle_state() == LifecycleState::Closed(ClosedSubstatus::Expired)
         && let Some(contacts) = changes.get_mut("customerProfile/team")
     {
-        // T13 erases the contacts; the news of it must not keep them.
+        // T13 erases the contacts, so the change log must not keep them either.
         contacts[0] = Value::Null;
     }
     next.updated_date_time = at;
@@ -341,14 +344,14 @@ fn finish(
 }
 
 impl Referral {
-    /// Status and substatus as one value. A stored referral always has a legal pair; should the bytes say
-    /// otherwise, it counts as closed by an error, so that nobody writes to it.
+    /// Returns status and substatus as one value. Stored referrals always have a legal pair. If a damaged one has not,
+    /// it counts as Closed/Error, so that it cannot be changed.
     pub fn lifecycle_state(&self) -> LifecycleState {
         LifecycleState::from_pair(self.status, self.substatus)
             .unwrap_or(LifecycleState::Closed(ClosedSubstatus::Error))
     }
 
-    /// Takes a standing, with the times and the erasure that go with it (T8, T13).
+    /// Sets status and substatus, the times that depend on them, and erases contacts on expiry (T8, T13).
     pub(crate) fn apply_state(&mut self, state: LifecycleState, before: LifecycleState, now: Timestamp) {
         self.status = state.status();
         self.substatus = state.substatus();
@@ -363,10 +366,11 @@ impl Referral {
         }
     }
 
-    /// Closes an unanswered referral whose time is up (T9, T13, T17): the closing carries the instant of the expiry.
+    /// Closes an unanswered referral that has expired (T9, T13, T17). The closing time is the time of the expiry.
+    /// Returns `None` if the referral is no longer New.
     ///
     /// # Errors
-    /// [`DamagedDocument`] when the stored bytes cannot be read. `None` when it no longer stands New.
+    /// [`DamagedDocument`] if the stored document cannot be parsed.
     pub fn expire(document: &[u8], version: u64) -> Result<Option<Edit>, DecisionError> {
         let stored = Referral::from_document(document)?;
         let (was, Some(expires)) = (stored.lifecycle_state(), stored.expiration_date_time) else {

@@ -1,11 +1,11 @@
-//! Why a request cannot be applied: the 400s and 409s of spec 11.5 that the resource itself decides.
+//! Why a request cannot be applied: the 400s and 409s of spec 11.5 that the resource decides on its own.
 
 use std::fmt;
 
 use crate::lifecycle::{ClosedSubstatus, LifecycleState, TransitionError};
 use crate::unknown::UnknownMembers;
 
-/// The inner codes of 400 answers that belong to the resource. Source: spec 11.5.
+/// The inner error codes of 400 responses that concern the resource. Source: spec 11.5.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum InnerCode {
@@ -19,7 +19,7 @@ pub enum InnerCode {
 }
 
 impl InnerCode {
-    /// The code as the wire spells it.
+    /// Returns the code as it is written in responses.
     pub fn as_str(self) -> &'static str {
         match self {
             InnerCode::MalformedJson => "malformedJson",
@@ -33,23 +33,23 @@ impl InnerCode {
     }
 }
 
-/// A 400: which rule, where, and in words.
+/// An invalid request, answered with 400.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ValidationError {
-    /// The rule that was broken.
+    /// The inner error code.
     pub code: InnerCode,
-    /// The member path with slashes, or the patch operation's path as sent.
+    /// The path of the member with slashes, or the path of the patch operation as sent.
     pub target: String,
-    /// For developers; not matched on.
+    /// A text for developers. Clients must not parse it.
     pub message: String,
-    /// The inner message: usually the offending name or value.
+    /// The inner message: usually the name or value at fault.
     pub detail: String,
-    /// Members of the request that the contract does not have, which may be why.
+    /// Members of the request that the contract does not have. They may be the cause.
     pub unknown: Option<Box<UnknownMembers>>,
 }
 
 impl ValidationError {
-    /// A broken rule.
+    /// Creates an error.
     pub fn new(
         code: InnerCode,
         target: impl Into<String>,
@@ -92,21 +92,21 @@ impl fmt::Display for ValidationError {
 
 impl std::error::Error for ValidationError {}
 
-/// Why a well-formed request does not fit the stored referral.
+/// Why a well-formed request cannot be applied to the stored referral.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// 400.
+    /// The request is invalid: 400.
     #[error(transparent)]
     Invalid(#[from] ValidationError),
-    /// 409 `terminalState`.
+    /// The referral is closed: 409 `terminalState`.
     #[error("a closed referral cannot be changed")]
     Terminal(ClosedSubstatus),
-    /// 409 `invalidTransition`.
+    /// The transition is not allowed: 409 `invalidTransition`.
     #[error("a referral cannot go from {from} to {to}")]
     NotReachable {
-        /// Where it stands.
+        /// The current state.
         from: LifecycleState,
-        /// Where it was asked to go.
+        /// The requested state.
         to: LifecycleState,
     },
 }

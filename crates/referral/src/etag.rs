@@ -16,10 +16,10 @@ use crate::timestamp::Timestamp;
 pub struct ETag(Uuid);
 
 impl ETag {
-    /// The tag of one version of a referral.
+    /// Returns the ETag of one version of a referral.
     ///
-    /// The first group is the version counter, so two versions of one referral never share a tag; the first
-    /// eight digits of the last group are the Unix seconds of the write, as captured objects show.
+    /// The first group is the version counter, so two versions of one referral never share an ETag. The first eight
+    /// digits of the last group are the Unix seconds of the write, as in captured responses.
     pub fn of_version(version: u64, updated: Timestamp) -> ETag {
         let counter = version as u32; // wraps after 2^32 versions of one referral
         let seconds = updated.unix_seconds() as u32; // wraps in 2106, like the original's eight digits
@@ -27,17 +27,17 @@ impl ETag {
         ETag(Uuid::from_u128(bits))
     }
 
-    /// The version counter in the first group: what the next tag counts on from.
+    /// Returns the version counter in the first group. The next ETag counts on from it.
     pub fn counter(&self) -> u32 {
         (self.0.as_u128() >> 96) as u32
     }
 
-    /// The sixteen bytes a database stores.
+    /// Returns the sixteen bytes that the database stores.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()
     }
 
-    /// Reads the sixteen bytes a database stored.
+    /// Creates an ETag from the sixteen bytes that the database stores.
     pub const fn from_bytes(bytes: [u8; 16]) -> ETag {
         ETag(Uuid::from_bytes(bytes))
     }
@@ -46,10 +46,10 @@ impl ETag {
 impl FromStr for ETag {
     type Err = ParseGuidError;
 
-    /// Parses the quoted form, as `eTag` members carry it.
+    /// Parses the quoted form, as in `eTag` members.
     ///
     /// # Errors
-    /// A text without the quotes or without a GUID between them is [`ParseGuidError`].
+    /// [`ParseGuidError`] without the quotes, or without a GUID between them.
     fn from_str(text: &str) -> Result<ETag, ParseGuidError> {
         let inner = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).ok_or(ParseGuidError)?;
         if inner.len() != 36 {
@@ -83,17 +83,17 @@ impl<'de> Deserialize<'de> for ETag {
     }
 }
 
-/// What a caller put into `If-Match` (or `If-None-Match`): which versions it speaks of.
+/// The value of `If-Match` or `If-None-Match`: the versions that it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Precondition {
     /// `*`: any version of an existing referral.
     Any,
-    /// A list of tags; those that have no tag's form can match nothing and are left out.
+    /// A list of ETags. Entries that are not ETags match nothing and are left out.
     OneOf(Vec<ETag>),
 }
 
 impl Precondition {
-    /// Reads a header value: `*`, or tags by comma, each with or without `W/` and quotes.
+    /// Parses a header value: `*`, or a comma-separated list of ETags, each with or without `W/` and quotes.
     pub fn parse(header: &str) -> Precondition {
         if header.trim() == "*" {
             return Precondition::Any;
@@ -113,7 +113,7 @@ impl Precondition {
         Precondition::OneOf(tags.collect())
     }
 
-    /// Whether the stored tag is among those named.
+    /// Returns whether the stored ETag matches.
     pub fn holds_for(&self, stored: &ETag) -> bool {
         match self {
             Precondition::Any => true,
@@ -134,14 +134,14 @@ pub enum FailedPrecondition {
 /// The preconditions of a change. Source: RFC 9110, 13.1.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Preconditions {
-    /// `If-Match`: the stored version is among these.
+    /// `If-Match`: the stored version must be one of these.
     pub if_match: Option<Precondition>,
-    /// `If-None-Match`: it is not among these.
+    /// `If-None-Match`: the stored version must not be one of these.
     pub if_none_match: Option<Precondition>,
 }
 
 impl Preconditions {
-    /// The first that does not hold for the version with this tag; `None`: a change of it may go on.
+    /// Returns the first precondition that fails for the version with this ETag; `None` if it may be changed.
     pub fn failed_for(&self, stored: &ETag) -> Option<FailedPrecondition> {
         if self.if_match.as_ref().is_some_and(|tags| !tags.holds_for(stored)) {
             return Some(FailedPrecondition::IfMatch);

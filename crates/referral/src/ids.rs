@@ -1,7 +1,7 @@
-//! Identifiers: one type for each thing that could be mixed up with another.
+//! Identifiers: a type of its own for each thing that could be confused with another.
 //!
-//! Every GUID is accepted in any case and kept as 128 bits, so that comparison ignores case (spec 2.1) and
-//! the wire always shows the lower-case hyphenated form.
+//! GUIDs are accepted in any case and kept as 128 bits. So comparison ignores case (spec 2.1), and responses always
+//! have the lower-case hyphenated form.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 #[error("not a GUID of the form 8-4-4-4-12")]
 pub struct ParseGuidError;
 
-/// Reads the hyphenated form alone; `Uuid` itself would also take braces, URNs and bare digits.
+/// Parses the hyphenated form only. `Uuid` would also accept braces, URNs and bare digits.
 fn parse_guid(text: &str) -> Result<Uuid, ParseGuidError> {
     if text.len() != 36 || text.as_bytes()[8] != b'-' {
         return Err(ParseGuidError);
@@ -29,22 +29,22 @@ macro_rules! guid {
         pub struct $name(Uuid);
 
         impl $name {
-            /// Wraps an identifier made elsewhere.
+            /// Wraps an identifier that was generated elsewhere.
             pub const fn from_uuid(uuid: Uuid) -> $name {
                 $name(uuid)
             }
 
-            /// The 128 bits.
+            /// Returns the 128 bits.
             pub const fn as_uuid(&self) -> Uuid {
                 self.0
             }
 
-            /// The sixteen bytes a database stores.
+            /// Returns the sixteen bytes that the database stores.
             pub const fn as_bytes(&self) -> &[u8; 16] {
                 self.0.as_bytes()
             }
 
-            /// Reads the sixteen bytes a database stored.
+            /// Creates an identifier from the sixteen bytes that the database stores.
             pub const fn from_bytes(bytes: [u8; 16]) -> $name {
                 $name(Uuid::from_bytes(bytes))
             }
@@ -56,7 +56,7 @@ macro_rules! guid {
             /// Parses a hyphenated GUID in any case.
             ///
             /// # Errors
-            /// Every other text is [`ParseGuidError`].
+            /// [`ParseGuidError`] for any other text.
             fn from_str(text: &str) -> Result<$name, ParseGuidError> {
                 parse_guid(text).map($name)
             }
@@ -90,19 +90,19 @@ macro_rules! guid {
 }
 
 guid! {
-    /// Identifies one referral. Source: spec 2.1.
+    /// The id of a referral. Source: spec 2.1.
     ReferralId
 }
 guid! {
-    /// Groups the referrals of one deal. Source: spec 1.3.
+    /// The id of an engagement, which groups the referrals of one deal. Source: spec 1.3.
     EngagementId
 }
 guid! {
-    /// The idempotency key a client sends as `request-id`. Source: spec 4.3.
+    /// The idempotency key that a client sends as `request-id`. Source: spec 4.3.
     ClientRequestId
 }
 
-/// An organization: a GUID, or the literal `msft` for Microsoft's. Source: spec 1.3.
+/// The id of an organization: a GUID, or `msft` for Microsoft. Source: spec 1.3.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OrganizationId(Repr);
 
@@ -112,21 +112,21 @@ enum Repr {
     Guid(Uuid),
 }
 
-/// The text names no organization: neither a GUID nor `msft`.
+/// The text is not an organization id: neither a GUID nor `msft`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an organization id is a GUID or `msft`")]
 pub struct ParseOrganizationIdError;
 
 impl OrganizationId {
-    /// The literal by which the contract names Microsoft's organization.
+    /// The id of Microsoft's organization in the contract.
     pub const MICROSOFT: OrganizationId = OrganizationId(Repr::Microsoft);
 
-    /// Whether this is `msft`.
+    /// Returns whether this is `msft`.
     pub fn is_microsoft(&self) -> bool {
         self.0 == Repr::Microsoft
     }
 
-    /// The bytes a database stores: sixteen for a GUID, four for `msft`.
+    /// Returns the bytes that the database stores: sixteen for a GUID, four for `msft`.
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
             Repr::Microsoft => b"msft",
@@ -134,7 +134,8 @@ impl OrganizationId {
         }
     }
 
-    /// Reads the bytes a database stored; `None` for anything [`Self::as_bytes`] does not write.
+    /// Creates an id from the bytes that the database stores; `None` for bytes that [`Self::as_bytes`] does not
+    /// produce.
     pub fn from_bytes(bytes: &[u8]) -> Option<OrganizationId> {
         match bytes {
             b"msft" => Some(Self::MICROSOFT),
@@ -146,10 +147,10 @@ impl OrganizationId {
 impl FromStr for OrganizationId {
     type Err = ParseOrganizationIdError;
 
-    /// Parses a GUID in any case, or `msft` in any case.
+    /// Parses a GUID or `msft`, in any case.
     ///
     /// # Errors
-    /// Every other text is [`ParseOrganizationIdError`].
+    /// [`ParseOrganizationIdError`] for any other text.
     fn from_str(text: &str) -> Result<OrganizationId, ParseOrganizationIdError> {
         if text.eq_ignore_ascii_case("msft") {
             return Ok(Self::MICROSOFT);

@@ -1,4 +1,4 @@
-//! Reading request bodies: strict JSON first, then with the one tolerance of spec 5.1.
+//! Parsing request bodies: strict JSON first, then with the only leniency of spec 5.1.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -14,8 +14,8 @@ use serde_json::{Number, Value};
 
 use crate::error::{InnerCode, ValidationError};
 
-/// A JSON value that borrows what it can from the bytes it was read from: texts without escapes, and names. Members
-/// keep their order, and none is there twice.
+/// A JSON value that borrows names and texts without escapes from the input. Members keep their order, without
+/// duplicates.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Json<'a> {
     /// `null`
@@ -35,19 +35,19 @@ pub enum Json<'a> {
 /// A name and its value.
 type JsonMember<'a> = (Cow<'a, str>, Json<'a>);
 
-/// serde_json's name for the only member of what stands for a number that keeps its digits; a body with a first
-/// member of this name is taken for one likewise.
+/// The private member name by which serde_json passes a number with all its digits. A body whose object begins with
+/// this name is treated the same way.
 const NUMBER: &str = "$serde_json::private::Number";
-/// Up to so many members, each new one is held against all before it; beyond, a table tells which are there.
+/// Up to this number of members, duplicates are found by comparing with all members before; above it, by a hash table.
 const FEW: usize = 64;
 
-/// Reads a body. With `tolerant`, a comma before `}` or `]` is passed over, as the published PUT sample has one.
+/// Parses a body. With `tolerant`, a comma before `}` or `]` is ignored, because the published PUT sample has one.
 ///
-/// Strict JSON is tried first, so that the tolerance costs well-formed bodies nothing. Of duplicate members the
-/// last one counts. Nesting beyond 127 levels, invalid UTF-8 and lone surrogates are malformed.
+/// Strict JSON is tried first, so that the leniency costs well-formed bodies nothing. Of duplicate members the last one
+/// counts. More than 127 levels of nesting, invalid UTF-8 and lone surrogates are malformed.
 ///
 /// # Errors
-/// [`InnerCode::MalformedJson`] with the position of the fault.
+/// [`InnerCode::MalformedJson`] with the position of the error.
 pub fn parse_json(body: &[u8], tolerant: bool) -> Result<Json<'_>, ValidationError> {
     let error = match read(body) {
         Ok(value) => return Ok(value),
@@ -59,7 +59,7 @@ pub fn parse_json(body: &[u8], tolerant: bool) -> Result<Json<'_>, ValidationErr
     Err(malformed(&error))
 }
 
-/// Text that is known to be UTF-8 as a whole is read faster than bytes, of which each string is looked at alone.
+/// Deserializes JSON. Checking UTF-8 once for the whole input is faster than for each string.
 pub(crate) fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, serde_json::Error> {
     match std::str::from_utf8(bytes) {
         Ok(text) => serde_json::from_str(text),
@@ -77,14 +77,15 @@ fn malformed(error: &serde_json::Error) -> ValidationError {
     )
 }
 
-/// Replaces each comma that only white space parts from a following `}` or `]`, and that follows a value, by a
-/// blank; `None` when there is none. Bytes keep their places, so that positions in errors stay true.
+/// Replaces each trailing comma by a space: a comma after a value, with only white space before the `}` or `]` that
+/// follows. Returns `None` if there is none. All other bytes keep their positions, so that the positions in errors are
+/// right.
 fn blank_trailing_commas(body: &[u8]) -> Option<Vec<u8>> {
     let mut blanked = body.to_vec();
     let mut found = false;
     let mut in_string = false;
     let mut comma: Option<usize> = None;
-    let mut last = b'{'; // the last byte that is no white space; a comma after an opening bracket stays an error
+    let mut last = b'{'; // the last byte that is not white space; a comma after an opening bracket stays an error
     let mut at = 0;
     while at < body.len() {
         let byte = body[at];
@@ -118,29 +119,29 @@ fn blank_trailing_commas(body: &[u8]) -> Option<Vec<u8>> {
 }
 
 impl<'a> Json<'a> {
-    /// The member of this name, if this is an object that has it.
+    /// Returns the member with this name; `None` if there is none, or if this is not an object.
     pub(crate) fn get(&self, name: &str) -> Option<&Json<'a>> {
         self.members().iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
-    /// The value of this member, taken out of it; null stays.
+    /// Takes the value of this member and leaves null in its place.
     pub(crate) fn take(&mut self, name: &str) -> Option<Json<'a>> {
         let Json::Object(members) = self else { return None };
         let (_, value) = members.iter_mut().find(|(known, _)| known == name)?;
         Some(std::mem::replace(value, Json::Null))
     }
 
-    /// The members of an object; of anything else none.
+    /// Returns the members of an object; an empty slice for other values.
     pub(crate) fn members(&self) -> &[JsonMember<'a>] {
         if let Json::Object(members) = self { members } else { &[] }
     }
 
-    /// The elements of an array; of anything else none.
+    /// Returns the elements of an array; an empty slice for other values.
     pub(crate) fn items(&self) -> &[Json<'a>] {
         if let Json::List(items) = self { items } else { &[] }
     }
 
-    /// The text of a string.
+    /// Returns the text of a string.
     pub(crate) fn as_str(&self) -> Option<&str> {
         if let Json::Text(text) = self { Some(text) } else { None }
     }
@@ -149,12 +150,12 @@ impl<'a> Json<'a> {
         matches!(self, Json::Null)
     }
 
-    /// Whether this is an object.
+    /// Returns whether this is an object.
     pub fn is_object(&self) -> bool {
         matches!(self, Json::Object(_))
     }
 
-    /// The same value, of its own bytes.
+    /// Copies all borrowed texts.
     fn into_owned(self) -> Json<'static> {
         let own = |text: Cow<'a, str>| Cow::Owned(text.into_owned());
         match self {
@@ -190,7 +191,7 @@ impl From<&Json<'_>> for Value {
         match json {
             Json::Null => Value::Null,
             Json::Bool(yes) => Value::Bool(*yes),
-            // Every number here was read as one.
+            // Every `Json::Number` was parsed as a number.
             Json::Number(text) => text.parse().map_or(Value::Null, Value::Number),
             Json::Text(text) => Value::String(text.to_string()),
             Json::List(items) => items.iter().map(Value::from).collect(),
@@ -273,7 +274,7 @@ impl<'de> Visitor<'de> for JsonVisitor {
     }
 }
 
-/// The members of an object while it is read: the last of one name counts, in the place of the first.
+/// The members of an object that is being parsed. Of duplicates the last value counts, in the position of the first.
 #[derive(Default)]
 struct ObjectBuilder<'a> {
     list: Vec<JsonMember<'a>>,
@@ -301,7 +302,7 @@ impl<'a> ObjectBuilder<'a> {
     }
 }
 
-/// A member's name, borrowed where it has no escapes.
+/// A member name, borrowed unless it has escapes.
 struct Name<'a>(Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Name<'de> {
@@ -336,7 +337,7 @@ impl<'de, 'a> IntoDeserializer<'de, serde_json::Error> for &'de Json<'a> {
     }
 }
 
-/// Reads a value that stands in JSON as a string, without a copy of it.
+/// Parses a value from a JSON string, without copying the string.
 pub(crate) fn from_text<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
@@ -357,7 +358,7 @@ pub(crate) fn from_text<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display>
     deserializer.deserialize_str(TextVisitor(PhantomData))
 }
 
-/// What was read, as the members of a struct.
+/// Deserializes structs from a parsed value.
 impl<'de> Deserializer<'de> for &'de Json<'_> {
     type Error = serde_json::Error;
 
@@ -387,7 +388,7 @@ impl<'de> Deserializer<'de> for &'de Json<'_> {
     ) -> Result<V::Value, serde_json::Error> {
         match self {
             Json::Text(text) => visitor.visit_enum(text.as_ref().into_deserializer()),
-            _ => Err(de::Error::invalid_type(Unexpected::Other("no string"), &visitor)),
+            _ => Err(de::Error::invalid_type(Unexpected::Other("a value other than a string"), &visitor)),
         }
     }
 
@@ -443,8 +444,8 @@ mod tests {
         assert!(parse_json(br#"{"a":1,}"#, false).is_err());
     }
 
-    /// With serde_json's feature `raw_value`, a member of this private name has its text read as JSON of its own,
-    /// with a nesting limit of its own: nested in one another, 20 kB end the process by its stack.
+    /// With serde_json's feature `raw_value`, the value of a member with this private name is parsed as JSON again,
+    /// with a new nesting limit: 20 kB of nested texts would overflow the stack.
     #[test]
     fn no_member_name_escapes_the_limit_of_nesting() {
         let name = "$serde_json::private::RawValue";

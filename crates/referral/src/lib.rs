@@ -1,7 +1,7 @@
-//! The referral resource exactly as the contract writes it, and its rules.
+//! The referral resource as the contract defines it, and its rules.
 //!
 //! Pure: no clock, no randomness, no I/O. Times and identifiers are arguments. The facts of the contract are in
-//! `docs/referrals-api.md`; comments name its sections.
+//! `docs/referrals-api.md`; comments cite its sections.
 
 mod amount;
 mod country;

@@ -1,30 +1,30 @@
-//! Status and substatus as one value, and the moves between them. Source: spec 7.
+//! Status and substatus as one value, and the transitions between them. Source: spec 7.
 
 use std::fmt;
 
 use crate::values::{ReferralStatus, ReferralSubstatus};
 
-/// A status with a substatus that belongs to it: `Active` with `Lost` cannot be written down.
+/// The state of a referral: a status with a substatus that belongs to it. `Active` with `Lost` cannot be expressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LifecycleState {
     /// Not yet answered.
     New(NewSubstatus),
     /// Accepted by its owner.
     Active,
-    /// The end; nothing follows.
+    /// Final: no state follows.
     Closed(ClosedSubstatus),
 }
 
 /// The substatuses of `New`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NewSubstatus {
-    /// Waits for an answer.
+    /// Waiting for an answer.
     Pending,
     /// Seen by its owner.
     Received,
 }
 
-/// The substatuses of `Closed`. `Error` is "closing as error" of the user pages.
+/// The substatuses of `Closed`. `Error` is "closing as error" in the user documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum ClosedSubstatus {
@@ -35,38 +35,38 @@ pub enum ClosedSubstatus {
     Error,
 }
 
-/// Why a standing cannot be had.
+/// Why a state cannot be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TransitionError {
-    /// The two do not belong together: 400 `invalidStatusSubstatus` (T2).
+    /// Status and substatus do not belong together: 400 `invalidStatusSubstatus` (T2).
     #[error("substatus {substatus} cannot be combined with status {status}")]
     IllegalPair {
-        /// The status asked for.
+        /// The requested status.
         status: ReferralStatus,
-        /// The substatus asked for, or kept.
+        /// The requested substatus, or the current one.
         substatus: ReferralSubstatus,
     },
-    /// `Closed` was asked for without saying how it ended: 400 `invalidStatusSubstatus` (T4).
+    /// `Closed` was requested without a substatus: 400 `invalidStatusSubstatus` (T4).
     #[error("status Closed needs a closing substatus: Won, Lost, Declined, Expired or Error")]
     ClosingSubstatusMissing,
-    /// There is no way back: 409 `invalidTransition` (T3).
+    /// The transition is not allowed: 409 `invalidTransition` (T3).
     #[error("a referral cannot go from {from} to {to}")]
     NotReachable {
-        /// Where it stands.
+        /// The current state.
         from: LifecycleState,
-        /// Where it was asked to go.
+        /// The requested state.
         to: LifecycleState,
     },
-    /// Closed is terminal: 409 `terminalState` (T6).
+    /// The referral is closed, which is final: 409 `terminalState` (T6).
     #[error("a closed referral cannot be changed")]
     Terminal(ClosedSubstatus),
 }
 
 impl LifecycleState {
-    /// Pairs a status with a substatus.
+    /// Creates a state from a status and a substatus.
     ///
     /// # Errors
-    /// [`TransitionError::IllegalPair`] for a pair outside the table of spec 7.1.
+    /// [`TransitionError::IllegalPair`] for a pair that is not in the table of spec 7.1.
     pub fn from_pair(
         status: ReferralStatus,
         substatus: ReferralSubstatus,
@@ -86,10 +86,10 @@ impl LifecycleState {
         })
     }
 
-    /// The standing a write asks for, where either half may be left out (T4, T5).
+    /// Returns the state that a write requests. Status or substatus may be omitted (T4, T5).
     ///
     /// # Errors
-    /// A pair outside the table, or `Closed` without a closing substatus.
+    /// A pair that is not in the table, or `Closed` without a substatus.
     pub fn requested_state(
         self,
         status: Option<ReferralStatus>,
@@ -109,10 +109,12 @@ impl LifecycleState {
         }
     }
 
-    /// Forward or level while open; closed is the end. Source: spec 7.1, and T6 for the closed.
+    /// Returns the next state if the transition is allowed: forward or unchanged while open, unchanged once closed.
+    /// Source: spec 7.1; T6 for closed referrals.
     ///
     /// # Errors
-    /// [`TransitionError::Terminal`] out of or within Closed, [`TransitionError::NotReachable`] from Active back to New.
+    /// [`TransitionError::Terminal`] for any change of a closed state, [`TransitionError::NotReachable`] from Active
+    /// back to New.
     pub fn transition_to(self, next: LifecycleState) -> Result<LifecycleState, TransitionError> {
         use LifecycleState::*;
         match (self, next) {
@@ -123,7 +125,7 @@ impl LifecycleState {
         }
     }
 
-    /// The status half.
+    /// Returns the status.
     pub fn status(self) -> ReferralStatus {
         match self {
             LifecycleState::New(_) => ReferralStatus::New,
@@ -132,7 +134,7 @@ impl LifecycleState {
         }
     }
 
-    /// The substatus half.
+    /// Returns the substatus.
     pub fn substatus(self) -> ReferralSubstatus {
         match self {
             LifecycleState::New(NewSubstatus::Pending) => ReferralSubstatus::Pending,
@@ -146,12 +148,12 @@ impl LifecycleState {
         }
     }
 
-    /// Whether nothing may follow.
+    /// Returns whether the state is final.
     pub fn is_closed(self) -> bool {
         matches!(self, LifecycleState::Closed(_))
     }
 
-    /// Whether it still waits for an answer.
+    /// Returns whether the referral is not answered yet.
     pub fn is_new(self) -> bool {
         matches!(self, LifecycleState::New(_))
     }

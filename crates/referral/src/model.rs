@@ -1,6 +1,6 @@
-//! The resource: structs with the contract's names, and their property tables.
+//! The resource: structs with the names of the contract, and their property tables.
 //!
-//! Rows are in the wire order of spec 5.2; a member's rule stands in its row.
+//! Rows are in the wire order of spec 5.2. The rules of a member are in its row.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
@@ -17,9 +17,9 @@ use crate::values::{
     ReferralSubstatus, ReferralType, RegistrationStatus, SolutionType, TargetType,
 };
 
-/// Texts without a limit of their own (spec 8.5).
+/// Maximum length of texts that have no limit of their own (spec 8.5).
 const OTHER: usize = 1024;
-/// Ids of the requirement lists (spec 6.7).
+/// Maximum length of the ids in requirement lists (spec 6.7).
 const LISTED: usize = 256;
 
 impl FieldValue for OrganizationId {}
@@ -76,7 +76,7 @@ resource! {
         substatus: ReferralSubstatus = "substatus" => list_of(&ReferralSubstatus::TABLE), Free, column("substatus");
         status_reason: Option<String> = "statusReason" => Text(1024), Free, nullable();
         qualification: ReferralQualification = "qualification" => list_of(&ReferralQualification::TABLE), AtCreation, column("qualification");
-        /// The tables call it `ReferralType`; the wire member is `type` (spec 5.4).
+        /// The reference tables call it `ReferralType`; the member in JSON is `type` (spec 5.4).
         referral_type: ReferralType = "type" => list_of(&ReferralType::TABLE), AtCreation, required(), column("type");
         referral_source: Option<String> = "referralSource" => Text(OTHER), Server, nullable();
         etag: ETag = "eTag" => ETag, Server, column("etag");
@@ -151,7 +151,7 @@ resource! {
 }
 
 resource! {
-    /// A number under which others know the customer. Source: spec 5.3.
+    /// A number that identifies the customer in another system. Source: spec 5.3.
     CustomerProfileId {
         profile_type: CustomerProfileIdType = "profileType" => list_of(&CustomerProfileIdType::TABLE), Free, required();
         id: String = "id" => NonEmpty(OTHER), Free, required();
@@ -191,7 +191,7 @@ resource! {
 }
 
 resource! {
-    /// How a person wants to be reached. Source: spec 5.3.
+    /// How a person wants to be contacted. Source: spec 5.3.
     #[derive(Default)]
     ContactPreference {
         locale: Option<String> = "locale" => Text(OTHER), Free, nullable();
@@ -203,12 +203,12 @@ resource! {
     /// What the customer agreed to. Source: spec 5.3.
     #[derive(Default)]
     Consent {
-        /// The doubled "ToTo" is the real spelling; clients send exactly this.
+        /// Upstream's spelling, with the doubled "ToTo". Clients send exactly this.
         #[serde(default)]
         share_with_others: bool = "consentToToShareInfoWithOthers" => Flag, Free;
         #[serde(default)]
         contact: bool = "consentToContact" => Flag, Free;
-        /// One way: never back to false (spec 5.5).
+        /// Cannot be set back to false (spec 5.5).
         #[serde(default)]
         share_with_microsoft_sellers: bool = "consentToShareReferralWithMicrosoftSellers" => Flag, Free, column("shared_with_microsoft");
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -265,7 +265,7 @@ resource! {
     SolutionTag {
         id: String = "id" => NonEmpty(LISTED), Free, required();
         name: Option<String> = "name" => Text(OTHER), Free, nullable();
-        /// The tables call it `SolutionType`; the wire member is `type` (spec 5.4).
+        /// The reference tables call it `SolutionType`; the member in JSON is `type` (spec 5.4).
         solution_tag_type: Option<SolutionType> = "type" => list_of(&SolutionType::TABLE), Free, nullable();
         price: Option<Amount> = "price" => Amount, Free, nullable();
         quantity: Option<Amount> = "quantity" => Amount, Free, nullable();
@@ -323,7 +323,7 @@ fn no_target_type() -> TargetType {
 }
 
 resource! {
-    /// What was said when another organization was invited. Source: spec 5.3.
+    /// The note and the request that come with an invitation. Source: spec 5.3.
     InviteContext {
         notes: Option<String> = "notes" => Text(10_000), OnceShared, nullable();
         #[serde(default = "no_assistance")]
@@ -350,7 +350,7 @@ impl Default for InviteContext {
 }
 
 resource! {
-    /// The organization that invited. Compared by its id alone (spec 5.5).
+    /// The organization that sent the invitation. Only its id is compared (spec 5.5).
     #[derive(Default)]
     InvitedBy {
         organization_id: Option<OrganizationId> = "organizationId" => Organization, Fixed, nullable();
@@ -359,7 +359,7 @@ resource! {
 }
 
 resource! {
-    /// Where to read on. Source: spec 5.3 and 5.6; written by [`crate::PublicBase`].
+    /// Links to related resources. Source: spec 5.3 and 5.6; written by [`crate::PublicBase`].
     Links {
         related_referrals: Link = "relatedReferrals" => Object(&Link::TYPE), Server;
         self_link: Link = "self" => Object(&Link::TYPE), Server;
@@ -374,7 +374,8 @@ resource! {
     }
 }
 
-/// Where the links stand in a stored document: null there, made of the public address when answering.
+/// The placeholder of the links in a stored document: null there; links are inserted when responding, with the public
+/// address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LinksPlaceholder;
 
@@ -393,7 +394,7 @@ impl<'de> Deserialize<'de> for LinksPlaceholder {
 }
 
 resource! {
-    /// Numbers of the referral in Microsoft's systems. Source: spec 5.3.
+    /// Identifiers of the referral in Microsoft's systems. Source: spec 5.3.
     #[derive(Default)]
     TrackingInfo {
         microsoft_msx_id: Option<String> = "microsoftMsxId" => Text(OTHER), Server, nullable();
@@ -405,7 +406,7 @@ resource! {
 }
 
 resource! {
-    /// A deal registration; written only by the registration module (spec 10.1). Source: spec 5.3.
+    /// A deal registration; written by the registration module only (spec 10.1). Source: spec 5.3.
     #[derive(Default)]
     Registration {
         id: Option<String> = "id" => Text(OTHER), Server, nullable();
@@ -461,7 +462,7 @@ resource! {
 }
 
 resource! {
-    /// When a registration reached which state.
+    /// The time of each state that a registration has reached.
     #[derive(Default)]
     StatusHistory {
         review_pending_date_time: Option<Timestamp> = "reviewPendingDateTime" => DateTime, Server, nullable();

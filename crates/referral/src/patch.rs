@@ -1,6 +1,6 @@
 //! JSON Patch (RFC 6902) over the property table. Source: spec 10.
 //!
-//! Paths are resolved and values checked before any referral is read; applying is `json-patch`'s work.
+//! Paths are resolved and values validated before a referral is read. The crate `json-patch` applies the operations.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -21,41 +21,42 @@ use crate::table::{Access, Kind, PropertyDefinition};
 use crate::unknown::{UnknownMembers, meant};
 use crate::validate::{BodyPath, RequestKind, Validator, brief};
 
-/// Operations in one document; more is refused, so that a patch's work is bounded.
+/// Maximum number of operations in one document, so that the work of a patch is bounded.
 const MOST_OPERATIONS: usize = 1000;
-/// What the copies of one document make together, in bytes as [`size`] counts them: the largest document twice over. Else a
-/// short request could copy the longest list a thousand times.
+/// Maximum number of bytes that all copies of one document may create, as [`size`] counts them: twice the largest
+/// document. Otherwise a short request could copy the longest list a thousand times.
 const MOST_COPIED: usize = 4 * 1024 * 1024;
-/// About what a JSON value takes beside its text, in bytes.
+/// Approximate size of a JSON value in bytes, without its text.
 const VALUE: usize = 64;
-/// Patches of at most so many operations are looked at for the short way.
+/// Only patches of up to this number of operations are examined for the fast path.
 const FEW: usize = 16;
 
-/// A patch whose operations are complete, known and addressed to members that exist.
+/// A patch whose operations are complete, known, and have the path of an existing member.
 #[derive(Debug, Clone)]
 pub struct PatchRequest<'a> {
     operations: Vec<Operation<'a>>,
-    /// Whether values may have been moved where they were not checked for.
+    /// Whether values may have been moved to members they were not validated for.
     recheck: bool,
     unknown: UnknownMembers,
 }
 
 #[derive(Debug, Clone)]
 struct Operation<'a> {
-    /// The path as sent: the target of errors.
+    /// The path as sent, for the target of errors.
     sent: Cow<'a, str>,
-    /// The member's path in the contract's spelling, without the leading slash.
+    /// The path of the member in the contract's spelling, without the leading slash.
     member: String,
-    /// Where a move or copy takes its value from, likewise.
+    /// The member that a move or copy takes its value from, in the same form.
     from: Option<String>,
-    /// The member is the server's and lies in a list of the caller's, where comparing lists would not find it.
+    /// Whether the member belongs to the server but lies in a list of the caller, where comparing lists would not find
+    /// it.
     servers_in_list: bool,
-    /// The path leads to a member, neither through a list nor below `links`, which a document has as null.
+    /// Whether the path leads to a member, not through a list and not below `links`, which are null in documents.
     to_member: bool,
     action: Action<'a>,
 }
 
-/// What an operation does.
+/// The effect of an operation.
 #[derive(Debug, Clone)]
 enum Action<'a> {
     Add(Json<'a>),
@@ -66,11 +67,11 @@ enum Action<'a> {
     Copy,
 }
 
-/// Where a pointer leads.
+/// The target of a JSON Pointer.
 struct Resolved {
     member: String,
     end: PathEnd,
-    /// Leads through an element of a list.
+    /// Whether it leads through an element of a list.
     in_list: bool,
 }
 
@@ -89,11 +90,11 @@ impl PathEnd {
 }
 
 impl<'a> PatchRequest<'a> {
-    /// Reads a patch document.
+    /// Parses a patch document.
     ///
     /// # Errors
-    /// `invalidPatch` for anything but an array of complete operations on known paths, `unsupportedOperation`
-    /// for what this temperament does not serve, and the value's own rule for a value that breaks it.
+    /// `invalidPatch` for anything but an array of complete operations on known paths, `unsupportedOperation` for an
+    /// operation that this mode does not support, and the code of the value for an invalid value.
     pub fn parse(
         body: impl Into<Json<'a>>,
         options: &RequestOptions,
@@ -130,13 +131,13 @@ impl<'a> PatchRequest<'a> {
         Ok(PatchRequest { operations, recheck, unknown })
     }
 
-    /// Members in the operations' values that the contract does not have; they are not applied.
+    /// Returns the members in the operations' values that the contract does not have. They are not applied.
     pub(crate) fn unknown_members(&self) -> &UnknownMembers {
         &self.unknown
     }
 
-    /// Whether every operation sets a member outside of lists, and none a member below another's: those need no
-    /// document, and [`PatchRequest::set_members`] does what [`PatchRequest::apply`] would.
+    /// Returns whether every operation sets a member outside of lists, and none sets a member below another. Then
+    /// [`PatchRequest::set_members`] has the effect of [`PatchRequest::apply`] and needs no document.
     pub(crate) fn sets_members(&self) -> bool {
         let sets =
             |operation: &Operation<'_>| matches!(operation.action, Action::Add(_)) && operation.to_member;
@@ -160,7 +161,7 @@ impl<'a> PatchRequest<'a> {
         })
     }
 
-    /// Applies all operations (P6). After an error the document is neither the old nor the new one.
+    /// Applies all operations (P6). After an error the document is partly changed and must be discarded.
     pub(crate) fn apply(&self, document: &mut Value) -> Result<(), ValidationError> {
         self.operations.iter().try_for_each(|operation| operation.keep_servers_in_list(document))?;
         let mut copied = 0;
@@ -176,12 +177,12 @@ impl<'a> PatchRequest<'a> {
                     return Err(refused(&"the patch copies too much"));
                 }
             }
-            // Nothing is undone after a failure: the caller throws the document away.
+            // Nothing is undone after an error: the caller discards the document.
             json_patch::patch_unsafe(document, std::slice::from_ref(&step))
                 .map_err(|error| refused(&error.kind))?;
         }
         if self.recheck {
-            // What lay in the document or passed the first check is known.
+            // Unknown members were reported by the first validation.
             let unknown = RefCell::default();
             let validator = Validator { request_kind: RequestKind::Patch, unknown: &unknown };
             let mut checked = Json::from(&*document);
@@ -196,7 +197,7 @@ impl<'a> PatchRequest<'a> {
         Ok(())
     }
 
-    /// The path, as sent, of the last operation.
+    /// Returns the path, as sent, of the last operation.
     pub(crate) fn last_path(&self) -> Option<&str> {
         self.operations.last().map(|operation| operation.sent.as_ref())
     }
@@ -205,7 +206,7 @@ impl<'a> PatchRequest<'a> {
         self.operation_at(member).is_some()
     }
 
-    /// What the patch leaves in a member, as far as its operations say.
+    /// Returns the value that the patch sets a member to; `None` if its operations do not tell.
     pub(crate) fn last_value(&self, member: &str) -> Option<&Json<'a>> {
         let last = self.operations.iter().rfind(|operation| operation.member == member)?;
         match &last.action {
@@ -219,7 +220,7 @@ impl<'a> PatchRequest<'a> {
         self.operations.iter().all(|operation| named(&operation.member) && operation.from.iter().all(named))
     }
 
-    /// The path, as sent, of the first operation that reaches the member.
+    /// Returns the path, as sent, of the first operation that touches the member.
     pub(crate) fn operation_at(&self, member: &str) -> Option<&str> {
         let reaches = |operation: &&Operation<'_>| {
             let mut ends = operation.from.iter().chain([&operation.member]);
@@ -230,7 +231,7 @@ impl<'a> PatchRequest<'a> {
 }
 
 impl Operation<'_> {
-    /// The operation as `json-patch` has it.
+    /// Converts the operation for the crate `json-patch`.
     fn as_json_patch(&self) -> Result<PatchOperation, ValidationError> {
         let path = pointer(&self.member, &self.sent)?;
         let from = || pointer(self.from.as_deref().unwrap_or_default(), &self.sent);
@@ -244,7 +245,7 @@ impl Operation<'_> {
         })
     }
 
-    /// Refuses another value for a member of the server that lies in a list of the caller's.
+    /// Refuses a different value for a member of the server in a list of the caller.
     fn keep_servers_in_list(&self, document: &Value) -> Result<(), ValidationError> {
         let (Action::Add(value), true) = (&self.action, self.servers_in_list) else { return Ok(()) };
         let path = pointer(&self.member, &self.sent)?;
@@ -255,7 +256,7 @@ impl Operation<'_> {
     }
 }
 
-/// About how many bytes a value takes.
+/// Returns the approximate size of a value in bytes.
 fn size(value: &Value) -> usize {
     VALUE
         + match value {
@@ -266,7 +267,7 @@ fn size(value: &Value) -> usize {
         }
 }
 
-/// Whether a member path leads into another.
+/// Returns whether the first path leads to a member inside the second.
 pub(crate) fn is_within(inner: &str, outer: &str) -> bool {
     inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
 }
@@ -275,12 +276,13 @@ fn invalid_patch(target: &str, message: &str, detail: &str) -> ValidationError {
     ValidationError::new(InnerCode::InvalidPatch, brief(target), message, brief(detail))
 }
 
-/// Takes a text out of an operation.
+/// Takes a text from an operation.
 fn text<'a>(at: usize, step: &mut Json<'a>, name: &str) -> Result<Cow<'a, str>, ValidationError> {
     match step.take(name) {
         Some(Json::Text(text)) => Ok(text),
         _ => {
-            let message = format!("The operation at index {at} has no {name}, or one that is no string.");
+            let message =
+                format!("The operation at index {at} has no {name}, or its {name} is not a string.");
             Err(invalid_patch(&format!("{at}/{name}"), &message, name))
         }
     }
@@ -330,7 +332,7 @@ fn operation<'a>(
         "add" | "replace" => {
             let value = checked(given(&mut step)?, &resolved, &sent, unknown)?;
             match (&resolved.end, name.as_ref()) {
-                // Every known member counts as present (P9), so both set it.
+                // Every known member counts as present (P9), so `add` and `replace` both set it.
                 (PathEnd::Member(_), _) | (_, "add") => Action::Add(value),
                 _ => Action::Replace(value),
             }
@@ -351,7 +353,7 @@ fn operation<'a>(
             }
             if !same_shape(source.end.kind(), resolved.end.kind()) {
                 let message =
-                    format!("The value at {} has another form than {}.", brief(&from), brief(&sent));
+                    format!("The values at {} and {} have different types.", brief(&from), brief(&sent));
                 return Err(invalid_patch(&sent, &message, &from));
             }
             taken_from = Some(source.member);
@@ -366,8 +368,8 @@ fn operation<'a>(
     Ok(Operation { member: resolved.member, from: taken_from, servers_in_list, to_member, action, sent })
 }
 
-/// Whether a value of the one kind may stand where the other is asked for. No kind contains itself, so copying
-/// like to like makes a document longer by an element, never by a multiple.
+/// Returns whether a value of one kind may replace a value of the other. No kind contains itself, so each copy makes a
+/// document longer by one element, not by a factor.
 fn same_shape(one: &Kind, other: &Kind) -> bool {
     use Kind::{List, Object, ProfileIds, Texts, Unknown};
     match (one, other) {
@@ -381,7 +383,7 @@ fn same_shape(one: &Kind, other: &Kind) -> bool {
     }
 }
 
-/// Members of the server stay, and so does what every referral has.
+/// Refuses to remove members of the server and members that every referral needs.
 fn refuse_removal(resolved: &Resolved, sent: &str) -> Result<(), ValidationError> {
     let PathEnd::Member(property) = &resolved.end else { return Ok(()) };
     if matches!(property.access, Access::Server | Access::Fixed | Access::Derived) {
@@ -393,7 +395,7 @@ fn refuse_removal(resolved: &Resolved, sent: &str) -> Result<(), ValidationError
 
 fn pointer(member: &str, sent: &str) -> Result<PointerBuf, ValidationError> {
     PointerBuf::parse(format!("/{member}"))
-        .map_err(|_| invalid_patch(sent, "The path is no JSON Pointer.", sent))
+        .map_err(|_| invalid_patch(sent, "The path is not a JSON Pointer.", sent))
 }
 
 fn checked<'a>(
@@ -407,7 +409,7 @@ fn checked<'a>(
     let checked = match &resolved.end {
         PathEnd::Member(property) => validator.member(property, &mut value, &BodyPath::BODY).map(|kept| {
             if !kept {
-                // A member that only the server derives: passed over, the stored value is kept.
+                // The server derives this member: the value is ignored, and the stored one is kept.
                 value = Json::Null;
             }
         }),
@@ -419,7 +421,7 @@ fn checked<'a>(
         unknown.add_within(&resolved.member, found);
     }
     checked.map_err(|mut invalid| {
-        // The operation's path names the place; what lies within its value is told in words.
+        // The target is the path of the operation. The position inside its value goes into the message.
         if invalid.target != "body" {
             invalid.message = format!("In the value: {}", invalid.message);
         } else {
@@ -431,7 +433,7 @@ fn checked<'a>(
     Ok(value)
 }
 
-/// Follows a JSON Pointer (RFC 6901) through the property table; names match in any case (P10).
+/// Resolves a JSON Pointer (RFC 6901) against the property table. Names match in any case (P10).
 fn resolve(sent: &str, may_append: bool) -> Result<Resolved, ValidationError> {
     let unknown = |detail: &str| {
         Err(invalid_patch(sent, &format!("There is no member {} to change.{detail}", brief(sent)), sent))
@@ -480,7 +482,7 @@ fn resolve(sent: &str, may_append: bool) -> Result<Resolved, ValidationError> {
     Ok(Resolved { member, end: here, in_list })
 }
 
-/// An array index without leading zeros, or `-` for the end where something may be appended.
+/// Parses an array index without leading zeros, or `-` for the end of the list where appending is allowed.
 fn index(token: &str, may_append: bool, sent: &str, member: &mut String) -> Result<(), ValidationError> {
     let canonical =
         token.bytes().all(|byte| byte.is_ascii_digit()) && (token == "0" || !token.starts_with('0'));
@@ -489,7 +491,7 @@ fn index(token: &str, may_append: bool, sent: &str, member: &mut String) -> Resu
         member.push_str(token);
         return Ok(());
     }
-    let message = format!("{} is no index of an existing element.", brief(token));
+    let message = format!("{} is not the index of an existing element.", brief(token));
     Err(invalid_patch(sent, &message, token))
 }
 

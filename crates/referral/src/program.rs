@@ -1,6 +1,7 @@
-//! The program profile: the rules of the user pages, over the wire contract's own. Source: spec 5.5, 6.7, 8.4, 8.5.
+//! The program profile: the rules of the user documentation, in addition to those of the API reference. Source: spec
+//! 5.5, 6.7, 8.4, 8.5.
 //!
-//! On creation the whole record is checked, on updates the members that change.
+//! A new record is checked completely; in an update, only the members that change.
 
 use crate::diff::ChangedMember;
 use crate::error::{InnerCode, ValidationError};
@@ -10,7 +11,7 @@ use crate::patch::is_within;
 use crate::table::Access;
 use crate::values::{CustomerProfileIdType, SolutionType, TargetType};
 
-/// The most solutions, and the most team members, of one deal.
+/// Maximum number of solutions, and of team members, of one deal.
 const MOST: usize = 50;
 
 const SIZES: &[&str] = &[
@@ -127,10 +128,10 @@ const SOLUTIONS: &[&str] = &[
     "WebDevelopment",
 ];
 
-/// One rule about a record as it would be: the member it speaks of, and what is wrong.
+/// A rule about the resulting record: its member, and the check.
 type RecordRule = (&'static str, fn(&Referral) -> Result<(), ValidationError>);
 
-/// What the user pages ask of a record. A rule is applied on creation, and when its member changes.
+/// The rules about a record. Each is checked on creation and when its member changes.
 const RECORD: &[RecordRule] = &[
     ("name", |referral| given("name", referral.name.as_deref())),
     ("customerProfile/size", size),
@@ -162,7 +163,7 @@ const RECORD: &[RecordRule] = &[
 /// Checks a new record. `invites_microsoft`: the POST asks Microsoft for help (co-sell).
 ///
 /// # Errors
-/// The first rule that does not hold.
+/// The first violated rule.
 pub(crate) fn check_new(referral: &Referral, invites_microsoft: bool) -> Result<(), ValidationError> {
     for (_, rule) in RECORD {
         rule(referral)?;
@@ -173,7 +174,7 @@ pub(crate) fn check_new(referral: &Referral, invites_microsoft: bool) -> Result<
     consent(referral)
 }
 
-/// Checks an update: what may not change any more, the rules of what changed, and consent in any case.
+/// Checks an update: members that may not change any more, the rules of changed members, and the consent always.
 pub(crate) fn check_update(
     stored: &Referral,
     next: &Referral,
@@ -273,7 +274,7 @@ fn categories(target: &str, solutions: &[SolutionTag]) -> Result<(), ValidationE
     })
 }
 
-/// PartnerRole, SolutionArea and SolutionPlay come together or not at all.
+/// Checks that PartnerRole, SolutionArea and SolutionPlay are sent together or not at all.
 fn services_cosell(requirements: &ReferralRequirements) -> Result<(), ValidationError> {
     const TOGETHER: [&str; 3] = ["PartnerRole", "SolutionArea", "SolutionPlay"];
     let attributes = &requirements.additional_requirements.attributes;
@@ -304,7 +305,7 @@ fn complete(target: &str, member: &Member) -> Result<(), ValidationError> {
     parts.into_iter().try_for_each(|(name, part)| given(&format!("{target}/{name}"), part.as_deref()))
 }
 
-/// Help from Microsoft needs somebody to talk to.
+/// Checks that help from Microsoft comes with a complete contact.
 fn contact(customer: &CustomerProfile) -> Result<(), ValidationError> {
     match customer.team.first() {
         Some(member) => complete("customerProfile/team/0", member),
@@ -323,7 +324,7 @@ fn target(referral: &Referral) -> Result<(), ValidationError> {
     }
 }
 
-/// T14. The closing that an expiry brings has no caller to give a reason.
+/// T14. An expiry has no caller who could give a reason.
 fn status_reason(referral: &Referral) -> Result<(), ValidationError> {
     use ClosedSubstatus::{Declined, Error, Lost};
     match LifecycleState::from_pair(referral.status, referral.substatus) {
@@ -358,7 +359,7 @@ fn duns(stored: &CustomerProfile, next: &CustomerProfile) -> Result<(), Validati
     }
 }
 
-/// Once Microsoft has seen them, the contacts already given stay as they are; more may be added.
+/// Once Microsoft has seen them, existing contacts cannot be changed. More may be added.
 fn contacts_kept(stored: &[Member], next: &[Member]) -> Result<(), ValidationError> {
     let known = |member: &Member| {
         (

@@ -1,23 +1,24 @@
-//! What one organization sees of another's referral in a common engagement. Source: spec 8.6.
+//! The redaction of another organization's referral in a common engagement. Source: spec 8.6.
 
 use crate::model::{Referral, TrackingInfo};
 use crate::values::RegistrationStatus;
 
-/// From which side the caller looks at a referral it does not own.
+/// The redaction that applies to a caller who does not own a referral.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Redaction {
-    /// It sent this referral.
+    /// The caller's organization sent this referral.
     Inviting,
-    /// It takes part in the engagement, and neither began it nor accepted an invitation.
+    /// The caller's organization takes part in the engagement, but neither started it nor accepted an invitation.
     NotEntitled,
-    /// It began the engagement, or accepted a referral that another organization sent it there.
+    /// The caller's organization started the engagement, or accepted a referral that another organization sent it
+    /// there.
     Entitled,
-    /// It is Microsoft, and the deal is partner-led.
+    /// The caller is Microsoft, and the deal is partner-led.
     MicrosoftOnPartnerLed,
 }
 
 impl Referral {
-    /// The referral as the other side may see it. `eTag` and times stay the stored ones.
+    /// Removes what the caller may not see. `eTag` and times stay as stored.
     pub fn redact(mut self, redaction: Redaction) -> Referral {
         let customer_shown = match redaction {
             Redaction::Inviting => true,
@@ -35,7 +36,7 @@ impl Referral {
         self
     }
 
-    /// The owner's bookkeeping, which nobody else sees: the defaults of spec 5.2 in its place.
+    /// Resets the members that only the owner sees to the defaults of spec 5.2.
     fn hide_owners_own(&mut self) {
         self.external_reference_id = None;
         self.campaign_id = None;

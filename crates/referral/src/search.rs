@@ -1,12 +1,13 @@
-//! The texts by which a person looks for a referral.
+//! The texts that `$search` looks in.
 
 use crate::{Address, Member, Referral};
 
 impl Referral {
-    /// What `$search` looks in, each text on its own: the deal (name, external reference id, campaign, notes, and
-    /// those of the invitation), the customer (name, city, state, country, numbers, and its people), the partner's team
-    /// (first and last name together, e-mail), the organizations by name, the ids of targets, and ids and names of
-    /// solutions, products, services and industries. Not the ids of the referral itself, which filters find.
+    /// Returns the texts that `$search` looks in, one by one: the deal (name, external reference id, campaign, notes,
+    /// notes of the invitation), the customer (name, city, state, country, numbers, and its people), the partner's team
+    /// (first and last name together, e-mail), the names of the organizations, the ids of targets, and ids and names of
+    /// solutions, products, services and industries. The ids of the referral itself are not included: filters find
+    /// them.
     pub fn search_texts(&self) -> impl Iterator<Item = std::borrow::Cow<'_, str>> {
         let customer = &self.customer_profile;
         let requirements = &self.details.requirements;
@@ -39,7 +40,7 @@ impl Referral {
     }
 }
 
-/// A person's name, and e-mail.
+/// Returns the name and the e-mail address of a person.
 fn person(member: &Member) -> impl Iterator<Item = std::borrow::Cow<'_, str>> {
     let name = match (&member.first_name, &member.last_name) {
         (Some(first), Some(last)) => Some(format!("{first} {last}").into()),

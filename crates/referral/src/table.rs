@@ -1,7 +1,7 @@
-//! The property table: what every member of the resource is called, what it may hold, and who sets it.
+//! The property table: the name of every member of the resource, its values, and who sets it.
 //!
-//! The `resource!` macro writes a struct and its table from one list, so that JSON names, columns, checks and
-//! documents cannot drift apart. Source of the rows: spec 5.2 and 5.3.
+//! The `resource!` macro generates a struct and its table from one list, so that JSON names, columns, checks and
+//! documents cannot diverge. Source of the rows: spec 5.2 and 5.3.
 
 use crate::values::Enumeration;
 
@@ -15,12 +15,13 @@ pub struct ObjectType {
 }
 
 impl ObjectType {
-    /// The property of this wire name, in any case (spec 5.1).
+    /// Returns the property with this name, in any case (spec 5.1).
     pub fn find(&self, name: &str) -> Option<&'static PropertyDefinition> {
         self.find_from(0, name).map(|(_, property)| property)
     }
 
-    /// The same, with its place in the table. The search begins at a place: members mostly come in the table's order.
+    /// Returns the property and its index. The search starts at `place`, because members mostly come in the order of
+    /// the table.
     pub(crate) fn find_from(&self, place: usize, name: &str) -> Option<(usize, &'static PropertyDefinition)> {
         let (before, after) = self.properties.split_at_checked(place).unwrap_or((self.properties, &[]));
         let after = after.iter().enumerate().map(|(at, property)| (place + at, property));
@@ -34,22 +35,22 @@ impl ObjectType {
 pub struct PropertyDefinition {
     /// The wire name.
     pub name: &'static str,
-    /// What it may hold.
+    /// The kind of values that it holds.
     pub kind: Kind,
     /// Who sets it, and when it may change.
     pub access: Access,
-    /// Whether null is one of its values.
+    /// Whether it may be null.
     pub nullable: bool,
     /// Whether a new object must have it.
     pub required: bool,
-    /// Whether it is left out where it is null.
+    /// Whether it is omitted when it is null.
     pub omitted: bool,
-    /// The store's column that holds it too, where a query needs one.
+    /// The column of the store that holds it too, for queries.
     pub column: Option<&'static str>,
 }
 
 impl PropertyDefinition {
-    /// A member that is neither nullable nor required.
+    /// Creates a member that is neither nullable nor required.
     pub const fn new(name: &'static str, kind: Kind, access: Access) -> PropertyDefinition {
         PropertyDefinition {
             name,
@@ -62,25 +63,25 @@ impl PropertyDefinition {
         }
     }
 
-    /// The same member, with null among its values.
+    /// Makes the member nullable.
     pub const fn nullable(mut self) -> PropertyDefinition {
         self.nullable = true;
         self
     }
 
-    /// The same member, required in a new object.
+    /// Makes the member required in a new object.
     pub const fn required(mut self) -> PropertyDefinition {
         self.required = true;
         self
     }
 
-    /// The same member, left out where it is null; serde is told so in the row, too.
+    /// Omits the member when it is null. The row needs the serde attribute too.
     pub const fn omitted(mut self) -> PropertyDefinition {
         self.omitted = true;
         self
     }
 
-    /// The same member, held in a column of the store too.
+    /// Adds the column of the store that holds the member too.
     pub const fn column(mut self, name: &'static str) -> PropertyDefinition {
         self.column = Some(name);
         self
@@ -90,28 +91,28 @@ impl PropertyDefinition {
 /// Who sets a member, and when it may change. Source: spec 5.5.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// The server alone. Not applied from POST and PUT; another value in PATCH is refused.
+    /// The server only. Ignored in POST and PUT; a different value in PATCH is refused.
     Server,
-    /// Belongs to the server, and whatever is sent is passed over.
+    /// The server only. Ignored in every request.
     Derived,
-    /// Set once by creation; another value is refused in every profile.
+    /// Set once on creation. A different value is refused in every profile.
     Fixed,
-    /// Free under `wire`; refused under `program` after creation.
+    /// Free under `wire`; cannot be changed after creation under `program`.
     AtCreation,
-    /// Free under `wire`; refused under `program` once given and shared with Microsoft.
+    /// Free under `wire`; under `program`, cannot be changed once it is set and shared with Microsoft.
     OnceShared,
-    /// The caller's, until the referral is closed.
+    /// The caller, until the referral is closed.
     Free,
-    /// The caller's, even when the referral is closed.
+    /// The caller, even after the referral is closed.
     FreeWhenClosed,
 }
 
-/// What a member may hold. Limits count Unicode characters.
+/// The kind of values of a member. Limits count Unicode characters.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
-    /// Any text of at most so many characters.
+    /// Text of up to the given number of characters.
     Text(usize),
-    /// A text of one to so many characters.
+    /// Text of one to the given number of characters.
     NonEmpty(usize),
     /// A GUID.
     Guid,
@@ -121,7 +122,7 @@ pub enum Kind {
     ETag,
     /// An instant.
     DateTime,
-    /// A decimal number of 0 or more, at most 28 digits, 4 of them after the point.
+    /// A decimal number of 0 or more, with at most 28 digits, 4 of them after the decimal point.
     Amount,
     /// `true` or `false`.
     Boolean,
@@ -129,9 +130,9 @@ pub enum Kind {
     Flag,
     /// A closed list.
     Enumeration(&'static Enumeration),
-    /// An e-mail address; the empty text passes.
+    /// An e-mail address, or an empty text.
     Email,
-    /// A phone number: free text of at most 64 characters.
+    /// A phone number: any text of up to 64 characters.
     Phone,
     /// A two-letter country; known three-letter codes are converted.
     Country,
@@ -149,18 +150,18 @@ pub enum Kind {
     Texts,
     /// A list of structured values.
     List(&'static ObjectType),
-    /// A list whose element form is unknown; always empty.
+    /// A list whose elements are not documented; always empty.
     Unknown,
 }
 
 impl Kind {
-    /// Whether a person may have written some of it: what can be searched for.
+    /// Returns whether the value can contain text written by a person, which `$search` looks in.
     pub(crate) fn may_hold_text(self) -> bool {
         use Kind::{Amount, Boolean, DateTime, ETag, Enumeration, Flag, Guid};
         !matches!(self, Guid | ETag | DateTime | Amount | Boolean | Flag | Enumeration(_))
     }
 
-    /// What the kind accepts, for an error message.
+    /// Returns a description of valid values, for an error message.
     pub fn expected(&self) -> String {
         match self {
             Kind::Text(max) => format!("a string of at most {max} characters"),
@@ -185,7 +186,7 @@ impl Kind {
     }
 }
 
-/// Writes a struct with the contract's serde names and its [`ObjectType`] from one list.
+/// Generates a struct with the contract's serde names and its [`ObjectType`] from one list.
 ///
 /// A row: `field: Type = "wireName" => kind, Access[, nullable()][, required()][, column("name")];`
 macro_rules! resource {
@@ -201,7 +202,7 @@ macro_rules! resource {
         }
 
         impl $name {
-            /// The members in wire order, as the property table has them.
+            /// The members in wire order.
             pub const TYPE: $crate::table::ObjectType = $crate::table::ObjectType {
                 name: stringify!($name),
                 properties: &[$(

@@ -16,48 +16,48 @@ const EPOCH_JULIAN_DAY: i64 = 2_440_588;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
-/// The text is no date-time the contract knows.
+/// The text is not a date-time of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an RFC 3339 date-time or a date of the years 0001 to 9999")]
 pub struct ParseTimestampError;
 
 impl Timestamp {
-    /// 0001-01-01T00:00:00Z, where .NET's clock begins.
+    /// 0001-01-01T00:00:00Z, the earliest time in .NET.
     pub const MIN: Timestamp = Timestamp(-62_135_596_800 * TICKS);
-    /// 9999-12-31T23:59:59.9999999Z, the sentinel of .NET clients.
+    /// 9999-12-31T23:59:59.9999999Z, the latest time in .NET.
     pub const MAX: Timestamp = Timestamp(253_402_300_800 * TICKS - 1);
 
-    /// From 100 ns steps since the Unix epoch; values beyond the years 1 to 9999 are held at the edge.
+    /// Creates an instant from 100 ns steps since the Unix epoch. Values outside the years 1 to 9999 are clamped.
     pub fn from_ticks(ticks: i64) -> Timestamp {
         Timestamp(ticks.clamp(Self::MIN.0, Self::MAX.0))
     }
 
-    /// From whole seconds since the Unix epoch, held at the edges likewise.
+    /// Creates an instant from whole seconds since the Unix epoch, clamped the same way.
     pub fn from_unix_seconds(seconds: i64) -> Timestamp {
         Timestamp::from_ticks(seconds.saturating_mul(TICKS))
     }
 
-    /// 100 ns steps since the Unix epoch: what a database stores.
+    /// Returns the 100 ns steps since the Unix epoch, which the database stores.
     pub const fn ticks(self) -> i64 {
         self.0
     }
 
-    /// Whole seconds since the Unix epoch, rounded down.
+    /// Returns the whole seconds since the Unix epoch, rounded down.
     pub const fn unix_seconds(self) -> i64 {
         self.0.div_euclid(TICKS)
     }
 
-    /// The next instant that can be told apart (T19).
+    /// Returns the next distinguishable instant (T19).
     pub fn next(self) -> Timestamp {
         Timestamp::from_ticks(self.0.saturating_add(1))
     }
 
-    /// This instant moved by whole seconds.
+    /// Returns this instant plus whole seconds.
     pub fn plus_seconds(self, seconds: i64) -> Timestamp {
         Timestamp::from_ticks(self.0.saturating_add(seconds.saturating_mul(TICKS)))
     }
 
-    /// Midnight UTC at the beginning of this instant's day, moved by whole days.
+    /// Returns midnight UTC at the beginning of this instant's day, plus whole days.
     pub fn midnight_plus_days(self, days: i64) -> Timestamp {
         let day = self.unix_seconds().div_euclid(SECONDS_PER_DAY) + days;
         Timestamp::from_unix_seconds(day.saturating_mul(SECONDS_PER_DAY))
@@ -70,7 +70,7 @@ impl Timestamp {
         (Self::MIN.0..=Self::MAX.0).contains(&ticks).then_some(Timestamp(ticks))
     }
 
-    /// Writes the wire form into a buffer, without allocation: at most 28 bytes.
+    /// Writes the wire form into a buffer without allocating. At most 28 bytes.
     fn write_into(self, buffer: &mut [u8; 28]) -> usize {
         let seconds = self.unix_seconds();
         let fraction = self.0.rem_euclid(TICKS) as u32;
@@ -108,7 +108,7 @@ fn digits(into: &mut [u8], mut value: u32) {
     }
 }
 
-/// Exactly `count` ASCII digits at the front of `text`.
+/// Parses exactly `count` ASCII digits at the front of `text`.
 fn number(text: &mut &[u8], count: usize) -> Option<i64> {
     let (head, rest) = text.split_at_checked(count)?;
     *text = rest;
@@ -121,7 +121,7 @@ fn skip(text: &mut &[u8], wanted: &[u8]) -> Option<()> {
     wanted.contains(&first).then_some(())
 }
 
-/// `.` and digits, cut after the seventh (spec 8.5), in 100 ns steps.
+/// Parses `.` and digits in 100 ns steps. Digits after the seventh are dropped (spec 8.5).
 fn fraction(text: &mut &[u8]) -> Option<i64> {
     if text.first() != Some(&b'.') {
         return Some(0);
@@ -174,7 +174,7 @@ fn parse(mut text: &[u8]) -> Option<Timestamp> {
         return None;
     }
     if second == 60 {
-        // A leap second ends a UTC day; it is kept as the next second (spec 8.5), without its fraction.
+        // A leap second ends a UTC day. It becomes the next second (spec 8.5), without its fraction.
         let utc_minute = (hour * 60 + minute - offset / 60).rem_euclid(24 * 60);
         return if utc_minute == 24 * 60 - 1 {
             Timestamp::from_parts(date, (hour * 60 + minute + 1) * 60, 0, offset)
@@ -188,10 +188,10 @@ fn parse(mut text: &[u8]) -> Option<Timestamp> {
 impl FromStr for Timestamp {
     type Err = ParseTimestampError;
 
-    /// Reads an RFC 3339 date-time, or a bare date as midnight UTC. More than seven fractional digits are cut.
+    /// Parses an RFC 3339 date-time, or a date as midnight UTC. Fractional digits after the seventh are dropped.
     ///
     /// # Errors
-    /// Every other text, and instants beyond the years 1 to 9999, are [`ParseTimestampError`].
+    /// [`ParseTimestampError`] for any other text, and for instants outside the years 1 to 9999.
     fn from_str(text: &str) -> Result<Timestamp, ParseTimestampError> {
         parse(text.as_bytes()).ok_or(ParseTimestampError)
     }

@@ -1,7 +1,7 @@
-//! Members of a request that the contract does not have: where they were sent, and which member was probably meant.
+//! Members of a request that the contract does not have: their paths, and the members that were probably meant.
 //!
-//! They are ignored, as the real service ignores them (REF-094), or refused by a switch; either way the caller is told.
-//! Only names are told, never values.
+//! They are ignored, like in the real service (REF-094), or refused if a switch says so. The caller is told in both
+//! cases: names only, never values.
 
 use std::fmt;
 
@@ -10,23 +10,23 @@ use crate::error::{InnerCode, ValidationError};
 use crate::model::Referral;
 use crate::table::{Access, Kind, ObjectType};
 
-/// Members that are named; of the others only the number is told.
+/// Maximum number of members that are named; the others are counted.
 const NAMED: usize = 8;
-/// The longest path that is shown, in characters.
+/// Maximum length of a path in the text, in characters.
 const LONGEST_PATH: usize = 96;
-/// The longest text about all of them, in bytes: it must fit into a header.
+/// Maximum length of the text about all of them, in bytes: it must fit into a header.
 const LONGEST_TEXT: usize = 960;
-/// What `; 1000000 more` takes of it.
+/// Space reserved for `; 1000000 more`, in bytes.
 const SPACE_FOR_MORE: usize = 24;
-/// Names longer than this have no nearest member, so that the work is bounded.
+/// Maximum length of a name that a suggestion is searched for, so that the work is bounded.
 const LONGEST_NAME: usize = 64;
-/// How similar a member of the same object must be, from 0 to 1.
+/// Minimum similarity of a member of the same object, from 0 to 1.
 const SIMILAR: f64 = 0.84;
-/// How similar a member elsewhere in the referral must be.
+/// Minimum similarity of a member elsewhere in the referral.
 const SIMILAR_ELSEWHERE: f64 = 0.9;
-/// How similar a name is that contains the other one, such as `emailAddress` and `email`.
+/// Similarity of a name that contains the other, such as `emailAddress` and `email`.
 const CONTAINS: f64 = 0.95;
-/// Shorter names are contained in too many others.
+/// Minimum length of a contained name. Shorter names are contained in too many others.
 const SHORTEST_CONTAINED: usize = 4;
 
 /// The members of one request that the contract does not have.
@@ -44,12 +44,12 @@ struct UnknownMember {
 }
 
 impl UnknownMembers {
-    /// Whether every member is known.
+    /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.named.is_empty()
     }
 
-    /// Adds a member of an object; `path` is put together only while there is room for it.
+    /// Adds a member of an object. `path` is called only while there is room for it.
     pub(crate) fn add(&mut self, of: &ObjectType, name: &str, path: impl FnOnce() -> String) {
         if self.named.len() == NAMED {
             self.more += 1;
@@ -58,7 +58,7 @@ impl UnknownMembers {
         self.named.push(UnknownMember { path: cut(&path()), meant: meant(of, name) });
     }
 
-    /// Adds those that lie in the value at a path.
+    /// Adds the members inside the value at a path.
     pub(crate) fn add_within(&mut self, path: &str, inner: UnknownMembers) {
         for member in inner.named {
             match self.named.len() {
@@ -71,7 +71,7 @@ impl UnknownMembers {
         self.more += inner.more;
     }
 
-    /// The refusal of a request with such members (the switch "reject unknown members", spec 5.1).
+    /// Returns the error for a request with such members (the switch "reject unknown members", spec 5.1).
     pub(crate) fn refusal(self, target: Option<&str>) -> ValidationError {
         let target =
             target.or(self.named.first().map(|first| first.path.as_str())).unwrap_or("body").to_owned();
@@ -81,7 +81,7 @@ impl UnknownMembers {
         invalid
     }
 
-    /// Ends a check that found these: refuses them where the dialect does, or lets a refusal tell of them.
+    /// Completes a validation that found these members: refuses them if the options say so, or adds them to its error.
     pub(crate) fn conclude(
         self,
         outcome: Result<(), ValidationError>,
@@ -94,7 +94,7 @@ impl UnknownMembers {
         }
     }
 
-    /// The same refusal, telling of these members too.
+    /// Adds these members to an error.
     pub(crate) fn tell_with(self, mut invalid: ValidationError) -> ValidationError {
         if !self.is_empty() && invalid.unknown.is_none() {
             invalid.unknown = Some(Box::new(self));
@@ -103,7 +103,7 @@ impl UnknownMembers {
     }
 }
 
-/// `customerProfile/team/0/emailAddress: did you mean email?; colour: unknown; 3 more`, at most `LONGEST_TEXT` bytes.
+/// `customerProfile/team/0/emailAddress: did you mean email?; colour: unknown; 3 more`, up to `LONGEST_TEXT` bytes.
 impl fmt::Display for UnknownMembers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut length = 0;
@@ -126,7 +126,7 @@ impl fmt::Display for UnknownMembers {
     }
 }
 
-/// The first characters of a path.
+/// Returns the first characters of a path.
 fn cut(path: &str) -> String {
     match path.char_indices().nth(LONGEST_PATH) {
         Some((end, _)) => format!("{}…", &path[..end]),
@@ -134,7 +134,7 @@ fn cut(path: &str) -> String {
     }
 }
 
-/// The member that was probably meant: one of the same object by its name, one of another object by its path.
+/// Returns the member that was probably meant: by name in the same object, by path in another object.
 pub(crate) fn meant(of: &ObjectType, name: &str) -> Option<String> {
     let wanted = folded(name);
     if wanted.is_empty() || name.len() > LONGEST_NAME {
@@ -144,7 +144,7 @@ pub(crate) fn meant(of: &ObjectType, name: &str) -> Option<String> {
     let beside =
         beside.map(|property| (similarity(&folded(property.name), &wanted), property.name.to_owned()));
     let nearest = |found: &mut dyn Iterator<Item = (f64, String)>, least: f64| {
-        // The first of equals: members come in the order of the contract.
+        // Of equally similar members the first one in the contract's order.
         found.filter(|(similar, _)| *similar >= least).fold(None, |best: Option<(f64, String)>, next| {
             match best {
                 Some(best) if best.0 >= next.0 => Some(best),
@@ -165,7 +165,7 @@ pub(crate) fn meant(of: &ObjectType, name: &str) -> Option<String> {
     nearest(&mut elsewhere, SIMILAR_ELSEWHERE).or(best).map(|(_, name)| name)
 }
 
-/// The callers' members of a type and of the objects within, outside of lists, with their paths.
+/// Collects the paths of the members that callers set, in a type and its nested objects, lists excluded.
 fn reachable(of: &ObjectType, before: &str, paths: &mut Vec<(&'static str, String)>) {
     for property in of.properties.iter().filter(|property| is_the_callers(property.access)) {
         let path = format!("{before}{}", property.name);
@@ -180,12 +180,12 @@ fn is_the_callers(access: Access) -> bool {
     !matches!(access, Access::Server | Access::Derived)
 }
 
-/// A name without what spellings differ in: case, hyphens and underscores.
+/// Returns a name without case, hyphens and underscores.
 fn folded(name: &str) -> String {
     name.chars().filter(|character| character.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-/// How similar two folded names are: 1 is equal.
+/// Returns the similarity of two folded names, up to 1 for equal names.
 fn similarity(one: &str, other: &str) -> f64 {
     let (shorter, longer) = if one.len() <= other.len() { (one, other) } else { (other, one) };
     let contains =
@@ -217,7 +217,7 @@ mod tests {
             (&ReferralDetails::TYPE, "dealVlaue", Some("dealValue")),
             (&ReferralDetails::TYPE, "note", Some("notes")),
             (&ReferralDetails::TYPE, "colour", None),
-            // The contract's own confusions (spec 5.4).
+            // Names that the contract itself confuses (spec 5.4).
             (referral, "referralType", Some("type")),
             (referral, "typ", Some("type")),
             // Members of another object.

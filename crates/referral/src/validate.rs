@@ -1,7 +1,7 @@
-//! Holding what a caller sent against the property table: names, types, formats and limits.
+//! Validates request bodies against the property table: names, types, formats and limits.
 //!
-//! What is good is left in the contract's own spelling ("normal"), in place: canonical member names and enum
-//! spellings, UTC instants, exact numbers; unknown members and the server's own left out. Source: spec 5, 6, 8.5.
+//! Valid values are normalized in place: member names and enum values in the contract's spelling, instants in UTC,
+//! numbers without trailing zeros. Unknown members and members set by the server are removed. Source: spec 5, 6, 8.5.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -16,48 +16,48 @@ use crate::table::{Access, Kind, ObjectType, PropertyDefinition};
 use crate::timestamp::Timestamp;
 use crate::unknown::UnknownMembers;
 
-/// Targets of one referral (spec 8.5).
+/// Maximum number of targets of one referral (spec 8.5).
 const MOST_TARGETS: usize = 50;
-/// Elements of every other list: more people than fit into the longest document, so that a short body of a million
-/// empty ones is refused before they are filled with nulls.
+/// Maximum number of elements of every other list. More people than this do not fit into the longest document; without
+/// the limit, a short body with a million empty elements would be expanded with nulls.
 const MOST_ELEMENTS: usize = 10_000;
-/// Places left by members that were passed over and are not given back: a body of unknown members must not fill memory
-/// while its request waits for the store.
+/// Spare capacity, in members, that is kept after members were removed. A body full of unknown members must not occupy
+/// memory while its request waits for the store.
 const SPARE: usize = 64;
 
-/// What kind of request the values come from: decides what null means and what becomes of server members.
+/// The kind of request that values come from. It decides what null means and what happens to members of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestKind {
-    /// POST: null equals absence, server members are passed over.
+    /// POST: null means absent; members of the server are ignored.
     Create,
-    /// PUT: null clears what can be cleared (U8), server members are passed over.
+    /// PUT: null clears what can be cleared (U8); members of the server are ignored.
     Replace,
-    /// A value of a PATCH operation: as PUT, but server members are kept, to be compared later, and an object
+    /// A value in a PATCH operation. As PUT, but members of the server are kept, to be compared later, and an object
     /// replaces the stored one.
     Patch,
-    /// A merge patch: as a PATCH value, but objects are laid over the stored ones.
+    /// A merge patch. As a PATCH value, but objects are merged into the stored ones.
     Merge,
-    /// A value sent for a member of the server: brought into normal form, nothing dropped.
+    /// A value for a member of the server. It is normalized, and nothing is removed.
     Compare,
 }
 
-/// One check of a request.
+/// Validates the values of one request.
 #[derive(Debug, Clone, Copy)]
 pub struct Validator<'u> {
-    /// Which request.
+    /// The kind of request.
     pub request_kind: RequestKind,
-    /// Takes the members that the contract does not have; they are dropped from the value.
+    /// Collects the members that the contract does not have. They are removed from the value.
     pub unknown: &'u RefCell<UnknownMembers>,
 }
 
-/// Where in the body the checker is; printed as the error's target, and only then put together.
+/// A position in the body. It is rendered as the target of an error, and only then built as a string.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyPath<'a> {
     segment: PathSegment<'a>,
     outer: Option<&'a BodyPath<'a>>,
 }
 
-/// From a value into one within it.
+/// One segment of a path: from a value to a value inside it.
 #[derive(Debug, Clone, Copy)]
 enum PathSegment<'a> {
     Member(&'a str),
@@ -65,7 +65,7 @@ enum PathSegment<'a> {
 }
 
 impl BodyPath<'_> {
-    /// The whole body.
+    /// The root of the body.
     pub(crate) const BODY: BodyPath<'static> = BodyPath { segment: PathSegment::Member("body"), outer: None };
 
     fn member<'a>(&'a self, name: &'a str) -> BodyPath<'a> {
@@ -90,10 +90,10 @@ impl BodyPath<'_> {
 }
 
 impl Validator<'_> {
-    /// Checks a whole object: the body of POST or PUT.
+    /// Validates a whole object: the body of POST or PUT.
     ///
     /// # Errors
-    /// The first offender. The value is then neither as it was sent nor normal.
+    /// The first error. The value is then partly normalized.
     pub(crate) fn object(
         &self,
         of: &ObjectType,
@@ -115,7 +115,7 @@ impl Validator<'_> {
                 continue;
             }
             *name = Cow::Borrowed(property.name);
-            // Of one member in two spellings the last one counts.
+            // If a member occurs in two spellings, the last one counts.
             let known = members[..kept].iter().position(|(known, _)| *known == property.name);
             members.swap(known.unwrap_or(kept), at);
             kept += usize::from(known.is_none());
@@ -127,7 +127,7 @@ impl Validator<'_> {
         Ok(())
     }
 
-    /// Checks one member; `false` when it is passed over.
+    /// Validates one member. Returns `false` if the member is ignored.
     pub(crate) fn member(
         &self,
         property: &PropertyDefinition,
@@ -139,7 +139,7 @@ impl Validator<'_> {
             Access::Server if matches!(self.request_kind, RequestKind::Create | RequestKind::Replace) => {
                 return Ok(false);
             }
-            // Compared with the stored value later; what cannot be read is certainly another one, and so are links.
+            // Compared with the stored value later. A value that cannot be parsed certainly differs, and so do links.
             Access::Server => return self.servers(property, value, path).map(|()| true),
             _ => {}
         }
@@ -164,8 +164,8 @@ impl Validator<'_> {
         Ok(true)
     }
 
-    /// A value for a member of the server, as it would stand in the document. Links do not stand there; where an
-    /// object with them may be sent at all, they are passed over.
+    /// Normalizes a value for a member of the server, as the document has it. Documents contain no links; where an
+    /// object with links may be sent at all, they are ignored.
     fn servers(
         &self,
         property: &PropertyDefinition,
@@ -184,7 +184,7 @@ impl Validator<'_> {
         if good { Ok(()) } else { Err(ValidationError::read_only(path.render(), property.name)) }
     }
 
-    /// An unknown member; annotations (`@odata.type`, `team@odata.count`) are no members.
+    /// Records an unknown member. Annotations (`@odata.type`, `team@odata.count`) are not members.
     #[cold]
     fn pass_over(&self, of: &ObjectType, name: &str, path: &BodyPath<'_>) {
         if !name.contains('@') {
@@ -203,7 +203,7 @@ impl Validator<'_> {
         ValidationError::value(target.clone(), format!("{target} must be {expected}."), found)
     }
 
-    /// Checks a value.
+    /// Validates a value of the given kind.
     pub(crate) fn value(
         &self,
         kind: &Kind,
@@ -246,8 +246,8 @@ impl Validator<'_> {
         if good { Ok(()) } else { Err(self.wrong(&kind.expected(), value, path)) }
     }
 
-    /// An object within an object. Its required members are asked for where it stands alone; elsewhere it is laid
-    /// over the stored one.
+    /// Validates an object inside an object. Required members are demanded where the object replaces the stored one,
+    /// not where it is merged into it.
     fn whole_object(
         &self,
         of: &ObjectType,
@@ -261,7 +261,7 @@ impl Validator<'_> {
         }
     }
 
-    /// A list element stands alone, so its required members must be there.
+    /// Validates a list element. Elements are never merged, so required members must be present.
     pub(crate) fn element(
         &self,
         of: &ObjectType,
@@ -288,20 +288,20 @@ impl Validator<'_> {
     }
 }
 
-/// A list of pairs in its other form: `{}` is an empty list and `{ "Duns": "…" }` a list of one (spec 5.3).
+/// Converts the object form of a list of pairs: `{}` is an empty list and `{ "Duns": "…" }` a list of one (spec 5.3).
 fn pairs<'a>(members: Vec<(Cow<'a, str>, Json<'a>)>) -> Vec<Json<'a>> {
     let filled = members.into_iter().filter(|(_, id)| !id.is_null());
     let pair = |(name, id)| vec![("profileType".into(), Json::Text(name)), ("id".into(), id)];
     filled.map(|member| Json::Object(pair(member))).collect()
 }
 
-/// What null makes of a fixed object: null in its members.
+/// Returns what null means for a fixed object: null in each of its members.
 fn cleared(of: &ObjectType) -> Json<'static> {
     let own = of.properties.iter().filter(|property| property.access != Access::Derived);
     Json::Object(own.map(|property| (property.name.into(), Json::Null)).collect())
 }
 
-/// Asks for the members that a new object must have.
+/// Checks that the required members of a new object are present.
 pub(crate) fn require(
     of: &ObjectType,
     is_there: impl Fn(&str) -> bool,
@@ -322,7 +322,7 @@ fn amount<'a>(text: &str) -> Option<Cow<'a, str>> {
     Some(amount.to_string().into())
 }
 
-/// A percentage of 0 to 100, kept as the text that was sent, or one of the connector's four names.
+/// A percentage from 0 to 100, kept as the text that was sent, or one of the four stage names of the connector.
 fn sales_stage(text: &str) -> Option<Cow<'_, str>> {
     const NAMES: [&str; 4] = ["Qualify", "Develop", "Propose", "Close"];
     if let Some(name) = NAMES.into_iter().find(|name| name.eq_ignore_ascii_case(text)) {
@@ -332,7 +332,7 @@ fn sales_stage(text: &str) -> Option<Cow<'_, str>> {
     (percentage.value() <= rust_decimal::Decimal::ONE_HUNDRED).then(|| text.into())
 }
 
-/// Whether a text is of the right form; it is given its normal spelling.
+/// Returns whether a text has the right form, and normalizes it.
 fn scalar(kind: &Kind, text: &mut Cow<'_, str>) -> bool {
     match kind {
         Kind::Text(max) => within(text, *max),
@@ -357,7 +357,7 @@ fn scalar(kind: &Kind, text: &mut Cow<'_, str>) -> bool {
     }
 }
 
-/// Takes the normal spelling, if there is one.
+/// Replaces a text by its normal spelling, if there is one.
 fn spelt<'a>(text: &mut Cow<'a, str>, normal: Option<impl Into<Cow<'a, str>>>) -> bool {
     let Some(normal) = normal else { return false };
     *text = normal.into();
@@ -368,7 +368,7 @@ fn within(text: &str, max: usize) -> bool {
     text.len() <= max || text.chars().count() <= max
 }
 
-/// One `@`, parts on both sides, at most 320 characters (spec 8.5).
+/// Returns whether a text has one `@`, something on both sides of it, and at most 320 characters (spec 8.5).
 pub(crate) fn is_email(text: &str) -> bool {
     let mut parts = text.split('@');
     let both = parts.next().is_some_and(|part| !part.is_empty())
@@ -376,7 +376,7 @@ pub(crate) fn is_email(text: &str) -> bool {
     both && parts.next().is_none() && within(text, 320)
 }
 
-/// The first 80 characters, for an error body.
+/// Returns the first 80 characters, for an error body.
 pub(crate) fn brief(text: &str) -> String {
     match text.char_indices().nth(80) {
         Some((end, _)) => format!("{}…", &text[..end]),

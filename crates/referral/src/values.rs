@@ -1,20 +1,20 @@
-//! The closed lists of the contract. Source: spec 6.
+//! The enumerations of the contract. Source: spec 6.
 //!
-//! Answers use the exact spelling below; requests match in any case (spec 5.1).
+//! Responses use the exact spelling below; requests match in any case (spec 5.1).
 
 use std::fmt;
 
-/// A closed list: its contract name and its spellings in order.
+/// An enumeration: its name in the contract and its values in order.
 #[derive(Debug)]
 pub struct Enumeration {
     /// The name in the reference tables, such as `ReferralStatus`.
     pub name: &'static str,
-    /// Every spelling, in the order of the reference.
+    /// All values, in the order of the reference.
     pub spellings: &'static [&'static str],
 }
 
 impl Enumeration {
-    /// The documented spelling of a text in any case.
+    /// Returns the documented spelling of a text in any case.
     pub fn spelling(&self, text: &str) -> Option<&'static str> {
         self.spellings.iter().copied().find(|spelling| spelling.eq_ignore_ascii_case(text))
     }
@@ -30,13 +30,13 @@ macro_rules! enumeration {
         }
 
         impl $name {
-            /// Every value, in the order of the reference.
+            /// All values, in the order of the reference.
             pub const ALL: &'static [$name] = &[$($name::$value),+];
-            /// The list as the property table names it.
+            /// The enumeration, for the property table.
             pub const TABLE: Enumeration =
                 Enumeration { name: stringify!($name), spellings: &[$(stringify!($value)),+] };
 
-            /// The contract's spelling.
+            /// Returns the contract's spelling.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $($name::$value => stringify!($value)),+
@@ -47,10 +47,10 @@ macro_rules! enumeration {
         impl std::str::FromStr for $name {
             type Err = ParseEnumError;
 
-            /// Reads a spelling in any case.
+            /// Parses a value in any case.
             ///
             /// # Errors
-            /// Any other text is [`ParseEnumError`].
+            /// [`ParseEnumError`] for any other text.
             fn from_str(text: &str) -> Result<$name, ParseEnumError> {
                 $name::ALL
                     .iter()
@@ -74,17 +74,17 @@ macro_rules! enumeration {
     };
 }
 
-/// The text is not in the list named here.
+/// The text is not a value of the enumeration named here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a value of {0}")]
 pub struct ParseEnumError(pub &'static str);
 
 enumeration! {
-    /// Where a referral stands. `None` is never stored. Source: spec 6.1.
+    /// The status of a referral. `None` is never stored. Source: spec 6.1.
     ReferralStatus { None, New, Active, Closed }
 }
 enumeration! {
-    /// How it stands there. `None` is never stored. Source: spec 6.2.
+    /// The substatus of a referral. `None` is never stored. Source: spec 6.2.
     ReferralSubstatus { None, Pending, Received, Accepted, Won, Lost, Declined, Expired, Error }
 }
 enumeration! {
@@ -92,34 +92,34 @@ enumeration! {
     ReferralType { Independent, Shared }
 }
 enumeration! {
-    /// Who vouches for the referral. Source: spec 6.4.
+    /// The qualification of a referral. Source: spec 6.4.
     ReferralQualification { None, Direct, MarketingQualified, SalesQualified }
 }
 enumeration! {
-    /// From the owner's view. Source: spec 6.5.
+    /// The direction, as the owner sees it. Source: spec 6.5.
     ReferralDirection { Incoming, Outgoing }
 }
 enumeration! {
-    /// What a solution's id refers to. Source: spec 6.6.
+    /// The kind of id that a solution has. Source: spec 6.6.
     SolutionType { None, Category, Name }
 }
 enumeration! {
-    /// What a target's id refers to. Source: spec 6.6.
+    /// The kind of id that a target has. Source: spec 6.6.
     TargetType { None, BusinessProfileLocation, SolutionProfile }
 }
 enumeration! {
-    /// Whose number a customer profile id is. Source: spec 6.6.
+    /// The registry that a customer profile id belongs to. Source: spec 6.6.
     CustomerProfileIdType { Duns, External }
 }
 enumeration! {
-    /// What help an invitation asks for. Source: spec 6.8.
+    /// The kind of help that an invitation asks for. Source: spec 6.8.
     AssistanceRequestCode {
         Unknown, GeneralOrOther, CustomerTechnicalArchitecture, ProofOfConceptOrDemo, QuotesOrLicensing,
         PostSalesCustomerSuccess, WorkloadSpecificValueProposition,
     }
 }
 enumeration! {
-    /// State of a deal registration. Source: spec 6.10.
+    /// The state of a deal registration. Source: spec 6.10.
     RegistrationStatus { None, ReviewPending, ActionRequired, Approved, Passed, Failed, Closed }
 }
 
@@ -134,7 +134,7 @@ mod tests {
             assert_eq!(value.as_str().to_uppercase().parse(), Ok(value));
             assert_eq!(serde_json::to_string(&value).unwrap(), format!("\"{value}\""));
         }
-        // REF-142: a client's invention.
+        // REF-142: a value that a client made up.
         assert!("Engaged".parse::<ReferralSubstatus>().is_err());
     }
 }

@@ -1,4 +1,5 @@
-//! The fuzz targets' functions of the resource over mutated example bodies: the same bytes at every run, no fuzzer needed.
+//! The fuzz targets of the resource, run over mutated example bodies. Every run uses the same bytes and needs no
+//! fuzzer.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
@@ -21,7 +22,7 @@ impl Chance {
     }
 }
 
-/// Pieces that have a meaning somewhere: in JSON, in pointers, in numbers, in names.
+/// Fragments that are significant in JSON, in pointers, in numbers or in names.
 const PIECES: &[&str] = &[
     "null",
     "true",
@@ -69,7 +70,7 @@ const PIECES: &[&str] = &[
     "\u{0}",
 ];
 
-/// One to four small changes: bytes flipped, cut, doubled, put in from another example or from [`PIECES`].
+/// Makes one to four small changes: flips, cuts or doubles bytes, or inserts some from another example or [`PIECES`].
 fn mutated(examples: &[Vec<u8>], chance: &mut Chance) -> Vec<u8> {
     let mut bytes = examples[chance.below(examples.len())].clone();
     for _ in 0..1 + chance.below(4) {

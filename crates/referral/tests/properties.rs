@@ -1,4 +1,4 @@
-//! What holds of any referral, any body and any order of requests. Values are drawn from the property table.
+//! Properties of any referral, any body and any order of requests. Values are generated from the property table.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
@@ -19,7 +19,7 @@ use support::{
     EXTENDED, PROGRAM, WIRE, complete, contoso, microsoft, new_ids, own, properties, replace, value,
 };
 
-/// Texts with everything that JSON, pointers and the store's own marks find special.
+/// Texts with characters that are special in JSON, in pointers or in the store.
 fn text(max: usize) -> BoxedStrategy<Value> {
     let mixed = vec(any::<char>().prop_filter("NUL is refused", |letter| *letter != '\0'), 1..12.min(max));
     prop_oneof![
@@ -30,7 +30,7 @@ fn text(max: usize) -> BoxedStrategy<Value> {
     .boxed()
 }
 
-/// A legal value of the kind, as a caller may write it.
+/// Generates a valid value of the kind, as a caller may write it.
 fn legal(kind: &Kind) -> BoxedStrategy<Value> {
     match kind {
         Kind::Text(max) => prop_oneof![9 => text(*max), 1 => Just(json!(""))].boxed(),
@@ -68,7 +68,7 @@ fn legal(kind: &Kind) -> BoxedStrategy<Value> {
     }
 }
 
-/// Legal members, some left out; null among them where the contract allows it.
+/// Generates valid members. Some are left out, and some are null where the contract allows it.
 fn object(of: &'static ObjectType) -> BoxedStrategy<Value> {
     let members: Vec<_> = of.properties.iter().filter(|property| is_callers(property)).map(member).collect();
     members.prop_map(|members| Value::Object(members.into_iter().flatten().collect::<Map<_, _>>())).boxed()
@@ -95,7 +95,7 @@ fn instant() -> impl Strategy<Value = Timestamp> {
     (Timestamp::MIN.ticks()..=Timestamp::MAX.ticks()).prop_map(Timestamp::from_ticks)
 }
 
-/// A legal body of a create or an update, without a standing.
+/// A valid body of a create or an update, without status and substatus.
 fn body() -> BoxedStrategy<Value> {
     object(&Referral::TYPE)
         .prop_map(|mut body| {
@@ -107,7 +107,7 @@ fn body() -> BoxedStrategy<Value> {
         .boxed()
 }
 
-/// A new referral: an own deal, or one that was sent to Contoso.
+/// Generates a new referral: an own deal, or one that was sent to Contoso.
 fn created() -> BoxedStrategy<Referral> {
     (body(), any::<bool>())
         .prop_map(|(mut body, sent)| {
@@ -121,7 +121,7 @@ fn created() -> BoxedStrategy<Referral> {
         .boxed()
 }
 
-/// Any JSON of moderate size.
+/// Generates any JSON of moderate size.
 fn any_json() -> BoxedStrategy<Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -186,7 +186,7 @@ enum Command {
     Expire,
 }
 
-/// A command, the profile it is held against, and how the clock moved before it (backwards too), in ticks.
+/// A request, the options it is parsed with, and the movement of the clock before it (also backwards), in ticks.
 fn command() -> BoxedStrategy<(Command, RequestOptions, i64)> {
     let state = (proptest::sample::select(STATUSES), proptest::sample::select(SUBSTATUSES))
         .prop_map(|(status, substatus)| json!({ "status": status, "substatus": substatus }));
@@ -220,7 +220,7 @@ fn run(
     request.decide(document, version, now, options)
 }
 
-/// What must hold of a referral whatever happened to it.
+/// Asserts what holds for every referral.
 fn assert_sound(referral: &Referral) {
     let state = LifecycleState::from_pair(referral.status, referral.substatus).expect("a legal state");
     assert_eq!(state.is_closed(), referral.closed_date_time.is_some());
@@ -238,7 +238,7 @@ fn assert_sound(referral: &Referral) {
     assert_eq!(Referral::from_document(&document).unwrap().to_document(), document);
 }
 
-/// What must hold of one change.
+/// Asserts what holds for every change.
 fn assert_follows(before: &Referral, edit: &Edit, options: &RequestOptions) {
     let after = &edit.referral;
     assert!(after.updated_date_time > before.updated_date_time);
@@ -264,7 +264,7 @@ fn assert_follows(before: &Referral, edit: &Edit, options: &RequestOptions) {
         assert_eq!(after.target, before.target);
         assert!(after.consent.share_with_others);
     }
-    // The news tells exactly what differs, besides the version's own marks.
+    // The changes name exactly what differs, except version, ETag and time.
     let (mut rebuilt, after) = (value(&before.to_document()), value(&after.to_document()));
     for (path, pair) in changes {
         let pointer = format!("/{path}");
@@ -278,7 +278,7 @@ fn assert_follows(before: &Referral, edit: &Edit, options: &RequestOptions) {
     assert_eq!(without_optional(rebuilt), without_optional(after));
 }
 
-/// Without the one member that is not written when it is null.
+/// Removes the only member that is omitted when it is null.
 fn without_optional(mut document: Value) -> Value {
     let consent = document["consent"].as_object_mut().unwrap();
     if consent.get("consentToMicrosoftToContactSpecificPartners").is_none_or(Value::is_null) {
@@ -303,7 +303,7 @@ proptest! {
                         assert_follows(&referral, &edit, &options);
                     }
                     assert_sound(&edit.referral);
-                    // A repeat has nothing left to do, unless the clients' own test or move no longer fits.
+                    // Repeating a request changes nothing, unless its own test or move operation fails the second time.
                     if matches!(command, Command::Put(_) | Command::Merge(_)) {
                         let again = run(&command, &edit.referral.to_document(), version + 1, now, &options);
                         prop_assert!(matches!(again, Ok(None) | Err(_)), "{again:?}");
@@ -347,7 +347,7 @@ proptest! {
         }
     }
 
-    /// A patch that only sets members takes a short way; with one more operation, it does not.
+    /// A patch that only sets members takes the fast path. With one more operation, it does not.
     #[test]
     fn a_patch_changes_alike_with_a_test_that_holds(referral in created(), operations in operations()) {
         let document = referral.to_document();
@@ -412,7 +412,7 @@ proptest! {
         let written = serde_json::to_string(&amount).unwrap();
         prop_assert!(!written.contains('.') || !written.ends_with('0'));
         prop_assert_eq!(serde_json::from_str::<Amount>(&written).unwrap(), amount);
-        // The same number with its point moved by an exponent.
+        // The same number with its decimal point moved by an exponent.
         let moved: Amount = format!("{number}e-{scale}").parse().unwrap();
         prop_assert_eq!(moved, amount);
     }
@@ -440,7 +440,7 @@ proptest! {
     #[test]
     fn trailing_commas_change_nothing_else(json in any_json(), white in "[ \t\r\n]{0,3}") {
         let strict = serde_json::to_vec_pretty(&json).unwrap();
-        // A pretty printer ends every filled array and object on a line of its own.
+        // A pretty printer puts the end of every non-empty array and object on a line of its own.
         let text = String::from_utf8(strict.clone()).unwrap();
         let lines: Vec<_> = text.lines().collect();
         let mut loose = String::new();

@@ -1,6 +1,6 @@
-//! Other people's vectors (`tests/vectors/`), each against the function here that answers them.
+//! Test vectors of other projects (`tests/vectors/`), each against the function that implements it.
 //!
-//! A deliberate deviation stands in a list with the word DIFFERENCE and its reason.
+//! A deliberate deviation is in a list, with the word DIFFERENCE and its reason.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
@@ -51,7 +51,7 @@ fn json_patch_applies_as_its_suite_says() {
 
 #[test]
 fn foreign_patches_are_refused_or_change_nothing() {
-    // Their documents are not ours: most paths are unknown here. None may panic, and no value may be misread.
+    // Most paths of these documents are unknown here. None may cause a panic, and no value may be misread.
     let document = own(&complete());
     let mut refused = 0;
     for record in vectors("json-patch/tests.json").iter().chain(&vectors("json-patch/spec_tests.json")) {
@@ -74,7 +74,7 @@ fn foreign_patches_are_refused_or_change_nothing() {
     assert!(refused > 200, "{refused}");
 }
 
-/// The string cases of a format file: text, whether the format has it, what it shows.
+/// The string cases of a format file: text, whether it is valid, description.
 fn format_cases(name: &str) -> Vec<(String, bool, String)> {
     let mut cases = Vec::new();
     for group in vectors(&format!("json-schema-formats/{name}.json")) {
@@ -88,7 +88,7 @@ fn format_cases(name: &str) -> Vec<(String, bool, String)> {
     cases
 }
 
-/// Holds a function against a format file; a case in `differences` must come out the other way.
+/// Tests a function against a format file. The cases in `differences` must have the opposite result.
 fn hold(name: &str, differences: &[(&str, &str)], count: usize, reads: impl Fn(&str) -> bool) {
     let cases = format_cases(name);
     assert_eq!(cases.len(), count, "{name}");
@@ -97,7 +97,7 @@ fn hold(name: &str, differences: &[(&str, &str)], count: usize, reads: impl Fn(&
         assert_eq!(reads(text), *valid != differs, "{name}: {text:?} ({shows})");
     }
     for (case, reason) in differences {
-        assert!(cases.iter().any(|(text, ..)| text == case), "{case} is no case: {reason}");
+        assert!(cases.iter().any(|(text, ..)| text == case), "{case} is not a case: {reason}");
     }
 }
 
@@ -132,7 +132,7 @@ fn patch_paths_are_json_pointers() {
     // REF-193
     let well_formed = |text: &str| {
         let invalid = PatchRequest::parse(&replace(text, json!(null)), &WIRE).unwrap_err();
-        assert_eq!(invalid.code, InnerCode::InvalidPatch, "{text:?} is no member of a referral");
+        assert_eq!(invalid.code, InnerCode::InvalidPatch, "{text:?} is not a member of a referral");
         invalid.message.starts_with("There is no member")
     };
     hold(
@@ -146,8 +146,8 @@ fn patch_paths_are_json_pointers() {
     );
 }
 
-/// Bodies that the suite wants refused. DIFFERENCE: a comma before a closing bracket is passed over, because the
-/// published PUT sample has one (spec 5.1); with the switch off they are refused.
+/// Bodies that the suite rejects. DIFFERENCE: a comma before a closing bracket is ignored, because the published PUT
+/// sample has one (spec 5.1). With the switch off, they are refused.
 const TRAILING_COMMAS: [&str; 3] =
     ["n_array_extra_comma.json", "n_array_number_and_comma.json", "n_object_trailing_comma.json"];
 
@@ -163,8 +163,8 @@ fn json_is_read_as_its_suite_says() {
         let read = match expect {
             "accept" => true,
             "reject" => false,
-            // Where a reader may choose: numbers of any size are read, as numbers keep their digits; lone
-            // surrogates, bytes that are no UTF-8, a byte order mark and 500 levels of nesting are refused.
+            // Cases that the suite leaves open: numbers of any size are accepted, because they keep their digits. Lone
+            // surrogates, invalid UTF-8, a byte order mark and 500 levels of nesting are refused.
             _ => name.starts_with("i_number_"),
         };
         let strict = parse_json(&body, false);

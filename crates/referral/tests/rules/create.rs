@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-/// The answer to a sample request, with the ids and the time of the sample answer.
+/// Returns the response to a sample request, with the ids and the time of the sample response.
 fn answered(sample: &str, create: impl FnOnce(&CreateRequest, NewIds) -> Referral) -> (Value, Value) {
     let published = example(&format!("create.{sample}.response.json"));
     let text = |name: &str| published[name].as_str().unwrap();
@@ -21,7 +21,7 @@ fn answered(sample: &str, create: impl FnOnce(&CreateRequest, NewIds) -> Referra
     (serde_json::from_slice(&bytes).unwrap(), published)
 }
 
-/// Equal in every member and in their order; of the ETag the version counter is our own.
+/// The members must be equal and in the same order. The version counter in the ETag is our own.
 fn assert_same(answer: &Value, published: &Value) {
     let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(answer), names(published));

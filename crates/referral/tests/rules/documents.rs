@@ -1,4 +1,4 @@
-//! The stored document and the answers made of it. Spec 5.6.
+//! The stored document and the response bodies made from it. Spec 5.6.
 
 use referral::{Access, Kind, PublicBase, Referral};
 use serde_json::{Value, json};

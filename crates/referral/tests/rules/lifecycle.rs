@@ -16,7 +16,7 @@ const EVERY: [LifecycleState; 8] = [
     LifecycleState::Closed(ClosedSubstatus::Error),
 ];
 
-/// A referral sent to Contoso, in any standing, with contacts and an expiry.
+/// A referral sent to Contoso, in any state, with contacts and an expiry.
 fn state(state: LifecycleState) -> Vec<u8> {
     let mut members = vec![
         ("/status", json!(state.status().as_str())),
@@ -33,7 +33,7 @@ fn state(state: LifecycleState) -> Vec<u8> {
     with(&own(&complete()), &members)
 }
 
-/// The documented table, written down a second time: which pairs exist, and which moves.
+/// The documented table, written a second time: the legal pairs and transitions.
 fn expected(from: LifecycleState, status: Option<&str>, substatus: Option<&str>) -> &'static str {
     let now = (from.status().as_str(), from.substatus().as_str());
     let asked = match (status, substatus) {

@@ -1,4 +1,4 @@
-//! The rules of the resource, over its public face: bytes and values in, documents and refusals out.
+//! The rules of the resource through its public API: bytes and values in, documents and errors out.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 

@@ -1,4 +1,4 @@
-//! Every row of the property table: null, limits, closed lists and value lists. Spec 5, 6, 8.5, U8.
+//! Every row of the property table: null, limits, enumerations and value lists. Spec 5, 6, 8.5, U8.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::support::*;
 
-/// A value of the kind that no new referral has.
+/// Returns a value of the kind that no new referral has.
 pub fn another(property: &PropertyDefinition) -> Value {
     filled(property.name, &property.kind)
 }
@@ -24,7 +24,7 @@ fn filled(name: &str, kind: &Kind) -> Value {
         Kind::ETag => json!("\"2500ec5a-0000-0000-0000-5bf4967d0000\""),
         Kind::DateTime => json!("9999-12-31T23:59:59.9999999Z"),
         Kind::Amount => json!("12345678901234567890123.4567"),
-        // Two consents are given in the samples.
+        // The samples have two of the consents.
         Kind::Boolean | Kind::Flag => {
             json!(!["consentToToShareInfoWithOthers", "consentToContact"].contains(&name))
         }
@@ -42,7 +42,7 @@ fn filled(name: &str, kind: &Kind) -> Value {
     }
 }
 
-/// A filled object of the type; `null` names a member that is null in it.
+/// Returns an object of the type with all members set. `null` names a member that is null in it.
 fn element(of: &ObjectType, null: Option<&str>) -> Value {
     let members = of.properties.iter().map(|property| {
         let value = if null == Some(property.name) { Value::Null } else { another(property) };
@@ -51,7 +51,7 @@ fn element(of: &ObjectType, null: Option<&str>) -> Value {
     Value::Object(members.collect::<Map<_, _>>())
 }
 
-/// What the contract says of null in an update (U8): `None` is a refusal.
+/// Returns the value that null stands for in an update (U8); `None` if null is refused.
 fn cleared(property: &PropertyDefinition) -> Option<Value> {
     match property.kind {
         _ if property.nullable => Some(Value::Null),
@@ -65,7 +65,7 @@ fn is_callers(property: &PropertyDefinition) -> bool {
     !matches!(property.access, Access::Server | Access::Derived | Access::Fixed)
 }
 
-/// A referral in which every member of the caller's holds something, and which is not shared with Microsoft.
+/// A referral in which every member of the caller has a value, not shared with Microsoft.
 fn full() -> Vec<u8> {
     let mut body = minimal();
     for (path, property) in properties(&Referral::TYPE) {
@@ -101,7 +101,7 @@ fn null_clears_what_can_be_cleared_and_is_refused_elsewhere() {
                         Some(edit) => value(&edit.referral.to_document()),
                         None => before.clone(),
                     };
-                    // Two members are not written at all when they are null.
+                    // Two members are omitted when they are null.
                     assert_eq!(after.pointer(&pointer).unwrap_or(&Value::Null), &expected, "{path}");
                     counts[0] += 1;
                 }

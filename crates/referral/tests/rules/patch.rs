@@ -1,4 +1,4 @@
-//! PATCH: P1 to P15, the extended operations, merge patches, and what T18 asks of a request. Spec 10.
+//! PATCH: P1 to P15, the extended operations, merge patches, and the requests that T18 allows. Spec 10.
 
 use referral::{EditRequest, PatchRequest, Referral, RequestOptions};
 use serde_json::{Value, json};
@@ -341,7 +341,7 @@ fn what_the_server_knows_of_a_contact_stays_with_the_contact() {
     ]);
     let document = Referral::from_document(&serde_json::to_vec(&known).unwrap()).unwrap().to_document();
     let team = |decided| changed(decided)["customerProfile"]["team"].clone();
-    // The caller cannot write it, whichever way it is sent.
+    // The caller cannot write it, in whatever form it is sent.
     for sent in [json!("Spam"), json!(5), json!({})] {
         for path in
             ["/customerProfile/team/0/emailValidationStatus", "/customerProfile/team/1/emailValidationStatus"]

@@ -304,7 +304,7 @@ fn an_update_is_held_to_the_rules_of_what_it_touches() {
             "400 invalidValue consent/consentToToShareInfoWithOthers",
             "unchanged",
         ),
-        // Not touched, not asked for; but no record changes without the consent.
+        // Untouched rules are not checked, but no record changes without the consent.
         (
             json!({ "campaignId": "x" }),
             "campaignId",

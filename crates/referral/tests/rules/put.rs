@@ -1,4 +1,4 @@
-//! PUT: U4 to U12, and the members nobody may change. Spec 5.5, 9.
+//! PUT: U4 to U12, and the members that nobody may change. Spec 5.5, 9.
 
 use referral::{Access, EditRequest, Kind, PublicBase, Referral, RequestOptions, parse_json};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What one organization sees of another's referral. Spec 8.6.
+//! Redaction of another organization's referral. Spec 8.6.
 
 use referral::{Kind, Redaction, Referral};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::support::*;
 const REDACTIONS: [Redaction; 4] =
     [Redaction::Inviting, Redaction::NotEntitled, Redaction::Entitled, Redaction::MicrosoftOnPartnerLed];
 
-/// The members nobody but the owner sees, and what stands in their place.
+/// The members that only the owner sees, and their redacted values.
 fn never() -> Vec<(&'static str, Value)> {
     let nothing = Value::Null;
     vec![
@@ -35,7 +35,7 @@ fn never() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// A referral in which every member holds something other than its default.
+/// A referral in which every member differs from its default.
 fn full(shares: bool) -> Referral {
     let mut document = value(&own(&complete()));
     for (path, property) in properties(&Referral::TYPE) {

@@ -1,4 +1,4 @@
-//! What the tests of the resource share: the published examples, the parties, and short ways to change a referral.
+//! Shared by the tests of the resource: the published examples, the organizations, and shortcuts for changes.
 
 use referral::{
     CreateRequest, DecisionError, Edit, EditRequest, NewIds, ObjectType, Party, PatchRequest,
@@ -52,7 +52,7 @@ pub fn new_ids() -> NewIds {
     }
 }
 
-/// A day after [`minted`].
+/// One day after [`new_ids`].
 pub fn later() -> Timestamp {
     instant("2026-03-03T10:00:00Z")
 }
@@ -62,7 +62,7 @@ pub fn minimal() -> Value {
     json!({ "type": "Shared", "customerProfile": { "name": "Contoso Customer Inc" }, "consent": {}, "details": {} })
 }
 
-/// A body that keeps every rule of the program profile.
+/// A body that follows every rule of the program profile.
 pub fn complete() -> Value {
     let mut body = example("create.partner-led.request.json");
     body["customerMarketplaceIntent"] = json!("Yes");
@@ -78,7 +78,7 @@ pub fn own(body: &Value) -> Vec<u8> {
     create(body, &WIRE).unwrap().to_document()
 }
 
-/// A document with other values at some pointers, such as `/status`.
+/// Returns a document with other values at some pointers, such as `/status`.
 pub fn with(document: &[u8], members: &[(&str, Value)]) -> Vec<u8> {
     let mut value: Value = serde_json::from_slice(document).unwrap();
     for (pointer, member) in members {
@@ -87,7 +87,7 @@ pub fn with(document: &[u8], members: &[(&str, Value)]) -> Vec<u8> {
     Referral::from_document(&serde_json::to_vec(&value).unwrap()).unwrap().to_document()
 }
 
-/// A published answer as the store would hold it.
+/// Returns a published response as the store would hold it.
 pub fn stored(answer: &str) -> Vec<u8> {
     let mut value = example(answer);
     value["links"] = Value::Null;
@@ -122,12 +122,12 @@ pub fn merge(document: &[u8], body: &Value) -> Decided {
     EditRequest::merge(body, &WIRE)?.decide(document, 1, later(), &WIRE)
 }
 
-/// One `replace` operation.
+/// Returns one `replace` operation.
 pub fn replace(path: &str, value: impl Into<Value>) -> Value {
     json!([{ "op": "replace", "path": path, "value": value.into() }])
 }
 
-/// The next version, as JSON.
+/// Returns the next version, as JSON.
 pub fn changed(decided: Decided) -> Value {
     match decided {
         Ok(Some(edit)) => value(&edit.referral.to_document()),
@@ -136,7 +136,7 @@ pub fn changed(decided: Decided) -> Value {
     }
 }
 
-/// The answer in short: `unchanged`, the names of the changed members, or the refusal.
+/// Returns the result in short: `unchanged`, the names of the changed members, or the error.
 pub fn face(decided: Decided) -> String {
     match decided {
         Ok(None) => "unchanged".into(),
@@ -162,7 +162,7 @@ pub fn refusal_of<T: std::fmt::Debug>(result: Result<T, DecisionError>) -> Strin
     refusal(&result.unwrap_err())
 }
 
-/// A body with one member, at a path such as `details/dealValue`.
+/// Returns a body with one member, at a path such as `details/dealValue`.
 pub fn body_with(path: &str, value: Value) -> Value {
     path.rsplit('/').fold(value, |inside, name| {
         let mut members = Map::new();
@@ -171,7 +171,7 @@ pub fn body_with(path: &str, value: Value) -> Value {
     })
 }
 
-/// Every property of a type and of the objects in it, with its path; lists are not entered.
+/// Returns every property of a type and of its nested objects, with its path. Lists are not included.
 pub fn properties(of: &'static ObjectType) -> Vec<(String, &'static PropertyDefinition)> {
     let mut found = Vec::new();
     for property in of.properties {
