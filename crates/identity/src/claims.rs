@@ -1,4 +1,4 @@
-//! What a token says, read once and judged against an issuer's settings and the time.
+//! The claims of a token: parsed once, then validated against the settings of its issuer and the time.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::error::TokenError;
 use crate::verifier::IssuerSettings;
 
-/// A claim that may identify a person. Which do is set per issuer (spec 3.1).
+/// A claim that may identify a person. Each issuer's settings say which claims do (spec 3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdentityClaim {
     /// `upn`
@@ -16,7 +16,7 @@ pub enum IdentityClaim {
     UniqueName,
     /// `preferred_username`
     PreferredUsername,
-    /// `email`: only for issuers that verify it; a token that says `email_verified: false` is not believed.
+    /// `email`: only for issuers that verify it. Ignored in a token with `email_verified: false`.
     Email,
 }
 
@@ -31,18 +31,18 @@ impl IdentityClaim {
     }
 }
 
-/// A token whose signature and claims hold.
+/// A token with a valid signature and valid claims.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedToken {
-    /// `iss`, as the token has it.
+    /// The `iss` claim, as in the token.
     pub issuer: String,
-    /// Which of the verifier's issuers that is: its place in the list given to `TokenVerifier::new`.
+    /// The index of the issuer in the list passed to `TokenVerifier::new`.
     pub issuer_index: usize,
-    /// `tid`. With `issuer` it tells the organization; alone it tells nothing.
+    /// The `tid` claim. Only together with `issuer` does it identify an organization.
     pub tenant: Option<String>,
-    /// `oid`, else `sub`: who, within the issuer, for good.
+    /// `oid`, else `sub`: the permanent id within the issuer.
     pub subject: String,
-    /// The person's addresses by the issuer's identity claims, in lower case, without doubles.
+    /// The person's addresses from the identity claims, in lower case, without duplicates.
     pub identities: Vec<String>,
     /// `name`, for display only.
     pub name: Option<String>,
@@ -50,11 +50,11 @@ pub struct VerifiedToken {
     pub roles: Vec<String>,
     /// Whether an application calls without a user.
     pub app_only: bool,
-    /// `exp`, in Unix seconds: the first second in which the token no longer counts.
+    /// `exp`, in Unix seconds: the first second in which the token is not valid any more.
     pub expires: i64,
 }
 
-/// The payload's members; not trusted before the signature is checked.
+/// The members of the payload. Not trusted before the signature is verified.
 pub(crate) struct Claims(Map<String, Value>);
 
 impl Claims {
@@ -73,7 +73,7 @@ impl Claims {
         self.required_text("tid", "the token's tid is not a string")
     }
 
-    /// Everything the signature vouches for, judged at `now`. Call it only after the signature was checked.
+    /// Validates the claims at the time `now`. Call it only after the signature was verified.
     pub(crate) fn validate(
         &self,
         settings: &IssuerSettings,
@@ -151,9 +151,9 @@ impl Claims {
         }
     }
 
-    /// Application or user. In order: `idtyp` says it (Entra, optional claim); a token that names no person and
-    /// whose `sub` is its client is an application's (RFC 9068, 5; Okta puts `scp` there); so is one that names no
-    /// person and has no `scp` (Entra: only delegated tokens have `scp`). Source: spec 3.1.
+    /// Returns whether the token is an application's. In this order: `idtyp` says so (Entra, optional claim); the token
+    /// names no person, and its `sub` is its client (RFC 9068, 5; Okta sets `scp` in them); the token names no person
+    /// and has no `scp` (Entra: only delegated tokens have `scp`). Source: spec 3.1.
     fn is_app_only(&self, subject: &str, names_a_person: bool) -> bool {
         match self.text("idtyp") {
             Some(idtyp) if idtyp.eq_ignore_ascii_case("app") => return true,
@@ -168,7 +168,7 @@ impl Claims {
         !names_a_person && (is_its_client || self.list("scp").is_empty())
     }
 
-    /// A claim that decides: absent or null, or a string.
+    /// Returns a claim that affects the decision: absent or null, or a string. Anything else is an error.
     fn required_text(&self, name: &str, otherwise: &'static str) -> Result<Option<&str>, TokenError> {
         match self.0.get(name) {
             None | Some(Value::Null) => Ok(None),
@@ -177,12 +177,12 @@ impl Claims {
         }
     }
 
-    /// A claim that informs; anything but a string counts as absent.
+    /// Returns an informative claim. Anything but a string counts as absent.
     fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).and_then(Value::as_str)
     }
 
-    /// An array of strings, or one string of words.
+    /// Returns an array of strings, or the words of one string.
     fn list(&self, name: &str) -> Vec<Cow<'_, str>> {
         match self.0.get(name) {
             Some(Value::String(words)) => words.split_whitespace().map(Cow::from).collect(),
@@ -191,7 +191,7 @@ impl Claims {
         }
     }
 
-    /// Seconds since 1970, rounded up: for whole `now`, both `now < exp` and `now >= nbf` stay exact.
+    /// Returns seconds since 1970, rounded up, so that both `now < exp` and `now >= nbf` are exact for whole seconds.
     fn date(&self, name: &str) -> Result<Option<i64>, TokenError> {
         match self.0.get(name) {
             None | Some(Value::Null) => Ok(None),
@@ -207,7 +207,7 @@ impl Claims {
     }
 }
 
-/// Enough of a foreign text for a message, without control characters.
+/// Returns the beginning of a foreign text for a message, without control characters.
 fn excerpt(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(200).collect()
 }

@@ -1,21 +1,21 @@
-//! Why a token is not accepted. The text of each is one sentence for the client, without secrets.
+//! Why a token is not accepted. The message of each error is one sentence for the client, without secrets.
 
 /// Why a token is not accepted; the codes are those of spec 3.3.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// The request carries no bearer token. Said by the server, never by the verifier.
+    /// The request has no bearer token. Returned by the server, never by the verifier.
     #[error("the request carries no bearer token")]
     Missing,
-    /// The token is malformed, of an issuer or kind that is not accepted, or its signature does not hold.
+    /// The token is malformed, its issuer or kind is not accepted, or its signature is invalid.
     #[error("{0}")]
     Invalid(&'static str),
-    /// The signature holds, and `exp` is over.
+    /// The signature is valid, but the token has expired (`exp`).
     #[error("the token has expired")]
     Expired,
-    /// The signature holds, and `nbf` is still to come.
+    /// The signature is valid, but the token is not valid yet (`nbf`).
     #[error("the token is not valid yet")]
     NotYetValid,
-    /// The signature holds, and the token is for somebody else.
+    /// The signature is valid, but the token is for another audience.
     #[error("the token is for audience {found}; this server accepts {accepted}")]
     InvalidAudience {
         /// The token's `aud`.
@@ -23,13 +23,13 @@ pub enum TokenError {
         /// The audiences accepted for this issuer.
         accepted: String,
     },
-    /// The issuer's keys could not be had so far: retryable, the server's trouble and not the caller's.
+    /// The issuer's keys could not be fetched yet. The request may be retried; the caller is not at fault.
     #[error("the keys of issuer {0} are not available at the moment")]
     KeysUnavailable(String),
 }
 
 impl TokenError {
-    /// The inner code of the 401; `None` where the answer is a 503. Source: spec 3.3.
+    /// Returns the inner code of the 401 response; `None` if the response is a 503. Source: spec 3.3.
     pub fn inner_code(&self) -> Option<&'static str> {
         match self {
             Self::Missing => Some("tokenMissing"),

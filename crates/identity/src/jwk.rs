@@ -1,6 +1,6 @@
-//! Key sets (RFC 7517) and what a key may verify. The algorithm is the key's: RSA verifies RS256, P-256 ES256.
+//! Key sets (RFC 7517) and the algorithm of each key: RSA keys verify RS256, P-256 keys ES256.
 //!
-//! A member of a set that we cannot or must not use is ignored, so that one odd key does not disable an issuer.
+//! Keys of a set that are not supported or not allowed are ignored, so that one unusual key does not disable an issuer.
 
 use aws_lc_rs::rsa::PublicKeyComponents;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256};
@@ -10,10 +10,10 @@ use serde::Deserialize;
 use crate::BASE64URL;
 use crate::jws::Jws;
 
-/// The most keys of one set that are looked at. Entra publishes about ten.
+/// Maximum number of keys of one set that are used. Entra publishes about ten.
 const MAX_KEYS: usize = 100;
 
-/// A signature algorithm that is accepted.
+/// An accepted signature algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Algorithm {
     Rs256,
@@ -30,7 +30,7 @@ impl Algorithm {
     }
 }
 
-/// The text is no key set.
+/// The text is not a key set.
 #[derive(Debug, thiserror::Error)]
 #[error("not a JSON Web Key set: {0}")]
 pub struct KeySetError(#[from] serde_json::Error);
@@ -41,18 +41,18 @@ pub struct KeySet {
     keys: Vec<PublicKey>,
 }
 
-/// What a set of keys says of a token's signature.
+/// The result of checking a token's signature against a key set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SignatureCheck {
     Valid,
-    /// A key with the token's `kid` is known, or the token names none, and no such key verifies it.
+    /// The set has a key with the token's `kid`, or the token has no `kid`, and no such key verifies the token.
     Invalid,
-    /// The set does not know the token's `kid`.
+    /// The set has no key with the token's `kid`.
     UnknownKey,
 }
 
 impl KeySet {
-    /// Reads a key set: `{"keys": […]}`. Keys that cannot verify RS256 or ES256 are left out.
+    /// Parses a key set: `{"keys": […]}`. Keys that cannot verify RS256 or ES256 are left out.
     ///
     /// # Errors
     /// When the text is not JSON, or has no array `keys`.
@@ -67,22 +67,23 @@ impl KeySet {
         Ok(Self { keys: keys.collect() })
     }
 
-    /// A set that verifies nothing.
+    /// Creates a set that verifies nothing.
     pub fn empty() -> Self {
         Self::default()
     }
 
-    /// How many keys can be used.
+    /// Returns the number of usable keys.
     pub fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// Whether no key can be used.
+    /// Returns whether there are no usable keys.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// Tries the keys that the token may mean. `names_issuer` judges a key that belongs to one issuer only.
+    /// Checks a signature with all keys that the token may refer to. `names_issuer` decides whether a key that is
+    /// limited to one issuer may be used.
     pub(crate) fn verify(&self, jws: &Jws<'_>, names_issuer: impl Fn(&str) -> bool) -> SignatureCheck {
         let mut known = jws.key_id.is_none();
         for key in &self.keys {
@@ -98,24 +99,24 @@ impl KeySet {
     }
 }
 
-/// One key that can verify one algorithm.
+/// A key with the algorithm it verifies.
 #[derive(Debug)]
 struct PublicKey {
     algorithm: Algorithm,
     id: Option<String>,
-    /// Entra marks keys that serve one issuer only; `{tenantid}` in it stands for any tenant.
+    /// Entra marks keys that belong to one issuer only; `{tenantid}` in it stands for any tenant.
     issuer: Option<String>,
     key: ParsedPublicKey,
 }
 
 impl PublicKey {
-    /// The header's algorithm has to be the key's: a token cannot choose how a key is used.
+    /// The algorithm of the header must be that of the key: a token cannot choose how a key is used.
     fn verifies(&self, jws: &Jws<'_>) -> bool {
         self.algorithm == jws.algorithm && self.key.verify_sig(jws.signed, &jws.signature).is_ok()
     }
 }
 
-/// A member of a set as published.
+/// A key as published.
 #[derive(Deserialize)]
 struct Jwk {
     kty: String,
@@ -130,7 +131,7 @@ struct Jwk {
     e: Option<String>,
     x: Option<String>,
     y: Option<String>,
-    /// The private part. A key whose private part is published proves nothing.
+    /// The private part. A key with a published private part proves nothing.
     d: Option<serde_json::Value>,
 }
 
@@ -172,7 +173,7 @@ impl Jwk {
     }
 }
 
-/// A big-endian number without leading zeros.
+/// Decodes a big-endian number without leading zeros.
 fn unsigned(text: &str) -> Option<Vec<u8>> {
     let bytes = BASE64URL.decode(text).ok()?;
     let first = bytes.iter().position(|byte| *byte != 0)?;
@@ -183,9 +184,9 @@ fn bits(n: &[u8]) -> usize {
     n.first().map_or(0, |first| n.len() * 8 - first.leading_zeros() as usize)
 }
 
-/// Whether a modulus has the fingerprint of CVE-2017-15361 (ROCA): the private key can be computed from it.
+/// Returns whether a modulus has the fingerprint of CVE-2017-15361 (ROCA): its private key can be computed.
 ///
-/// Such moduli are powers of 65537 modulo every small prime; another modulus is so by chance less than once in 2^27.
+/// Such moduli are powers of 65537 modulo every small prime. Other moduli are so by chance less than once in 2^27.
 fn is_roca(n: &[u8]) -> bool {
     const PRIMES: [u32; 38] = [
         3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101,

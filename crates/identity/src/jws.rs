@@ -1,4 +1,4 @@
-//! The compact form of a signed token (RFC 7515), taken apart strictly. No key is asked here.
+//! Strict parsing of the compact form of a signed token (RFC 7515). Keys are not used here.
 
 use base64::Engine;
 use serde::Deserialize;
@@ -8,10 +8,10 @@ use crate::BASE64URL;
 use crate::error::TokenError;
 use crate::jwk::Algorithm;
 
-/// The longest token that is looked at, in bytes. Those of Entra with many groups stay below 8 KiB.
+/// Maximum length of a token, in bytes. Tokens of Entra with many groups stay below 8 KiB.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
-/// A token taken apart: `header.payload.signature`.
+/// A parsed token: `header.payload.signature`.
 pub(crate) struct Jws<'a> {
     pub(crate) algorithm: Algorithm,
     pub(crate) key_id: Option<String>,
@@ -20,14 +20,14 @@ pub(crate) struct Jws<'a> {
     pub(crate) signed: &'a [u8],
 }
 
-/// The protected header. Members not named here have no say (RFC 7515, section 4).
+/// The protected header. Other members are ignored (RFC 7515, section 4).
 #[derive(Deserialize)]
 struct JoseHeader {
     alg: String,
     kid: Option<String>,
     typ: Option<String>,
     cty: Option<String>,
-    // Keys a token brings along are never used, extensions are not understood, payloads are always encoded.
+    // Keys in the token are never used, extensions are not supported, and payloads are always encoded.
     #[serde(default, deserialize_with = "present")]
     jwk: bool,
     #[serde(default, deserialize_with = "present")]
@@ -46,7 +46,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error>
 
 impl<'a> Jws<'a> {
     /// # Errors
-    /// [`TokenError::Invalid`] when the text is no compact JWS, or one of a kind that is never accepted.
+    /// [`TokenError::Invalid`] if the text is not a compact JWS, or one of a kind that is never accepted.
     pub(crate) fn parse(token: &'a str) -> Result<Self, TokenError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::Invalid("the token is too long"));
@@ -88,7 +88,7 @@ impl JoseHeader {
     }
 }
 
-/// Source: RFC 7519, 5.1 and RFC 9068, 2.1; media types compare without regard to case.
+/// Source: RFC 7519, 5.1 and RFC 9068, 2.1. Media types are compared case-insensitively.
 fn is_accepted_type(typ: &str) -> bool {
     ["JWT", "at+jwt", "application/at+jwt"].iter().any(|accepted| typ.eq_ignore_ascii_case(accepted))
 }

@@ -1,4 +1,4 @@
-//! Where an issuer's keys come from: given, or found by OpenID Connect discovery and kept.
+//! The keys of an issuer: configured, or found by OpenID Connect discovery and cached.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -8,21 +8,21 @@ use tokio::sync::Mutex;
 
 use crate::jwk::{KeySet, KeySetError};
 
-/// Tokens with unknown keys may make us ask the issuer again so many times in a row: keys may be rotated one soon after
-/// the other, and whoever makes unknown keys up must not make us ask for each.
+/// Number of fetches that tokens with unknown keys may trigger in a row. Keys may be rotated in quick succession, but a
+/// client that makes up key ids must not trigger a fetch for each of them.
 const BURST: i64 = 6;
-/// After so many seconds they may once more.
+/// Seconds until one more fetch is allowed.
 const SECONDS_PER_FETCH: i64 = 5;
-/// While there are no keys, or the issuer did not answer, a request may make us ask this often, in seconds.
+/// Seconds between fetches that requests trigger while there are no keys, or after a failed fetch.
 const RETRY_PAUSE_SECONDS: i64 = 5;
 
-/// How to find an issuer's keys.
+/// How to find the keys of an issuer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Discovery {
-    /// The issuer as its metadata must name it, letter by letter; a template stays one.
+    /// The issuer exactly as its metadata must name it. A template stays a template.
     pub issuer: String,
-    /// Where the metadata lie. `None`: `{issuer}/.well-known/openid-configuration`, with `organizations` in the
-    /// place of a template's `{tenantid}`.
+    /// The URL of the metadata. `None`: `{issuer}/.well-known/openid-configuration`, where `organizations` replaces the
+    /// `{tenantid}` of a template.
     pub metadata_url: Option<String>,
 }
 
@@ -35,47 +35,47 @@ impl Discovery {
     }
 }
 
-/// Why an issuer's keys could not be fetched. For the log.
+/// Why the keys of an issuer could not be fetched. For the log.
 #[derive(Debug, thiserror::Error)]
 pub enum KeySourceError {
-    /// No document.
+    /// The document could not be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    /// An answer other than 200.
+    /// The response had a status other than 200.
     #[error("{url} answered {status}")]
     Status {
-        /// What was asked.
+        /// The requested URL.
         url: String,
-        /// What came.
+        /// The status of the response.
         status: u16,
     },
     /// The metadata are not JSON with `issuer` and `jwks_uri`.
-    #[error("{url} is no OpenID configuration: {error}")]
+    #[error("{url} is not an OpenID configuration: {error}")]
     Metadata {
-        /// What was asked.
+        /// The requested URL.
         url: String,
-        /// What is wrong.
+        /// The parse error.
         error: serde_json::Error,
     },
-    /// The metadata are another issuer's.
-    #[error("{url} speaks for issuer {found}, not for {expected}")]
+    /// The metadata name another issuer.
+    #[error("{url} names issuer {found}, not {expected}")]
     WrongIssuer {
-        /// What was asked.
+        /// The requested URL.
         url: String,
-        /// Who it speaks for.
+        /// The issuer in the metadata.
         found: String,
-        /// Who was meant.
+        /// The expected issuer.
         expected: String,
     },
-    /// No key set.
+    /// The key set cannot be parsed.
     #[error(transparent)]
     KeySet(#[from] KeySetError),
-    /// A key set without a key that can be used.
-    #[error("{0} holds no key that can verify RS256 or ES256")]
+    /// The key set has no usable key.
+    #[error("{0} has no key that can verify RS256 or ES256")]
     NoKeys(String),
 }
 
-/// The keys of one issuer, now. Reading takes a short shared lock; fetching holds none that readers want.
+/// The current keys of one issuer. Reading takes a short shared lock, which is not held while fetching.
 #[derive(Debug)]
 pub struct KeySource {
     keys: RwLock<Option<Arc<KeySet>>>,
@@ -86,24 +86,24 @@ pub struct KeySource {
 struct Origin {
     discovery: Discovery,
     client: HttpClient,
-    /// When the issuer was asked. Held while asking, so that one request asks and the others wait for it.
+    /// Held while fetching, so that one request fetches and the others wait for it.
     limiter: Mutex<FetchLimiter>,
 }
 
-/// How often an issuer was asked.
+/// Limits how often the issuer is asked for keys.
 #[derive(Debug, Default)]
 struct FetchLimiter {
-    /// How many times of [`BURST`] are used up, as of `counted`.
+    /// The number of fetches of [`BURST`] that are used up, at the time `counted`.
     used: i64,
     counted: i64,
-    /// When it was asked in vain, if that was the last time.
+    /// The time of the last fetch, if it failed.
     failed: Option<i64>,
 }
 
 impl FetchLimiter {
-    /// Whether a token may make us ask now; counted if so.
+    /// Returns whether a token may trigger a fetch now, and counts it.
     fn try_acquire(&mut self, now: i64) -> bool {
-        // A clock set back must not silence us, hence the lower bounds.
+        // The lower bounds keep a clock that was set back from blocking all fetches.
         if self.failed.is_some_and(|at| (at..at.saturating_add(RETRY_PAUSE_SECONDS)).contains(&now)) {
             return false;
         }
@@ -126,17 +126,17 @@ impl FetchLimiter {
 }
 
 impl KeySource {
-    /// Keys that are given: from a file, for instance.
+    /// Creates a source of fixed keys, for example from a file.
     pub fn fixed(keys: KeySet) -> Self {
         Self { keys: RwLock::new(Some(Arc::new(keys))), origin: None }
     }
 
-    /// Keys that will be [`set`](Self::set) later; until then every token finds them unavailable.
+    /// Creates a source whose keys will be [`set`](Self::set) later. Until then they are unavailable.
     pub fn pending() -> Self {
         Self { keys: RwLock::new(None), origin: None }
     }
 
-    /// Keys found by discovery, at the first [`refresh`](Self::refresh) or the first token.
+    /// Creates a source that finds its keys by discovery, at the first [`refresh`](Self::refresh) or the first token.
     pub fn discovery(discovery: Discovery, client: HttpClient) -> Self {
         Self {
             keys: RwLock::new(None),
@@ -149,16 +149,16 @@ impl KeySource {
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(keys));
     }
 
-    /// The keys at hand; `None` when there never were any.
+    /// Returns the current keys; `None` if there never were any.
     pub(crate) fn current(&self) -> Option<Arc<KeySet>> {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Asks the issuer now, and keeps the old keys when that fails. The composition root calls it at the start and
-    /// about every hour. Given keys have nothing to ask.
+    /// Fetches the keys now. The old keys are kept if that fails. The binary calls it at the start and about every
+    /// hour. Fixed keys are not fetched.
     ///
     /// # Errors
-    /// When the keys cannot be fetched; nothing has changed then.
+    /// When the keys cannot be fetched.
     pub async fn refresh(&self, now: i64) -> Result<(), KeySourceError> {
         let Some(origin) = &self.origin else { return Ok(()) };
         let mut limiter = origin.limiter.lock().await;
@@ -177,8 +177,8 @@ impl KeySource {
         Ok(())
     }
 
-    /// Asks the issuer for keys that a token needs, unless it has been asked too often. `known` tells whether the keys at
-    /// hand have come to serve while this one waited for another that asked.
+    /// Fetches the keys because a token needs a new one, unless they were fetched too often. `known` returns whether
+    /// the current keys are sufficient by now: another request may have fetched them while this one waited.
     pub(crate) async fn refresh_for_token(&self, now: i64, known: impl Fn() -> bool) {
         let Some(origin) = &self.origin else { return };
         let mut limiter = origin.limiter.lock().await;

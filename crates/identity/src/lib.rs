@@ -1,7 +1,7 @@
-//! Who is calling: bearer tokens verified against key sets, and the Entra-shaped issuer of the sandbox.
+//! Authentication: bearer tokens verified against key sets, and the Entra-like issuer of the sandbox.
 //!
-//! Time and chance are arguments. Nothing here knows HTTP beyond the documents it fetches through `net`; which
-//! organization a tenant is, and what a role may do, is decided elsewhere.
+//! Time and randomness are arguments. This crate knows no HTTP beyond the documents it fetches through `net`. The
+//! organization of a tenant and the permissions of a role are decided elsewhere.
 
 mod claims;
 mod error;
@@ -24,8 +24,7 @@ pub use verifier::{IssuerSettings, TokenVerifier};
 /// Strict base64url: no padding, no other alphabet, no stray bits in the last character (RFC 7515, section 2).
 pub(crate) use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 
-/// Takes any bytes as a token would be taken apart, before any key is asked: for fuzzing. Returns whether they
-/// have the form of a token.
+/// Parses any bytes as a token, without using keys, for fuzzing. Returns whether they have the form of a token.
 pub fn has_token_form(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes)
         .ok()

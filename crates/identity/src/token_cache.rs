@@ -1,4 +1,4 @@
-//! Tokens that have been verified, remembered by hash until they expire: asked on every request.
+//! Verified tokens, cached by hash until they expire. Used by every request.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher};
@@ -10,12 +10,12 @@ use aws_lc_rs::digest::{SHA256, digest};
 use quick_cache::UnitWeighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 
-/// What a token is remembered by: its SHA-256.
+/// The SHA-256 of a token: the key of the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenHash([u8; 32]);
 
 impl TokenHash {
-    /// The hash of a token's text.
+    /// Computes the hash of a token's text.
     pub fn sha256(token: &[u8]) -> TokenHash {
         let mut hash = [0; 32];
         hash.copy_from_slice(digest(&SHA256, token).as_ref());
@@ -23,14 +23,14 @@ impl TokenHash {
     }
 }
 
-/// The token that one connection sent last, with its hash: a client sends the same with every request, and comparing
-/// is a tenth of the work of hashing. What the token is worth is asked each time.
+/// The last token of a connection, with its hash. A client sends the same token with every request, and comparing takes
+/// a tenth of the time of hashing. Whether the token is valid is looked up each time.
 #[derive(Default)]
 pub struct LastToken(Cell<Option<(Box<[u8]>, TokenHash)>>);
 
 impl LastToken {
-    /// The hash of a token. The time it takes tells nothing of the text of the one before, which behind a proxy may be
-    /// another client's.
+    /// Returns the hash of a token. Its duration reveals nothing about the text of the previous token, which may belong
+    /// to another client behind a proxy.
     pub fn hash(&self, token: &[u8]) -> TokenHash {
         let last = self.0.take().filter(|(last, _)| verify_slices_are_equal(last, token).is_ok());
         let (text, hash) = last.unwrap_or_else(|| (token.into(), TokenHash::sha256(token)));
@@ -39,8 +39,8 @@ impl LastToken {
     }
 }
 
-/// What is known of verified tokens. Bounded by count; refusals are never remembered; the text of a token is not
-/// kept. `T` is the caller as the server knows it.
+/// The verified tokens, bounded by number. Refused tokens are never cached, and the text of a token is not kept. `T` is
+/// the caller that the server derived from the token.
 pub struct TokenCache<T> {
     cache: Cache<
         TokenHash,
@@ -64,13 +64,13 @@ impl<T> Clone for CachedToken<T> {
 }
 
 impl<T> TokenCache<T> {
-    /// A memory for at most `capacity` tokens.
+    /// Creates a cache for up to `capacity` tokens.
     pub fn new(capacity: usize) -> Self {
         let weight = u64::try_from(capacity).unwrap_or(u64::MAX);
         Self { cache: Cache::with(capacity, weight, UnitWeighter, FirstEight, DefaultLifecycle::default()) }
     }
 
-    /// Who this token stands for, if it was verified and that still counts at `now` (Unix seconds).
+    /// Returns the caller of a token that was verified and is still valid at `now` (Unix seconds).
     pub fn get(&self, token: &TokenHash, now: i64) -> Option<Arc<T>> {
         let found = self.cache.get(token)?;
         if found.valid.contains(&now) {
@@ -80,23 +80,23 @@ impl<T> TokenCache<T> {
         None
     }
 
-    /// Remembers a verified token for a time: from now until it expires at the latest, in Unix seconds. It has a
-    /// beginning so that a clock set back makes nothing remembered for longer.
+    /// Caches a verified token for a period in Unix seconds, from now until at most its expiry. The period has a
+    /// beginning so that a clock that was set back does not extend it.
     pub fn insert(&self, token: TokenHash, value: Arc<T>, valid: Range<i64>) {
         self.cache.insert(token, CachedToken { value, valid });
     }
 
-    /// Forgets all: roles or organizations were changed.
+    /// Removes all tokens, because roles or organizations changed.
     pub fn clear(&self) {
         self.cache.clear();
     }
 
-    /// How many tokens are remembered.
+    /// Returns the number of cached tokens.
     pub fn len(&self) -> usize {
         self.cache.len()
     }
 
-    /// Whether none is remembered.
+    /// Returns whether the cache is empty.
     pub fn is_empty(&self) -> bool {
         self.cache.is_empty()
     }
@@ -108,7 +108,7 @@ impl<T> std::fmt::Debug for TokenCache<T> {
     }
 }
 
-/// SHA-256 needs no second hash: its first eight bytes serve.
+/// A SHA-256 needs no second hash: its first eight bytes are used.
 #[derive(Debug, Clone, Copy, Default)]
 struct FirstEight;
 
@@ -128,7 +128,7 @@ impl Hasher for FirstEightHasher {
         self.0
     }
 
-    /// Called with the whole hash; the length prefix of an array comes through `write_usize` and is dropped.
+    /// Called with the whole hash. The length prefix of an array comes through `write_usize` and is dropped.
     fn write(&mut self, bytes: &[u8]) {
         if let Some(first) = bytes.first_chunk() {
             self.0 = u64::from_ne_bytes(*first);

@@ -1,5 +1,5 @@
-//! Other people's signatures: Wycheproof's JOSE vectors and the examples of RFC 7520, at the signature layer
-//! (their payloads are no claims). Sources and licences: `tests/vectors/*/SOURCE.md`.
+//! Signatures of other projects: the JOSE vectors of Wycheproof and the examples of RFC 7520, checked at the signature
+//! layer, because their payloads are not claims. Sources and licences: `tests/vectors/*/SOURCE.md`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ fn vectors(path: &str) -> Value {
         .unwrap()
 }
 
-/// A single key or a set of them, as a set.
+/// Parses a single key or a set of keys as a set.
 fn key_set(jwk: &Value) -> KeySet {
     let set = if jwk.get("keys").is_some() { jwk.clone() } else { json!({ "keys": [jwk] }) };
     KeySet::parse(set.to_string().as_bytes()).unwrap()
@@ -26,16 +26,16 @@ fn holds(keys: &KeySet, token: &Value) -> bool {
     Jws::parse(&text).is_ok_and(|jws| keys.verify(&jws, |_| true) == SignatureCheck::Valid)
 }
 
-/// What became of the cases of one file.
+/// The results of the cases of one file.
 #[derive(Debug, Default, PartialEq)]
 struct CaseCounts {
     valid_and_accepted: Vec<u64>,
-    /// Valid, with an algorithm or a serialisation that is not accepted here.
+    /// Valid, with an algorithm or a serialization that is not accepted here.
     valid_and_refused: usize,
     invalid_and_refused: usize,
 }
 
-/// Runs a file of Wycheproof's; an invalid case that is accepted fails at once.
+/// Runs a file of Wycheproof. An invalid case that is accepted fails immediately.
 fn wycheproof(file: &str) -> CaseCounts {
     let mut tally = CaseCounts::default();
     let file = vectors(&format!("wycheproof-jose/{file}"));
@@ -56,9 +56,9 @@ fn wycheproof(file: &str) -> CaseCounts {
 
 #[test]
 fn wycheproof_signatures_hold_for_rs256_and_es256_and_nothing_else() {
-    // Accepted: RS256 33, 259 to 263, 345, 349; ES256 18, 378. The other 36 valid cases are HS256 (10; two of
-    // them, 372 and 373, hold characters outside base64url: DIFFERENCE, refused for that too), RS384, RS512,
-    // PS256, PS384, PS512 and ES512.
+    // Accepted: RS256 33, 259 to 263, 345, 349; ES256 18, 378. The other 36 valid cases are HS256 (10; two of them, 372
+    // and 373, have characters outside base64url: DIFFERENCE, refused for that too), RS384, RS512, PS256, PS384, PS512
+    // and ES512.
     let expected = CaseCounts {
         valid_and_accepted: vec![18, 33, 259, 260, 261, 262, 263, 345, 349, 378],
         valid_and_refused: 36,
@@ -69,7 +69,7 @@ fn wycheproof_signatures_hold_for_rs256_and_es256_and_nothing_else() {
 
 #[test]
 fn wycheproof_keys_that_are_weak_misused_or_mixed_verify_nothing() {
-    // Among the refused: a ROCA key, 1024 bits, exponent 1, use and alg of encryption, points off the curve. The
+    // Refused, among others: a ROCA key, 1024 bits, exponent 1, use and alg of encryption, points off the curve. The
     // four other valid cases are HS256, HS384 and HS512.
     let expected = CaseCounts { valid_and_accepted: vec![5], valid_and_refused: 4, invalid_and_refused: 21 };
     assert_eq!(wycheproof("json_web_key_test.json"), expected);
@@ -101,7 +101,7 @@ fn of_the_jose_cookbook_only_the_rs256_signature_holds() {
             one => vec![one.clone()],
         };
         for key in &mut keys {
-            // The examples print the private keys; a set holds the public halves.
+            // The examples contain private keys; a set has public keys only.
             key.as_object_mut()
                 .unwrap()
                 .retain(|name, _| !["d", "p", "q", "dp", "dq", "qi"].contains(&name.as_str()));

@@ -1,4 +1,4 @@
-//! The verifier: from the text of a token to who is calling. Signature before claims.
+//! The verifier: from the text of a token to the caller. The signature is verified before the claims.
 
 use std::sync::Arc;
 
@@ -8,26 +8,26 @@ use crate::jwk::SignatureCheck;
 use crate::jws::Jws;
 use crate::keys::KeySource;
 
-/// Stands for the tenant in an issuer's name, as in Entra's multi-tenant metadata.
+/// The placeholder of the tenant in an issuer's name, as in Entra's multi-tenant metadata.
 const TENANT_PLACEHOLDER: &str = "{tenantid}";
 
-/// An issuer whose tokens are accepted, and how they are read.
+/// An issuer whose tokens are accepted, and how its tokens are validated.
 #[derive(Debug, Clone)]
 pub struct IssuerSettings {
     /// The exact `iss`, or a template in which `{tenantid}` stands for the token's `tid`.
     pub issuer: String,
-    /// The issuer's keys.
+    /// The keys of the issuer.
     pub keys: Arc<KeySource>,
-    /// The token must be for one of these.
+    /// The accepted audiences.
     pub audiences: Vec<String>,
-    /// Which claims identify a person.
+    /// The claims that identify a person.
     pub identity_claims: Vec<IdentityClaim>,
-    /// Whether a token without `tid` is refused. A template always needs it.
+    /// Whether a token without `tid` is refused. With a template it always is.
     pub requires_tenant: bool,
 }
 
 impl IssuerSettings {
-    /// Settings with the usual identity claims: `upn`, `unique_name`, `preferred_username`.
+    /// Creates settings with the usual identity claims: `upn`, `unique_name`, `preferred_username`.
     pub fn new(issuer: impl Into<String>, keys: Arc<KeySource>, audiences: Vec<String>) -> Self {
         Self {
             issuer: issuer.into(),
@@ -42,20 +42,20 @@ impl IssuerSettings {
         }
     }
 
-    /// Whether `iss` and `tid` are of this issuer.
+    /// Returns whether a token with `iss` and `tid` is of this issuer.
     fn has_issued(&self, iss: &str, tid: Option<&str>) -> bool {
         matches_issuer(&self.issuer, iss, tid)
     }
 }
 
-/// Whether `iss` is the name, with the tenant in its place.
+/// Returns whether `iss` is the issuer's name, with the tenant in place of the placeholder.
 fn matches_issuer(name: &str, iss: &str, tid: Option<&str>) -> bool {
     let Some((before, after)) = name.split_once(TENANT_PLACEHOLDER) else { return name == iss };
     let Some(tid) = tid.filter(|tid| is_tenant_name(tid)) else { return false };
     iss.strip_prefix(before).and_then(|rest| rest.strip_suffix(after)) == Some(tid)
 }
 
-/// A tenant is a GUID or a domain name; anything else could bend the issuer's URL.
+/// Returns whether a tenant is a GUID or a domain name. Other texts could change the structure of the issuer's URL.
 fn is_tenant_name(tid: &str) -> bool {
     !tid.is_empty() && tid.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
 }
@@ -68,12 +68,13 @@ pub struct TokenVerifier {
 }
 
 impl TokenVerifier {
-    /// A verifier that grants `leeway_seconds` on either side of a token's time (60 is usual, the sandbox wants 0).
+    /// Creates a verifier that allows `leeway_seconds` before and after a token's validity (60 is usual, the sandbox
+    /// uses 0).
     pub fn new(issuers: Vec<IssuerSettings>, leeway_seconds: i64) -> Self {
         Self { issuers, leeway: leeway_seconds }
     }
 
-    /// The accepted issuers, in the order given.
+    /// Returns the accepted issuers, in the given order.
     pub fn issuers(&self) -> &[IssuerSettings] {
         &self.issuers
     }
@@ -81,8 +82,8 @@ impl TokenVerifier {
     /// Verifies a compact token at `now` (Unix seconds). Waits only when the issuer's keys must be fetched.
     ///
     /// # Errors
-    /// Every kind of [`TokenError`] but `Missing`. Claims are not judged, and not spoken of, before the signature
-    /// holds.
+    /// Every kind of [`TokenError`] except `Missing`. Claims are neither validated nor mentioned before the signature
+    /// is verified.
     pub async fn verify(&self, token: &str, now: i64) -> Result<VerifiedToken, TokenError> {
         let jws = Jws::parse(token)?;
         let claims = Claims::parse(&jws.payload)?;
@@ -95,7 +96,8 @@ impl TokenVerifier {
     }
 }
 
-/// Asks the keys at hand; when they do not know the token's key, fetches them anew and asks once more.
+/// Checks the signature with the current keys. If they do not contain the token's key, fetches the keys and checks
+/// again.
 async fn check_signature(
     jws: &Jws<'_>,
     settings: &IssuerSettings,
@@ -113,7 +115,7 @@ async fn check_signature(
     }
     match check {
         Some(SignatureCheck::Valid) => Ok(()),
-        Some(SignatureCheck::Invalid) => Err(TokenError::Invalid("the token's signature does not hold")),
+        Some(SignatureCheck::Invalid) => Err(TokenError::Invalid("the token's signature is invalid")),
         Some(SignatureCheck::UnknownKey) => {
             Err(TokenError::Invalid("the token is signed with a key its issuer does not publish"))
         }

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use support::*;
 use tokio::sync::oneshot;
 
-/// What an issuer's server knows and has seen; tests change it as they go.
+/// The documents and the request counts of an issuer's server. Tests change them while it runs.
 #[derive(Default)]
 struct Site {
     pages: Mutex<HashMap<String, Value>>,
@@ -51,7 +51,7 @@ struct IssuerServer {
 }
 
 impl IssuerServer {
-    /// An issuer that publishes key `r`.
+    /// Starts an issuer that publishes key `r`.
     async fn start() -> Self {
         let listener = net::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
@@ -89,7 +89,7 @@ impl IssuerServer {
         TokenVerifier::new(vec![settings], 0)
     }
 
-    /// A token of this issuer that never expires, signed by `key` under `kid`.
+    /// Returns a token of this issuer that never expires, signed by `key` with the key id `kid`.
     fn token(&self, key: &Rsa, kid: &str) -> String {
         let claims = claims_with(json!({ "iss": self.base, "exp": NOW + 1_000_000 }));
         token(&json!({ "alg": "RS256", "kid": kid }), &claims, |input| key.sign(input))
@@ -141,7 +141,7 @@ async fn no_request_fails_while_keys_are_rotated_one_soon_after_the_other() {
     let source = issuer.source();
     let verifier = Arc::new(issuer.verifier(&source));
     source.refresh(NOW).await.unwrap();
-    // A second after the last fetch, and each second after that.
+    // One second after the last fetch, and each second after that.
     for (step, key) in [&*OTHER_RSA, &*RSA, &*OTHER_RSA, &*RSA, &*OTHER_RSA].into_iter().enumerate() {
         let kid = format!("rotated-{step}");
         issuer.site.set("/keys", json!({ "keys": [key.jwk(&kid)] }));
@@ -181,7 +181,7 @@ async fn made_up_kids_make_us_ask_a_few_times_and_then_once_in_five_seconds() {
         assert!(verifier.verify(&stranger, NOW + now).await.is_err());
         assert_eq!(issuer.site.seen() - before, 2 * more, "after {now} s");
     }
-    // A wrong signature under a known kid asks nobody.
+    // A wrong signature with a known kid triggers no fetch.
     let before = issuer.site.seen();
     assert!(verifier.verify(&issuer.token(&OTHER_RSA, "r"), NOW + 1000).await.is_err());
     assert_eq!(issuer.site.seen(), before);
@@ -231,11 +231,11 @@ async fn an_issuer_in_trouble_leaves_the_old_keys_in_force() {
     let lost = json!({ "issuer": issuer.base, "jwks_uri": format!("{}/lost", issuer.base) });
     let inward = json!({ "issuer": issuer.base, "jwks_uri": "http://169.254.169.254/keys" });
     for (metadata, keys, trouble) in [
-        (json!([]), json!({ "keys": [RSA.jwk("r")] }), "is no OpenID configuration"),
+        (json!([]), json!({ "keys": [RSA.jwk("r")] }), "is not an OpenID configuration"),
         (lost, json!({ "keys": [RSA.jwk("r")] }), "answered 404"),
         (inward, json!({ "keys": [RSA.jwk("r")] }), "must not connect"),
-        (good.clone(), json!({ "keys": [] }), "holds no key"),
-        (good.clone(), json!({ "keys": [EC.jwk("e")["x"]] }), "holds no key"),
+        (good.clone(), json!({ "keys": [] }), "has no key"),
+        (good.clone(), json!({ "keys": [EC.jwk("e")["x"]] }), "has no key"),
         (good, json!([]), "not a JSON Web Key set"),
     ] {
         issuer.site.set(discovery, metadata);

@@ -1,4 +1,4 @@
-//! The sandbox's issuer: what it grants, and that its own verifier believes it.
+//! The issuer of the sandbox: its tokens, and that its own verifier accepts them.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ const CONTOSO: &str = "7d23e5ca-19dc-4eaa-aac8-5e6b559f0d1d";
 const FABRIKAM: &str = "f0000000-0000-4000-8000-0000000000fa";
 const RESOURCE: &str = "https://api.partner.microsoft.com";
 
-/// Making a key takes long; all tests share one.
+/// Generating a key is slow, so all tests share one.
 static KEY: LazyLock<Vec<u8>> = LazyLock::new(|| SigningKey::generate().unwrap().to_pkcs8());
 
 fn key() -> SigningKey {
@@ -209,7 +209,7 @@ async fn a_refresh_token_makes_new_tokens_and_is_no_access_token() {
     let refresh = first["refresh_token"].as_str().unwrap();
     let form = format!("grant_type=refresh_token&client_id=c&refresh_token={refresh}");
     let later = NOW + 89 * 24 * 3600;
-    // The same key after a restart: the token still counts.
+    // With the same key after a restart, the token is still valid.
     let restarted = self::issuer();
     let (status, answer) = ask(&restarted, "/common/oauth2/token", &form, later).await;
     assert_eq!(status, 200, "{answer}");

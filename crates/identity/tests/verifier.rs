@@ -1,4 +1,4 @@
-//! Tokens good and bad against given keys.
+//! Valid and invalid tokens with fixed keys.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
 mod support;
@@ -106,7 +106,7 @@ async fn the_algorithm_is_the_keys_and_not_the_headers() {
         ("another key under our kid", {
             token(&json!({ "alg": "RS256", "kid": "r" }), &claims(), |input| OTHER_RSA.sign(input))
         }),
-        ("another key brought along", {
+        ("another key in the token", {
             let header = json!({ "alg": "RS256", "kid": "r", "jwk": OTHER_RSA.jwk("r") });
             token(&header, &claims(), |input| OTHER_RSA.sign(input))
         }),
@@ -176,7 +176,7 @@ async fn nothing_is_said_of_claims_before_the_signature_holds() {
         let forged = token(&json!({ "alg": "RS256", "kid": "r" }), &claims_with(changes.clone()), |input| {
             OTHER_RSA.sign(input)
         });
-        let expected = TokenError::Invalid("the token's signature does not hold");
+        let expected = TokenError::Invalid("the token's signature is invalid");
         assert_eq!(verify(&forged).await, Err(expected), "{changes}");
     }
 }
@@ -244,7 +244,7 @@ async fn the_audience_is_one_of_the_accepted_ones() {
 #[tokio::test]
 async fn issuer_and_tenant_cannot_be_mixed() {
     let template = |name: &str, keys| IssuerSettings::new(name, keys, vec![AUDIENCE.to_owned()]);
-    // Two issuers of two keys: a token of one does not pass as the other's.
+    // Two issuers with different keys: a token of one is not accepted as the other's.
     let verifier = TokenVerifier::new(
         vec![
             template("https://one.example/{tenantid}/", fixed(&[RSA.jwk("r")])),
@@ -395,7 +395,7 @@ fn every_refusal_has_its_inner_code() {
     }
 }
 
-/// Verifies on the spot: given keys are never waited for.
+/// Verifies without waiting: fixed keys are never fetched.
 fn verify_now(token: &str) -> Result<VerifiedToken, TokenError> {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(verify(token))
 }

@@ -103,7 +103,7 @@ impl Issuer {
                     .map_err(|error| self.wrong(format!("cannot read the key set {name}: {error}")))?;
                 let keys = KeySet::parse(&json).map_err(|error| self.wrong(format!("{name}: {error}")))?;
                 if keys.is_empty() {
-                    return Err(self.wrong(format!("{name} holds no key that can verify RS256 or ES256")));
+                    return Err(self.wrong(format!("{name} has no key that can verify RS256 or ES256")));
                 }
                 Ok(KeySource::fixed(keys))
             }

@@ -1,6 +1,6 @@
-//! For whom a sandbox token may be meant.
+//! The accepted audiences of sandbox tokens.
 
-/// The audiences the sandbox accepts at `public_url` (`http://127.0.0.1:8080`). Source: spec 3.1.
+/// Returns the audiences that the sandbox accepts at `public_url` (`http://127.0.0.1:8080`). Source: spec 3.1.
 pub fn accepted_audiences(public_url: &str) -> Vec<String> {
     let base = public_url.trim_end_matches('/');
     let authority = base.split_once("://").map_or(base, |(_, rest)| rest);
@@ -11,7 +11,7 @@ pub fn accepted_audiences(public_url: &str) -> Vec<String> {
         // The application "Microsoft Partner" of the Dev Center.
         "4990cffe-04e8-4e8b-808a-1175604b879f".to_owned(),
     ];
-    // The published flow derives its audience from the host it calls, and always writes https.
+    // The published flow derives its audience from the host that it calls, and always writes https.
     let derived =
         [base.to_owned(), format!("https://{authority}"), format!("https://{}", without_port(authority))];
     for audience in derived {

@@ -1,13 +1,13 @@
-//! `application/x-www-form-urlencoded`, as the token endpoints read it.
+//! `application/x-www-form-urlencoded`, as the token endpoints parse it.
 
-/// Fields of one form; more is refused, for each is compared with those before it. Token requests have ten or so.
+/// Maximum number of fields of a form: each field is compared with those before it. Token requests have about ten.
 const MAX_FIELDS: usize = 100;
 
-/// The fields of a form, decoded. No field may occur twice (RFC 6749, 3.2); an empty one counts as absent.
+/// The decoded fields of a form. No field may occur twice (RFC 6749, 3.2); an empty field counts as absent.
 pub(crate) struct Form(Vec<(String, String)>);
 
 impl Form {
-    /// `None` when the bytes are not text, a field occurs twice, or there are more than [`MOST_FIELDS`].
+    /// Returns `None` if the bytes are not text, a field occurs twice, or there are more than [`MAX_FIELDS`].
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let mut fields: Vec<(String, String)> = Vec::new();
         for pair in bytes.split(|b| *b == b'&').filter(|pair| !pair.is_empty()) {
@@ -30,7 +30,7 @@ impl Form {
     }
 }
 
-/// `+` is a space; a `%` that begins no pair of hexadecimal digits stands for itself (WHATWG URL, 5.1).
+/// `+` is a space. A `%` without two hexadecimal digits after it stands for itself (WHATWG URL, 5.1).
 fn decode(bytes: &[u8]) -> Option<String> {
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut rest = bytes;

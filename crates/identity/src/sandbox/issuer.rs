@@ -12,17 +12,17 @@ use super::tokens::{EntraVersion, REFRESH_TYPE, TokenContext};
 use crate::keys::KeySource;
 use crate::verifier::IssuerSettings;
 
-/// The tokens' `nbf` lies this much before their making, in seconds, as Entra's does for clocks that are late.
+/// Seconds by which `nbf` precedes the time of issue, as in Entra's tokens, for clocks that are slow.
 const NOT_BEFORE_SKEW: i64 = 300;
-/// The client of a request that names none.
+/// The client id of a request without one.
 const UNNAMED_CLIENT: &str = "00000000-0000-0000-0000-000000000000";
 
-/// A person of the seeded world.
+/// A person of the sandbox data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SandboxUser {
-    /// `admin@contoso.example`; compared without regard to case.
+    /// `admin@contoso.example`; compared case-insensitively.
     pub user_name: String,
-    /// In clear: everybody knows it.
+    /// In clear text: it is public.
     pub password: String,
     /// The person's object id, a GUID that never changes.
     pub oid: String,
@@ -34,18 +34,18 @@ pub struct SandboxUser {
     pub roles: Vec<String>,
 }
 
-/// What the issuer is made of.
+/// Options of the issuer.
 #[derive(Debug, Clone)]
 pub struct IssuerOptions {
-    /// The server's public base URL, with or without a slash at its end.
+    /// The server's public base URL, with or without a trailing slash.
     pub base_url: String,
-    /// How long an access token lives, in seconds; Entra's live 3600.
+    /// Lifetime of an access token, in seconds. Entra's is 3600.
     pub lifetime_seconds: i64,
-    /// Everybody. The tenants are theirs.
+    /// All persons. Their tenants are the tenants of the issuer.
     pub users: Vec<SandboxUser>,
 }
 
-/// The places of the issuer.
+/// The endpoints of the issuer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Endpoint {
     /// `/{tenant}/.well-known/openid-configuration`
@@ -61,7 +61,7 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// The method it takes: `GET` or `POST`.
+    /// Returns the method: `GET` or `POST`.
     pub fn method(self) -> &'static str {
         match self {
             Self::DiscoveryV1 | Self::DiscoveryV2 | Self::Keys => "GET",
@@ -70,17 +70,17 @@ impl Endpoint {
     }
 }
 
-/// A path of the issuer, taken apart.
+/// A parsed path of the issuer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuerRequest {
-    /// `common`, `organizations`, or what should be a tenant id.
+    /// `common`, `organizations`, or a text that should be a tenant id.
     pub tenant: String,
-    /// What is asked of it.
+    /// The requested endpoint.
     pub endpoint: Endpoint,
 }
 
 impl IssuerRequest {
-    /// `None` when the path is none of the issuer's. The tenant may turn out to be unknown.
+    /// Parses a path; `None` if the issuer has no such path. The tenant may not exist.
     pub fn parse(path: &str) -> Option<Self> {
         let (tenant, place) = path.strip_prefix('/')?.split_once('/')?;
         let endpoint = match place {
@@ -95,7 +95,7 @@ impl IssuerRequest {
     }
 }
 
-/// What the issuer answers: JSON, to be sent with `Cache-Control: no-store` from the token endpoints.
+/// A response of the issuer: JSON, sent with `Cache-Control: no-store` from the token endpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuerResponse {
     /// 200, 400 or 500.
@@ -104,7 +104,7 @@ pub struct IssuerResponse {
     pub body: String,
 }
 
-/// The sandbox's issuer. Its key may come later: what needs one waits for it.
+/// The issuer of the sandbox. Its key may be set later; requests that need it wait for it.
 #[derive(Debug)]
 pub struct SandboxIssuer {
     base: String,
@@ -114,9 +114,9 @@ pub struct SandboxIssuer {
     keys: Arc<KeySource>,
 }
 
-/// Where a token request goes.
+/// The tenant that a token request is for.
 enum Tenant<'a> {
-    /// Wherever the person belongs.
+    /// The tenant of the person.
     Any,
     One(&'a str),
 }
@@ -130,13 +130,13 @@ impl Tenant<'_> {
     }
 }
 
-/// A refusal of the token endpoint: RFC 6749's code, Entra's number, a sentence.
+/// An error of a token endpoint: the code of RFC 6749, Entra's number, and a description.
 struct OAuthError(&'static str, u32, String);
 
 type TokenResult<T> = Result<T, OAuthError>;
 
 impl SandboxIssuer {
-    /// An issuer without a key.
+    /// Creates an issuer without a key.
     pub fn new(options: IssuerOptions) -> Self {
         Self {
             base: options.base_url.trim_end_matches('/').to_owned(),
@@ -147,24 +147,24 @@ impl SandboxIssuer {
         }
     }
 
-    /// Gives the issuer its key, once; a second key is ignored.
+    /// Sets the key of the issuer. A second key is ignored.
     pub fn set_key(&self, key: SigningKey) {
         if !self.key.initialized() {
-            // First the public half: no token may exist that cannot be verified.
+            // The public key first: no token may exist that cannot be verified.
             self.keys.set(key.key_set());
             let _ = self.key.set(key);
         }
     }
 
-    /// What a verifier must know to accept this issuer's tokens, of both generations.
+    /// Returns the settings with which a verifier accepts this issuer's tokens, v1 and v2.
     pub fn verifier_issuers(&self, audiences: &[String]) -> Vec<IssuerSettings> {
         let names =
             [EntraVersion::V1, EntraVersion::V2].map(|version| version.issuer(&self.base, "{tenantid}"));
         names.map(|name| IssuerSettings::new(name, Arc::clone(&self.keys), audiences.to_vec())).into()
     }
 
-    /// Answers a request; `form` is the body of a POST, `random` makes each token its own. Signing takes about a
-    /// millisecond of processor time.
+    /// Responds to a request. `form` is the body of a POST, and `random` makes each token unique. Signing takes about a
+    /// millisecond of CPU time.
     pub async fn respond(
         &self,
         request: &IssuerRequest,
@@ -192,7 +192,7 @@ impl SandboxIssuer {
         user.map(|user| Tenant::One(&user.tenant))
     }
 
-    /// Source: OpenID Connect Discovery 1.0, section 3; members as Entra's documents have them.
+    /// Source: OpenID Connect Discovery 1.0, section 3. The members are those of Entra's documents.
     fn discovery(&self, version: EntraVersion, name: &str, tenant: &Tenant<'_>) -> Value {
         let place = format!("{}/{name}", self.base);
         let tail = if version == EntraVersion::V2 { "v2.0/" } else { "" };
@@ -296,7 +296,7 @@ impl SandboxIssuer {
         Ok(user)
     }
 
-    /// The person and audience of a refresh token. It is signed by our key, so nothing needs to be kept.
+    /// Returns the person and the audience of a refresh token. The token is signed with our key, so nothing is stored.
     fn refresh_token_owner(
         &self,
         tenant: &Tenant<'_>,
@@ -316,7 +316,7 @@ impl SandboxIssuer {
     }
 }
 
-/// What a token request asks for.
+/// The parameters of a token request.
 struct TokenRequest<'a> {
     version: EntraVersion,
     resource: Option<&'a str>,
@@ -330,7 +330,7 @@ impl<'a> TokenRequest<'a> {
         Self { version, resource: form.get("resource"), scopes }
     }
 
-    /// v1 names the resource; v2 names scopes of it, of which `/.default` is one.
+    /// v1 names the resource; v2 names scopes of it, such as `/.default`.
     fn audience(&self) -> TokenResult<&'a str> {
         match self.version {
             EntraVersion::V1 => self.resource.ok_or_else(|| missing("resource")),
@@ -347,7 +347,7 @@ impl<'a> TokenRequest<'a> {
             .iter()
             .find(|scope| !matches!(**scope, "openid" | "profile" | "email" | "offline_access"))?;
         let (resource, _) = scope.rsplit_once('/')?;
-        // `https://host` alone is a resource without a scope.
+        // `https://host` is a resource without a scope.
         (!resource.is_empty() && !resource.ends_with(":/")).then_some(resource)
     }
 
@@ -356,8 +356,8 @@ impl<'a> TokenRequest<'a> {
     }
 }
 
-/// v1 prints its numbers as strings, always refreshes; v2 prints numbers, and refreshes when asked to.
-/// Source: spec 3.1 and `examples/token.response.json`.
+/// v1 writes its numbers as strings and always returns a refresh token. v2 writes numbers, and returns a refresh token
+/// on request. Source: spec 3.1 and `examples/token.response.json`.
 fn user_answer(
     token: &TokenContext<'_>,
     user: &SandboxUser,
@@ -438,7 +438,7 @@ fn granted(body: &Value) -> IssuerResponse {
     IssuerResponse { status: 200, body: body.to_string() }
 }
 
-/// Source: RFC 6749, 5.2; number and description in Entra's manner.
+/// Source: RFC 6749, 5.2; number and description as in Entra's errors.
 fn refused(OAuthError(code, number, sentence): &OAuthError) -> IssuerResponse {
     let body = json!({
         "error": code,

@@ -1,7 +1,7 @@
-//! The sandbox's issuer: shaped like Entra, for people and passwords that are known to everybody.
+//! The issuer of the sandbox. It resembles Entra, with persons and passwords that are public.
 //!
-//! Its keys are made at the first start and must never be trusted by a real server. No HTTP here: a path and a
-//! form come in, a status and a JSON text go out.
+//! Its keys are generated at the first start and must never be trusted by a real server. It knows no HTTP: it takes a
+//! path and a form, and returns a status and JSON.
 
 mod audiences;
 mod form;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::BASE64URL;
 use crate::jwk::KeySet;
 
-/// The key could not be made, read or used.
+/// The key could not be generated, parsed or used.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct SigningKeyError(&'static str);
@@ -31,17 +31,17 @@ impl std::fmt::Debug for SigningKey {
 }
 
 impl SigningKey {
-    /// Makes a new key from the provider's own randomness. Takes about a tenth of a second of processor time.
+    /// Generates a new key with the randomness of the crypto provider. Takes about 0.1 s of CPU time.
     ///
     /// # Errors
-    /// When the provider cannot make one.
+    /// When the provider cannot generate one.
     pub fn generate() -> Result<Self, SigningKeyError> {
-        let pair =
-            KeyPair::generate(KeySize::Rsa2048).map_err(|_| SigningKeyError("no RSA key could be made"))?;
+        let pair = KeyPair::generate(KeySize::Rsa2048)
+            .map_err(|_| SigningKeyError("no RSA key could be generated"))?;
         Self::from_pair(pair)
     }
 
-    /// Reads a key as [`to_pkcs8`](Self::to_pkcs8) wrote it.
+    /// Parses a key as [`to_pkcs8`](Self::to_pkcs8) writes it.
     ///
     /// # Errors
     /// When the bytes are not an unencrypted RSA key in PKCS#8 DER of at least 2048 bits.
@@ -50,27 +50,27 @@ impl SigningKey {
         Self::from_pair(pair)
     }
 
-    /// The private key as PKCS#8 DER. Keep it readable by its owner only.
+    /// Returns the private key as PKCS#8 DER. Keep it readable by its owner only.
     pub fn to_pkcs8(&self) -> Vec<u8> {
         self.pkcs8.clone()
     }
 
-    /// The key's id: its RFC 7638 thumbprint.
+    /// Returns the key id: its RFC 7638 thumbprint.
     pub fn kid(&self) -> &str {
         &self.kid
     }
 
-    /// The public half as a key set in JSON.
+    /// Returns the public key as a key set in JSON.
     pub fn public_jwks(&self) -> String {
         json!({ "keys": [self.public] }).to_string()
     }
 
-    /// The public half as keys to verify with.
+    /// Returns the public key as a key set to verify with.
     pub(crate) fn key_set(&self) -> KeySet {
         KeySet::parse(self.public_jwks().as_bytes()).unwrap_or_default()
     }
 
-    /// A compact JWS over `claims`.
+    /// Signs `claims` as a compact JWS.
     pub(crate) fn sign(&self, typ: &str, claims: &Value) -> Result<String, SigningKeyError> {
         let header = json!({ "typ": typ, "alg": "RS256", "kid": self.kid });
         let mut token =
@@ -84,7 +84,8 @@ impl SigningKey {
         Ok(token)
     }
 
-    /// The claims of a token of ours with the given type; `None` when it is not ours. Dates are not judged.
+    /// Returns the claims of a token that this key signed, with the given type; `None` for any other token. Times are
+    /// not checked.
     pub(crate) fn verify_own(&self, typ: &str, token: &str) -> Option<Value> {
         let (signed, signature) = token.rsplit_once('.')?;
         let (header, payload) = signed.split_once('.')?;
@@ -117,7 +118,7 @@ fn thumbprint(n: &str, e: &str) -> String {
     BASE64URL.encode(digest(&SHA256, canonical.as_bytes()))
 }
 
-/// Modulus and exponent of an `RSAPublicKey` (RFC 8017, A.1.1), without leading zeros.
+/// Returns modulus and exponent of an `RSAPublicKey` (RFC 8017, A.1.1), without leading zeros.
 fn components(der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (sequence, rest) = element(der, 0x30)?;
     let (n, sequence) = element(sequence, 0x02)?;
@@ -126,7 +127,7 @@ fn components(der: &[u8]) -> Option<(&[u8], &[u8])> {
     (rest.is_empty() && end.is_empty()).then_some((&n[unsigned(n)?..], &e[unsigned(e)?..]))
 }
 
-/// One DER element with the given tag: its content, and what follows.
+/// Returns the content of one DER element with the given tag, and the bytes after it.
 fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (head, rest) = der.split_first_chunk::<2>()?;
     if head[0] != tag {

@@ -1,4 +1,4 @@
-//! The claims of the sandbox's tokens, as DESIGN's table of the program's contract has them.
+//! The claims of the sandbox's tokens. Source: spec 3.1.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::issuer::SandboxUser;
 use crate::BASE64URL;
 
-/// Which generation of Entra's endpoints a token comes from.
+/// The version of Entra's endpoints that a token comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EntraVersion {
     V1,
@@ -22,7 +22,7 @@ impl EntraVersion {
         }
     }
 
-    /// The issuer's name for a tenant, or for `{tenantid}` as its place.
+    /// Returns the name of the issuer for a tenant, or for `{tenantid}`.
     pub(crate) fn issuer(self, base: &str, tenant: &str) -> String {
         match self {
             Self::V1 => format!("{base}/{tenant}/"),
@@ -30,7 +30,7 @@ impl EntraVersion {
         }
     }
 
-    /// The claim that names the client.
+    /// Returns the claim that names the client.
     fn client_claim(self) -> &'static str {
         match self {
             Self::V1 => "appid",
@@ -39,7 +39,7 @@ impl EntraVersion {
     }
 }
 
-/// What every token of one answer has in common.
+/// The values that all tokens of one response share.
 pub(crate) struct TokenContext<'a> {
     pub(crate) version: EntraVersion,
     pub(crate) base: &'a str,
@@ -52,9 +52,9 @@ pub(crate) struct TokenContext<'a> {
     pub(crate) random: [u8; 16],
 }
 
-/// The type of a refresh token's header: no verifier of access tokens accepts it.
+/// The type in a refresh token's header. No verifier of access tokens accepts it.
 pub(crate) const REFRESH_TYPE: &str = "refresh+jwt";
-/// How long a refresh token lives, in seconds: 90 days, as Entra's.
+/// Lifetime of a refresh token, in seconds: 90 days, as Entra's.
 const REFRESH_LIFETIME: i64 = 90 * 24 * 3600;
 
 impl TokenContext<'_> {
@@ -71,7 +71,7 @@ impl TokenContext<'_> {
         })
     }
 
-    /// A person's token for the API.
+    /// Returns the claims of a person's access token.
     pub(crate) fn user_token(&self, user: &SandboxUser) -> Value {
         let mut claims = self.claims(self.audience);
         claims[self.version.client_claim()] = self.client.into();
@@ -83,7 +83,7 @@ impl TokenContext<'_> {
         claims
     }
 
-    /// A person's token for the client itself.
+    /// Returns the claims of a person's ID token, for the client itself.
     pub(crate) fn id_token(&self, user: &SandboxUser) -> Value {
         let mut claims = self.claims(self.client);
         self.name_person(&mut claims, user);
@@ -97,7 +97,7 @@ impl TokenContext<'_> {
         claims["preferred_username"] = user.user_name.as_str().into();
     }
 
-    /// An application's token: no person, no `scp`, `idtyp` says so.
+    /// Returns the claims of an application's access token: no person, no `scp`, and `idtyp` is `app`.
     pub(crate) fn application_token(&self) -> Value {
         let mut claims = self.claims(self.audience);
         let object = object_id(self.tenant, self.client);
@@ -108,7 +108,7 @@ impl TokenContext<'_> {
         claims
     }
 
-    /// Whatever is needed to make the person's next token.
+    /// Returns the claims of a refresh token: what the next token of the person needs.
     pub(crate) fn refresh_token(&self, user: &SandboxUser) -> Value {
         json!({
             "iss": format!("{}/refresh", self.base),
@@ -122,12 +122,12 @@ impl TokenContext<'_> {
     }
 }
 
-/// A subject that differs from client to client, as Entra's does.
+/// Returns a subject that differs for each client, as Entra's does.
 fn pairwise(client: &str, oid: &str) -> String {
     BASE64URL.encode(digest(&SHA256, format!("{client} {oid}").as_bytes()))
 }
 
-/// The same GUID for the same client in a tenant.
+/// Returns the same GUID for the same client in a tenant.
 fn object_id(tenant: &str, client: &str) -> String {
     let hash = digest(&SHA256, format!("{tenant} {client}").as_bytes());
     let hex: String = hash.as_ref().iter().take(16).map(|b| format!("{b:02x}")).collect();

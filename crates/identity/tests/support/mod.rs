@@ -1,4 +1,4 @@
-//! Keys, key sets and tokens made by hand, so that wrong ones can be made too.
+//! Handmade keys, key sets and tokens, so that tests can make invalid ones too.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
@@ -104,7 +104,7 @@ pub fn usual_verifier() -> TokenVerifier {
     TokenVerifier::new(vec![settings(usual_keys())], 0)
 }
 
-/// The claims of a person's token, good at `NOW`.
+/// The claims of a person's token that is valid at `NOW`.
 pub fn claims() -> Value {
     json!({
         "iss": ISSUER, "aud": AUDIENCE, "iat": NOW, "nbf": NOW, "exp": NOW + 3600, "tid": "t", "oid": "o", "sub": "s",
@@ -124,7 +124,7 @@ pub fn claims_with(changes: Value) -> Value {
     claims
 }
 
-/// A token of any header and claims, signed as told.
+/// Signs a token with any header and claims.
 pub fn token(header: &Value, claims: &Value, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
     let input = format!("{}.{}", B64.encode(header.to_string()), B64.encode(claims.to_string()));
     let signature = sign(input.as_bytes());
