@@ -1,10 +1,11 @@
-//! Which addresses the house may connect to. Judged after name resolution, on the very address that is dialled.
+//! The addresses that outbound connections may reach. They are checked after name resolution, on the very address that
+//! is dialled.
 //!
 //! Source of the ranges: the IANA special-purpose address registries for IPv4 and IPv6 (RFC 6890 and its updates).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What outbound connections may reach besides the public internet. The default is nothing.
+/// What outbound connections may reach in addition to the public internet. The default is nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AddressPolicy {
     /// `127.0.0.0/8` and `::1`.
@@ -13,18 +14,18 @@ pub struct AddressPolicy {
     pub allow_private: bool,
 }
 
-/// What kind of place an address is.
+/// The class of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum AddressClass {
     Public,
     Loopback,
     Private,
-    /// Link-local, multicast, unspecified, documentation, transition mechanisms and the like: never dialled.
+    /// Link-local, multicast, unspecified, documentation, transition mechanisms and the like. Never dialled.
     Special,
 }
 
 impl AddressPolicy {
-    /// Whether this address may be dialled.
+    /// Returns whether this address may be dialled.
     pub fn permits(&self, address: IpAddr) -> bool {
         let class = match address {
             IpAddr::V4(v4) => classify_v4(v4),
@@ -46,13 +47,13 @@ fn classify_v4(address: Ipv4Addr) -> AddressClass {
         [172, b, ..] if b & 0xf0 == 16 => AddressClass::Private,
         [100, b, ..] if b & 0xc0 == 64 => AddressClass::Private, // shared by carriers, RFC 6598
         [0, ..] => AddressClass::Special,                        // "this network"
-        [169, 254, ..] => AddressClass::Special,                 // link-local; cloud metadata lives here
-        [192, 0, 0, _] => AddressClass::Special,                 // IETF protocol assignments
+        [169, 254, ..] => AddressClass::Special, // link-local, with the metadata services of clouds
+        [192, 0, 0, _] => AddressClass::Special, // IETF protocol assignments
         [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] => AddressClass::Special, // documentation
         [192, 31, 196, _] | [192, 52, 193, _] | [192, 175, 48, _] => AddressClass::Special, // AS112, AMT
-        [192, 88, 99, _] => AddressClass::Special,               // 6to4 relays, retired
+        [192, 88, 99, _] => AddressClass::Special, // 6to4 relays, retired
         [198, b, ..] if b & 0xfe == 18 => AddressClass::Special, // benchmarking
-        [a, ..] if a >= 224 => AddressClass::Special,            // multicast, reserved, broadcast
+        [a, ..] if a >= 224 => AddressClass::Special, // multicast, reserved, broadcast
         _ => AddressClass::Public,
     }
 }
@@ -66,12 +67,12 @@ fn classify_v6(address: Ipv6Addr) -> AddressClass {
         [a, ..] if a & 0xfe00 == 0xfc00 => AddressClass::Private,
         [0x2001, b, ..] if b < 0x0200 => AddressClass::Special, // IETF protocol assignments: Teredo, ORCHID, benchmarking
         [0x2001, 0x0db8, ..] => AddressClass::Special,          // documentation
-        [0x2002, ..] => AddressClass::Special,                  // 6to4: an IPv4 address in disguise
+        [0x2002, ..] => AddressClass::Special,                  // 6to4: contains an IPv4 address
         [0x2620, 0x004f, 0x8000, ..] => AddressClass::Special,  // AS112
         [0x3fff, b, ..] if b & 0xf000 == 0 => AddressClass::Special, // documentation
-        // Of the rest, only 2000::/3 is global unicast. Outside it lie ::, IPv4-mapped (::ffff:0:0/96),
-        // IPv4-compatible, NAT64 (64:ff9b::/96, 64:ff9b:1::/48), discard (100::/64), link-local (fe80::/10),
-        // site-local and multicast (ff00::/8).
+        // Of the rest, only 2000::/3 is global unicast. Outside of it are ::, IPv4-mapped (::ffff:0:0/96),
+        // IPv4-compatible, NAT64 (64:ff9b::/96, 64:ff9b:1::/48), discard (100::/64), link-local (fe80::/10), site-local
+        // and multicast (ff00::/8).
         [a, ..] if a & 0xe000 == 0x2000 => AddressClass::Public,
         _ => AddressClass::Special,
     }
@@ -81,7 +82,7 @@ fn classify_v6(address: Ipv6Addr) -> AddressClass {
 mod tests {
     use super::*;
 
-    /// One address, and whether it is permitted by: nothing allowed, loopback allowed, private allowed.
+    /// An address, and whether it is permitted when nothing is allowed, loopback is allowed, private is allowed.
     const TABLE: &[(&str, bool, bool, bool)] = &[
         ("8.8.8.8", true, true, true),
         ("20.190.159.0", true, true, true),

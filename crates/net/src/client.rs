@@ -1,7 +1,7 @@
-//! The way out: one small document over one guarded connection.
+//! The HTTP client: one small document over one connection to a permitted address.
 //!
-//! A name is resolved once, every address is judged, and exactly the judged addresses are dialled. Redirects are
-//! not followed, proxies are not asked, and nothing is pooled: key sets are fetched once an hour.
+//! A name is resolved once, all its addresses are checked, and only checked addresses are dialled. Redirects are not
+//! followed, proxies are not used, and connections are not pooled: key sets are fetched once an hour.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -23,18 +23,18 @@ use tokio_rustls::TlsConnector;
 use crate::address::AddressPolicy;
 use crate::tls::{TlsError, client_config};
 
-/// What outbound calls may do. The default reaches public HTTPS servers only.
+/// Options of outbound calls. The default permits public HTTPS servers only.
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
-    /// Which addresses may be dialled.
+    /// The addresses that may be dialled.
     pub policy: AddressPolicy,
-    /// Whether `http:` is permitted besides `https:`.
+    /// Whether `http:` is permitted in addition to `https:`.
     pub plain_http: bool,
-    /// A PEM file of certificate authorities trusted besides the machine's own.
+    /// A PEM file with certificate authorities that are trusted in addition to those of the system.
     pub extra_ca: Option<PathBuf>,
-    /// For the whole call, from resolution to the last byte.
+    /// Timeout for the whole call, from name resolution to the last byte.
     pub timeout: Duration,
-    /// The largest answer body taken, in bytes.
+    /// Maximum length of a response body, in bytes.
     pub max_body: usize,
 }
 
@@ -50,15 +50,15 @@ impl Default for ClientOptions {
     }
 }
 
-/// Why a client could not be made.
+/// Why a client could not be created.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct ClientError(#[from] TlsError);
 
-/// Why a document could not be had. The text is for the log.
+/// Why a document could not be fetched. The message is for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// Not an absolute `http(s)` URL, or one with user information.
+    /// Not an absolute `http(s)` URL, or a URL with user information.
     #[error("{0} is not a usable URL: {1}")]
     Url(String, &'static str),
     /// The name does not resolve.
@@ -66,31 +66,31 @@ pub enum FetchError {
     Resolve {
         /// The name.
         host: String,
-        /// What the resolver says.
+        /// The error of the resolver.
         error: std::io::Error,
     },
-    /// The policy forbids an address the name stands for.
-    #[error("{host} stands for {address}, which this server must not connect to")]
+    /// The policy forbids an address of the name.
+    #[error("{host} resolves to {address}, which this server must not connect to")]
     Forbidden {
-        /// The name or literal.
+        /// The name or the literal address.
         host: String,
-        /// The judged address.
+        /// The forbidden address.
         address: IpAddr,
     },
-    /// No connection, or no TLS session.
+    /// The connection or the TLS session could not be established.
     #[error("cannot connect to {host}: {error}")]
     Connect {
-        /// The name or literal.
+        /// The name or the literal address.
         host: String,
-        /// The last failure.
+        /// The last error.
         error: std::io::Error,
     },
-    /// The exchange broke.
+    /// The connection broke during the request.
     #[error("the exchange with {host} failed: {reason}")]
     Exchange {
-        /// The name or literal.
+        /// The name or the literal address.
         host: String,
-        /// What happened.
+        /// The error.
         reason: String,
     },
     /// The whole call took too long.
@@ -98,12 +98,12 @@ pub enum FetchError {
     TimedOut(String),
 }
 
-/// An answer, whatever its status.
+/// A response with any status.
 #[derive(Debug, Clone)]
 pub struct HttpDocument {
-    /// The status; 3xx are not followed.
+    /// The status. Redirects (3xx) are not followed.
     pub status: StatusCode,
-    /// The `Content-Type`, when it is text.
+    /// The `Content-Type`, if it is text.
     pub content_type: Option<String>,
     /// The whole body.
     pub body: Bytes,
@@ -123,27 +123,27 @@ impl std::fmt::Debug for HttpClient {
 }
 
 impl HttpClient {
-    /// A client under these options. Reads the machine's certificate authorities.
+    /// Creates a client with these options. Loads the certificate authorities of the system.
     ///
     /// # Errors
-    /// When the extra file of authorities cannot be used.
+    /// When the file with additional authorities cannot be used.
     pub fn new(options: ClientOptions) -> Result<Self, ClientError> {
         let config = client_config(options.extra_ca.as_deref())?;
         Ok(Self { options: Arc::new(options), tls: TlsConnector::from(Arc::new(config)) })
     }
 
-    /// `GET url`.
+    /// Sends `GET url`.
     ///
     /// # Errors
-    /// Of every kind in [`FetchError`]; a status other than 200 is not one.
+    /// Any [`FetchError`]. A status other than 200 is not an error.
     pub async fn get(&self, url: &str) -> Result<HttpDocument, FetchError> {
         self.call(Method::GET, url, None, Bytes::new()).await
     }
 
-    /// `POST url` with a body of the given type.
+    /// Sends `POST url` with a body of the given type.
     ///
     /// # Errors
-    /// Of every kind in [`FetchError`]; a status other than 200 is not one.
+    /// Any [`FetchError`]. A status other than 200 is not an error.
     pub async fn post(
         &self,
         url: &str,
@@ -151,7 +151,7 @@ impl HttpClient {
         body: impl Into<Bytes>,
     ) -> Result<HttpDocument, FetchError> {
         let content_type = HeaderValue::from_str(content_type)
-            .map_err(|_| FetchError::Url(url.to_owned(), "the content type is no header value"))?;
+            .map_err(|_| FetchError::Url(url.to_owned(), "the content type is not a header value"))?;
         self.call(Method::POST, url, Some(content_type), body.into()).await
     }
 
@@ -191,7 +191,7 @@ impl HttpClient {
         self.send_request(stream, target, request).await
     }
 
-    /// A connection to one of the judged addresses. One forbidden address condemns the name.
+    /// Connects to one of the checked addresses. A single forbidden address makes the name forbidden.
     async fn connect(&self, target: &RequestTarget) -> Result<TcpStream, FetchError> {
         let addresses = target.resolve().await?;
         if let Some(bad) = addresses.iter().find(|a| !self.options.policy.permits(a.ip())) {
@@ -230,7 +230,7 @@ impl HttpClient {
                 head.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).map(str::to_owned);
             Ok(HttpDocument { status: head.status, content_type, body })
         };
-        // The connection is driven here and dropped with the call: no task is left behind.
+        // The connection is polled here and dropped with the call, so no task is left behind.
         let mut connection = std::pin::pin!(connection);
         let mut exchange = std::pin::pin!(exchange);
         tokio::select! {
@@ -244,13 +244,13 @@ impl HttpClient {
     }
 }
 
-/// A URL taken apart.
+/// A parsed URL.
 struct RequestTarget {
     host: String,
     port: u16,
     host_header: HeaderValue,
     path: Uri,
-    /// The name the certificate must carry; `None` for plain HTTP.
+    /// The name that the certificate must have; `None` for plain HTTP.
     tls_name: Option<ServerName<'static>>,
 }
 
@@ -270,25 +270,25 @@ impl RequestTarget {
         };
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let tls_name = if tls {
-            Some(ServerName::try_from(host.clone()).map_err(|_| refuse("its host is no server name"))?)
+            Some(ServerName::try_from(host.clone()).map_err(|_| refuse("its host is not a server name"))?)
         } else {
             None
         };
         Ok(Self {
             port: authority.port_u16().unwrap_or(if tls { 443 } else { 80 }),
             host_header: HeaderValue::from_str(authority.as_str())
-                .map_err(|_| refuse("its host is no header"))?,
+                .map_err(|_| refuse("its host is not a header value"))?,
             path: uri
                 .path_and_query()
                 .map_or("/", |p| p.as_str())
                 .parse()
-                .map_err(|_| refuse("its path is bad"))?,
+                .map_err(|_| refuse("its path is invalid"))?,
             host,
             tls_name,
         })
     }
 
-    /// Literals are not asked of the resolver, and are judged all the same.
+    /// Resolves the host. Literal addresses need no resolver, and are checked all the same.
     async fn resolve(&self) -> Result<Vec<SocketAddr>, FetchError> {
         if let Ok(ip) = self.host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(ip, self.port)]);

@@ -1,7 +1,7 @@
-//! One connection's clock: which requests run on it, and how long it may rest, dawdle over a head or refuse bytes.
+//! Per-connection timeouts: idle, request head and write.
 //!
-//! The timer is one per connection and is moved only when it is due too late or has fired: a request that comes
-//! and goes in time costs two reads of the clock and no timer at all.
+//! Each connection has one timer. It is reset only when it would fire too late or has fired, so a request that
+//! completes in time costs two reads of the clock and no timer operation.
 
 use std::future::Future;
 use std::io;
@@ -18,20 +18,20 @@ use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// What a client must take of an answer in each [`ConnectionTimeouts::write`] while it takes less than it could, in bytes.
+/// Bytes that a slow client must accept within each [`ConnectionTimeouts::write`].
 const MIN_WRITE_PROGRESS: usize = 64 * 1024;
 
-/// Heads up to this length are not counted, in bytes: a connection's buffer is as large in any case.
+/// Heads up to this length are not counted, in bytes: the buffer of a connection is as large in any case.
 const SHORT_HEAD: usize = 8 * 1024;
-/// What all connections together may have of longer heads that are not complete yet, in bytes. Whose head is beyond that is
-/// cut: such heads are rare, and complete in a moment.
+/// Maximum number of bytes of longer, incomplete heads of all connections together. A connection that exceeds it is
+/// closed. Such heads are rare, and complete in a moment.
 const MAX_LONG_HEAD_BYTES: usize = 32 * 1024 * 1024;
 
-/// The bytes of long heads that are not complete, of all connections.
+/// The bytes of long incomplete heads of all connections.
 #[derive(Debug, Default)]
 pub(crate) struct LongHeads(AtomicUsize);
 
-/// What one connection has of them.
+/// The bytes of the incomplete head of one connection.
 #[derive(Debug)]
 struct LongHead {
     all: Arc<LongHeads>,
@@ -39,7 +39,7 @@ struct LongHead {
 }
 
 impl LongHead {
-    /// Counts bytes of a head; whether there is room for them.
+    /// Counts bytes of a head. Returns `false` if the limit is exceeded.
     fn add(&mut self, bytes: usize) -> bool {
         let counted = |length: usize| length.saturating_sub(SHORT_HEAD);
         let more = counted(self.bytes + bytes) - counted(self.bytes);
@@ -47,7 +47,7 @@ impl LongHead {
         more == 0 || self.all.0.fetch_add(more, Relaxed) + more <= MAX_LONG_HEAD_BYTES
     }
 
-    /// The head is complete.
+    /// Resets the count, because the head is complete.
     fn clear(&mut self) {
         let counted = self.bytes.saturating_sub(SHORT_HEAD);
         if counted > 0 {
@@ -63,7 +63,7 @@ impl Drop for LongHead {
     }
 }
 
-/// The three patiences of a connection; see `ServeOptions`.
+/// The timeouts of a connection; see `ServeOptions`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ConnectionTimeouts {
     pub(crate) header: Duration,
@@ -71,24 +71,25 @@ pub(crate) struct ConnectionTimeouts {
     pub(crate) write: Duration,
 }
 
-/// What the two sides of one connection tell each other: its socket, and its service.
+/// The state that the socket and the service of a connection share.
 #[derive(Debug)]
 pub(crate) struct ConnectionActivity {
     begun: Instant,
-    /// Requests whose answer is being made or sent.
+    /// The number of requests whose response is not sent completely.
     running: AtomicUsize,
-    /// Whether a head has been taken since the socket last asked.
+    /// Whether the service has received a request since the socket last checked.
     head_taken: AtomicBool,
-    /// Whether a head of this connection carried both `Transfer-Encoding` and `Content-Length`.
+    /// Whether a head of this connection had both `Transfer-Encoding` and `Content-Length`.
     ambiguous: AtomicBool,
-    /// Heads with `Transfer-Encoding` alone that were seen on the way and not yet taken by the service.
+    /// The number of heads with `Transfer-Encoding` only that the socket has seen and the service has not received yet.
     chunked: AtomicUsize,
-    /// Since when a head is awaited, and since when the client takes no byte.
+    /// Since when a request head is awaited, and since when the client accepts no bytes.
     reading: WaitingSince,
     writing: WaitingSince,
 }
 
-/// Since when the client is waited for, in milliseconds since [`ConnectionActivity::begun`]; 0 while it is not.
+/// The time since when the client is awaited, in milliseconds since [`ConnectionActivity::begun`]; 0 if it is not
+/// awaited.
 #[derive(Debug, Default)]
 struct WaitingSince(AtomicU64);
 
@@ -109,7 +110,7 @@ impl WaitingSince {
 }
 
 impl ConnectionActivity {
-    /// Of a connection that is accepted now: its client is waited for, for a handshake or a head.
+    /// Creates the state of a connection that was just accepted. Its client is awaited, for a handshake or a head.
     pub(crate) fn new(now: Instant) -> ConnectionActivity {
         let activity = ConnectionActivity {
             begun: now,
@@ -124,7 +125,8 @@ impl ConnectionActivity {
         activity
     }
 
-    /// Since when nothing happens here but that the client is waited for: for a head, or to take its answer.
+    /// Returns the time since when nothing happens on the connection, because the client sends no head or accepts no
+    /// bytes.
     pub(crate) fn waiting_since(&self) -> Option<Instant> {
         let reading = self.reading.since(self).filter(|_| self.running.load(Relaxed) == 0);
         match (reading, self.writing.since(self)) {
@@ -134,15 +136,15 @@ impl ConnectionActivity {
     }
 }
 
-/// Marks a request, as one of its extensions, whose head carried both `Transfer-Encoding` and `Content-Length`, or
-/// came with `Transfer-Encoding` right behind another request's body, where it cannot be told.
+/// An extension of requests whose head had both `Transfer-Encoding` and `Content-Length`, or had `Transfer-Encoding`
+/// and came directly after the body of another request, where this cannot be seen.
 ///
-/// hyper follows the former and removes the latter, so the parsed request does not show it. Such a request may be
-/// an attempt at smuggling (RFC 9112, 6.1): answer 400 and close the connection.
+/// hyper uses the former and removes the latter, so the parsed request does not show it. Such a request may be an
+/// attempt at request smuggling (RFC 9112, 6.1): answer 400 and close the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AmbiguousLength;
 
-/// A stream that fails with `TimedOut` when the client is too slow.
+/// A stream that fails with `TimedOut` if the client is too slow.
 pub(crate) struct TimeoutStream<T> {
     stream: T,
     activity: Arc<ConnectionActivity>,
@@ -150,11 +152,11 @@ pub(crate) struct TimeoutStream<T> {
     timer: Pin<Box<Sleep>>,
     scan: HeadScan,
     long_head: LongHead,
-    /// Since when bytes of a head, or the first head, are awaited.
+    /// The time since when a request head is awaited.
     head_since: Option<Instant>,
-    /// Since when the connection rests between requests.
+    /// The time since when the connection is idle between requests.
     idle_since: Option<Instant>,
-    /// Since when the client takes less than it could, and how many bytes it has taken since.
+    /// The time since when the client is slow to accept bytes, and the number of bytes accepted since.
     write_since: Option<Instant>,
     written: usize,
 }
@@ -195,8 +197,8 @@ impl<T> TimeoutStream<T> {
         }
     }
 
-    /// Bytes came: they begin a head unless they belong to a running request's body.
-    /// `false` when there is no room for so long a head.
+    /// Handles received bytes: they begin a head unless they belong to the body of a running request. Returns `false`
+    /// if the head is too long for the limit of all connections.
     fn note_read(&mut self, bytes: &[u8]) -> bool {
         self.idle_since = None;
         self.activity.reading.end();
@@ -224,7 +226,7 @@ impl<T> TimeoutStream<T> {
         }
     }
 
-    /// Nothing came: until when it may stay so. While a request runs its own deadline governs, not ours.
+    /// Returns the deadline of a read that is pending; `None` while a request runs, which has its own deadline.
     fn read_deadline(&mut self) -> Option<Instant> {
         if self.activity.running.load(Relaxed) > 0 {
             self.long_head.clear();
@@ -239,8 +241,8 @@ impl<T> TimeoutStream<T> {
         Some(since + timeout)
     }
 
-    /// What a write brought, or the end of patience with a client that takes nothing, or next to nothing. It has all the
-    /// time it wants as long as it takes [`MIN_WRITE_PROGRESS`] in each.
+    /// Passes on the result of a write, or fails if the client was too slow for too long. A client may take any time as
+    /// long as it accepts [`MIN_WRITE_PROGRESS`] within each timeout.
     fn check_write(
         &mut self,
         written: Poll<io::Result<usize>>,
@@ -262,7 +264,7 @@ impl<T> TimeoutStream<T> {
         self.wait_for_client(context).map(Err)
     }
 
-    /// What a flush or the end brought: all is written, or the client is waited for.
+    /// Passes on the result of a flush or a shutdown, or fails if the client was too slow for too long.
     fn check_flush(
         &mut self,
         flushed: Poll<io::Result<()>>,
@@ -347,14 +349,14 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for TimeoutStream<T> {
     }
 }
 
-/// What a head with `Transfer-Encoding` says of its body's length.
+/// The framing of a request body whose head has `Transfer-Encoding`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BodyFraming {
     Chunked,
     Ambiguous,
 }
 
-/// Reads along in request heads, for the two names of which only one may occur.
+/// Scans request heads for `Transfer-Encoding` and `Content-Length`, of which only one may occur.
 #[derive(Default)]
 struct HeadScan {
     /// The beginning of the current line, in lower case.
@@ -368,7 +370,8 @@ impl HeadScan {
     const LONGEST: &[u8] = b"transfer-encoding:";
     const LENGTH: &[u8] = b"content-length:";
 
-    /// What the head says that these bytes complete. What follows a head with a body is not looked at.
+    /// Returns the framing that a head completed by these bytes announces. Bytes after a head with a body are not
+    /// scanned.
     fn feed(&mut self, mut bytes: &[u8]) -> Option<BodyFraming> {
         while let Some(end) = memchr::memchr(b'\n', bytes) {
             self.extend(&bytes[..end]);
@@ -401,7 +404,7 @@ impl HeadScan {
     }
 }
 
-/// One running request; it ends when the answer's body is sent or dropped.
+/// A running request. It ends when the body of its response is sent or dropped.
 struct RequestGuard(Arc<ConnectionActivity>);
 
 impl RequestGuard {
@@ -418,7 +421,7 @@ impl Drop for RequestGuard {
     }
 }
 
-/// A service that tells the connection's clock which requests run.
+/// A service that records which requests run on the connection.
 pub(crate) struct TrackedService<S> {
     service: S,
     activity: Arc<ConnectionActivity>,
@@ -452,7 +455,7 @@ where
 }
 
 pin_project! {
-    /// The answer in the making; it hands its `Running` to the body.
+    /// The response future. It passes its `RequestGuard` to the body.
     pub(crate) struct TrackedFuture<F> {
         #[pin]
         answer: F,
@@ -475,7 +478,7 @@ where
 }
 
 pin_project! {
-    /// An answer's body that keeps its request counted until it is dropped.
+    /// A response body that keeps its request counted until it is dropped.
     pub(crate) struct TrackedBody<B> {
         #[pin]
         body: B,
@@ -509,7 +512,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes a byte each time so long has passed.
+    /// Accepts one byte at each tick.
     struct Trickle(tokio::time::Interval);
 
     impl AsyncWrite for Trickle {
@@ -558,7 +561,7 @@ mod tests {
         let mut stream = TimeoutStream::new(trickle, timeouts, activity, Arc::default());
         let sent = tokio::time::timeout(Duration::from_secs(20), stream.write_all(&[b'x'; 1 << 20])).await;
         assert_eq!(sent.expect("it does not go on for ever").unwrap_err().kind(), io::ErrorKind::TimedOut);
-        // An answer that ends in time is none of it, however short.
+        // A response that ends in time is not cut, however short it is.
         let activity = Arc::new(ConnectionActivity::new(Instant::now()));
         let trickle = Trickle(tokio::time::interval(Duration::from_millis(2)));
         let mut stream = TimeoutStream::new(
@@ -594,7 +597,8 @@ mod tests {
                 let (first, second) = head.as_bytes().split_at(cut);
                 let mut scan = HeadScan::default();
                 let noticed = both(scan.feed(first)) | both(scan.feed(second));
-                // Cut right after its head, a body is taken for a head; the socket does not scan while one runs.
+                // If the input is cut right after a head, its body is scanned as a head. The socket does not scan while
+                // a request runs.
                 if ambiguous || !head.contains("\r\n\r\n") {
                     assert_eq!(noticed, ambiguous, "cut at {cut}: {head:?}");
                 }

@@ -1,8 +1,7 @@
-//! The only sockets and TLS of the house.
+//! All sockets and TLS of the program.
 //!
-//! [`serve`] is the listener: our own accept loop on hyper's HTTP/1.1, with time-outs, a cap on connections
-//! and a graceful end. [`HttpClient`] is the way out: small documents over guarded connections. What a request
-//! means is not known here.
+//! [`serve`] is the listener: an accept loop over hyper's HTTP/1.1, with timeouts, a limit on connections and a
+//! graceful shutdown. [`HttpClient`] fetches small documents. This crate does not interpret requests.
 
 mod address;
 mod client;
@@ -15,5 +14,5 @@ pub use client::{ClientError, ClientOptions, FetchError, HttpClient, HttpDocumen
 pub use connection::AmbiguousLength;
 pub use serve::{Peer, ServeOptions, ServeOutcome, bind, serve};
 pub use tls::{TlsError, TlsFiles, TlsServer, database_client};
-/// A listening socket, as [`bind`] makes it.
+/// A listening socket, as returned by [`bind`].
 pub use tokio::net::TcpListener as Listener;

@@ -1,4 +1,4 @@
-//! The listener: an accept loop that outlives bad clients and full file tables, and ends in an orderly way.
+//! The listener: an accept loop that survives bad clients and exhausted file descriptors, and shuts down gracefully.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -26,39 +26,42 @@ use tokio::time::Instant;
 use crate::connection::{ConnectionActivity, ConnectionTimeouts, LongHeads, TimeoutStream, TrackedService};
 use crate::tls::TlsServer;
 
-/// The largest request head (request line and header fields), in bytes; beyond it the answer is 431.
+/// Maximum length of a request head (request line and header fields), in bytes. A longer one is answered with 431.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
-/// How much a connection buffers of what comes and of what goes, in bytes each: two heads.
+/// Size of the read buffer and of the write buffer of a connection, in bytes: two heads.
 const MAX_BUFFER_BYTES: usize = 2 * MAX_HEAD_BYTES;
 
-/// The caller's end of one connection.
+/// The client of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
-    /// Address and port of the TCP peer; behind a proxy that is the proxy.
+    /// Address and port of the TCP peer. Behind a proxy, those of the proxy.
     pub address: SocketAddr,
     /// Whether the connection is encrypted.
     pub tls: bool,
 }
 
-/// Limits of the listener. The default is what production wants.
+/// Limits of the listener. The defaults are suitable for production.
 #[derive(Debug, Clone)]
 pub struct ServeOptions {
-    /// From the first byte of a request head to its last, and from the connection's start to its first request.
+    /// Timeout for a request head, from its first byte to its last, and from the start of the connection to the first
+    /// request.
     pub header_timeout: Duration,
-    /// How long a connection may rest between two requests.
+    /// Timeout of an idle connection, between two requests.
     pub idle_timeout: Duration,
-    /// How long the TLS handshake may take.
+    /// Timeout for the TLS handshake.
     pub handshake_timeout: Duration,
-    /// In each such time the client must take 64 KiB of an answer, or all that is left of it.
+    /// Timeout for writing: within it, the client must accept 64 KiB of a response, or what is left of it.
     pub write_timeout: Duration,
-    /// Connections served at once. For a further one the connection is closed on which the client has been waited for the
-    /// longest, between two requests, for a head, or to take an answer; where there is none, it waits for one to end.
+    /// Maximum number of connections served at once. To make room for another, the connection whose client has been
+    /// awaited longest is closed: for the next request, for a head, or to accept a response. If there is none, the new
+    /// connection waits until one ends.
     pub max_connections: usize,
-    /// How long a client may be waited for before its connection makes room for another: less is the way of every network.
+    /// How long a client must have been awaited before its connection may be closed to make room. Shorter waits are
+    /// normal on every network.
     pub evict_after: Duration,
-    /// How long running requests may go on after the shutdown signal; then they are cut.
+    /// How long running requests may continue after the shutdown signal. Then they are aborted.
     pub shutdown_grace: Duration,
-    /// Certificate and key; without them the listener speaks plain HTTP.
+    /// Certificate and key. Without them the listener uses plain HTTP.
     pub tls: Option<TlsServer>,
 }
 
@@ -77,26 +80,26 @@ impl Default for ServeOptions {
     }
 }
 
-/// How serving ended.
+/// The result of serving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServeOutcome {
-    /// Connections that were still busy when the grace ended, and were cut.
+    /// Connections that were still busy at the end of the grace period and were closed.
     pub cut: usize,
 }
 
-/// A listening socket (`SO_REUSEADDR`, backlog 1024). Port 0 picks a free one.
+/// Creates a listening socket (`SO_REUSEADDR`, backlog 1024). Port 0 picks a free port.
 ///
 /// # Errors
-/// When the address is taken, not ours, or not permitted.
+/// When the address is in use, not local, or not permitted.
 pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
-/// Serves HTTP/1.1 until `shutdown` resolves and the running requests are done, at most `shutdown_grace` later.
+/// Serves HTTP/1.1 until `shutdown` resolves and all running requests are done, at most `shutdown_grace` later.
 ///
-/// `service_for` is called once per connection, the service once per request. A panic in the service ends its
-/// connection and nothing else. How long a running request may take, its body included, is the service's to decide.
-/// A client may close its sending side after the request and still gets its answer.
+/// `service_for` is called once for each connection, the service once for each request. A panic in the service closes
+/// its connection and nothing else. The service decides how long a running request may take, including its body. A
+/// client may close its sending side after the request and still receives the response.
 pub async fn serve<M, S, B>(
     listener: TcpListener,
     service_for: M,
@@ -115,7 +118,7 @@ where
     let mut connections = Connections::default();
     let mut back_off = BackOff::default();
     let mut shutdown = pin!(shutdown);
-    // Accepted, and waiting for a place.
+    // A connection that was accepted and waits until another one ends.
     let mut next: Option<(TcpStream, SocketAddr)> = None;
     loop {
         if connections.tasks.len() < options.max_connections
@@ -135,7 +138,7 @@ where
                     connections.evict_one(options.evict_after);
                 }
             }
-            // Those that were busy may rest by now.
+            // Connections that were busy may be idle by now.
             () = tokio::time::sleep(EVICTION_INTERVAL), if next.is_some() => connections.evict_one(options.evict_after),
         }
     }
@@ -144,18 +147,18 @@ where
     connections.shut_down(grace).await
 }
 
-/// What a connection is told.
+/// A command to a connection.
 enum ConnectionCommand {
-    /// To end when its running request is done.
+    /// Close after the running request.
     ShutDown,
-    /// To end at once if its client is still waited for.
+    /// Close immediately if the client is still awaited.
     CloseIfWaiting,
 }
 
-/// How often connections are looked at while another waits for a place.
+/// Interval at which connections are examined while a new one waits.
 const EVICTION_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The running connections, each with the sender that tells it to end. Only the accept loop touches them.
+/// The running connections, each with a sender for commands. Used by the accept loop only.
 #[derive(Default)]
 struct Connections {
     tasks: JoinSet<()>,
@@ -179,7 +182,7 @@ impl Connections {
         self.handles.insert(id, (sender, activity));
     }
 
-    /// Closes the connection on which the client has been waited for the longest, if there is one.
+    /// Closes the connection whose client has been awaited longest, if there is one.
     fn evict_one(&self, evict_after: Duration) {
         let waiting =
             self.handles.values().filter_map(|(sender, activity)| Some((activity.waiting_since()?, sender)));
@@ -217,8 +220,8 @@ impl Connections {
     }
 }
 
-/// Accepting fails when the process is out of file descriptors or the peer has gone. Neither ends the server;
-/// the former is retried with growing pauses, so that it does not burn the processor.
+/// Delays after failed accepts. Accepting fails when the process has no free file descriptors, or when the peer is
+/// gone. Neither stops the server. The former is retried with growing delays, to save CPU time.
 #[derive(Default)]
 struct BackOff {
     pause: Duration,
@@ -228,7 +231,7 @@ impl BackOff {
     const FIRST: Duration = Duration::from_millis(5);
     const LONGEST: Duration = Duration::from_secs(1);
 
-    /// The next connection; `None` when this attempt brought none. Cancel-safe.
+    /// Accepts the next connection; `None` if this attempt failed. Cancel-safe.
     async fn accept(&mut self, listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
         if !self.pause.is_zero() {
             tokio::time::sleep(self.pause).await;
@@ -257,7 +260,7 @@ impl BackOff {
     }
 }
 
-/// One connection from accept to close. Failures here are the client's affair, so they are traced, not logged.
+/// Serves one connection until it closes. Errors here are caused by the client, so they are logged at debug level only.
 async fn serve_connection<S, B>(
     stream: TcpStream,
     service: S,
@@ -289,7 +292,7 @@ async fn serve_connection<S, B>(
     }
 }
 
-/// HTTP/1.1 on one established stream, until either side ends it or the server does.
+/// Serves HTTP/1.1 on an established stream, until the client or the server closes it.
 async fn serve_http1<T, S, B>(
     stream: T,
     service: S,
@@ -305,9 +308,9 @@ async fn serve_http1<T, S, B>(
     let stream = TimeoutStream::new(stream, timeouts, Arc::clone(&activity), heads);
     let service = TrackedService::new(service, Arc::clone(&activity));
     let mut http = http1::Builder::new();
-    // `TimeoutStream` keeps the time: hyper's own header timer is one allocation and one timer entry per request,
-    // and it does not tell a resting connection from a slow head.
-    // `pipeline_flush` stays off: with it, hyper never sends the 400 for a head it cannot parse.
+    // `TimeoutStream` enforces the timeouts. hyper's own header timer would cost an allocation and a timer entry for
+    // each request, and does not distinguish an idle connection from a slow head. `pipeline_flush` stays off: with it,
+    // hyper never sends the 400 for a head it cannot parse.
     http.header_read_timeout(None)
         .half_close(true)
         .max_header_size(MAX_HEAD_BYTES)

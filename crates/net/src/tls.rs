@@ -1,4 +1,4 @@
-//! TLS material: certificate files for the listener, trusted authorities for the client. rustls on aws-lc, 1.2 and 1.3.
+//! TLS: certificate files of the listener, trusted authorities of the client. rustls with aws-lc, TLS 1.2 and 1.3.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,12 +12,12 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// Where the listener's certificate lies.
+/// The certificate files of the listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// PEM: the server's certificate, then the intermediates.
+    /// PEM: the certificate of the server, then the intermediate certificates.
     pub certificate: PathBuf,
-    /// PEM: the private key (PKCS#8, PKCS#1 or SEC1), not encrypted.
+    /// PEM: the unencrypted private key (PKCS#8, PKCS#1 or SEC1).
     pub key: PathBuf,
 }
 
@@ -27,22 +27,22 @@ pub enum TlsError {
     /// The file is missing or not readable.
     #[error("cannot read {}: {error}", path.display())]
     Read {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         error: io::Error,
     },
-    /// The file holds no PEM section of the kind that is needed, or a broken one.
-    #[error("{} holds no usable {wanted}: {reason}", path.display())]
+    /// The file has no PEM section of the required kind, or a malformed one.
+    #[error("{} has no usable {wanted}: {reason}", path.display())]
     Pem {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// `certificate` or `private key`.
         wanted: &'static str,
-        /// What is wrong.
+        /// The error.
         reason: String,
     },
-    /// The key is not the certificate's.
+    /// The key does not belong to the certificate.
     #[error("the private key {} does not belong to the certificate {}", key.display(), certificate.display())]
     Mismatch {
         /// The certificate file.
@@ -50,12 +50,12 @@ pub enum TlsError {
         /// The key file.
         key: PathBuf,
     },
-    /// The material is of a kind that TLS here cannot use.
+    /// The certificate or the key has a kind that is not supported.
     #[error("certificate and key cannot be used: {0}")]
     Unusable(rustls::Error),
 }
 
-/// A listener's TLS, ready for handshakes.
+/// The TLS configuration of a listener.
 #[derive(Clone)]
 pub struct TlsServer(TlsAcceptor);
 
@@ -72,10 +72,10 @@ impl TlsServer {
 }
 
 impl TlsFiles {
-    /// Reads both files and checks that they belong together. Blocks on two small file reads.
+    /// Reads both files and checks that they belong together. Blocks for two small file reads.
     ///
     /// # Errors
-    /// When a file is missing, holds nothing usable, or the key does not match.
+    /// When a file is missing or unusable, or the key does not match.
     pub fn load(&self) -> Result<TlsServer, TlsError> {
         let chain = certificates(&self.certificate)?;
         let key = PrivateKeyDer::from_pem_slice(&read(&self.key)?)
@@ -100,7 +100,8 @@ impl TlsFiles {
     }
 }
 
-/// The client's side: the authorities the machine trusts, and those of one further PEM file.
+/// Creates the TLS configuration of the client. It trusts the authorities of the system and those of an additional PEM
+/// file.
 pub(crate) fn client_config(extra_authorities: Option<&Path>) -> Result<ClientConfig, TlsError> {
     let mut roots = RootCertStore::empty();
     let native = rustls_native_certs::load_native_certs();
@@ -122,11 +123,11 @@ pub(crate) fn client_config(extra_authorities: Option<&Path>) -> Result<ClientCo
     Ok(config)
 }
 
-/// TLS to a database: its certificate must be by an authority that the machine trusts, or by one of a PEM file. Blocks on
-/// small file reads.
+/// Creates the TLS configuration for a database connection. The certificate must be issued by an authority that the
+/// system trusts, or by one of an additional PEM file. Blocks for small file reads.
 ///
 /// # Errors
-/// When the file is missing or holds no certificate.
+/// When the file is missing or has no certificate.
 pub fn database_client(extra_authorities: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
     let mut config = client_config(extra_authorities)?;
     config.alpn_protocols = vec![b"postgresql".to_vec()];
@@ -153,7 +154,7 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
 
 fn pem_error(path: &Path, wanted: &'static str, error: &PemError) -> TlsError {
     let reason = match error {
-        PemError::NoItemsFound => "there is none in it".to_owned(),
+        PemError::NoItemsFound => "it has none".to_owned(),
         other => format!("{other:?}"),
     };
     TlsError::Pem { path: path.to_owned(), wanted, reason }

@@ -1,5 +1,5 @@
-//! What the HTTP/1.1 layer refuses and grants by itself, before any edge of ours: raw bytes in, status out.
-//! Whether `Host` is there, single and valid is the edge's affair and not known here.
+//! What the HTTP/1.1 layer accepts and refuses by itself, before any code of the server: raw bytes in, status out. The
+//! server checks that `Host` is present, single and valid; this layer does not.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
 mod support;
@@ -8,8 +8,8 @@ use net::ServeOptions;
 use support::{Echo, Server, exchange, read_answer};
 use tokio::io::AsyncWriteExt;
 
-/// Name, bytes sent (then the sending side is closed), status of the first answer. 400 is hyper's own refusal;
-/// 422 is the echo's for a body that broke off, 409 for a request marked with both lengths.
+/// Name, bytes sent (then the sending side is closed), status of the first response. 400 comes from hyper; the echo
+/// service answers 422 for an incomplete body and 409 for a request marked with both lengths.
 const TABLE: &[(&str, &str, u16)] = &[
     ("no version", "GET / \r\n\r\n", 400),
     ("expect without body", "GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n", 200),
@@ -144,7 +144,7 @@ const TABLE: &[(&str, &str, u16)] = &[
     ("empty name", "GET / HTTP/1.1\r\nHost: a\r\n: v\r\n\r\n", 400),
 ];
 
-/// Every beginning of a request: the server must wait for the rest.
+/// For every prefix of a request, the server must wait for the rest.
 const BEGINNINGS: &[&str] = &[
     "G",
     "GET ",
@@ -188,7 +188,7 @@ async fn a_cut_request_is_finished_later_and_answered() {
     for beginning in BEGINNINGS {
         let mut stream = server.connect().await;
         stream.write_all(beginning.as_bytes()).await.unwrap();
-        // A second, whole request on another connection shows that the server has had its turn.
+        // A complete second request on another connection shows that the server had time to respond.
         exchange(server.address, whole).await;
         let mut byte = [0];
         let early = stream.try_read(&mut byte);

@@ -1,4 +1,4 @@
-//! The listener's time-outs, caps and ends, over real sockets.
+//! Timeouts, limits and shutdown of the listener, over real sockets.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
 mod support;
@@ -22,7 +22,7 @@ use tokio::sync::{Notify, Semaphore};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// Short where the test wants it, never in the way elsewhere.
+/// Options with long timeouts. A test shortens those that it needs.
 fn patient() -> ServeOptions {
     ServeOptions {
         header_timeout: PATIENCE,
@@ -35,7 +35,7 @@ fn patient() -> ServeOptions {
 
 const SHORT: Duration = Duration::from_millis(60);
 
-/// Answers when it is let go; says when a request has come.
+/// Responds when it is released, and signals when a request has arrived.
 #[derive(Clone, Default)]
 struct Gate {
     came: Arc<Notify>,
@@ -100,7 +100,7 @@ async fn a_slow_service_is_not_cut_by_the_connection_times() {
     let mut stream = server.connect().await;
     stream.write_all(GET).await.unwrap();
     gate.came.notified().await;
-    // Another connection is closed for its silence: more than the header time has passed.
+    // Another connection is closed because it is silent: the head timeout has passed.
     for _ in 0..2 {
         assert_eq!(read_to_end(&mut server.connect().await).await, "");
     }
@@ -109,7 +109,7 @@ async fn a_slow_service_is_not_cut_by_the_connection_times() {
     assert_eq!(server.stop().await.unwrap().cut, 0);
 }
 
-/// Answers with more than any socket buffer holds.
+/// Responds with more than any socket buffer holds.
 #[derive(Clone)]
 struct Flood;
 
@@ -129,7 +129,7 @@ async fn a_client_that_takes_no_bytes_is_cut() {
     let mut stream = server.connect().await;
     stream.write_all(GET).await.unwrap();
     stream.read_exact(&mut [0]).await.unwrap();
-    // No more is read until the server has ended: it finds nothing to cut, so it had given up by itself.
+    // Nothing is read until the server has ended. It has no connection to cut, so it closed this one by itself.
     assert_eq!(server.stop().await.unwrap().cut, 0);
     let mut taken = Vec::new();
     let _ = stream.read_to_end(&mut taken).await;
@@ -171,7 +171,7 @@ async fn beyond_the_cap_connections_wait_and_are_served_later() {
 async fn clients_that_are_waited_for_make_room_for_others_the_longest_first() {
     let options = ServeOptions { max_connections: 3, evict_after: Duration::ZERO, ..patient() };
     let server = Server::start(Echo, options).await;
-    // One that never sends a head, one within a head, and one between two requests.
+    // One that never sends a head, one in the middle of a head, and one between two requests.
     let mut silent = server.connect().await;
     let mut slow = server.connect().await;
     slow.write_all(b"GET / HTTP/1.1\r\nHo").await.unwrap();
@@ -370,7 +370,7 @@ async fn the_client_takes_only_plain_urls_of_the_permitted_scheme() {
     }
 }
 
-/// Answers with a redirect to itself, or with 1001 bytes at `/long`.
+/// Responds with a redirect to itself, or with 1001 bytes at `/long`.
 #[derive(Clone)]
 struct Evasive(SocketHolder);
 

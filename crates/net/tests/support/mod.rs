@@ -18,12 +18,12 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// How long a test waits for something that must happen.
+/// Timeout for something that must happen.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub type Answer = Pin<Box<dyn Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send>>;
 
-/// Answers every request with the body it got; a body that does not arrive is a 422, both lengths a 409.
+/// Responds with the body of the request: 422 if the body is incomplete, 409 if the request has both lengths.
 #[derive(Clone)]
 pub struct Echo;
 
@@ -79,25 +79,25 @@ impl Server {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// Gives the shutdown signal; await the handle for the end.
+    /// Sends the shutdown signal. Await the handle to wait for the end.
     pub fn stop(self) -> JoinHandle<ServeOutcome> {
         let _ = self.stop.send(());
         self.running
     }
 }
 
-/// Everything the server sends until it closes.
+/// Returns everything that the server sends until it closes.
 pub async fn read_to_end(stream: &mut TcpStream) -> String {
     let mut all = Vec::new();
     let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut all))
         .await
         .expect("the server closes in time");
-    // A reset after the answer is a close, too.
+    // A reset after the response counts as closing.
     let _ = read;
     String::from_utf8_lossy(&all).into_owned()
 }
 
-/// One answer with a `content-length`, the connection staying open.
+/// Reads one response with a `content-length`. The connection stays open.
 pub async fn read_answer(stream: &mut TcpStream) -> String {
     let mut seen = Vec::new();
     let mut byte = [0u8; 1];
@@ -118,7 +118,7 @@ pub async fn read_answer(stream: &mut TcpStream) -> String {
     tokio::time::timeout(PATIENCE, all).await.expect("an answer in time")
 }
 
-/// Sends `request`, says that nothing follows, and reads to the end.
+/// Sends `request`, closes the sending side, and reads to the end.
 pub async fn exchange(address: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
