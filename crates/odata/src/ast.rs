@@ -1,11 +1,11 @@
-//! The tree of a query as written: names unresolved, every node with its place in the decoded text.
+//! The parsed tree of a query: names are not resolved, and every node has its position in the decoded text.
 
 use crate::function::Function;
 use crate::literal::Literal;
 use crate::query::QueryOptions;
 
-/// Byte offset in the decoded text of the option. Takes no part in equality: two trees are equal when they say the
-/// same, wherever it was written.
+/// Byte offset in the decoded text of the option. Ignored by equality: two trees are equal if they have the same
+/// meaning.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Position(pub usize);
 
@@ -20,13 +20,13 @@ impl Eq for Position {}
 /// An expression. Source: ABNF `commonExpr`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expr {
-    /// Where it begins; for an operator, where the operator stands.
+    /// Position of its beginning; for an operator, position of the operator.
     pub at: Position,
-    /// What it is.
+    /// The expression itself.
     pub kind: ExprKind,
 }
 
-/// The forms of an expression.
+/// The kinds of expression.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ExprKind {
     /// A primitive literal.
@@ -37,9 +37,9 @@ pub enum ExprKind {
     Not(Box<Expr>),
     /// `-…` of anything but a number literal.
     Negate(Box<Expr>),
-    /// `… and … and …`: two members or more; a chain is one node.
+    /// `… and … and …`: two terms or more. A chain is one node.
     And(Vec<Expr>),
-    /// `… or … or …`: two members or more.
+    /// `… or … or …`: two terms or more.
     Or(Vec<Expr>),
     /// `eq`, `ne`, `gt`, `ge`, `lt`, `le`
     Compare(Comparison, Box<Expr>, Box<Expr>),
@@ -47,17 +47,17 @@ pub enum ExprKind {
     Arithmetic(Arithmetic, Box<Expr>, Box<Expr>),
     /// `… has …`
     Has(Box<Expr>, Box<Expr>),
-    /// `… in …`: the right side is a [`ExprKind::List`], an array, or anything collection-valued.
+    /// `… in …`. The right side is a [`ExprKind::List`], an array, or a collection-valued expression.
     In(Box<Expr>, Box<Expr>),
     /// A canonical function.
     Call(Function, Vec<Expr>),
-    /// `cast(…, Type)`; without an operand, of the current instance.
+    /// `cast(…, Type)`. Without an operand, the current instance is cast.
     Cast(Option<Box<Expr>>, TypeName),
-    /// `isof(…, Type)`; without an operand, of the current instance.
+    /// `isof(…, Type)`. Without an operand, the current instance is tested.
     IsOf(Option<Box<Expr>>, TypeName),
     /// `case(condition : value, …)`
     Case(Vec<(Expr, Expr)>),
-    /// `('a', 'b')` on the right of `in`: literals alone, none at all included.
+    /// `('a', 'b')` on the right of `in`: literals only, possibly none.
     List(Vec<Expr>),
     /// `[…]`
     Array(Vec<Expr>),
@@ -83,7 +83,7 @@ pub enum Comparison {
 }
 
 impl Comparison {
-    /// The operator as written.
+    /// Returns the operator as written.
     pub fn name(self) -> &'static str {
         match self {
             Comparison::Eq => "eq",
@@ -95,12 +95,12 @@ impl Comparison {
         }
     }
 
-    /// `eq` and `ne`, which order nothing.
+    /// Returns whether it is `eq` or `ne`.
     pub fn is_equality(self) -> bool {
         matches!(self, Comparison::Eq | Comparison::Ne)
     }
 
-    /// The operator that says the same with the sides exchanged.
+    /// Returns the operator for exchanged operands.
     pub fn flipped(self) -> Comparison {
         match self {
             Comparison::Gt => Comparison::Lt,
@@ -121,16 +121,16 @@ pub enum Arithmetic {
     Sub,
     /// `mul`
     Mul,
-    /// `div`: of two whole numbers a whole number, cut towards zero.
+    /// `div`: of two integers an integer, truncated towards zero.
     Div,
-    /// `divby`: exact.
+    /// `divby`: exact division.
     DivBy,
-    /// `mod`: the rest, with the sign of the left side.
+    /// `mod`: the remainder, with the sign of the left operand.
     Mod,
 }
 
 impl Arithmetic {
-    /// Every operator.
+    /// All operators.
     pub const ALL: [Arithmetic; 6] = [
         Arithmetic::Add,
         Arithmetic::Sub,
@@ -140,7 +140,7 @@ impl Arithmetic {
         Arithmetic::Mod,
     ];
 
-    /// The operator as written.
+    /// Returns the operator as written.
     pub fn name(self) -> &'static str {
         match self {
             Arithmetic::Add => "add",
@@ -156,9 +156,9 @@ impl Arithmetic {
 /// The name of a type in `cast` and `isof`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TypeName {
-    /// Where it stands.
+    /// Its position.
     pub at: Position,
-    /// Mostly qualified: `Edm.String`, `Model.Customer`, `Customer`.
+    /// Usually qualified: `Edm.String`, `Model.Customer`, `Customer`.
     pub name: String,
     /// `Collection(…)`
     pub collection: bool,
@@ -167,16 +167,16 @@ pub struct TypeName {
 /// A member path. Source: ABNF `firstMemberExpr`, `rootExpr`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Path {
-    /// Where it begins.
+    /// The start of the path.
     pub root: Root,
-    /// What follows; empty only after an explicit root.
+    /// The segments after it. Empty only after an explicit root.
     pub segments: Vec<Segment>,
 }
 
-/// What a path starts from.
+/// The start of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Root {
-    /// Nothing written: a lambda variable of that name, or a member of the current instance.
+    /// Not written: a lambda variable of that name, or a member of the current instance.
     Implicit,
     /// `$it`: the instance of the resource.
     It,
@@ -191,13 +191,13 @@ pub enum Root {
 /// One segment of a path.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Segment {
-    /// Where it stands.
+    /// Its position.
     pub at: Position,
-    /// What it is.
+    /// The segment itself.
     pub kind: SegmentKind,
 }
 
-/// The forms of a segment.
+/// The kinds of segment.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SegmentKind {
     /// A member, a lambda variable, or a type without namespace.
@@ -206,24 +206,24 @@ pub enum SegmentKind {
     Qualified(String),
     /// `@Measures.Currency#Reporting`
     Annotation {
-        /// The term, mostly with a namespace.
+        /// The term, usually with a namespace.
         term: String,
-        /// What follows `#`.
+        /// The text after `#`.
         qualifier: Option<String>,
     },
-    /// `(1)`, `(ID=1)`, `()`: a key, or the parameters of a function; belongs to the segment before, or stands
-    /// after `$filter(…)`.
+    /// `(1)`, `(ID=1)`, `()`: a key, or the parameters of a function. It belongs to the segment before, or comes after
+    /// `$filter(…)`.
     Arguments(Vec<Argument>),
-    /// `$count`, with what may narrow it.
+    /// `$count`, with nested options.
     Count {
-        /// `$filter` in its parentheses.
+        /// The nested `$filter`.
         filter: Option<Box<Expr>>,
-        /// `$search` in its parentheses.
+        /// The nested `$search`.
         search: Option<Box<Search>>,
     },
     /// `$filter(…)`
     Filter(Box<Expr>),
-    /// `any(…)`; empty parentheses ask whether there is a member at all.
+    /// `any(…)`. With empty parentheses, it tests whether there is any member.
     Any(Option<Lambda>),
     /// `all(…)`
     All(Lambda),
@@ -232,9 +232,9 @@ pub enum SegmentKind {
 /// A key value or a parameter.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Argument {
-    /// Where it stands.
+    /// Its position.
     pub at: Position,
-    /// Its name; a single key value needs none.
+    /// Its name. A single key value needs none.
     pub name: Option<String>,
     /// Its value.
     pub value: Expr,
@@ -243,18 +243,18 @@ pub struct Argument {
 /// `variable : predicate`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lambda {
-    /// Where the variable stands.
+    /// The position of the variable.
     pub at: Position,
     /// The variable's name.
     pub variable: String,
-    /// What is asked of each member.
+    /// The condition for each member.
     pub predicate: Box<Expr>,
 }
 
-/// One key of `$orderby`.
+/// One sort key of `$orderby`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OrderBy {
-    /// What is sorted by.
+    /// The expression to sort by.
     pub expr: Expr,
     /// `desc`
     pub descending: bool,
@@ -263,35 +263,35 @@ pub struct OrderBy {
 /// One computed property: `expression as name`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Compute {
-    /// Where the name stands.
+    /// The position of the name.
     pub at: Position,
-    /// The value.
+    /// The expression.
     pub expr: Expr,
-    /// The name it gets.
+    /// The name of the new property.
     pub name: String,
 }
 
 /// A `$search` expression. Source: ABNF `searchExpr`; precedence NOT, AND, OR.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Search {
-    /// Where it begins.
+    /// Position of its beginning.
     pub at: Position,
-    /// What it is.
+    /// The expression itself.
     pub kind: SearchKind,
 }
 
-/// The forms of a search expression.
+/// The kinds of search expression.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SearchKind {
     /// One word.
     Word(String),
     /// `"several words in this order"`
     Phrase(String),
-    /// `'unfinished'`: what a person has typed so far, not to be parsed further.
+    /// `'unfinished'`: the text that a person has typed so far. It is not parsed further.
     Incomplete(String),
     /// `NOT …`
     Not(Box<Search>),
-    /// `… AND …`, also by juxtaposition.
+    /// `… AND …`, or juxtaposition.
     And(Vec<Search>),
     /// `… OR …`
     Or(Vec<Search>),
@@ -300,9 +300,9 @@ pub enum SearchKind {
 /// One item of `$select`. Source: ABNF `selectItem`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SelectItem {
-    /// Where it begins.
+    /// Position of its beginning.
     pub at: Position,
-    /// What is selected.
+    /// The selected path.
     pub path: Vec<ItemSegment>,
     /// Parameter names of a function overload: `MostPopularName(Location,Kind)`.
     pub parameters: Option<Vec<String>>,
@@ -313,9 +313,9 @@ pub struct SelectItem {
 /// One item of `$expand`. Source: ABNF `expandItem`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExpandItem {
-    /// Where it begins.
+    /// Position of its beginning.
     pub at: Position,
-    /// What is expanded; ends with `*`, `$value`, `$ref` or `$count` where these are asked for.
+    /// The expanded path. It may end with `*`, `$value`, `$ref` or `$count`.
     pub path: Vec<ItemSegment>,
     /// Nested options.
     pub options: Option<Box<QueryOptions>>,
@@ -324,13 +324,13 @@ pub struct ExpandItem {
 /// A segment in `$select` and `$expand`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ItemSegment {
-    /// Where it stands.
+    /// Its position.
     pub at: Position,
-    /// What it is.
+    /// The segment itself.
     pub kind: ItemSegmentKind,
 }
 
-/// The forms of a segment in `$select` and `$expand`.
+/// The kinds of segment in `$select` and `$expand`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ItemSegmentKind {
     /// A member, or a type or operation without namespace.

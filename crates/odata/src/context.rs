@@ -1,4 +1,4 @@
-//! Context URLs: what stands behind `$metadata#`. Source: ABNF section 3, "Context URL Fragments".
+//! Context URLs: the part after `$metadata#`. Source: ABNF section 3, "Context URL Fragments".
 
 use crate::ast::{Argument, Position};
 use crate::error::ParseError;
@@ -6,12 +6,12 @@ use crate::limits::Limits;
 use crate::parse::Parser;
 use crate::source::DecodedText;
 
-/// A context fragment, names unresolved.
+/// A context fragment, with unresolved names.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Context {
     /// `Collection(…)`, `$ref`, or a path of sets, types, keys and members.
     pub segments: Vec<ContextSegment>,
-    /// What is selected and expanded, in its parentheses.
+    /// The selected and expanded members, in parentheses.
     pub select: Option<Vec<ContextItem>>,
     /// `$entity`, `$delta`, `$deletedEntity`, `$link` or `$deletedLink`
     pub suffix: Option<String>,
@@ -33,7 +33,7 @@ pub enum ContextSegment {
 /// One item of a select list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ContextItem {
-    /// Where it stands.
+    /// Its position.
     pub at: Position,
     /// `*`, `Model.*`, or names joined by slashes, annotations with their sign.
     pub path: String,
@@ -48,7 +48,7 @@ type ParseResult<T> = Result<T, ParseError>;
 const SUFFIXES: [&str; 5] = ["$entity", "$delta", "$deletedEntity", "$link", "$deletedLink"];
 
 impl Context {
-    /// Reads a fragment with its `#`; nothing in it is decoded.
+    /// Parses a fragment with its `#`, without decoding.
     pub fn parse(text: &str) -> Result<Context, ParseError> {
         let source = DecodedText::plain(text);
         let limits = Limits::default();
@@ -96,7 +96,7 @@ fn context(p: &mut Parser<'_>) -> ParseResult<Context> {
     }
 }
 
-/// Parentheses that begin with a literal, or with a name and `=`, hold a key.
+/// Parses a key: parentheses that begin with a literal, or with a name and `=`.
 fn key(p: &mut Parser<'_>) -> ParseResult<Option<Vec<Argument>>> {
     if p.peek() != Some(b'(') {
         return Ok(None);

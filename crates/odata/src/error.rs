@@ -1,4 +1,4 @@
-//! What can be wrong with the text of a query: one error type, with the place and what was expected there.
+//! Errors in the text of a query, with their position and what was expected there.
 
 use std::fmt;
 
@@ -7,28 +7,28 @@ use std::fmt;
 pub enum ParseErrorKind {
     /// The text does not follow the grammar.
     Syntax,
-    /// Percent-encoding or UTF-8 is broken.
+    /// Invalid percent-encoding or UTF-8.
     Encoding,
-    /// A function is called that OData does not have.
+    /// A function that OData does not have.
     UnknownFunction,
-    /// A name with `$` that is no system query option, or one that has no business here.
+    /// A name with `$` that is not a system query option, or is not allowed here.
     UnknownOption,
     /// One option is given twice.
     Repeated,
-    /// A bound of [`Limits`](crate::Limits) is passed.
+    /// A limit of [`Limits`](crate::Limits) is exceeded.
     Limit,
-    /// The standard has it, this library does not.
+    /// Part of the standard, but not supported by this library.
     Unsupported,
-    /// A literal has the right form and stands for nothing: 31 February, a number beyond all types.
+    /// A literal in the right form without a value: 31 February, or a number outside the range of all types.
     Value,
 }
 
-/// A refusal: where, why, and what was expected there. Reads `at 9: expected a value`.
+/// An error: position, kind, and what was expected. Displayed as `at 9: expected a value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError {
     /// Byte offset in the decoded text.
     pub at: usize,
-    /// What sort of refusal it is.
+    /// The kind of error.
     pub kind: ParseErrorKind,
     /// What was expected, or what is wrong; lower case, no full stop.
     pub message: String,
@@ -52,14 +52,14 @@ impl fmt::Display for ParseError {
 
 impl std::error::Error for ParseError {}
 
-/// A refusal of one option of a query string. Reads `$filter, at 9: expected a value`.
+/// An error in one option of a query string. Displayed as `$filter, at 9: expected a value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryError {
-    /// The option as named in the grammar (`$filter`, `@p`), or as sent where it has no such name.
+    /// The option as named in the grammar (`$filter`, `@p`), or as sent if the grammar has no such name.
     pub option: String,
-    /// Byte offset of the fault in the query string as sent, before decoding.
+    /// Byte offset of the error in the query string as sent, before decoding.
     pub raw_at: usize,
-    /// The fault, with its place in the option's decoded text.
+    /// The error, with its position in the decoded text of the option.
     pub error: ParseError,
 }
 

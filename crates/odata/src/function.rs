@@ -1,7 +1,7 @@
-//! The canonical functions: names, and how many arguments each takes.
+//! The canonical functions: names, and the number of arguments.
 //!
-//! Source: OData 4.01 URL Conventions 5.1.1.5 to 5.1.1.12, ABNF `methodCallExpr` and `boolMethodCallExpr`.
-//! `cast`, `isof` and `case` have a grammar of their own and are no members of this table.
+//! Source: OData 4.01 URL Conventions 5.1.1.5 to 5.1.1.12, ABNF `methodCallExpr` and `boolMethodCallExpr`. `cast`,
+//! `isof` and `case` have a grammar of their own and are not in this table.
 
 macro_rules! functions {
     ($($variant:ident $name:literal $least:literal ..= $most:literal $says:literal;)*) => {
@@ -10,15 +10,15 @@ macro_rules! functions {
         pub enum Function { $(#[doc = $says] $variant,)* }
 
         impl Function {
-            /// Every function, in the order of this table.
+            /// All functions, in the order of this table.
             pub const ALL: &[Function] = &[$(Function::$variant),*];
 
-            /// The name as OData writes it.
+            /// Returns the name in OData.
             pub fn name(self) -> &'static str {
                 match self { $(Function::$variant => $name,)* }
             }
 
-            /// Fewest and most arguments.
+            /// Returns the minimum and maximum number of arguments.
             pub fn arity(self) -> (usize, usize) {
                 match self { $(Function::$variant => ($least, $most),)* }
             }
@@ -27,13 +27,13 @@ macro_rules! functions {
 }
 
 functions! {
-    Concat "concat" 2..=2 "Two strings as one.";
+    Concat "concat" 2..=2 "Concatenates two strings.";
     Contains "contains" 2..=2 "Whether the second string occurs in the first.";
     EndsWith "endswith" 2..=2 "Whether the first string ends with the second.";
-    IndexOf "indexof" 2..=2 "Place of the second string in the first, from 0, in characters; -1 where absent.";
+    IndexOf "indexof" 2..=2 "Position of the second string in the first, from 0, in characters; -1 if it does not occur.";
     Length "length" 1..=1 "Characters of a string, or members of a collection.";
     StartsWith "startswith" 2..=2 "Whether the first string begins with the second.";
-    Substring "substring" 2..=3 "From a place, to the end or so many characters. A negative place counts from the end.";
+    Substring "substring" 2..=3 "The characters from a position, to the end or up to a number. A negative position counts from the end.";
     MatchesPattern "matchesPattern" 2..=2 "Whether a string matches an ECMAScript pattern.";
     ToLower "tolower" 1..=1 "Lower case by Unicode.";
     ToUpper "toupper" 1..=1 "Upper case by Unicode.";
@@ -52,23 +52,23 @@ functions! {
     Date "date" 1..=1 "The date of a date-time.";
     Time "time" 1..=1 "The time of day of a date-time.";
     Now "now" 0..=0 "The time of the request.";
-    MinDateTime "mindatetime" 0..=0 "The earliest date-time there is.";
-    MaxDateTime "maxdatetime" 0..=0 "The latest date-time there is.";
+    MinDateTime "mindatetime" 0..=0 "The earliest date-time.";
+    MaxDateTime "maxdatetime" 0..=0 "The latest date-time.";
     Round "round" 1..=1 "To the nearest integer, halves away from zero.";
-    Floor "floor" 1..=1 "The integer not above.";
-    Ceiling "ceiling" 1..=1 "The integer not below.";
-    GeoDistance "geo.distance" 2..=2 "The shortest way between two points.";
+    Floor "floor" 1..=1 "The largest integer that is not greater.";
+    Ceiling "ceiling" 1..=1 "The smallest integer that is not less.";
+    GeoDistance "geo.distance" 2..=2 "The shortest distance between two points.";
     GeoLength "geo.length" 1..=1 "The length of a line.";
     GeoIntersects "geo.intersects" 2..=2 "Whether a point lies in a polygon.";
 }
 
 impl Function {
-    /// The function of this name; case counts for nothing (OData 4.01 Protocol, conformance, "case-insensitive").
+    /// Returns the function with this name, in any case (OData 4.01 Protocol, conformance, "case-insensitive").
     pub fn from_name(name: &str) -> Option<Function> {
         Function::ALL.iter().copied().find(|function| function.name().eq_ignore_ascii_case(name))
     }
 
-    /// Whether it is one of the geo functions.
+    /// Returns whether it is a geo function.
     pub fn is_geo(self) -> bool {
         matches!(self, Function::GeoDistance | Function::GeoLength | Function::GeoIntersects)
     }

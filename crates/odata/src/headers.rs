@@ -1,4 +1,4 @@
-//! The headers of OData, `Prefer` above all. Source: ABNF section 8, "Header values"; RFC 7240.
+//! The headers of OData, mainly `Prefer`. Source: ABNF section 8, "Header values"; RFC 7240.
 
 use crate::error::{ParseError, ParseErrorKind};
 use crate::limits::Limits;
@@ -14,7 +14,7 @@ pub enum Preference {
     Callback(String),
     /// `continue-on-error`, `continue-on-error=false`
     ContinueOnError(bool),
-    /// `include-annotations="…"`: patterns in their order.
+    /// `include-annotations="…"`: patterns in order.
     IncludeAnnotations(Vec<AnnotationPattern>),
     /// `maxpagesize=50`; at least one
     MaxPageSize(u64),
@@ -30,7 +30,7 @@ pub enum Preference {
     Wait(u64),
 }
 
-/// What an answer may leave out.
+/// What a response may leave out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OmitValues {
     /// Members that are null.
@@ -39,23 +39,23 @@ pub enum OmitValues {
     Defaults,
 }
 
-/// What a successful change answers with.
+/// The response to a successful change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Return {
     /// The changed resource.
     Representation,
-    /// Nothing but headers.
+    /// Headers only.
     Minimal,
 }
 
 /// A pattern of `include-annotations`: `-Namespace.*#qualifier`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnnotationPattern {
-    /// A leading `-`: not these.
+    /// A leading `-`: exclude these.
     pub exclude: bool,
     /// `*`, `Namespace.*` or `Namespace.Term`
     pub name: String,
-    /// What follows `#`.
+    /// The text after `#`.
     pub qualifier: Option<String>,
 }
 
@@ -83,22 +83,22 @@ pub enum Header {
 /// A version of the protocol; 4.01 comes after 4.0.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ODataVersion {
-    /// Before the dot.
+    /// The number before the dot.
     pub major: u64,
-    /// After the dot, as a decimal fraction: `01` of 4.01.
+    /// The digits after the dot, as a decimal fraction: `01` of 4.01.
     pub minor: String,
 }
 
 type ParseResult<T> = Result<T, ParseError>;
 
 impl Preference {
-    /// Reads one preference by the grammar; an unknown one is an error, to be ignored by who reads a header.
+    /// Parses one preference by the grammar. An unknown one is an error, which the parser of a header ignores.
     pub fn parse(text: &str) -> Result<Preference, ParseError> {
         whole(text, preference)
     }
 
-    /// Reads the value of a `Prefer` header as RFC 7240 wants it: what is unknown or malformed is left out, and of
-    /// two of a kind the first counts. Unknown parameters of a known one are left out too.
+    /// Parses the value of a `Prefer` header as RFC 7240 says: unknown and malformed preferences are ignored, and of
+    /// duplicates the first counts. Unknown parameters of a known preference are ignored too.
     pub fn read_all(value: &str) -> Vec<Preference> {
         let mut found: Vec<Preference> = Vec::new();
         for piece in pieces(value) {
@@ -113,7 +113,7 @@ impl Preference {
         found
     }
 
-    /// One preference with whatever parameters: as it stands, else without those behind its second or first `;`.
+    /// Parses one preference with any parameters: as it is, otherwise without the part after its second or first `;`.
     fn read(piece: &str) -> Option<Preference> {
         let (mut quoted, mut escaped) = (false, false);
         let ends = piece.char_indices().filter_map(|(at, c)| {
@@ -132,7 +132,7 @@ impl Preference {
 }
 
 impl Header {
-    /// Reads `Name: value`. Source: ABNF `header`.
+    /// Parses `Name: value`. Source: ABNF `header`.
     pub fn parse(line: &str) -> Result<Header, ParseError> {
         whole(line, header)
     }
@@ -144,7 +144,7 @@ impl Header {
 }
 
 impl ODataVersion {
-    /// Reads `4.01`.
+    /// Parses `4.01`.
     pub fn parse(text: &str) -> Result<ODataVersion, ParseError> {
         whole(text, version)
     }
@@ -159,7 +159,7 @@ fn whole<T>(text: &str, read: impl FnOnce(&mut Parser<'_>) -> ParseResult<T>) ->
     Ok(value)
 }
 
-/// A header's list at its commas, but for those in double quotes.
+/// Splits a list at its commas, except those in double quotes.
 fn pieces(value: &str) -> impl Iterator<Item = &str> {
     let (mut quoted, mut escaped) = (false, false);
     value.split(move |c| {
@@ -260,7 +260,7 @@ fn callback(p: &mut Parser<'_>) -> ParseResult<String> {
     equals(p)?;
     p.expect(b'"')?;
     let from = p.pos;
-    // The scheme alone is looked at: whoever calls back judges the rest.
+    // Only the scheme is checked here; the code that calls back checks the rest.
     if !p.peek().is_some_and(|b| b.is_ascii_alphabetic()) {
         return Err(p.expected("a URL"));
     }
@@ -351,7 +351,7 @@ fn header(p: &mut Parser<'_>) -> ParseResult<Header> {
             }
             Header::Prefer(preferences)
         }
-        _ => return Err(ParseError::new(at, ParseErrorKind::UnknownOption, "no header of OData")),
+        _ => return Err(ParseError::new(at, ParseErrorKind::UnknownOption, "not a header of OData")),
     })
 }
 

@@ -1,16 +1,14 @@
-//! OData query options: text to tree to typed tree, with positions and limits.
+//! OData query options: from text to tree to typed tree, with positions and limits.
 //!
-//! Four steps with separate errors: the query string is split and decoded ([`QueryOptions::parse`]), each option
-//! parsed into a tree of names ([`Expr`] and its fellows), the tree bound against a schema, and the bound tree
-//! evaluated over a document or handed to whoever writes SQL. This room knows no resource: the schema is a value
-//! passed in.
+//! There are four steps with separate errors: the query string is split and decoded ([`QueryOptions::parse`]), each
+//! option is parsed into a tree of names ([`Expr`] and others), the tree is bound against a schema, and the typed tree
+//! is evaluated over a document or translated to SQL. This crate knows no resource: the schema is an argument.
 //!
-//! The grammar is the ABNF of OData 4.01 (OASIS), `tests/vectors/odata-abnf/odata-abnf-construction-rules.txt`;
-//! every function of the parser names the production it reads. What is read goes further than what is bound:
-//! the whole grammar of query options is understood, so that an option the service does not have is told from one
-//! that is misspelled.
+//! The grammar is the ABNF of OData 4.01 (OASIS), `tests/vectors/odata-abnf/odata-abnf-construction-rules.txt`. Every
+//! function of the parser names its production. More is parsed than can be bound: the whole grammar of query options,
+//! so that an unsupported option is distinguished from a misspelled one.
 //!
-//! Everything is bounded ([`Limits`]), nothing recurses deeper than [`limits::DEPTH`], and no text makes it panic.
+//! Everything is bounded ([`Limits`]), nothing recurses deeper than [`limits::DEPTH`], and no text causes a panic.
 
 mod ast;
 mod bind;

@@ -1,29 +1,30 @@
-//! What one query may cost at most. Every limit has a name, a default with its reason, and an error that says it.
+//! Limits of one query. Each has a name, a default with its reason, and an error that states it.
 
-/// Longest text of one option after decoding, in bytes. A thousand quoted GUIDs in an `in` list are 39,000.
+/// Maximum length of the text of one option after decoding, in bytes. A thousand quoted GUIDs in an `in` list take
+/// 39,000.
 pub const OPTION_LENGTH: usize = 65_536;
 
-/// Deepest nesting of an expression, of nested options and of a JSON literal. The parser, the binder and the
-/// evaluator recurse this deep and no deeper.
+/// Maximum nesting of an expression, of nested options and of a JSON literal. Parser, binder and evaluator recurse up
+/// to this depth.
 pub const DEPTH: usize = 64;
 
-/// Most nodes (operators, literals, path segments, items) of all options of one query together.
+/// Maximum number of nodes (operators, literals, path segments, items) of all options of one query together.
 pub const NODES: usize = 10_000;
 
-/// Most members of one list: `in (…)`, arrays, objects, `$select`, `$orderby` and the like.
+/// Maximum number of members of one list: `in (…)`, arrays, objects, `$select`, `$orderby` and the like.
 pub const LIST: usize = 1_000;
 
-/// Most options in one query string.
+/// Maximum number of options in one query string.
 pub const OPTIONS: usize = 100;
 
-/// Most types that the steps of one `$apply` may make: each grouping, aggregation or computation makes one, which
-/// repeats what it keeps of the one before.
+/// Maximum number of types that one `$apply` may create. Each grouping, aggregation or computation creates one, which
+/// repeats the members that it keeps.
 pub const DERIVED_TYPES: usize = 100;
 
-/// Longest identifier in characters. Source: ABNF `odataIdentifier`.
+/// Maximum length of an identifier, in characters. Source: ABNF `odataIdentifier`.
 pub const IDENTIFIER: usize = 128;
 
-/// The bounds of one parse.
+/// The limits of parsing and binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// See [`OPTION_LENGTH`].

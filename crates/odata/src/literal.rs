@@ -1,4 +1,4 @@
-//! Literals: what a primitive value in a query is once read.
+//! Literals: the values of primitive types in a query.
 
 use std::fmt;
 
@@ -18,9 +18,9 @@ pub enum Literal {
     Null,
     /// `true`, `false`
     Boolean(bool),
-    /// A whole number of 64 bits.
+    /// An integer of 64 bits.
     Integer(i64),
-    /// A number with a fraction or an exponent, or beyond 64 bits; its digits are kept.
+    /// A number with a fraction or an exponent, or outside of 64 bits. Its digits are kept.
     Number(Number),
     /// `INF`
     Infinity,
@@ -28,7 +28,7 @@ pub enum Literal {
     NegativeInfinity,
     /// `NaN`
     NotANumber,
-    /// `'text'`, quotes resolved; also `"text"` inside arrays and objects.
+    /// `'text'`, unescaped; also `"text"` inside arrays and objects.
     String(String),
     /// `01234567-89ab-cdef-0123-456789abcdef`
     Guid(Guid),
@@ -42,7 +42,7 @@ pub enum Literal {
     Duration(Duration),
     /// `binary'Zm9v'`
     Binary(Vec<u8>),
-    /// `Sales.Pattern'Yellow,Solid'`: with its type; without one it is a string.
+    /// `Sales.Pattern'Yellow,Solid'`: with its type. Without a type it is a string.
     Enum(EnumLiteral),
     /// `geography'SRID=0;Point(142.1 64.1)'`: checked against the grammar, kept as text.
     Geo(GeoLiteral),
@@ -55,28 +55,28 @@ pub struct Number {
 }
 
 impl Number {
-    /// From text of the grammar `[-] 1*DIGIT [ "." 1*DIGIT ] [ "e" [SIGN] 1*DIGIT ]`.
+    /// Creates a number from a text of the grammar `[-] 1*DIGIT [ "." 1*DIGIT ] [ "e" [SIGN] 1*DIGIT ]`.
     pub(crate) fn new(text: &str) -> Number {
         Number { text: text.strip_prefix('+').unwrap_or(text).to_owned() }
     }
 
-    /// The number of a decimal.
+    /// Creates a number from a decimal.
     pub fn from_decimal(decimal: Decimal) -> Number {
         Number { text: decimal.to_string() }
     }
 
-    /// The digits as written.
+    /// Returns the digits as written.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The exact value, where 96 bits and 28 places hold it.
+    /// Returns the exact value if it fits into 96 bits and 28 decimal places.
     pub fn decimal(&self) -> Option<Decimal> {
         let lower = self.text.to_ascii_lowercase().replace("e+", "e");
         if !lower.contains('e') {
             return Decimal::from_str_exact(&lower).ok();
         }
-        // Exactly or not at all: what rounds is no longer this number.
+        // Not if it must be rounded: that would be another number.
         let decimal = Decimal::from_scientific(&lower).ok()?;
         let significant = |text: &str| {
             let digits: String =
@@ -86,7 +86,7 @@ impl Number {
         (significant(&lower) == significant(&decimal.to_string())).then_some(decimal)
     }
 
-    /// The nearest floating-point number.
+    /// Returns the nearest floating-point number.
     pub fn double(&self) -> f64 {
         self.text.parse().unwrap_or(f64::NAN)
     }
@@ -95,7 +95,7 @@ impl Number {
 /// An enumeration literal with its type. Source: ABNF `enumLiteral`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EnumLiteral {
-    /// The type's name, mostly qualified.
+    /// The name of the type, usually qualified.
     pub type_name: String,
     /// The members, by name or by number.
     pub members: Vec<EnumMember>,
@@ -111,7 +111,7 @@ pub enum EnumMember {
 }
 
 impl EnumMember {
-    /// Reads members as a document writes them: `Solid,Yellow,+42`. Source: ABNF `enumValue`.
+    /// Parses members as documents contain them: `Solid,Yellow,+42`. Source: ABNF `enumValue`.
     pub fn parse_list(text: &str) -> Result<Vec<EnumMember>, ParseError> {
         let source = DecodedText::plain(text);
         let limits = Limits::default();
@@ -131,17 +131,17 @@ impl fmt::Display for EnumMember {
     }
 }
 
-/// A point, line or polygon, as text. Source: ABNF `geographyPoint` and its fellows.
+/// A point, line or polygon, as text. Source: ABNF `geographyPoint` and similar productions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct GeoLiteral {
-    /// On a plane (`geometry`) rather than on a round earth (`geography`).
+    /// Whether it is on a plane (`geometry`) rather than on the earth (`geography`).
     pub plane: bool,
     /// `SRID=0;Point(142.1 64.1)`
     pub text: String,
 }
 
 impl Literal {
-    /// Reads a literal as an expression writes it; the text is decoded and read whole.
+    /// Parses a decoded text as a literal of an expression.
     pub fn parse(text: &str) -> Result<Literal, ParseError> {
         let source = DecodedText::plain(text);
         let limits = Limits::default();
@@ -151,7 +151,7 @@ impl Literal {
         Ok(literal)
     }
 
-    /// Reads the literal of one type as a URL writes it (`'text'`, `duration'PT1H'`); the text is decoded.
+    /// Parses a decoded text as a literal of the given type in a URL (`'text'`, `duration'PT1H'`).
     pub fn parse_as(primitive: Primitive, text: &str) -> Result<Literal, ParseError> {
         let source = DecodedText::plain(text);
         let limits = Limits::default();
@@ -161,8 +161,8 @@ impl Literal {
         Ok(literal)
     }
 
-    /// Reads a value of one type as a document writes it: a date-time, a GUID or a duration without quotes and
-    /// prefix; a string as it stands. Source: ABNF `primitiveValue`.
+    /// Parses a value of the given type as documents contain it: date-times, GUIDs and durations without quotes and
+    /// prefix, strings unchanged. Source: ABNF `primitiveValue`.
     pub fn parse_value(primitive: Primitive, text: &str) -> Result<Literal, ParseError> {
         let source = DecodedText::plain(text);
         let limits = Limits::default();
@@ -172,7 +172,7 @@ impl Literal {
         Ok(literal)
     }
 
-    /// The primitive type, as far as the literal alone tells it.
+    /// Returns the primitive type, if the literal determines it.
     pub fn primitive(&self) -> Option<Primitive> {
         Some(match self {
             Literal::Null | Literal::Enum(_) => return None,

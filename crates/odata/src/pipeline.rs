@@ -1,13 +1,13 @@
-//! The tree of `$apply` as written.
+//! The parsed tree of `$apply`.
 
 use crate::ast::{Compute, Expr, OrderBy, Position, Search};
 
 /// One transformation of `$apply`. Source: OData Extension for Data Aggregation 4.0, section 3.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Transformation {
-    /// Where it begins.
+    /// Position of its beginning.
     pub at: Position,
-    /// What it does.
+    /// The transformation itself.
     pub kind: TransformationKind,
 }
 
@@ -18,9 +18,9 @@ pub enum TransformationKind {
     Aggregate(Vec<Aggregate>),
     /// `groupby((…), …)`
     GroupBy {
-        /// What is grouped by.
+        /// The grouping properties.
         by: Vec<Grouping>,
-        /// What is done with each group; nothing leaves the distinct groups.
+        /// The transformations of each group. Without them, the result is the distinct groups.
         apply: Vec<Transformation>,
     },
     /// `filter(…)`
@@ -35,13 +35,13 @@ pub enum TransformationKind {
     Skip(u64),
     /// `top(…)`
     Top(u64),
-    /// `topcount(n, …)` and its kin.
+    /// `topcount(n, …)` and similar transformations.
     Ranked {
-        /// Which of them.
+        /// The kind of ranking.
         kind: RankMethod,
-        /// How many, how much, or what share.
+        /// A number of items, a sum, or a percentage.
         amount: Expr,
-        /// What is ranked by.
+        /// The expression to rank by.
         by: Expr,
     },
     /// `concat(…, …)`: the results one after the other.
@@ -68,7 +68,7 @@ pub enum RankMethod {
 }
 
 impl RankMethod {
-    /// Every one.
+    /// All of them.
     pub const ALL: [RankMethod; 6] = [
         RankMethod::TopCount,
         RankMethod::BottomCount,
@@ -78,7 +78,7 @@ impl RankMethod {
         RankMethod::BottomPercent,
     ];
 
-    /// The name as written.
+    /// Returns the name as written.
     pub fn name(self) -> &'static str {
         match self {
             RankMethod::TopCount => "topcount",
@@ -90,7 +90,7 @@ impl RankMethod {
         }
     }
 
-    /// Whether the largest are kept.
+    /// Returns whether the largest are kept.
     pub fn is_top(self) -> bool {
         matches!(self, RankMethod::TopCount | RankMethod::TopSum | RankMethod::TopPercent)
     }
@@ -99,17 +99,17 @@ impl RankMethod {
 /// One aggregate: `expression with method as name`, `$count as name`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Aggregate {
-    /// Where it begins.
+    /// Position of its beginning.
     pub at: Position,
-    /// What is aggregated; a path that ends with `$count` counts.
+    /// The aggregated expression. A path that ends with `$count` counts.
     pub expr: Expr,
-    /// How; `None` for `$count` and custom aggregates.
+    /// The method; `None` for `$count` and custom aggregates.
     pub method: Option<Method>,
-    /// The name of the result; a custom aggregate may go without.
+    /// The name of the result. A custom aggregate needs none.
     pub name: Option<String>,
 }
 
-/// How values are aggregated.
+/// The methods of aggregation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Method {
     /// `sum`
@@ -122,12 +122,12 @@ pub enum Method {
     Average,
     /// `countdistinct`
     CountDistinct,
-    /// A method of the service's own, qualified.
+    /// A custom method of the service, qualified.
     Custom(String),
 }
 
 impl Method {
-    /// The name as written.
+    /// Returns the name as written.
     pub fn name(&self) -> &str {
         match self {
             Method::Sum => "sum",
@@ -140,16 +140,16 @@ impl Method {
     }
 }
 
-/// What `groupby` groups by.
+/// A grouping of `groupby`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Grouping {
     /// A path.
     Path(Expr),
-    /// `rollup($all, …)`, `rollup(…)`: also the totals of each leading part.
+    /// `rollup($all, …)`, `rollup(…)`: adds the totals of each leading part.
     Rollup {
-        /// Whether `$all` leads: also the grand total.
+        /// Whether it begins with `$all`, which adds the grand total.
         all: bool,
-        /// The levels, coarse to fine.
+        /// The levels, from coarse to fine.
         levels: Vec<Expr>,
     },
 }

@@ -1,7 +1,7 @@
-//! The primitive types of EDM, and the values of those that Rust has no type for: GUID, date, time, duration.
+//! The primitive types of EDM, and the values for which Rust has no type: GUID, date, time, duration.
 //!
-//! Times are kept in ticks of 100 ns; digits beyond the seventh are cut. Years go from -20000 to 20000, so that
-//! every instant fits 64 bits.
+//! Times are kept in ticks of 100 ns, and digits after the seventh are dropped. Years are from -20000 to 20000, so that
+//! every instant fits into 64 bits.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use std::fmt;
 pub const SECOND: i64 = 10_000_000;
 /// Ticks of one day.
 pub const DAY: i64 = 86_400 * SECOND;
-/// Years run from minus this to this.
+/// Maximum year, and the negative of the minimum year.
 pub const YEARS: i32 = 20_000;
 
 macro_rules! primitives {
@@ -19,15 +19,15 @@ macro_rules! primitives {
         pub enum Primitive { $(#[doc = concat!("`Edm.", $name, "`")] $variant,)* }
 
         impl Primitive {
-            /// Every primitive type.
+            /// All primitive types.
             pub const ALL: &[Primitive] = &[$(Primitive::$variant),*];
 
-            /// The name without `Edm.`.
+            /// Returns the name without `Edm.`.
             pub fn short_name(self) -> &'static str {
                 match self { $(Primitive::$variant => $name,)* }
             }
 
-            /// The name as OData writes it, with `Edm.`.
+            /// Returns the name with `Edm.`.
             pub fn name(self) -> &'static str {
                 match self { $(Primitive::$variant => concat!("Edm.", $name),)* }
             }
@@ -50,29 +50,29 @@ primitives! {
 }
 
 impl Primitive {
-    /// The type of this name, with `Edm.` or without.
+    /// Returns the type with this name, with or without `Edm.`.
     pub fn from_name(name: &str) -> Option<Primitive> {
         let short = name.strip_prefix("Edm.").unwrap_or(name);
         Primitive::ALL.iter().copied().find(|primitive| primitive.short_name() == short)
     }
 
-    /// Whole numbers.
+    /// Returns whether it is an integer type.
     pub fn is_integer(self) -> bool {
         use Primitive::{Byte, Int16, Int32, Int64, SByte};
         matches!(self, Byte | Int16 | Int32 | Int64 | SByte)
     }
 
-    /// Binary floating-point numbers.
+    /// Returns whether it is a binary floating-point type.
     pub fn is_float(self) -> bool {
         matches!(self, Primitive::Double | Primitive::Single)
     }
 
-    /// All numbers.
+    /// Returns whether it is a numeric type.
     pub fn is_numeric(self) -> bool {
         self.is_integer() || self.is_float() || self == Primitive::Decimal
     }
 
-    /// Points, lines and the like.
+    /// Returns whether it is a geo type.
     pub fn is_geo(self) -> bool {
         self.short_name().starts_with("Geo")
     }
@@ -101,7 +101,7 @@ impl fmt::Display for Guid {
 pub struct Date(pub i32);
 
 impl Date {
-    /// The date of year, month and day; `None` where the calendar has no such day or the year is out of range.
+    /// Creates a date; `None` if there is no such day, or the year is out of range.
     pub fn from_calendar(year: i32, month: u8, day: u8) -> Option<Date> {
         let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
         let days = match month {
@@ -113,7 +113,7 @@ impl Date {
         if day == 0 || day > days || !(-YEARS..=YEARS).contains(&year) {
             return None;
         }
-        // Days from civil, with years that begin in March: the leap day is the last of its year.
+        // Days from civil, with years that begin in March, so that the leap day is the last day of a year.
         let shifted = if month <= 2 { year - 1 } else { year };
         let era = shifted.div_euclid(400);
         let year_of_era = shifted.rem_euclid(400);
@@ -122,7 +122,7 @@ impl Date {
         Some(Date(era * 146_097 + day_of_era - 719_468))
     }
 
-    /// Year, month from 1, day from 1.
+    /// Returns the year, the month from 1, and the day from 1.
     pub fn calendar(self) -> (i32, u8, u8) {
         let days = self.0.saturating_add(719_468);
         let era = days.div_euclid(146_097);
@@ -166,8 +166,7 @@ fn fraction(ticks: i64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, ".{}", digits.trim_end_matches('0'))
 }
 
-/// An instant with the offset it was written in. Two are equal when both agree; [`instant`](Self::ticks) compares
-/// the instant alone.
+/// An instant with the offset it was written in. Equality compares both; [`instant`](Self::ticks) is the instant only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DateTimeOffset {
     /// Ticks since 1970-01-01T00:00:00Z.
@@ -177,14 +176,14 @@ pub struct DateTimeOffset {
 }
 
 impl DateTimeOffset {
-    /// Date and time of day in its own offset.
+    /// Returns date and time of day in its own offset.
     pub fn local(self) -> (Date, TimeOfDay) {
         let local = self.ticks.saturating_add(i64::from(self.offset) * 60 * SECOND);
         let days = i32::try_from(local.div_euclid(DAY)).unwrap_or(i32::MAX);
         (Date(days), TimeOfDay(local.rem_euclid(DAY)))
     }
 
-    /// Midnight UTC of a date.
+    /// Creates the midnight (UTC) of a date.
     pub fn midnight(date: Date) -> DateTimeOffset {
         DateTimeOffset { ticks: i64::from(date.0).saturating_mul(DAY), offset: 0 }
     }
@@ -203,7 +202,7 @@ impl fmt::Display for DateTimeOffset {
     }
 }
 
-/// A span of days and smaller, in ticks.
+/// A duration of days and smaller units, in ticks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Duration(pub i64);
 

@@ -1,16 +1,17 @@
-//! Trees as text, in one canonical form: what is printed reads back as the same tree.
+//! Printing of trees in one canonical form. The printed text parses to the same tree.
 
 use crate::ast::{Expr, ExprKind, Lambda, Path, Root, Search, SearchKind, Segment, SegmentKind};
 use crate::literal::Literal;
 use crate::source::encode;
 
-/// A text being written, decoded or ready to be sent.
+/// A text that is being printed, decoded or encoded for a URL.
 pub(crate) struct Printer {
     pub text: String,
     url: bool,
 }
 
-/// How tight the surrounding binds: what binds looser stands in parentheses. The numbers of `parse::expr`.
+/// The precedence of the surrounding expression: expressions of lower precedence are put in parentheses. The numbers
+/// are those of `parse::expr`.
 const LOOSEST: u8 = 1;
 const UNARY: u8 = 7;
 const PRIMARY: u8 = 9;
@@ -24,12 +25,12 @@ impl Printer {
         Printer { text: String::new(), url: true }
     }
 
-    /// Writes text of the grammar: in a URL, what may not stand there is encoded, separators stay.
+    /// Writes text of the grammar. In a URL, characters that are not allowed are encoded, separators are not.
     pub fn push(&mut self, text: &str) {
         if self.url { encode(text, false, &mut self.text) } else { self.text.push_str(text) }
     }
 
-    /// Writes text that stands for itself: in a URL, all signs are encoded.
+    /// Writes literal text. In a URL, all special characters are encoded.
     pub fn push_escaped(&mut self, text: &str) {
         if self.url { encode(text, true, &mut self.text) } else { self.text.push_str(text) }
     }
@@ -84,7 +85,7 @@ impl Printer {
         self.expr_in(expr, LOOSEST);
     }
 
-    /// Writes an expression, in parentheses where it binds looser than its surroundings want.
+    /// Writes an expression, in parentheses if its precedence is lower than that of its surroundings.
     fn expr_in(&mut self, expr: &Expr, least: u8) {
         if binds(&expr.kind) < least {
             self.push("(");
@@ -103,7 +104,7 @@ impl Printer {
                 self.push("-");
                 let from = self.text.len();
                 self.expr_in(operand, UNARY);
-                // `-5` and `-INF` are literals: a negation in front of one keeps its distance.
+                // `-5` and `-INF` are literals, so a negation before one is followed by a space.
                 let literal = &self.text[from..];
                 if literal.starts_with(|c: char| c.is_ascii_digit()) || literal.starts_with("INF") {
                     self.text.insert_str(from, if self.url { "%20" } else { " " });
@@ -305,7 +306,7 @@ impl Printer {
     }
 }
 
-/// How tight an expression binds, as in `parse::expr`.
+/// Returns the precedence of an expression, as in `parse::expr`.
 fn binds(kind: &ExprKind) -> u8 {
     use crate::ast::Arithmetic;
     match kind {

@@ -1,4 +1,4 @@
-//! Options as text, and whatever else is printed alone.
+//! Printing of options and other parts.
 
 use std::fmt;
 
@@ -57,7 +57,7 @@ impl Printer {
         self.push(")");
     }
 
-    /// All options of a request.
+    /// Writes all options of a request.
     pub fn query(&mut self, options: &QueryOptions) {
         let mut first = self.options(options, "&");
         for (name, value) in &options.custom {
@@ -70,14 +70,14 @@ impl Printer {
         }
     }
 
-    /// The separator between options, never encoded, but for the first one.
+    /// Writes the separator between options, never encoded, unless it is the first one.
     fn separate(&mut self, separator: &str, first: &mut bool) {
         if !std::mem::take(first) {
             self.text.push_str(separator);
         }
     }
 
-    /// System options and aliases. Answers whether there were none.
+    /// Writes system options and aliases. Returns whether there were none.
     fn options(&mut self, options: &QueryOptions, separator: &str) -> bool {
         let mut first = true;
         for option in &options.given {

@@ -1,4 +1,4 @@
-//! The query string as a whole: options split, decoded one by one, and parsed.
+//! The query string as a whole: options are split, decoded one by one, and parsed.
 //!
 //! ```text
 //! queryOptions = queryOption *( "&" queryOption )
@@ -23,10 +23,10 @@ macro_rules! system_options {
         pub enum SystemOption { $(#[doc = $says] $variant,)* }
 
         impl SystemOption {
-            /// Every option.
+            /// All options.
             pub const ALL: &[SystemOption] = &[$(SystemOption::$variant),*];
 
-            /// The name with its `$`.
+            /// Returns the name with its `$`.
             pub fn name(self) -> &'static str {
                 match self { $(SystemOption::$variant => $name,)* }
             }
@@ -37,25 +37,25 @@ macro_rules! system_options {
 system_options! {
     Apply "$apply" "Aggregation.";
     Compute "$compute" "Computed properties.";
-    Count "$count" "Whether the answer tells how many match.";
-    DeltaToken "$deltatoken" "Where a reader of changes stands.";
+    Count "$count" "Whether the response has the number of matches.";
+    DeltaToken "$deltatoken" "The position of a reader of changes.";
     Expand "$expand" "Related entities in line.";
-    Filter "$filter" "Which entities.";
-    Format "$format" "The media type of the answer.";
-    Id "$id" "The entity that `$entity` or `$ref` speaks of.";
-    Index "$index" "The place of insertion into an ordered collection.";
-    Levels "$levels" "How deep a recursive expansion goes; nested in `$expand` alone.";
-    OrderBy "$orderby" "In which order.";
-    SchemaVersion "$schemaversion" "Which version of the schema the client means.";
+    Filter "$filter" "The entities to return.";
+    Format "$format" "The media type of the response.";
+    Id "$id" "The entity that `$entity` or `$ref` refers to.";
+    Index "$index" "The position of an insertion into an ordered collection.";
+    Levels "$levels" "The depth of a recursive expansion; only nested in `$expand`.";
+    OrderBy "$orderby" "The sort order.";
+    SchemaVersion "$schemaversion" "The version of the schema that the client uses.";
     Search "$search" "Free text.";
-    Select "$select" "Which properties.";
-    Skip "$skip" "How many are left out at the beginning.";
-    SkipToken "$skiptoken" "Where the next page begins.";
-    Top "$top" "How many at most.";
+    Select "$select" "The properties to return.";
+    Skip "$skip" "The number of entities to skip.";
+    SkipToken "$skiptoken" "The beginning of the next page.";
+    Top "$top" "The maximum number of entities.";
 }
 
 impl SystemOption {
-    /// The option of this name without its `$`, in any case.
+    /// Returns the option with this name, without its `$`, in any case.
     pub fn from_name(name: &str) -> Option<SystemOption> {
         SystemOption::ALL.iter().copied().find(|option| option.name()[1..].eq_ignore_ascii_case(name))
     }
@@ -64,24 +64,24 @@ impl SystemOption {
 /// The value of `$levels`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Levels {
-    /// So many; at least one.
+    /// A number of levels, at least one.
     Of(u64),
-    /// As deep as the service goes.
+    /// As many levels as the service supports.
     Max,
 }
 
-/// How a query string is read.
+/// How a query string is parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseSettings {
     /// Bounds.
     pub limits: Limits,
-    /// `+` stands for a blank, as in a form; the URL standard leaves it a plus.
+    /// `+` is a space, as in a form. In the URL standard it is a plus.
     pub plus_is_blank: bool,
-    /// Options are known without `$` too (OData 4.01); else such names are custom options.
+    /// Options may be written without `$` (OData 4.01). Otherwise such names are custom options.
     pub bare_names: bool,
-    /// An option may be given again, and the last one counts; the standard forbids it.
+    /// An option may be repeated, and the last one counts. The standard forbids it.
     pub repeatable: bool,
-    /// These count as not given when their value is empty; else an empty value is a fault.
+    /// Options that count as absent when their value is empty. For others an empty value is an error.
     pub empty_is_absent: Vec<SystemOption>,
 }
 
@@ -97,7 +97,7 @@ impl Default for ParseSettings {
     }
 }
 
-/// The options of one request, or of one pair of parentheses in `$expand` and `$select`.
+/// The options of one request, or nested options in `$expand` and `$select`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct QueryOptions {
     /// `$apply`
@@ -128,22 +128,22 @@ pub struct QueryOptions {
     pub search: Option<Search>,
     /// `$select`
     pub select: Option<Vec<SelectItem>>,
-    /// `$skip`; more than 64 bits hold is their largest number
+    /// `$skip`. A larger number becomes the largest of 64 bits.
     pub skip: Option<u64>,
     /// `$skiptoken`
     pub skiptoken: Option<String>,
-    /// `$top`; more than 64 bits hold is their largest number
+    /// `$top`. A larger number becomes the largest of 64 bits.
     pub top: Option<u64>,
     /// `@name=…`, in the order given.
     pub aliases: Vec<(String, Expr)>,
-    /// Names that are the service's own, decoded, in the order given; without `=` there is no value.
+    /// Custom options of the service, decoded, in the order given. Without `=` there is no value.
     pub custom: Vec<(String, Option<String>)>,
-    /// The system options that were given, in their order.
+    /// The system options, in the order given.
     pub given: Vec<SystemOption>,
 }
 
 impl QueryOptions {
-    /// Reads a query string, without its `?`. The first fault ends the reading.
+    /// Parses a query string, without its `?`. Stops at the first error.
     pub fn parse(query: &str, settings: &ParseSettings) -> Result<QueryOptions, QueryError> {
         let mut options = QueryOptions::default();
         let mut nodes = 0;
@@ -162,23 +162,24 @@ impl QueryOptions {
         Ok(options)
     }
 
-    /// Whether an option was given.
+    /// Returns whether an option was given.
     pub fn has(&self, option: SystemOption) -> bool {
         self.given.contains(&option)
     }
 
-    /// The value of a parameter alias.
+    /// Returns the value of a parameter alias.
     pub fn alias(&self, name: &str) -> Option<&Expr> {
         self.aliases.iter().find(|(alias, _)| alias == name).map(|(_, value)| value)
     }
 
-    /// The value of a custom option, empty where there is no value; names compare as written.
+    /// Returns the value of a custom option, or an empty text if it has none. Names are compared exactly.
     pub fn custom(&self, name: &str) -> Option<&str> {
         let found = self.custom.iter().find(|(custom, _)| custom == name)?;
         Some(found.1.as_deref().unwrap_or(""))
     }
 
-    /// The options as a query string in canonical form: system options in the order given, aliases, custom options.
+    /// Returns the options as a query string in canonical form: system options in the order given, aliases, custom
+    /// options.
     pub fn to_query(&self) -> String {
         let mut out = Printer::url();
         out.query(self);
@@ -195,12 +196,12 @@ impl QueryOptions {
         if let Some(alias) = name.text.strip_prefix('@') {
             return self.read_alias(raw, alias, settings, nodes);
         }
-        // With a blank before it, it would be nobody's name and be passed over.
+        // With a space before it, the name would not be recognized, and the option would be ignored.
         if name.text.trim_start().len() < name.text.len() && name.text.trim_start().starts_with(['$', '@']) {
             let error = ParseError::new(
                 0,
                 ParseErrorKind::UnknownOption,
-                "no blank stands before the name of an option",
+                "no space is allowed before the name of an option",
             );
             return Err(raw.error(name.text.trim(), 0, error));
         }
@@ -287,7 +288,7 @@ impl QueryOptions {
 }
 
 impl fmt::Display for QueryOptions {
-    /// The decoded text; see [`to_query`](Self::to_query) for one that can be sent.
+    /// Writes the decoded text; see [`to_query`](Self::to_query) for the encoded one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = Printer::plain();
         out.query(self);
@@ -295,11 +296,11 @@ impl fmt::Display for QueryOptions {
     }
 }
 
-/// One `name=value` as sent.
+/// One `name=value` of the query string.
 struct RawOption<'a> {
     name: &'a str,
     value: Option<&'a str>,
-    /// Where it begins in the query string.
+    /// Its offset in the query string.
     from: usize,
 }
 
@@ -322,7 +323,7 @@ impl<'a> RawOption<'a> {
         plus: bool,
         settings: &ParseSettings,
     ) -> Result<DecodedText, QueryError> {
-        // Three bytes as sent are at least one decoded: what is longer need not be looked at.
+        // A decoded byte takes at most three bytes, so longer texts need not be decoded.
         let fault = |error: ParseError| self.error(self.name, offset + error.at, error);
         if raw.len() > settings.limits.option_length.saturating_mul(3) {
             return Err(fault(too_long(settings.limits.option_length)));
@@ -334,7 +335,7 @@ impl<'a> RawOption<'a> {
         Ok(source)
     }
 
-    /// Decodes the value and has it read whole.
+    /// Decodes and parses the whole value.
     fn parse(
         &self,
         option: &str,
@@ -358,7 +359,7 @@ fn too_long(limit: usize) -> ParseError {
     ParseError::new(0, ParseErrorKind::Limit, format!("an option of more than {limit} bytes"))
 }
 
-/// `$filter ` with a blank is a known option without its `=`; `$fliter` is unknown.
+/// `$filter ` with a space is a known option without its `=`; `$fliter` is unknown.
 fn unknown(raw: &RawOption<'_>, name: &str, bare: &str) -> QueryError {
     let word: &str = bare.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or("");
     if word.len() < bare.len()
@@ -368,21 +369,22 @@ fn unknown(raw: &RawOption<'_>, name: &str, bare: &str) -> QueryError {
     }
     let names = SystemOption::ALL.iter().map(|option| option.name());
     let message = match SystemOption::from_name(bare) {
-        Some(option) => format!("{} belongs into the parentheses of $expand", option.name()),
+        Some(option) => format!("{} belongs inside the parentheses of $expand", option.name()),
         None => format!("no such option{}", did_you_mean(&format!("${bare}"), names)),
     };
     raw.error(name, 0, ParseError::new(0, ParseErrorKind::UnknownOption, message))
 }
 
 impl Expr {
-    /// Reads an expression on its own; the text is decoded.
+    /// Parses an expression from a decoded text.
     pub fn parse(text: &str, limits: &Limits) -> Result<Expr, ParseError> {
         whole(text, limits, |p| p.common_expr())
     }
 }
 
 impl Search {
-    /// Reads a search expression on its own, as sent: `;` and the like count as letters only when percent-encoded.
+    /// Parses a search expression from an encoded text: `;` and similar characters are part of words only if
+    /// percent-encoded.
     pub fn parse(text: &str, limits: &Limits) -> Result<Search, ParseError> {
         let source = DecodedText::decode(text, false)?;
         let mut parser = Parser::new(&source, limits);

@@ -1,5 +1,5 @@
-//! Resource paths and whole request URLs, by the grammar alone: which names are sets, functions or keys is for the
-//! service to say.
+//! Resource paths and whole request URLs, by the grammar only. The service decides which names are sets, functions or
+//! keys.
 //!
 //! ```text
 //! odataRelativeUri = %s"$batch" [ "?" batchOptions ] / %s"$entity" … / %s"$metadata" … / resourcePath [ "?" [ queryOptions ] ]
@@ -17,20 +17,20 @@ use crate::source::DecodedText;
 /// A request's URL, relative to the service's root.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResourceUri {
-    /// What is asked for.
+    /// The addressed resource.
     pub resource: Resource,
-    /// With which options.
+    /// The options.
     pub options: QueryOptions,
 }
 
-/// What a URL addresses.
+/// The kinds of resource.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Resource {
     /// `$batch`
     Batch,
-    /// `$entity`, perhaps with a type cast: the entity that `$id` names
+    /// `$entity`, possibly with a type cast: the entity that `$id` names
     Entity(Option<String>),
-    /// `$metadata`, perhaps with a context behind `#`
+    /// `$metadata`, possibly with a context after `#`
     Metadata(Option<Context>),
     /// Anything else.
     Path(ResourcePath),
@@ -39,27 +39,27 @@ pub enum Resource {
 /// A path of segments.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResourcePath {
-    /// At least one.
+    /// The segments, at least one.
     pub segments: Vec<ResourceSegment>,
 }
 
-/// One segment, or the parentheses behind one.
+/// One segment, or the parentheses after one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResourceSegment {
-    /// Where it stands in the decoded path.
+    /// Its position in the decoded path.
     pub at: Position,
-    /// What it is.
+    /// The segment itself.
     pub kind: ResourceSegmentKind,
 }
 
-/// The forms of a segment.
+/// The kinds of segment.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ResourceSegmentKind {
     /// A set, a member, a function or action without namespace, or a key written as a segment.
     Name(String),
     /// A type, a function or an action with its namespace, or a key written as a segment.
     Qualified(String),
-    /// A segment that can be a key alone: `2001`, `O'Neil`, `-1`.
+    /// A segment that can only be a key: `2001`, `O'Neil`, `-1`.
     Key(String),
     /// `(1)`, `(ID=1,Size=5)`, `()`
     Arguments(Vec<Argument>),
@@ -82,7 +82,7 @@ pub enum ResourceSegmentKind {
 }
 
 impl ResourceSegmentKind {
-    /// Whether nothing may follow.
+    /// Returns whether it must be the last segment.
     fn is_last(&self) -> bool {
         use ResourceSegmentKind::{Count, Query, Ref, Value};
         matches!(self, Count | Ref | Value | Query)
@@ -92,7 +92,7 @@ impl ResourceSegmentKind {
 type ParseResult<T> = Result<T, ParseError>;
 
 impl ResourcePath {
-    /// Reads a path as sent, without a leading slash. The error's position is one of the path as sent.
+    /// Parses an encoded path without a leading slash. The position of the error is in the encoded path.
     pub fn parse(raw: &str, limits: &Limits) -> Result<ResourcePath, ParseError> {
         if raw.len() > limits.option_length {
             let message = format!("a path of more than {} bytes", limits.option_length);
@@ -106,7 +106,7 @@ impl ResourcePath {
 }
 
 impl ResourceUri {
-    /// Reads a URL as sent, relative to the service's root. The error's position is one of the URL as sent.
+    /// Parses an encoded URL relative to the service root. The position of the error is in the encoded URL.
     pub fn parse(raw: &str, settings: &ParseSettings) -> Result<ResourceUri, ParseError> {
         let (before, fragment) = match raw.split_once('#') {
             Some((before, _)) => (before, Some(before.len())),
@@ -141,8 +141,8 @@ impl ResourceUri {
         Ok(ResourceUri { resource, options })
     }
 
-    /// The offset of the path in an absolute URL: of the slash that follows scheme, host and port. Source: ABNF
-    /// `serviceRoot`, RFC 3986 `host`.
+    /// Returns the offset of the path in an absolute URL, after scheme, host and port. Source: ABNF `serviceRoot`, RFC
+    /// 3986 `host`.
     pub fn path_of_absolute(text: &str) -> Result<usize, ParseError> {
         let source = DecodedText::plain(text);
         let limits = Limits::default();
@@ -171,8 +171,8 @@ impl ResourceUri {
     }
 }
 
-/// `$batch`, `$metadata` and `$entity` take few options. Source: ABNF `batchOptions`, `metadataOptions`,
-/// `entityOptions`, `entityCastOptions`.
+/// The options of `$batch`, `$metadata` and `$entity`. Source: ABNF `batchOptions`, `metadataOptions`, `entityOptions`,
+/// `entityCastOptions`.
 fn allowed(resource: &Resource, query: &str, mut at: usize) -> ParseResult<()> {
     let options: &[SystemOption] = match resource {
         Resource::Path(_) => return Ok(()),
@@ -284,7 +284,7 @@ fn dollar(p: &mut Parser<'_>, first: bool) -> ParseResult<ResourceSegmentKind> {
     Err(p.expected("$count, $ref, $value, $filter, $each or $query"))
 }
 
-/// A name where a name ends; everything else up to the next slash is a key. Source: ABNF `keyPathLiteral = *pchar`
+/// Parses a name if it ends the segment; any other segment is a key. Source: ABNF `keyPathLiteral = *pchar`
 fn name_or_key(p: &mut Parser<'_>) -> ParseResult<ResourceSegmentKind> {
     let from = p.pos;
     if p.peek_identifier().is_some() {

@@ -1,4 +1,4 @@
-//! The schema a query is bound against: a value the caller builds. Types are known by their name without namespace.
+//! The schema that a query is bound against. Types are identified by their names without namespace.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,17 +14,17 @@ pub enum Type {
     Enum(Arc<str>),
     /// An entity or complex type, by name.
     Structured(Arc<str>),
-    /// Several of one type.
+    /// A collection of one type.
     Collection(Box<Type>),
 }
 
 impl Type {
-    /// Several of this type.
+    /// Returns the collection of this type.
     pub fn collection(self) -> Type {
         Type::Collection(Box::new(self))
     }
 
-    /// The primitive type, when it is one.
+    /// Returns the primitive type, if it is one.
     pub fn primitive(&self) -> Option<Primitive> {
         match self {
             Type::Primitive(primitive) => Some(*primitive),
@@ -32,7 +32,7 @@ impl Type {
         }
     }
 
-    /// The type of the members of a collection.
+    /// Returns the element type of a collection.
     pub fn element(&self) -> Option<&Type> {
         match self {
             Type::Collection(element) => Some(element),
@@ -48,7 +48,7 @@ impl From<Primitive> for Type {
 }
 
 impl fmt::Display for Type {
-    /// In words of an error: `a string`, `a collection`.
+    /// Describes the type in error messages: `a string`, `a collection`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use Primitive as P;
         f.write_str(match self {
@@ -72,7 +72,7 @@ impl fmt::Display for Type {
 /// A property of a structured type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Property {
-    /// As documents write it.
+    /// The name in documents.
     pub name: Arc<str>,
     /// Its type.
     pub ty: Type,
@@ -80,27 +80,27 @@ pub struct Property {
     pub nullable: bool,
     /// Whether comparisons of its text ignore case.
     pub ignore_case: bool,
-    /// Whether it leads to other entities, and is expanded rather than selected.
+    /// Whether it is a navigation property, which is expanded rather than selected.
     pub navigation: bool,
 }
 
 impl Property {
-    /// A nullable property that minds case and leads nowhere.
+    /// Creates a nullable, case-sensitive property that is not a navigation property.
     pub fn new(name: &str, ty: impl Into<Type>) -> Property {
         Property { name: name.into(), ty: ty.into(), nullable: true, ignore_case: false, navigation: false }
     }
 
-    /// The same, never null.
+    /// Makes the property never null.
     pub fn required(self) -> Property {
         Property { nullable: false, ..self }
     }
 
-    /// The same, comparing without case.
+    /// Makes comparisons of the property ignore case.
     pub fn ignoring_case(self) -> Property {
         Property { ignore_case: true, ..self }
     }
 
-    /// The same, leading to other entities.
+    /// Makes the property a navigation property.
     pub fn navigation(self) -> Property {
         Property { navigation: true, ..self }
     }
@@ -109,9 +109,9 @@ impl Property {
 /// An entity or complex type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Structured {
-    /// Without namespace.
+    /// The name without namespace.
     pub name: Arc<str>,
-    /// The type it extends.
+    /// The base type.
     pub base: Option<Arc<str>>,
     /// Its own properties.
     pub properties: Vec<Property>,
@@ -120,28 +120,28 @@ pub struct Structured {
 /// An enumeration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnumType {
-    /// Without namespace.
+    /// The name without namespace.
     pub name: Arc<str>,
-    /// Members and their numbers, in the order declared.
+    /// The members and their numbers, in the order of declaration.
     pub members: Vec<(Arc<str>, i64)>,
-    /// Whether members combine.
+    /// Whether members can be combined.
     pub flags: bool,
 }
 
 impl EnumType {
-    /// An enumeration whose members are numbered from 0.
+    /// Creates an enumeration whose members are numbered from 0.
     pub fn new(name: &str, members: &[&str]) -> EnumType {
         let members = members.iter().zip(0..).map(|(member, value)| ((*member).into(), value)).collect();
         EnumType { name: name.into(), members, flags: false }
     }
 
-    /// The number of a member.
+    /// Returns the number of a member.
     pub fn value(&self, member: &str, ignore_case: bool) -> Option<i64> {
         let same = |name: &str| name == member || (ignore_case && name.eq_ignore_ascii_case(member));
         self.members.iter().find(|(name, _)| same(name)).map(|(_, value)| *value)
     }
 
-    /// The names of a number: one member, or several of a flags type.
+    /// Returns the names for a number: one member, or several of a flags type.
     pub fn names(&self, value: i64) -> Option<String> {
         if let Some((name, _)) = self.members.iter().find(|(_, member)| *member == value) {
             return Some(name.to_string());
@@ -161,31 +161,31 @@ impl EnumType {
 /// Types by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schema {
-    /// What qualified names begin with; an alias of it may be a further one.
+    /// The namespace of qualified names; an alias of it is allowed too.
     pub namespaces: Vec<String>,
     structured: Vec<Structured>,
     enums: Vec<EnumType>,
 }
 
 impl Schema {
-    /// A schema without types.
+    /// Creates a schema without types.
     pub fn new(namespace: &str) -> Schema {
         Schema { namespaces: vec![namespace.to_owned()], ..Schema::default() }
     }
 
-    /// With a further structured type.
+    /// Adds a structured type.
     pub fn structured(mut self, name: &str, properties: Vec<Property>) -> Schema {
         self.structured.push(Structured { name: name.into(), base: None, properties });
         self
     }
 
-    /// With a further structured type that extends another.
+    /// Adds a structured type that extends another.
     pub fn derived(mut self, name: &str, base: &str, properties: Vec<Property>) -> Schema {
         self.structured.push(Structured { name: name.into(), base: Some(base.into()), properties });
         self
     }
 
-    /// With a further enumeration.
+    /// Adds an enumeration.
     pub fn enumeration(mut self, enumeration: EnumType) -> Schema {
         self.enums.push(enumeration);
         self
@@ -195,25 +195,25 @@ impl Schema {
         self.structured.push(structured);
     }
 
-    /// How many structured types there are.
+    /// Returns the number of structured types.
     pub(crate) fn len(&self) -> usize {
         self.structured.len()
     }
 
-    /// The structured type of this name.
+    /// Returns the structured type with this name.
     pub fn find_structured(&self, name: &str) -> Option<&Structured> {
         self.structured.iter().find(|structured| &*structured.name == name)
     }
 
-    /// The enumeration of this name.
+    /// Returns the enumeration with this name.
     pub fn find_enum(&self, name: &str) -> Option<&EnumType> {
         self.enums.iter().find(|enumeration| &*enumeration.name == name)
     }
 
-    /// Properties of a type: its own, then those of the types it extends.
+    /// Returns the properties of a type: its own, then those of its base types.
     pub fn properties<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Property> {
         let mut next = self.find_structured(name);
-        // A type that extends itself ends with the number of types.
+        // The loop is bounded by the number of types, in case a type extends itself.
         let lineage = std::iter::from_fn(move || {
             let this = next?;
             next = this.base.as_deref().and_then(|base| self.find_structured(base));
@@ -222,7 +222,7 @@ impl Schema {
         lineage.take(self.structured.len()).flat_map(|structured| structured.properties.iter())
     }
 
-    /// A property of a type, first by its very name, then ignoring case where that is wanted.
+    /// Returns a property of a type: by its exact name, then, if wanted, ignoring case.
     pub fn property(&self, of: &str, name: &str, ignore_case: bool) -> Option<&Property> {
         self.properties(of).find(|property| &*property.name == name).or_else(|| {
             ignore_case
@@ -230,7 +230,7 @@ impl Schema {
         })
     }
 
-    /// The type of a name as a query writes it: `Edm.String`, `Model.Customer`, `Customer`.
+    /// Returns the type for a name in a query: `Edm.String`, `Model.Customer`, `Customer`.
     pub fn find_type(&self, name: &str) -> Option<Type> {
         if name.starts_with("Edm.") {
             return Primitive::from_name(name).map(Type::Primitive);
@@ -246,7 +246,7 @@ impl Schema {
         self.find_enum(short).map(|enumeration| Type::Enum(enumeration.name.clone()))
     }
 
-    /// The first property whose type nobody has declared, as `Type/property`.
+    /// Returns the first property with an undeclared type, as `Type/property`.
     pub fn undeclared(&self) -> Option<String> {
         for structured in &self.structured {
             for property in &structured.properties {

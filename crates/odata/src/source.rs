@@ -1,12 +1,12 @@
-//! From the text as sent to the text that is parsed: percent-decoding of one option, remembering what was encoded.
+//! Percent-decoding of one option. Positions of encoded bytes are kept.
 //!
-//! The grammar is written over encoded text. Decoding first is the same, but for a few places where a character
-//! counts only when it is not encoded (`;` in a search word, `/` in a string of a path): for those the places of
-//! encoded bytes are kept.
+//! The grammar is defined over encoded text. Decoding first is equivalent, except where a character counts only if it
+//! is not encoded (`;` in a search word, `/` in a string of a path). For these, the positions of encoded bytes are
+//! needed.
 
 use crate::error::{ParseError, ParseErrorKind};
 
-/// A decoded text that knows which of its bytes were percent-encoded.
+/// A decoded text, with the positions of bytes that were percent-encoded.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DecodedText {
     pub text: String,
@@ -15,13 +15,13 @@ pub(crate) struct DecodedText {
 }
 
 impl DecodedText {
-    /// Takes the text as it is, nothing decoded.
+    /// Wraps a text without decoding it.
     pub fn plain(text: &str) -> DecodedText {
         DecodedText { text: text.to_owned(), escaped: Vec::new() }
     }
 
-    /// Decodes `%xx`, and `+` to a blank where `plus_is_blank`. Refuses a `%` without two hex digits, and bytes
-    /// that are no UTF-8. The error's position is one of `raw`.
+    /// Decodes `%xx`, and `+` to a space if `plus_is_blank`. Refuses a `%` without two hex digits, and invalid UTF-8.
+    /// The position of the error is in `raw`.
     pub fn decode(raw: &str, plus_is_blank: bool) -> Result<DecodedText, ParseError> {
         let bytes = raw.as_bytes();
         let mut decoded = Vec::with_capacity(raw.len());
@@ -59,7 +59,7 @@ impl DecodedText {
         }
     }
 
-    /// The offset in the text as sent of an offset in the decoded text.
+    /// Returns the position in the encoded text for a position in the decoded text.
     pub fn raw_position(&self, at: usize) -> usize {
         at + 2 * self.escaped.partition_point(|&escaped| (escaped as usize) < at)
     }
@@ -69,7 +69,7 @@ fn hex(byte: Option<&u8>) -> Option<u8> {
     char::from(*byte?).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
-/// Percent-encodes what may not stand literally in a query option; with `all`, also what has a meaning there.
+/// Percent-encodes characters that are not allowed in a query option; with `all`, also those that have a meaning there.
 pub(crate) fn encode(text: &str, all: bool, out: &mut String) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     for &byte in text.as_bytes() {

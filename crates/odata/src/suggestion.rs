@@ -1,7 +1,7 @@
-//! "Did you mean": the nearest of some names, by edit distance.
+//! Suggestions ("did you mean"): the nearest of some names, by edit distance.
 
-/// The candidate nearest to `name`, when it is near enough to be a slip: a third of its length, at least one edit.
-/// Case counts for nothing. The work is bounded: names longer than 64 bytes have no neighbour.
+/// Returns the candidate nearest to `name` if it is near enough to be a typing error: a third of its length, at least
+/// one edit. Case is ignored. The work is bounded: names longer than 64 bytes have no suggestion.
 pub fn nearest_name<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if name.is_empty() || name.len() > 64 {
         return None;
@@ -19,12 +19,12 @@ pub fn nearest_name<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str
         .map(|(_, candidate)| candidate)
 }
 
-/// ` (did you mean …?)`, or nothing.
+/// Returns `; did you mean '…'?`, or an empty text.
 pub(crate) fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     nearest_name(name, candidates).map_or_else(String::new, |near| format!("; did you mean '{near}'?"))
 }
 
-/// Edits (insert, delete, replace, swap of neighbours) from one to the other.
+/// Returns the edit distance (insert, delete, replace, swap of neighbours).
 fn distance(left: &[char], right: &[char]) -> usize {
     let mut before: Vec<usize> = Vec::new();
     let mut above: Vec<usize> = (0..=right.len()).collect();

@@ -1,7 +1,8 @@
-//! Texts as words, for `$search`: what is stored of a text, and whether it matches. Engines find what [`matches()`] finds.
+//! Tokenization of texts for `$search`: the words that are stored, and whether they match. Engines return what
+//! [`matches()`] returns.
 //!
-//! A word is a run of letters and digits, without case and without the marks that Latin letters carry. Words match
-//! whole; a phrase is words in a row within one text.
+//! A word is a sequence of letters and digits, without case and without the diacritics of Latin letters. Only whole
+//! words match. A phrase is a sequence of words within one text.
 
 use serde_json::Value as Json;
 
@@ -9,16 +10,16 @@ use crate::ast::{Search, SearchKind};
 use crate::eval::{EvalError, Work};
 use crate::value::fold;
 
-/// Stands between the words of two texts, so that no phrase crosses. No word: it is neither letter nor digit.
+/// Separates the words of two texts, so that a phrase does not match across them. Not a word: neither letter nor digit.
 pub const TEXT_SEPARATOR: &str = "§";
 
-/// Longest word in characters; the rest is cut, here and in what is searched for.
+/// Maximum length of a word, in characters. The rest is cut, in texts and in search expressions.
 const WORD: usize = 64;
 
-/// Most words of one referral; what comes later cannot be found. A page of text has some five hundred.
+/// Maximum number of words of one referral. Words after that cannot be found. A page of text has about five hundred.
 const WORDS: usize = 10_000;
 
-/// The words of texts: with blanks between them, and [`TEXT_SEPARATOR`] between two texts.
+/// Returns the words of texts, separated by spaces, with [`TEXT_SEPARATOR`] between two texts.
 pub fn index_text(texts: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     let mut index = String::new();
     let mut left = WORDS;
@@ -39,7 +40,7 @@ pub fn index_text(texts: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     index
 }
 
-/// Whether what is searched for is in the words of some texts.
+/// Returns whether a search expression matches the words of some texts.
 pub fn matches(search: &Search, index_text: &str) -> bool {
     match &search.kind {
         SearchKind::Word(text) | SearchKind::Phrase(text) | SearchKind::Incomplete(text) => {
@@ -53,10 +54,10 @@ pub fn matches(search: &Search, index_text: &str) -> bool {
     }
 }
 
-/// Whether what is searched for is in the texts of a document, at any depth; names of members are no texts.
+/// Returns whether a search expression matches the texts of a document, at any depth, member names excluded.
 ///
 /// # Errors
-/// What the budget says.
+/// When the budget is exhausted.
 pub fn matches_document(search: &Search, document: &Json, work: Option<&Work>) -> Result<bool, EvalError> {
     fn collect<'j>(json: &'j Json, texts: &mut Vec<&'j str>) {
         match json {
@@ -70,7 +71,7 @@ pub fn matches_document(search: &Search, document: &Json, work: Option<&Work>) -
     collect(document, &mut texts);
     let Some(work) = work else { return Ok(matches(search, &index_text(texts))) };
     let bytes: usize = texts.iter().map(|text| text.len()).sum();
-    // Each letter is looked at by itself, and each word becomes a text.
+    // Each letter is examined, and each word becomes a string.
     work.take((bytes + 4 * texts.len()) as u64)?;
     work.hold(2 * bytes)?;
     let index = index_text(texts);
@@ -79,16 +80,16 @@ pub fn matches_document(search: &Search, document: &Json, work: Option<&Work>) -
     found
 }
 
-/// Whether what is searched for is in the words of some texts, paid for: as [`matches()`].
+/// As [`matches()`], charged to a budget.
 ///
 /// # Errors
-/// What the budget says.
+/// When the budget is exhausted.
 pub fn matches_within_budget(search: &Search, index_text: &str, work: &Work) -> Result<bool, EvalError> {
     work.take(terms(search).saturating_mul(1 + index_text.len() as u64 / 8))?;
     Ok(matches(search, index_text))
 }
 
-/// How many words and phrases a search has.
+/// Returns the number of words and phrases of a search expression.
 fn terms(search: &Search) -> u64 {
     match &search.kind {
         SearchKind::Word(_) | SearchKind::Phrase(_) | SearchKind::Incomplete(_) => 1,
@@ -97,7 +98,7 @@ fn terms(search: &Search) -> u64 {
     }
 }
 
-/// The words of a text in order.
+/// Splits a text into words.
 pub fn tokenize(text: &str) -> impl Iterator<Item = String> {
     let plain: String = fold(text).chars().flat_map(plain).collect();
     let words: Vec<String> = plain
@@ -108,7 +109,8 @@ pub fn tokenize(text: &str) -> impl Iterator<Item = String> {
     words.into_iter()
 }
 
-/// A letter of lower case without its marks: of Latin-1, Latin Extended-A and Vietnamese; combining marks vanish.
+/// Removes the diacritics of a lower-case letter: Latin-1, Latin Extended-A and Vietnamese. Combining marks are
+/// removed.
 fn plain(letter: char) -> impl Iterator<Item = char> {
     let (first, second) = match letter {
         '\u{300}'..='\u{36f}' => (None, None),
@@ -139,7 +141,7 @@ fn plain(letter: char) -> impl Iterator<Item = char> {
     first.into_iter().chain(second)
 }
 
-/// Tells two index texts apart: FNV-1a, 64 bits. A collision leaves a text unfound, which one in 2^64 is worth.
+/// Returns a hash of an index text: FNV-1a, 64 bits. With a probability of 2^-64 a changed text is not indexed again.
 pub fn digest(index_text: &str) -> i64 {
     let hash = index_text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

@@ -1,5 +1,5 @@
-//! The bound tree: paths resolved, types known, literals coerced. What SQL is written from and what the evaluator
-//! runs. Plain enums, to be matched without a wildcard.
+//! The typed tree: paths are resolved, types are known, literals are converted. It is evaluated, or translated to SQL.
+//! Plain enums, to be matched without wildcards.
 
 use std::sync::Arc;
 
@@ -12,22 +12,22 @@ use crate::value::Value;
 /// An expression with its type.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Typed {
-    /// Where it stands in the text of its option.
+    /// Its position in the text of its option.
     pub at: Position,
     /// Its type; `None` for a bare `null`.
     pub ty: Option<Type>,
-    /// What it is.
+    /// The expression itself.
     pub kind: TypedKind,
 }
 
-/// The forms of a bound expression.
+/// The kinds of typed expression.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TypedKind {
-    /// A constant: one value however often an alias is used.
+    /// A constant. An alias that is used repeatedly shares one value.
     Value(Arc<Value>),
-    /// A property, or the item or variable itself where there are no steps.
+    /// A property, or the item or variable itself if there are no steps.
     Path(TypedPath),
-    /// `not`: of null, null.
+    /// `not`. Null for null.
     Not(Box<Typed>),
     /// `-`
     Negate(Box<Typed>),
@@ -35,29 +35,29 @@ pub enum TypedKind {
     And(Vec<Typed>),
     /// `or`, three-valued.
     Or(Vec<Typed>),
-    /// Never null: null equals null and nothing else, and is neither greater nor less than anything.
+    /// Never null: null equals null only, and is neither greater nor less than anything.
     Compare {
-        /// Which comparison.
+        /// The operator.
         op: Comparison,
-        /// Left side.
+        /// The left operand.
         left: Box<Typed>,
-        /// Right side.
+        /// The right operand.
         right: Box<Typed>,
-        /// Texts compare folded.
+        /// Whether texts are compared case-insensitively.
         ignore_case: bool,
     },
-    /// Of null, null. A division by zero, and what the type does not hold, is a fault.
+    /// Null if an operand is null. Division by zero and overflow are errors.
     Arithmetic {
-        /// Which operation.
+        /// The operator.
         op: Arithmetic,
-        /// Left side.
+        /// The left operand.
         left: Box<Typed>,
-        /// Right side.
+        /// The right operand.
         right: Box<Typed>,
     },
-    /// Whether an enumeration value has all flags of another; of null, null.
+    /// Whether an enumeration value has all flags of another. Null if an operand is null.
     Has {
-        /// The value asked.
+        /// The value to test.
         left: Box<Typed>,
         /// The flags.
         right: Box<Typed>,
@@ -68,7 +68,7 @@ pub enum TypedKind {
         left: Box<Typed>,
         /// The list.
         list: Vec<Typed>,
-        /// Texts compare folded.
+        /// Whether texts are compared case-insensitively.
         ignore_case: bool,
     },
     /// Whether a value is a member of a collection; never null.
@@ -77,99 +77,99 @@ pub enum TypedKind {
         left: Box<Typed>,
         /// The collection.
         collection: Box<Collection>,
-        /// Texts compare folded.
+        /// Whether texts are compared case-insensitively.
         ignore_case: bool,
     },
-    /// A function; of null, null.
+    /// A function call. Null if an argument is null.
     Call {
-        /// Which function.
+        /// The function.
         function: Function,
-        /// Its arguments, as many as were given.
+        /// The given arguments.
         arguments: Vec<Typed>,
-        /// Texts compare folded.
+        /// Whether texts are compared case-insensitively.
         ignore_case: bool,
     },
-    /// What cannot be cast is null.
+    /// A cast. Null if the value cannot be cast.
     Cast {
         /// The value.
         operand: Box<Typed>,
-        /// The wanted type.
+        /// The target type.
         to: Type,
     },
-    /// Whether a value is there and of a type; never null.
+    /// Whether a value is not null and has a type; never null.
     IsOf {
         /// The value.
         operand: Box<Typed>,
-        /// The type asked for.
+        /// The type to test for.
         ty: Type,
     },
-    /// Whether words are in the texts of a member of a collection; never null.
+    /// Whether the texts of a member match a search expression; never null.
     SearchMatch {
         /// The member.
         of: PathBase,
-        /// The words.
+        /// The search expression.
         search: Search,
     },
-    /// The value of the first condition that is true, else null.
+    /// The value of the first condition that is true, otherwise null.
     Case(Vec<(Typed, Typed)>),
-    /// How many members.
+    /// The number of members.
     Count(Box<Collection>),
-    /// Whether the predicate is true for a member, or there is a member at all; never null.
+    /// Whether the predicate is true for any member; without a predicate, whether there is any member. Never null.
     Any {
         /// The collection.
         collection: Box<Collection>,
-        /// What is asked of each member.
+        /// The condition for each member.
         predicate: Option<Predicate>,
     },
     /// Whether the predicate is true for every member; never null.
     All {
         /// The collection.
         collection: Box<Collection>,
-        /// What is asked of each member.
+        /// The condition for each member.
         predicate: Predicate,
     },
 }
 
-/// What is asked of a member of a collection.
+/// A condition for the members of a collection.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Predicate {
-    /// The number the member goes by in paths; unique in its expression.
+    /// The number of the lambda variable in paths, unique in its expression.
     pub variable: u32,
-    /// The question.
+    /// The condition.
     pub expr: Box<Typed>,
 }
 
-/// A collection-valued property, perhaps narrowed.
+/// A collection-valued property, possibly filtered.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Collection {
     /// The property.
     pub path: TypedPath,
-    /// `$filter` segments and the options of `$count`: a member belongs to it when each is true.
+    /// `$filter` segments and the options of `$count`. Only members for which all are true are included.
     pub filters: Vec<Predicate>,
-    /// The type of a member.
+    /// The type of the members.
     pub element: Type,
 }
 
 /// A resolved path.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TypedPath {
-    /// What it starts from.
+    /// The start of the path.
     pub base: PathBase,
-    /// Properties, outermost first.
+    /// The properties, outermost first.
     pub steps: Vec<Property>,
 }
 
-/// What a path starts from.
+/// The start of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PathBase {
-    /// The item the query is about.
+    /// The item that the query is about.
     Item,
-    /// A member of a collection, see [`Predicate::variable`].
+    /// A member of a collection; see [`Predicate::variable`].
     Variable(u32),
 }
 
 impl TypedPath {
-    /// The names joined by slashes: `customerProfile/address/country`.
+    /// Returns the names joined by slashes: `customerProfile/address/country`.
     pub fn wire(&self) -> String {
         let names: Vec<&str> = self.steps.iter().map(|step| &*step.name).collect();
         names.join("/")
@@ -181,12 +181,12 @@ impl Typed {
         Typed { at, ty: Some(ty.into()), kind }
     }
 
-    /// A constant of a type.
+    /// Creates a constant of a type.
     pub fn constant(at: Position, ty: Option<Type>, value: Value) -> Typed {
         Typed { at, ty, kind: TypedKind::Value(Arc::new(value)) }
     }
 
-    /// The constant, when it is one.
+    /// Returns the constant, if it is one.
     pub fn as_value(&self) -> Option<&Value> {
         match &self.kind {
             TypedKind::Value(value) => Some(value),
@@ -194,7 +194,7 @@ impl Typed {
         }
     }
 
-    /// The path from the item, when it is one.
+    /// Returns the path from the item, if it is one.
     pub fn as_item_path(&self) -> Option<&TypedPath> {
         match &self.kind {
             TypedKind::Path(path) if path.base == PathBase::Item => Some(path),
@@ -202,7 +202,7 @@ impl Typed {
         }
     }
 
-    /// The terms of the outermost `and` chain, those in parentheses of the same chain included.
+    /// Returns the terms of the outermost `and` chain, including nested chains in parentheses.
     pub fn conjuncts(&self) -> Vec<&Typed> {
         let mut found = Vec::new();
         let mut waiting = vec![self];
@@ -215,8 +215,8 @@ impl Typed {
         found
     }
 
-    /// `path op value`, with the value on either side: the path from the item, the operator as read from the path,
-    /// and the value. What an index can carry.
+    /// Returns `path op value`, with the value on either side: the path from the item, the operator as seen from the
+    /// path, and the value. An index can answer it.
     pub fn as_comparison(&self) -> Option<(&TypedPath, Comparison, &Value)> {
         let TypedKind::Compare { op, left, right, .. } = &self.kind else { return None };
         if let (Some(path), Some(value)) = (left.as_item_path(), right.as_value()) {
@@ -225,8 +225,7 @@ impl Typed {
         Some((right.as_item_path()?, op.flipped(), left.as_value()?))
     }
 
-    /// The value that the outermost `and` chain pins a property to: `Some` when one of its terms is
-    /// `property eq value`.
+    /// Returns the value that a term `property eq value` of the outermost `and` chain requires for a property.
     pub fn equality_value(&self, wire: &str) -> Option<&Value> {
         self.conjuncts().into_iter().find_map(|term| match term.as_comparison()? {
             (path, Comparison::Eq, value) if path.wire() == wire => Some(value),
@@ -234,7 +233,7 @@ impl Typed {
         })
     }
 
-    /// The expressions directly below, those inside collections included.
+    /// Returns the direct subexpressions, including those inside collections.
     pub fn children(&self) -> Vec<&Typed> {
         match &self.kind {
             TypedKind::Value(_) | TypedKind::Path(_) | TypedKind::SearchMatch { .. } => Vec::new(),
@@ -262,7 +261,7 @@ impl Typed {
         }
     }
 
-    /// The nodes on the longest way down, this one included.
+    /// Returns the height of the tree: the number of nodes on the longest path down, including this one.
     pub fn height(&self) -> usize {
         1 + self.children().into_iter().map(Typed::height).max().unwrap_or(0)
     }
@@ -275,7 +274,7 @@ impl Typed {
         }
     }
 
-    /// Every path from the item that is asked about, by its wire name.
+    /// Returns every path from the item, by its wire name.
     pub fn item_paths(&self) -> Vec<String> {
         let mut found = Vec::new();
         self.walk(&mut |typed| match &typed.kind {
@@ -298,14 +297,14 @@ impl Collection {
     }
 }
 
-/// A query that is well-formed and means nothing here.
+/// A well-formed query that has no meaning in this schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BindError {
-    /// The option it stands in, where one is known.
+    /// The option, if known.
     pub option: Option<SystemOption>,
     /// Byte offset in the option's decoded text.
     pub at: usize,
-    /// What sort of fault it is.
+    /// The kind of error.
     pub kind: BindErrorKind,
     /// What is wrong; lower case, no full stop.
     pub message: String,
@@ -316,15 +315,15 @@ pub struct BindError {
 pub enum BindErrorKind {
     /// A property, type, member or alias that does not exist.
     UnknownName,
-    /// Types that do not go together.
+    /// Types that cannot be combined.
     Type,
-    /// A literal that is no value of the type it meets.
+    /// A literal that is not a value of the required type.
     Value,
-    /// An option where it means nothing.
+    /// An option that has no meaning here.
     Misplaced,
-    /// OData has it, this library does not: 501 rather than 400.
+    /// Part of OData, but not supported by this library: 501 rather than 400.
     Unsupported,
-    /// A bound of [`Limits`](crate::Limits) is passed.
+    /// A limit of [`Limits`](crate::Limits) is exceeded.
     Limit,
 }
 

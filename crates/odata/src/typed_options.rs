@@ -1,4 +1,4 @@
-//! The options of a request, bound.
+//! The typed options of a request.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use crate::schema::{Property, Schema, Type};
 use crate::typed::{Typed, TypedPath};
 use crate::value::Value;
 
-/// A key of the order.
+/// A sort key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TypedOrder {
-    /// What is sorted by.
+    /// The expression to sort by.
     pub expr: Typed,
     /// `desc`
     pub descending: bool,
-    /// Texts compare folded.
+    /// Whether texts are compared case-insensitively.
     pub ignore_case: bool,
 }
 
@@ -29,7 +29,7 @@ pub struct TypedCompute {
     pub expr: Typed,
 }
 
-/// The options of a request, bound. What is no expression is as it was given.
+/// The typed options of a request. Options without expressions are kept as given.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TypedOptions {
     /// `$filter`
@@ -56,99 +56,99 @@ pub struct TypedOptions {
     pub levels: Option<Levels>,
 }
 
-/// One selected thing.
+/// One selected item.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TypedSelect {
     /// `*`
     All,
-    /// A property, perhaps inside others.
+    /// A property, possibly inside others.
     Property {
-        /// From the item inwards.
+        /// The path, from the item inwards.
         steps: Vec<Property>,
-        /// What holds of the members of a collection, or is selected of an object.
+        /// Nested options, for the members of a collection or of an object.
         options: Option<Box<TypedOptions>>,
     },
     /// A computed property.
     Computed(Arc<str>),
 }
 
-/// One expanded navigation.
+/// One expanded navigation property.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TypedExpand {
-    /// Which of the items of `$expand` asks for it, from 0.
+    /// The index of the item of `$expand` that it comes from.
     pub item: usize,
-    /// From the item inwards; the last is the navigation property.
+    /// The path, from the item inwards. The last one is the navigation property.
     pub steps: Vec<Property>,
-    /// What is asked for.
+    /// The kind of result.
     pub what: ExpandKind,
-    /// What holds of the related entities.
+    /// Nested options, for the related entities.
     pub options: TypedOptions,
 }
 
-/// What an expansion asks for.
+/// The kind of result of an expansion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExpandKind {
     /// The entities.
     Entities,
-    /// References to them.
+    /// References to the entities.
     References,
-    /// Their number.
+    /// The number of entities.
     Count,
 }
 
-/// A bound `$apply`.
+/// A typed `$apply`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TypedApply {
-    /// One after the other.
+    /// The steps, in order.
     pub steps: Vec<TypedTransformation>,
     /// The schema, with the types of the results.
     pub schema: Arc<Schema>,
-    /// The type of a result in that schema.
+    /// The type of the results in that schema.
     pub result: Arc<str>,
 }
 
 impl TypedApply {
-    /// Whether the results are items as they were before, perhaps fewer and with more members.
+    /// Returns whether the results are items as before, possibly fewer and with more members.
     pub fn keeps_items(&self) -> bool {
         use TypedTransformation::{Aggregate, Concat, GroupBy};
         !self.steps.iter().any(|step| matches!(step, Aggregate(_) | GroupBy { .. } | Concat(_)))
     }
 }
 
-/// One step of `$apply`; its expressions see the items the step before left.
+/// One step of `$apply`. Its expressions refer to the results of the step before.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TypedTransformation {
-    /// Keeps items for which it is true.
+    /// Keeps the items for which it is true.
     Filter(Typed),
-    /// Keeps items that match.
+    /// Keeps the items that match.
     Search(Search),
-    /// One item with these members.
+    /// Returns one item with these members.
     Aggregate(Vec<TypedAggregate>),
-    /// One item for each combination of values, with what `apply` makes of its group.
+    /// Returns one item for each combination of values, with the result of `apply` for its group.
     GroupBy {
-        /// Paths whose values are the combination.
+        /// The paths whose values are combined.
         by: Vec<TypedPath>,
-        /// What is made of each group; nothing leaves the combination alone.
+        /// The transformations of each group. Without them, only the combination is returned.
         apply: Vec<TypedTransformation>,
     },
     /// Adds members.
     Compute(Vec<TypedCompute>),
     /// Sorts.
     OrderBy(Vec<TypedOrder>),
-    /// Leaves out the first.
+    /// Drops the first items.
     Skip(u64),
-    /// Keeps the first.
+    /// Keeps the first items.
     Top(u64),
-    /// Keeps the largest or smallest.
+    /// Keeps the largest or smallest items.
     Ranked {
-        /// Which of the transformations.
+        /// The kind of ranking.
         kind: RankMethod,
-        /// How many, how much, or what share in percent: a constant.
+        /// A number of items, a sum, or a percentage: a constant.
         amount: Value,
-        /// What is ranked by.
+        /// The expression to rank by.
         by: TypedOrder,
     },
-    /// The results of these one after the other.
+    /// Returns the results of all pipelines, one after the other.
     Concat(Vec<Vec<TypedTransformation>>),
 }
 
@@ -159,8 +159,8 @@ pub struct TypedAggregate {
     pub name: Arc<str>,
     /// The type of the result.
     pub ty: Type,
-    /// What is aggregated and how; `None`: the number of items.
+    /// The expression and the method; `None` for the number of items.
     pub of: Option<(Typed, Method)>,
-    /// Texts compare folded.
+    /// Whether texts are compared case-insensitively.
     pub ignore_case: bool,
 }

@@ -1,4 +1,4 @@
-//! Values: what literals become once their type is known, and what the evaluator computes with.
+//! Values: literals with a known type, and the results of the evaluator.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -11,15 +11,15 @@ use crate::primitive::{Date, DateTimeOffset, Duration, Guid, TimeOfDay};
 /// A value of a known type.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// Nothing.
+    /// Null.
     Null,
     /// `Edm.Boolean`
     Boolean(bool),
-    /// Whole numbers.
+    /// An integer.
     Integer(i64),
-    /// Exact numbers.
+    /// An exact number.
     Decimal(Decimal),
-    /// Floating-point numbers, `INF` and `NaN` included.
+    /// A floating-point number, including `INF` and `NaN`.
     Double(f64),
     /// `Edm.String`
     String(String),
@@ -37,22 +37,22 @@ pub enum Value {
     Binary(Vec<u8>),
     /// A member of an enumeration, or several of a flags type.
     Enum {
-        /// As documents write it.
+        /// The name in documents.
         name: String,
-        /// What it compares by.
+        /// The number that it is compared by.
         value: i64,
     },
-    /// An object or an array: it is there, and that is all that can be asked of it.
+    /// An object or an array that is not null. Nothing else is known of it.
     Present,
 }
 
 impl Value {
-    /// Whether it is nothing.
+    /// Returns whether it is null.
     pub fn is_null(&self) -> bool {
         matches!(self, Value::Null)
     }
 
-    /// How many bytes it takes beyond its own place.
+    /// Returns the bytes it owns on the heap.
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Value::String(text) => text.len(),
@@ -66,7 +66,7 @@ impl Value {
         matches!(self, Value::Boolean(true))
     }
 
-    /// As a floating-point number.
+    /// Returns it as a floating-point number.
     pub fn to_double(&self) -> Option<f64> {
         match self {
             Value::Integer(number) => number.to_f64(),
@@ -76,7 +76,7 @@ impl Value {
         }
     }
 
-    /// As an exact number.
+    /// Returns it as an exact number.
     pub fn to_decimal(&self) -> Option<Decimal> {
         match self {
             Value::Integer(number) => Some(Decimal::from(*number)),
@@ -85,8 +85,8 @@ impl Value {
         }
     }
 
-    /// The order of two values of comparable types; `None` where one is null, not a number, or of another kind.
-    /// Texts compare by code points, after [`fold`] where case is ignored.
+    /// Compares two values of comparable types; `None` if one is null, not a number, or of another kind. Texts are
+    /// compared by code points, after [`fold`] if case is ignored.
     pub fn compare(&self, other: &Value, ignore_case: bool) -> Option<Ordering> {
         match (self, other) {
             (Value::Boolean(left), Value::Boolean(right)) => Some(left.cmp(right)),
@@ -109,7 +109,7 @@ impl Value {
         }
     }
 
-    /// The order of sorting: null before everything, not-a-number before all numbers.
+    /// Compares two values for sorting: null first, then not-a-number, then all others.
     pub fn sort(&self, other: &Value, ignore_case: bool) -> Ordering {
         let rank = |value: &Value| match value {
             Value::Null => 0,
@@ -119,7 +119,7 @@ impl Value {
         rank(self).cmp(&rank(other)).then_with(|| self.compare(other, ignore_case).unwrap_or(Ordering::Equal))
     }
 
-    /// As a document and `cast(…, Edm.String)` write it; `None` for null and for objects.
+    /// Returns the text in documents and in `cast(…, Edm.String)`; `None` for null and for objects.
     pub fn to_text(&self) -> Option<String> {
         Some(match self {
             Value::Null | Value::Present => return None,
@@ -148,7 +148,7 @@ impl Value {
 }
 
 impl Value {
-    /// As a member of a document; what JSON cannot hold is a text (`INF`) or null.
+    /// Returns the value as JSON. Values that JSON does not have become texts (`INF`) or null.
     pub fn to_json(&self) -> serde_json::Value {
         use serde_json::Value as Json;
         match self {
@@ -162,13 +162,13 @@ impl Value {
     }
 }
 
-/// A text without case: what texts that ignore case are compared by. Unicode's lower case, of which the SQL engines'
-/// own is a part only; whoever writes SQL stores or registers this.
+/// Folds case, for case-insensitive comparisons. It is Unicode's lower case. The SQL engines' own functions cover only
+/// a part of it, so SQL must store or register this one.
 pub fn fold(text: &str) -> String {
     text.to_lowercase()
 }
 
-/// As [`fold`], without a copy of what is folded already.
+/// Like [`fold`], without copying a text that is folded already.
 pub(crate) fn folded(text: &str) -> Cow<'_, str> {
     let is_folded = text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
     if is_folded { Cow::Borrowed(text) } else { Cow::Owned(fold(text)) }

@@ -1,10 +1,10 @@
-//! Questions to a tree as written: its `and` chain, its comparisons, a walk over it, a change of it.
+//! Queries and transformations of parsed trees.
 
 use crate::ast::{Argument, Comparison, Expr, ExprKind, Lambda, Path, Position, Root, Segment, SegmentKind};
 use crate::literal::Literal;
 
 impl Expr {
-    /// An expression that stands nowhere in a text.
+    /// Creates an expression without a position.
     pub fn new(kind: ExprKind) -> Expr {
         Expr { at: Position::default(), kind }
     }
@@ -13,8 +13,8 @@ impl Expr {
         Expr { at: Position(at), kind }
     }
 
-    /// The terms of the outermost `and` chain, those in parentheses of the same chain included; an expression
-    /// without one is its own only term.
+    /// Returns the terms of the outermost `and` chain, including nested chains in parentheses. Other expressions are
+    /// their own only term.
     pub fn conjuncts(&self) -> Vec<&Expr> {
         let mut found = Vec::new();
         let mut waiting = vec![self];
@@ -27,7 +27,7 @@ impl Expr {
         found
     }
 
-    /// The names of a path that is nothing but members: `["customerProfile", "name"]`, also after `$it`.
+    /// Returns the names of a path that consists of members only: `["customerProfile", "name"]`, also after `$it`.
     pub fn as_members(&self) -> Option<Vec<&str>> {
         let ExprKind::Path(path) = &self.kind else { return None };
         if !matches!(path.root, Root::Implicit | Root::It) || path.segments.is_empty() {
@@ -36,7 +36,7 @@ impl Expr {
         path.segments.iter().map(Segment::name).collect()
     }
 
-    /// The literal, when it is one.
+    /// Returns the literal, if it is one.
     pub fn as_literal(&self) -> Option<&Literal> {
         match &self.kind {
             ExprKind::Literal(literal) => Some(literal),
@@ -44,8 +44,8 @@ impl Expr {
         }
     }
 
-    /// `member op literal`, with the literal on either side: the member path, the operator as read from the member,
-    /// and the literal. What a term like `engagementId eq '…'` is recognised by.
+    /// Returns `member op literal`, with the literal on either side: the path of the member, the operator as seen from
+    /// the member, and the literal. It recognizes terms like `engagementId eq '…'`.
     pub fn as_comparison(&self) -> Option<(Vec<&str>, Comparison, &Literal)> {
         let ExprKind::Compare(op, left, right) = &self.kind else { return None };
         if let (Some(members), Some(literal)) = (left.as_members(), right.as_literal()) {
@@ -54,7 +54,7 @@ impl Expr {
         Some((right.as_members()?, op.flipped(), left.as_literal()?))
     }
 
-    /// The expressions directly below.
+    /// Returns the direct subexpressions.
     pub fn children(&self) -> Vec<&Expr> {
         match &self.kind {
             ExprKind::Literal(_) => Vec::new(),
@@ -85,8 +85,8 @@ impl Expr {
         }
     }
 
-    /// Rebuilds the tree from the leaves up: `change` sees every expression with its children already changed.
-    /// What an alias of a name (`email eq …` for a lambda) is replaced with.
+    /// Rebuilds the tree from the leaves up. `change` gets every expression with its children already changed. It is
+    /// used to replace an alias by a lambda (`email eq …`).
     pub fn map(self, change: &mut impl FnMut(Expr) -> Expr) -> Expr {
         let boxed = |inner: Box<Expr>, change: &mut _| Box::new(Expr::map(*inner, change));
         let kind = match self.kind {
@@ -124,7 +124,7 @@ fn map_all(exprs: Vec<Expr>, change: &mut impl FnMut(Expr) -> Expr) -> Vec<Expr>
 }
 
 impl Segment {
-    /// The name of a plain member.
+    /// Returns the name of a plain member.
     pub fn name(&self) -> Option<&str> {
         match &self.kind {
             SegmentKind::Name(name) => Some(name),

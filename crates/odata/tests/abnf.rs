@@ -1,8 +1,8 @@
-//! The published test cases of the OData grammar, all 840 of them: what must parse parses, what must fail fails at
-//! the very place the case names.
+//! The 840 published test cases of the OData grammar. Valid texts must parse, and invalid ones must fail at the
+//! position that the case names.
 //!
-//! Source: `tests/vectors/odata-abnf` (OASIS). Cases that this crate does not read, or whose place of failure we see
-//! elsewhere, are listed by name with the reason; the lists only ever shrink.
+//! Source: `tests/vectors/odata-abnf` (OASIS). Cases that this crate does not parse, or that it refuses at another
+//! position, are listed by name with the reason. The lists must not grow.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
@@ -12,11 +12,11 @@ use odata::{
 };
 use serde_json::Value;
 
-/// Where a text fails, as an offset in the text as sent.
+/// The position of an error, as an offset in the encoded text.
 type Outcome = Result<(), usize>;
 
-/// Must-fail cases that only a model can refuse: by the grammar alone the text is well-formed. The binder, or the
-/// service's routes, refuse them. (input, reason)
+/// Invalid cases that follow the grammar: only a model can refuse them. The binder or the routes of the service refuse
+/// them. (input, reason)
 const LEFT_OUT: [(&str, &str); 5] = [
     ("Categories/TheBestProduct()", "whether a function is bound or imported is the model's knowledge"),
     (
@@ -34,14 +34,18 @@ const LEFT_OUT: [(&str, &str); 5] = [
     ("#Customers(Address/AddressWithLocation,Orders)", "the second name may be a property"),
 ];
 
-/// Cases that fail as they must, at another place. (input, our place, reason)
+/// Invalid cases that fail at another position. (input, our position, reason)
 const DIFFERENCES: [(&str, usize, &str); 2] = [
     (
         "Products/all()",
         13,
         "the suite first takes all() for a function of the service; we miss the variable where it should stand",
     ),
-    ("Categories(ID=wrong)", 14, "the suite gives up behind the name; we point at what is no literal"),
+    (
+        "Categories(ID=wrong)",
+        14,
+        "the suite stops after the name; we report the position of the invalid literal",
+    ),
 ];
 
 fn cases() -> (Vec<Value>, Value) {
@@ -51,7 +55,7 @@ fn cases() -> (Vec<Value>, Value) {
     (file["TestCases"].as_array().unwrap().clone(), file["Constraints"].clone())
 }
 
-/// Percent-decoding that knows the way back.
+/// Percent-decoding with the positions in the encoded text.
 fn decode(raw: &str) -> (String, Vec<usize>) {
     let (bytes, mut text, mut places, mut at) = (raw.as_bytes(), Vec::new(), Vec::new(), 0);
     while at < bytes.len() {
@@ -85,7 +89,7 @@ fn value(primitive: Primitive, text: &str) -> Outcome {
     Literal::parse_value(primitive, text).map(drop).map_err(|error| error.at)
 }
 
-/// An expression, or a part of one with what it needs around it.
+/// An expression, or a part of one in the context that it needs.
 fn expression(before: &str, raw: &str, after: &str) -> Outcome {
     let (text, places) = decode(raw);
     let whole = format!("{before}{text}{after}");
@@ -96,7 +100,7 @@ fn expression(before: &str, raw: &str, after: &str) -> Outcome {
 }
 
 fn settings() -> ParseSettings {
-    // The suite writes one option several times, and `+` as itself.
+    // The suite repeats options, and uses `+` for itself.
     ParseSettings { repeatable: true, plus_is_blank: false, ..ParseSettings::default() }
 }
 
@@ -115,14 +119,14 @@ fn query(raw: &str, constraints: &Value) -> Outcome {
     Ok(())
 }
 
-/// One option: an `&` can begin no other.
+/// One option: an `&` cannot begin another.
 fn option(raw: &str) -> Outcome {
     let one = raw.split('&').next().unwrap();
     QueryOptions::parse(one, &settings()).map_err(|error| error.raw_at)?;
     if one.len() < raw.len() { Err(one.len()) } else { Ok(()) }
 }
 
-/// `primitiveValue`: the form that gets furthest.
+/// `primitiveValue`: the alternative that gets furthest.
 fn any_value(text: &str) -> Outcome {
     let mut furthest = EnumMember::parse_list(text).map(drop).map_err(|error| error.at);
     for primitive in Primitive::ALL {
@@ -140,7 +144,7 @@ fn relative(raw: &str) -> Outcome {
     ResourceUri::parse(raw, &settings()).map(drop).map_err(|error| error.at)
 }
 
-/// Where the service's root ends is not written in a URL: any of its slashes may be the place.
+/// The end of the service root is not marked in a URL: it may be any slash.
 fn absolute(raw: &str) -> Outcome {
     let path = ResourceUri::path_of_absolute(raw).map_err(|error| error.at)?;
     let slashes = raw.char_indices().skip(path).filter(|(_, c)| *c == '/').map(|(at, _)| at + 1);
@@ -155,7 +159,7 @@ fn absolute(raw: &str) -> Outcome {
     Err(furthest)
 }
 
-/// The text of one case by its start rule; `None` for rules this crate does not read.
+/// The text of one case by its start rule; `None` for rules that this crate does not parse.
 fn check(rule: &str, raw: &str, constraints: &Value) -> Option<Outcome> {
     use Primitive as P;
     Some(match rule {
@@ -248,8 +252,8 @@ fn every_published_case_parses_or_fails_where_it_must() {
     assert!(DIFFERENCES.iter().all(|(input, _, reason)| named(input) && !reason.is_empty()));
 }
 
-/// Every published text with one character left out, and with one of the grammar's signs put in: each is refused at
-/// a place within it, or is read and reads back as itself.
+/// Every published text with one character removed, or with a character of the grammar inserted, is refused at a
+/// position inside it, or parses and prints back.
 #[test]
 fn every_published_text_with_one_slip_is_read_or_refused_within_itself() {
     let (cases, _) = cases();

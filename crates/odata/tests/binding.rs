@@ -1,4 +1,4 @@
-//! Names and types: what means something against a schema, and the words of refusal for what does not.
+//! Binding of names and types against a schema, and the error messages.
 
 mod model;
 
@@ -24,7 +24,7 @@ fn a_fault_of_meaning_names_its_place_and_what_might_have_been_meant() {
         ("address/cty eq 'x'", K::UnknownName, "at 8: unknown property 'cty'; did you mean 'city'?"),
         ("frob eq 1", K::UnknownName, "at 0: unknown property 'frob'"),
         ("contians('x')", K::UnknownName, "at 0: unknown function 'contians'; did you mean 'contains'?"),
-        ("people/email eq 'x'", K::Type, "at 7: 'people' is a collection: ask it with any or all"),
+        ("people/email eq 'x'", K::Type, "at 7: 'people' is a collection: use any or all"),
         ("name/any()", K::Type, "at 5: any needs a collection, 'name' is a string"),
         ("name/city eq 'x'", K::Type, "at 5: 'name' is a string: it has no 'city'"),
         ("name eq 5", K::Type, "at 5: a string cannot be compared with a number"),
@@ -61,7 +61,7 @@ fn a_fault_of_meaning_names_its_place_and_what_might_have_been_meant() {
         ("cast(name,Edm.Frob) eq 1", K::UnknownName, "at 10: unknown type 'Edm.Frob'"),
         ("case(name:1) eq 1", K::Type, "at 5: expected a boolean, found a string: a condition of case"),
         ("case(ready:1,true:'x') eq 1", K::Type, "at 18: the values of case are a number and a string"),
-        ("name in name", K::Type, "at 8: expected a list or a collection behind 'in', found a string"),
+        ("name in name", K::Type, "at 8: expected a list or a collection after 'in', found a string"),
         ("name in (1)", K::Type, "at 5: a string cannot be compared with a number"),
         (
             "people/any(p:p/emial eq 'x')",
@@ -74,7 +74,7 @@ fn a_fault_of_meaning_names_its_place_and_what_might_have_been_meant() {
         (
             "matchesPattern(name,'(?=a)')",
             K::Unsupported,
-            "at 20: looking ahead or behind in a pattern is not supported",
+            "at 20: lookahead or lookbehind in a pattern is not supported",
         ),
         (
             "address eq address",
@@ -87,7 +87,7 @@ fn a_fault_of_meaning_names_its_place_and_what_might_have_been_meant() {
         ("geo.length(name) eq 1", K::Unsupported, "at 0: the function geo.length is not supported"),
         ("hassubset(tags,['x'])", K::Unsupported, "at 0: the function hassubset is not supported"),
         ("name/@Shop.Term eq 1", K::Unsupported, "at 5: an annotation is not supported"),
-        ("people/$filter(age gt 1)/$count/x eq 1", K::Type, "at 32: nothing follows $count, any or all"),
+        ("people/$filter(age gt 1)/$count/x eq 1", K::Type, "at 32: nothing may follow $count, any or all"),
     ] {
         let error = bind(text).expect_err(text);
         assert_eq!((error.to_string().as_str(), error.kind), (message, kind), "{text}");
@@ -200,14 +200,14 @@ fn options_are_bound_with_computed_names_aliases_and_nesting() {
 fn a_fault_in_options_names_the_option_and_the_place_in_it() {
     for (text, expected) in [
         ("$orderby=nmae", "$orderby, at 0: unknown property 'nmae'; did you mean 'name'?"),
-        ("$orderby=people", "$orderby, at 0: a collection has no order"),
+        ("$orderby=people", "$orderby, at 0: a collection cannot be sorted"),
         ("$select=name,nmae", "$select, at 5: unknown property 'nmae'; did you mean 'name'?"),
         ("$select=people($filter=agee gt 1)", "$select, at 15: unknown property 'agee'; did you mean 'age'?"),
-        ("$expand=name", "$expand, at 0: 'name' is a plain property: it is selected, not expanded"),
+        ("$expand=name", "$expand, at 0: 'name' is not a navigation property: use $select, not $expand"),
         ("$expand=relatde", "$expand, at 0: unknown property 'relatde'; did you mean 'related'?"),
-        ("$compute=price as name", "$compute, at 9: there is a 'name' already"),
+        ("$compute=price as name", "$compute, at 9: 'name' exists already"),
         ("$filter=a eq 1", "$filter, at 0: unknown property 'a'"),
-        ("$apply=groupby((people/email))", "$apply, at 16: 'people' is a collection: ask it with any or all"),
+        ("$apply=groupby((people/email))", "$apply, at 16: 'people' is a collection: use any or all"),
         ("$apply=aggregate(name with sum as n)", "$apply, at 10: sum needs numbers, found a string"),
         (
             "$apply=aggregate(price with sum as n)&$filter=price gt 1",
@@ -239,34 +239,34 @@ fn what_is_named_twice_and_names_that_are_taken_are_refused() {
         ("$select=address/city,id,address/city", "'address/city' is named twice"),
         (
             "$select=people($top=1),people/email",
-            "'people/email' is inside 'people', whose parentheses name it",
+            "'people/email' must be selected in the parentheses of 'people'",
         ),
         ("$compute=1 as x&$select=x,x", "'x' is named twice"),
         ("$select=people($select=email,email)", "'email' is named twice"),
-        ("$select=people($compute=1 as x,2 as x)", "there is a 'x' already"),
-        ("$select=people($compute=1 as email)", "there is a 'email' already"),
+        ("$select=people($compute=1 as x,2 as x)", "'x' exists already"),
+        ("$select=people($compute=1 as email)", "'email' exists already"),
         ("$expand=related,related", "'related' is named twice"),
         ("$expand=related($top=1),owner,Related", "'related' is named twice"),
         ("$expand=related,related/$ref", "'related' is named twice"),
         ("$expand=*,*", "'*' is named twice"),
         ("$expand=related($expand=owner,owner)", "'owner' is named twice"),
         ("$expand=related($select=name,name)", "'name' is named twice"),
-        ("$expand=related($compute=1 as name)", "there is a 'name' already"),
-        ("$compute=1 as x,2 as x", "there is a 'x' already"),
-        ("$compute=1 as x,2 as X", "there is a 'X' already"),
-        ("$compute=1 as Name", "there is a 'Name' already"),
-        ("$compute=1 as related", "there is a 'related' already"),
-        ("$apply=aggregate(price with sum as name)", "there is a 'name' already"),
-        ("$apply=aggregate(price with sum as related)", "there is a 'related' already"),
+        ("$expand=related($compute=1 as name)", "'name' exists already"),
+        ("$compute=1 as x,2 as x", "'x' exists already"),
+        ("$compute=1 as x,2 as X", "'X' exists already"),
+        ("$compute=1 as Name", "'Name' exists already"),
+        ("$compute=1 as related", "'related' exists already"),
+        ("$apply=aggregate(price with sum as name)", "'name' exists already"),
+        ("$apply=aggregate(price with sum as related)", "'related' exists already"),
         ("$apply=aggregate($count as n,price with sum as n)", "two aggregates are named 'n'"),
-        ("$apply=groupby((state),aggregate(price with sum as address))", "there is a 'address' already"),
-        ("$apply=groupby((state),aggregate($count as state))", "there is a 'state' already"),
+        ("$apply=groupby((state),aggregate(price with sum as address))", "'address' exists already"),
+        ("$apply=groupby((state),aggregate($count as state))", "'state' exists already"),
         ("$apply=groupby((state,state))", "'state' is named twice"),
         ("$apply=groupby((address/city,address/city))", "'address/city' is named twice"),
-        ("$apply=compute(1 as x)/compute(2 as x)", "there is a 'x' already"),
-        ("$apply=compute(1 as x)&$compute=2 as x", "there is a 'x' already"),
-        ("$apply=compute(1 as x)/aggregate(x with sum as x)", "there is a 'x' already"),
-        ("$apply=groupby((state),aggregate($count as n))/compute(1 as n)", "there is a 'n' already"),
+        ("$apply=compute(1 as x)/compute(2 as x)", "'x' exists already"),
+        ("$apply=compute(1 as x)&$compute=2 as x", "'x' exists already"),
+        ("$apply=compute(1 as x)/aggregate(x with sum as x)", "'x' exists already"),
+        ("$apply=groupby((state),aggregate($count as n))/compute(1 as n)", "'n' exists already"),
         (
             "$apply=concat(aggregate($count as n),aggregate(name with max as n))",
             "'n' is a number in one part and a string in another",
@@ -314,7 +314,7 @@ fn a_computed_member_of_an_object_is_asked_for_its_members() {
     );
     let paths = bound.expect("meaningful").filter.expect("given").item_paths();
     assert_eq!(paths, ["address/city", "people"]);
-    // A variable, and the members that a filter speaks of, are nearer than a computed property.
+    // Variables, and the members that a filter refers to, take precedence over a computed property.
     for filter in ["people/any(p:p/age gt 1)", "people/$count($filter=age gt 1) gt 0"] {
         options(&format!("$compute=1 as p,2 as age&$filter={filter}")).expect(filter);
     }

@@ -329,7 +329,7 @@ fn long_texts_and_patterns_use_up_a_budget_as_their_work_does() {
 
 #[test]
 fn of_an_enumeration_without_flags_has_asks_for_the_one_member() {
-    // Numbers of members share bits: none of them is part of another.
+    // Numbers of members share bits, but no member contains another.
     let states = ["Draft", "Open", "Sold"];
     for state in states {
         for asked in states {

@@ -1,4 +1,4 @@
-//! Expressions without a value: what is a fault, what is null, and when a fault is met.
+//! Expressions without a value: what is an error, what is null, and when an error occurs.
 
 mod model;
 
@@ -12,7 +12,7 @@ fn now() -> DateTimeOffset {
     DateTimeOffset { ticks: 0, offset: 0 }
 }
 
-/// The value of an expression over a document, or what is wrong with it, whenever that is found.
+/// Returns the value of an expression over a document, or the error of binding or evaluating it.
 fn outcome(text: &str, item: &Json, fold_constants: bool) -> Result<String, String> {
     let (schema, settings) = (schema(), BindSettings { fold_constants, ..BindSettings::default() });
     let typed = Binder::new(&schema, "Item", &settings).bind(&expr(text)).map_err(|error| {
@@ -30,7 +30,7 @@ fn outcome(text: &str, item: &Json, fold_constants: bool) -> Result<String, Stri
     }
 }
 
-/// An item whose members are the edges of their types.
+/// An item whose members have the extreme values of their types.
 fn edges() -> Json {
     let number = |text: &str| serde_json::from_str::<Json>(text).expect("a number");
     json!({
@@ -44,11 +44,11 @@ fn edges() -> Json {
 #[test]
 fn arithmetic_has_a_value_or_a_fault_and_null_only_of_null() {
     let zero = |op: &str| Err(format!("'{op}' by zero"));
-    let beyond = |op: &str, ty: &str| Err(format!("the result of '{op}' is beyond Edm.{ty}"));
+    let beyond = |op: &str, ty: &str| Err(format!("the result of '{op}' is out of the range of Edm.{ty}"));
     let value = |text: &str| Ok(text.to_owned());
-    // Constants, members, and both; `zero` is a member that is zero.
+    // Constants, members, and both. `zero` is a member with the value zero.
     let rows: Vec<(&str, Result<String, String>)> = vec![
-        // Whole numbers.
+        // Integers.
         ("1 div 0", zero("div")),
         ("1 mod 0", zero("mod")),
         ("1 divby 0", zero("divby")),
@@ -78,7 +78,7 @@ fn arithmetic_has_a_value_or_a_fault_and_null_only_of_null() {
         ("0 sub price sub price", beyond("sub", "Decimal")),
         ("price div 0.1", beyond("div", "Decimal")),
         ("0.000 mul -1", value("0")),
-        // Floating point has values for it.
+        // Floating point has values for these.
         ("cast(1,Edm.Double) div 0", value("INF")),
         ("cast(-1,Edm.Double) div 0", value("-INF")),
         ("cast(0,Edm.Double) div 0", value("NaN")),
@@ -88,7 +88,7 @@ fn arithmetic_has_a_value_or_a_fault_and_null_only_of_null() {
         ("weight div length(name)", value("INF")),
         ("-weight mul 10", value("-INF")),
         ("INF sub INF", value("NaN")),
-        // Spans and instants.
+        // Durations and instants.
         ("lasts add duration'PT1S'", beyond("add", "Duration")),
         ("-lasts sub lasts", beyond("sub", "Duration")),
         ("lasts mul 2", beyond("mul", "Duration")),
@@ -151,7 +151,7 @@ fn every_operation_on_every_pair_of_edges_has_a_value_or_a_fault() {
                     Err(EvalError::Fault { .. }) => faults += 1,
                     Err(other) => panic!("{text}: {other}"),
                 }
-                // With a null beside it, null it is.
+                // With null as an operand, the result is null.
                 for text in [format!("null {} {right}", op.name()), format!("{left} {} null", op.name())] {
                     if let Ok(typed) = Binder::new(&schema, "Item", &settings).bind(&expr(&text)) {
                         assert_eq!(evaluator.value(&typed, &item()), Ok(Value::Null), "{text}");
@@ -224,7 +224,7 @@ fn what_a_type_does_not_hold_is_null_when_cast_to_it() {
             assert_eq!(outcome(&text, &edges(), fold), Ok(expected.to_owned()), "{text}");
         }
     }
-    // A number that was cast is not widened back.
+    // A cast number is not converted back to the wider type.
     for text in ["cast(count,Edm.Byte) eq null", "cast(300,Edm.Byte) add 1 eq null"] {
         assert_eq!(outcome(text, &edges(), true), Ok("true".to_owned()), "{text}");
     }
@@ -237,7 +237,7 @@ fn a_fault_is_met_where_it_is_evaluated_from_left_to_right() {
         (format!("{fault} gt 1"), true),
         (format!("not ({fault} gt 1)"), true),
         ("not (length(name) div length(name) eq 1)".to_owned(), true),
-        // The first term that decides ends it.
+        // The first term that decides stops the evaluation.
         (format!("length(name) gt 0 and {fault} gt 1"), false),
         (format!("{fault} gt 1 and length(name) gt 0"), true),
         (format!("length(name) eq 0 or {fault} gt 1"), false),
@@ -250,13 +250,13 @@ fn a_fault_is_met_where_it_is_evaluated_from_left_to_right() {
         ("people/any(p:p/age eq 0 or 2 div p/age eq 1)".to_owned(), false),
         ("people/all(p:p/age ne 0 and 2 div p/age eq 1)".to_owned(), false),
         ("people/$count($filter=2 div age eq 0)".to_owned(), true),
-        // Null for one operand, and a fault in the other.
+        // One operand is null, and the other has an error.
         (format!("day add duration'P1D' mul {fault} eq null"), true),
     ] {
         let found = outcome(&text, &edges(), true);
         assert_eq!(found.is_err(), met, "{text}: {found:?}");
     }
-    // What says the same of every item is refused before there is one, wherever it stands.
+    // Errors that do not depend on the item are found while binding, wherever they occur.
     for text in ["false and 1 div 0 eq 1", "case(true:1,true:1 div 0)", "true or count div 0 eq 1"] {
         let (schema, settings) = (schema(), BindSettings::default());
         let error = Binder::new(&schema, "Item", &settings).bind(&expr(text)).expect_err(text);

@@ -1,4 +1,4 @@
-//! Texts made to hurt: an answer in bounded time and memory for every one of them, and never a panic.
+//! Hostile texts: each is parsed or refused in bounded time and memory, without a panic.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use odata::{
     limits,
 };
 
-/// More than any of these takes in a debug build, far less than work that grows faster than the text.
+/// More than each of them takes in a debug build, and far less than superlinear work would take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 fn parse(text: &str) -> Result<Expr, ParseError> {

@@ -1,4 +1,4 @@
-//! What `$select` and `$compute` show of a document. Source: OData 4.01 Protocol, 11.2.5.1.
+//! Projection by `$select` and `$compute`. Source: OData 4.01 Protocol, 11.2.5.1.
 
 mod model;
 

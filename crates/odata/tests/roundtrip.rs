@@ -1,4 +1,4 @@
-//! What is printed reads back as the same tree: print ∘ parse is the identity on trees, parse ∘ print on canonical text.
+//! Printed trees parse to the same tree: print ∘ parse is the identity on trees, parse ∘ print on canonical text.
 
 use odata::*;
 use proptest::collection::vec;
@@ -11,7 +11,7 @@ fn at() -> Position {
 }
 
 fn name() -> impl Strategy<Value = String> {
-    // Also names that are words of the grammar elsewhere.
+    // Also names that are keywords of the grammar elsewhere.
     select(vec![
         "Name", "price", "x_1", "eq", "date", "contains", "desc", "INFO", "Ärger", "nullable", "e5", "as",
     ])

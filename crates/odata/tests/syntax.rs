@@ -1,4 +1,4 @@
-//! The language in tables: precedence, literals, functions, the places and words of errors.
+//! The syntax in tables: precedence, literals, functions, positions and messages of errors.
 
 use odata::{Expr, ExprKind, Limits, Literal, OrderBy, ParseSettings, QueryOptions};
 
@@ -10,7 +10,7 @@ fn query(text: &str) -> QueryOptions {
     QueryOptions::parse(text, &ParseSettings::default()).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
-/// The tree of a text, every operator with its operands in brackets.
+/// The tree of a text, with every operator and its operands in brackets.
 fn shape(expr: &Expr) -> String {
     let all =
         |members: &[Expr], by: &str| format!("[{}]", members.iter().map(shape).collect::<Vec<_>>().join(by));
@@ -117,8 +117,8 @@ fn a_fault_names_its_place_and_what_was_expected() {
     for (text, expected) in [
         ("", "at 0: expected a value"),
         ("name eq ", "at 8: expected a value"),
-        ("name eq'x'", "at 7: expected a blank after 'eq'"),
-        ("status eq \"New\"", "at 10: expected a value; texts stand in single quotes"),
+        ("name eq'x'", "at 7: expected a space after 'eq'"),
+        ("status eq \"New\"", "at 10: expected a value; strings are in single quotes"),
         ("status eq 'New", "at 14: expected a quote at the end of the text"),
         ("status equals 'New'", "at 7: expected an operator, found 'equals'"),
         ("status neq 'New'", "at 7: expected an operator, found 'neq'; did you mean 'eq'?"),
@@ -154,7 +154,7 @@ fn a_fault_names_its_place_and_what_was_expected() {
             "at 22: expected Point, LineString, Polygon, MultiPoint, MultiLineString, MultiPolygon or GeometryCollection",
         ),
         ("a eq {\"b\" 1}", "at 10: expected ':'"),
-        ("[\"\\ud800\"]", "at 2: half a surrogate pair is no character"),
+        ("[\"\\ud800\"]", "at 2: half a surrogate pair is not a character"),
         ("a eq duration'P999999999999999999999D'", "at 14: expected a duration of less than 29,000 years"),
     ] {
         let said = Expr::parse(text, &Limits::default())
@@ -176,7 +176,7 @@ fn a_fault_of_an_option_names_the_option_and_the_place_in_the_query_as_sent() {
         ("$top=1&top=2", "$top", 7, "at 0: given twice"),
         ("@a=1&@a=2", "@a", 5, "at 0: given twice"),
         ("$fliter=a", "$fliter", 0, "at 0: no such option; did you mean '$filter'?"),
-        ("$levels=1", "$levels", 0, "at 0: $levels belongs into the parentheses of $expand"),
+        ("$levels=1", "$levels", 0, "at 0: $levels belongs inside the parentheses of $expand"),
         ("$filter", "$filter", 7, "at 0: expected '='"),
         ("$filter=%zz", "$filter", 8, "at 0: expected two hexadecimal digits after '%'"),
         ("$filter=%FF", "$filter", 8, "at 0: the decoded text is not UTF-8"),

@@ -1,4 +1,4 @@
-//! Whatever is bound can be evaluated: no expression over any document panics, and what holds of logic holds here.
+//! Every bound expression can be evaluated over any document without a panic, and the laws of logic hold.
 
 mod model;
 

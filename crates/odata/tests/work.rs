@@ -1,4 +1,4 @@
-//! What an evaluation may cost: it ends when its nodes, its bytes or its interrupt say so, whatever it does.
+//! Budgets: an evaluation ends when its nodes or its bytes are exhausted or it is interrupted.
 
 mod model;
 
@@ -23,7 +23,7 @@ fn evaluate(text: &str, item: &Json, work: &Work) -> Result<Value, EvalError> {
     Evaluator { schema: &schema, now: now(), work: Some(work) }.value(&bound(text).expect(text), item)
 }
 
-/// Expressions that take long over [`long`], one for each thing that does.
+/// Expressions that take long over [`long`], one for each expensive operation.
 const EXPENSIVE: [&str; 15] = [
     "people/any(a:people/any(b:people/any(c:people/any(d:contains(a/email,'zzz')))))",
     "people/all(a:people/all(b:people/$count($filter=age gt 1) gt 1))",
@@ -59,7 +59,7 @@ fn whatever_takes_long_ends_with_its_nodes() {
 
 #[test]
 fn whatever_takes_long_asks_often_whether_to_go_on() {
-    /// A millisecond has so many nodes at least.
+    /// Minimum number of nodes per millisecond.
     const MILLISECOND: u64 = 25_000;
     for text in EXPENSIVE {
         let asked = Arc::new(AtomicU64::new(0));
@@ -88,7 +88,7 @@ fn texts_that_are_put_together_are_bounded_and_those_let_go_do_not_count() {
         assert_eq!(evaluate(text, &item, &Work::new(u64::MAX, 500)), Err(EvalError::Exhausted), "{text}");
         assert!(evaluate(text, &item, &Work::new(u64::MAX, 4000)).is_ok(), "{text}");
     }
-    // 300 members with a text of a kilobyte each, one after the other.
+    // 300 members with a text of one kilobyte each, one after the other.
     let work = work();
     let text = "people/all(p:length(concat(p/email,name)) eq 1100)";
     assert_eq!(evaluate(text, &item, &work), Ok(Value::Boolean(true)));
@@ -181,10 +181,10 @@ fn aliases_of_aliases_take_no_more_than_the_constants_of_a_request_may() {
     };
     let doubled: Vec<String> = (1..30).map(|n| format!("@a{n}=concat(@a{},@a{})", n - 1, n - 1)).collect();
     for options in [
-        // A tree of constants, written out and by aliases of aliases.
+        // A tree of constants, written out, and by aliases of aliases.
         format!("$filter=name eq {}&@t='{text}'", balanced(vec!["@t".to_owned(); 1000])),
         format!("$filter=name eq @a29&@a0='{text}'&{}", doubled.join("&")),
-        // What is no constant holds a copy of those in it each time.
+        // Expressions that are not constant copy their constants each time.
         format!("$filter={}&@s=concat(name,'{text}')", vec!["name eq @s"; 500].join(" or ")),
         format!(
             "$compute={}&@s=concat(name,'{text}')",
@@ -197,7 +197,7 @@ fn aliases_of_aliases_take_no_more_than_the_constants_of_a_request_may() {
         assert_eq!(error.kind, BindErrorKind::Limit, "{error}");
         assert!(binder.bytes() < 5 << 20, "{}", binder.bytes());
     }
-    // Not what is a constant each time, nor what no row makes longer than it may be.
+    // Neither repeated constants, nor expressions that no row makes longer than the limit.
     let kept = format!(
         "$compute={}&@t='{text}'",
         (0..100).map(|n| format!("@t as c{n}")).collect::<Vec<_>>().join(",")
@@ -213,14 +213,14 @@ fn aliases_of_aliases_take_no_more_than_the_constants_of_a_request_may() {
 #[test]
 fn the_patterns_of_a_request_are_made_ready_once_and_bounded_together() {
     let (schema, settings) = (schema(), BindSettings::default());
-    // One pattern for many rows: less than making it ready each time would cost.
+    // One pattern for many rows costs less than compiling it for each row.
     let typed = bound("matchesPattern(name,'(a|b){200}c')").expect("a filter");
     let work = Work::new(200_000, 1 << 20);
     let evaluator = Evaluator { schema: &schema, now: now(), work: Some(&work) };
     for _ in 0..1000 {
         assert_eq!(evaluator.matches(&typed, &json!({"name": "xyz"})), Ok(false));
     }
-    // Many patterns of one request, before any row is looked at.
+    // Many patterns of one request, before any row is evaluated.
     let all: Vec<String> = (0..500).map(|n| format!("matchesPattern(name,'(a?){{600}}b{n}')")).collect();
     let error = Binder::new(&schema, "Item", &settings).bind(&expr(&all.join(" or "))).expect_err("too many");
     assert_eq!(error.kind, BindErrorKind::Limit, "{error}");

@@ -334,7 +334,7 @@ fn filter() -> impl Strategy<Value = String> {
 /// Whether an answer is the refusal of a value that an expression does not have, such as a quotient by zero.
 fn is_fault(answer: &Answer) -> bool {
     let message = answer.body["error"]["message"].as_str().unwrap_or_default();
-    answer.status == 400 && (message.contains(" by zero") || message.contains(" is beyond Edm."))
+    answer.status == 400 && (message.contains(" by zero") || message.contains(" is out of the range of Edm."))
 }
 
 /// What a list found: its answers, or that it met an arithmetic fault.

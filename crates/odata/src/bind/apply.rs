@@ -1,4 +1,4 @@
-//! `$apply`: what each step leaves is what the next one speaks of. Grouping and aggregation make types of their own,
+//! Binding of `$apply`: each step operates on the result of the step before. Grouping and aggregation create new types,
 //! which are added to a copy of the schema.
 
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use crate::typed::{BindError, BindErrorKind, PathBase, Typed, TypedKind, TypedPa
 use crate::typed_options::{TypedAggregate, TypedApply, TypedTransformation};
 
 impl Binder<'_> {
-    /// Binds a pipeline. What is bound afterwards still speaks of the items before it: see
-    /// [`TypedApply::result`] for what it leaves.
+    /// Binds a pipeline. Expressions bound afterwards still refer to the items before it; see [`TypedApply::result`]
+    /// for the type of its result.
     pub fn apply(&mut self, steps: &[Transformation]) -> Result<TypedApply, BindError> {
         let mut inner = self.clone();
         let steps = inner.pipeline(steps)?;
@@ -49,7 +49,7 @@ impl Binder<'_> {
             TransformationKind::Top(number) => TypedTransformation::Top(*number),
             TransformationKind::Compute(items) => {
                 let bound = self.compute(items)?;
-                // From here on they are members like any other.
+                // From here on they are ordinary members.
                 self.computed.clear();
                 let mut properties: Vec<Property> = self.schema.properties(&self.item).cloned().collect();
                 for computed in &bound {
@@ -103,7 +103,7 @@ impl Binder<'_> {
         }))
     }
 
-    /// The items are of a new type from here on.
+    /// Sets the type of the items for the following steps.
     fn set_item_type(&mut self, at: Position, properties: Vec<Property>) -> BindResult<()> {
         self.item = self.declare(at, properties)?;
         Ok(())
@@ -112,9 +112,9 @@ impl Binder<'_> {
     fn declare(&mut self, at: Position, properties: Vec<Property>) -> BindResult<Arc<str>> {
         self.derived += 1;
         if self.derived > DERIVED_TYPES {
-            return Err(limit(at, format!("more than {DERIVED_TYPES} steps that make a type")));
+            return Err(limit(at, format!("more than {DERIVED_TYPES} steps that create a type")));
         }
-        // No name of a query begins with a digit.
+        // Names in queries never begin with a digit.
         let name: Arc<str> = self.schema.len().to_string().into();
         self.schema.push(Structured { name: name.clone(), base: None, properties });
         Ok(name)
@@ -136,7 +136,7 @@ impl Binder<'_> {
 
     fn aggregate(&mut self, aggregate: &Aggregate) -> BindResult<TypedAggregate> {
         let Some(name) = aggregate.name.as_deref() else {
-            return Err(unsupported(aggregate.at, "an aggregate of the service's own"));
+            return Err(unsupported(aggregate.at, "a custom aggregate"));
         };
         let name: Arc<str> = name.into();
         let counts_items = matches!(&aggregate.expr.kind, ExprKind::Path(path)
@@ -181,7 +181,7 @@ impl Binder<'_> {
                     }
                     paths.push(path);
                 }
-                other => return Err(type_fault(other.at, "groups are made by plain properties")),
+                other => return Err(type_fault(other.at, "groupby takes the paths of primitive properties")),
             }
         }
         let mut inner = self.clone();
@@ -201,7 +201,7 @@ impl Binder<'_> {
         Ok(TypedTransformation::GroupBy { by: paths, apply: bound })
     }
 
-    /// Whether members of two types can stand under one name: those that grouping makes are new for each.
+    /// Returns whether members of two types may have the same name. Types created by grouping differ for each group.
     fn is_alike(&self, one: &Type, other: &Type) -> bool {
         let (Type::Structured(one), Type::Structured(other)) = (one, other) else { return one == other };
         one == other
@@ -211,7 +211,7 @@ impl Binder<'_> {
             })
     }
 
-    /// The members that hold grouping paths: objects for paths that lead inside objects.
+    /// Returns the members that hold grouping paths. Paths inside objects become members of nested types.
     fn nested_type(&mut self, at: Position, paths: &[&TypedPath], depth: usize) -> BindResult<Vec<Property>> {
         let mut properties: Vec<Property> = Vec::new();
         for path in paths {
@@ -261,6 +261,6 @@ fn aggregate_type(expr: &Typed, method: &Method) -> BindResult<Type> {
         Method::Min | Method::Max if orders => Ok(expr.ty.clone().unwrap_or(Primitive::String.into())),
         Method::CountDistinct if orders => Ok(Primitive::Int64.into()),
         Method::Min | Method::Max | Method::CountDistinct => needs("values that have an order"),
-        Method::Custom(_) => Err(unsupported(expr.at, "an aggregation method of the service's own")),
+        Method::Custom(_) => Err(unsupported(expr.at, "a custom aggregation method")),
     }
 }

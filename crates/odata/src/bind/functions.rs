@@ -9,7 +9,7 @@ use crate::schema::Type;
 use crate::typed::{BindErrorKind, PathBase, Typed, TypedKind, TypedPath};
 use crate::value::Value;
 
-/// What an argument may be.
+/// The type of argument that a function takes.
 #[derive(Clone, Copy)]
 enum ArgumentType {
     Text,
@@ -61,7 +61,7 @@ impl Binder<'_> {
         {
             return Err(fault(bound[1].at, error.kind, error.message));
         }
-        // Rounding keeps the sort of number.
+        // Rounding keeps the numeric type.
         let rounds = matches!(function, F::Round | F::Floor | F::Ceiling);
         let ty = match bound.first().and_then(|argument| argument.ty.as_ref()?.primitive()) {
             Some(primitive) if rounds => promote(primitive, primitive),
@@ -206,7 +206,7 @@ fn casts(from: &Type, to: &Type) -> bool {
     }
 }
 
-/// A constant amount of `topcount` and its kin.
+/// Returns a constant amount, as `topcount` and similar transformations need it.
 pub(super) fn constant(typed: &Typed) -> Option<Value> {
     typed.as_value().filter(|value| value.to_double().is_some()).cloned()
 }

@@ -1,7 +1,7 @@
-//! From names to meanings: the tree as written becomes a bound tree, or one error that says what means nothing.
+//! Name resolution and type checking: a parsed tree becomes a typed tree, or one error.
 //!
-//! [`path`] resolves paths and lambdas, [`operators`] types and coercions, [`functions`] calls and casts,
-//! [`options`] `$select`, `$expand`, `$orderby` and `$compute`, [`apply`] the pipeline of `$apply`.
+//! [`path`] binds paths and lambdas, [`operators`] types and coercions, [`functions`] calls and casts, [`options`]
+//! `$select`, `$expand`, `$orderby` and `$compute`, [`apply`] the pipeline of `$apply`.
 
 mod apply;
 mod functions;
@@ -22,23 +22,23 @@ use crate::typed::{BindError, BindErrorKind, Typed, TypedKind};
 use crate::typed_options::TypedCompute;
 use crate::value::Value;
 
-/// How names and literals are taken.
+/// How names and literals are interpreted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BindSettings {
-    /// Properties are found whatever their case.
+    /// Property names are case-insensitive.
     pub ignore_property_case: bool,
-    /// Members of enumerations are found whatever their case.
+    /// Names of enumeration members are case-insensitive.
     pub ignore_enum_case: bool,
-    /// `'…'` stands for a GUID, date, date-time, time of day or duration where one is compared with.
+    /// `'…'` may be a GUID, date, date-time, time of day or duration where it is compared with one.
     pub quoted_literals: bool,
-    /// A bare GUID stands for its text where a string is compared with, and a date for its midnight (UTC) where a
-    /// date-time is.
+    /// A bare GUID may be a string where it is compared with a string, and a date may be its midnight (UTC) where it is
+    /// compared with a date-time.
     pub bare_literals: bool,
-    /// Expressions of constants alone are bound as the constants they are. Without, the tree says what was written.
+    /// Constant expressions are evaluated when they are bound. Otherwise the tree keeps what was written.
     pub fold_constants: bool,
-    /// A property may be selected more than once: it is shown once.
+    /// A property may be selected more than once. It occurs once in the result.
     pub selected_twice: bool,
-    /// Bounds: depth, and nodes with all aliases and computed properties written out.
+    /// Limits on depth and on nodes, with all aliases and computed properties expanded.
     pub limits: Limits,
 }
 
@@ -58,41 +58,41 @@ impl Default for BindSettings {
 
 type BindResult<T> = Result<T, BindError>;
 
-/// Binds expressions about items of one type.
+/// Binds expressions that refer to items of one type.
 #[derive(Clone, Debug)]
 pub struct Binder<'a> {
     schema: SchemaRef<'a>,
     settings: &'a BindSettings,
     /// The type of the item.
     item: Arc<str>,
-    /// An element that is no object: in `$select=emails($filter=endswith($this,'.com'))`.
+    /// The type of an element that is not an object, as in `$select=emails($filter=endswith($this,'.com'))`.
     element: Option<Type>,
     aliases: Vec<(&'a str, &'a Expr)>,
-    /// The aliases that stand for constants, once they were bound.
+    /// The aliases with constant values that were bound already.
     constants: Vec<(&'a str, Typed)>,
     computed: Vec<TypedCompute>,
     variables: Vec<Variable>,
     next_variable: u32,
     depth: usize,
     nodes: usize,
-    /// Types made by `$apply` so far.
+    /// Number of types created by `$apply` so far.
     derived: usize,
-    /// Inside nested options `$it` is not the item.
+    /// Whether the options are nested. In nested options `$it` is not the current item.
     nested: bool,
-    /// What constants may cost: the time of evaluating them, and the bytes they take.
+    /// The budget for constants: time of evaluation, and bytes.
     work: Arc<Work>,
 }
 
-/// About what a bound expression and a type made by `$apply` take, in bytes.
+/// Approximate size of a bound expression, and of a type created by `$apply`, in bytes.
 const NODE: usize = 320;
 const DERIVED: usize = 4096;
 
-/// How long the constants of one request may be evaluated, in nodes: some milliseconds.
+/// Maximum evaluation time for the constants of one request, in nodes: a few milliseconds.
 const CONSTANT_NODES: u64 = 200_000;
-/// How many bytes the constants of one request may take: many times what a URL holds.
+/// Maximum size of the constants of one request, in bytes: many times the size of a URL.
 const CONSTANT_BYTES: u64 = 1 << 20;
 
-/// A schema that was passed in, or one with the types that `$apply` makes.
+/// A schema that was passed in, or a copy with the types that `$apply` creates.
 #[derive(Clone, Debug)]
 enum SchemaRef<'a> {
     Given(&'a Schema),
@@ -111,7 +111,7 @@ impl Deref for SchemaRef<'_> {
 }
 
 impl SchemaRef<'_> {
-    /// With a further type. It is copied where another binder has it too.
+    /// Adds a type. The schema is copied if another binder uses it too.
     fn push(&mut self, structured: Structured) {
         if let SchemaRef::Given(schema) = self {
             *self = SchemaRef::Extended(Arc::new(Schema::clone(schema)));
@@ -124,14 +124,14 @@ impl SchemaRef<'_> {
 
 #[derive(Clone, Debug)]
 struct Variable {
-    /// Empty for the members that a `$filter` segment speaks of.
+    /// Empty for the members that a `$filter` segment refers to.
     name: String,
     number: u32,
     ty: Type,
 }
 
 impl<'a> Binder<'a> {
-    /// For items of the structured type of this name.
+    /// Creates a binder for items of the structured type with this name.
     pub fn new(schema: &'a Schema, item: &str, settings: &'a BindSettings) -> Binder<'a> {
         Binder {
             schema: SchemaRef::Given(schema),
@@ -151,13 +151,13 @@ impl<'a> Binder<'a> {
         }
     }
 
-    /// With the values of parameter aliases.
+    /// Adds the values of parameter aliases.
     pub fn with_aliases(mut self, aliases: &'a [(String, Expr)]) -> Binder<'a> {
         self.aliases.extend(aliases.iter().map(|(name, value)| (name.as_str(), value)));
         self
     }
 
-    /// Binds an expression that says yes or no.
+    /// Binds a boolean expression.
     pub fn filter(&mut self, expr: &Expr) -> Result<Typed, BindError> {
         let typed = self.bind(expr)?;
         boolean(&typed, "the filter")?;
@@ -166,7 +166,7 @@ impl<'a> Binder<'a> {
 
     /// Binds any expression.
     pub fn bind(&mut self, expr: &Expr) -> Result<Typed, BindError> {
-        // Aliases and computed properties bring their own trees: the bound one is no deeper than a parsed one.
+        // Aliases and computed properties add their own trees, but the bound tree may not be deeper than a parsed one.
         if self.depth >= self.settings.limits.depth {
             return Err(limit(expr.at, format!("nested more than {} deep", self.settings.limits.depth)));
         }
@@ -177,13 +177,13 @@ impl<'a> Binder<'a> {
         typed
     }
 
-    /// An expression of constants alone as the constant that it is: it is evaluated once, whoever asks, and what has
-    /// no value is refused wherever it stands.
+    /// Replaces a constant expression by its value. It is evaluated once, and refused if it has no value, wherever it
+    /// occurs.
     fn folded(&self, typed: Typed) -> BindResult<Typed> {
         if !self.settings.fold_constants || !is_constant_expression(&typed) {
             return Ok(typed);
         }
-        let now = DateTimeOffset { ticks: 0, offset: 0 }; // asked by none of them
+        let now = DateTimeOffset { ticks: 0, offset: 0 }; // not used: constants do not depend on it
         let evaluator = Evaluator { schema: &self.schema, now, work: Some(&self.work) };
         let value = evaluator
             .value(&typed, &serde_json::Value::Null)
@@ -199,7 +199,7 @@ impl<'a> Binder<'a> {
         Ok(Typed::constant(typed.at, typed.ty, value))
     }
 
-    /// Counts what a constant takes.
+    /// Counts the size of a constant.
     fn hold(&self, at: Position, value: &Value) -> BindResult<()> {
         self.work.hold(value.bytes()).map_err(|error| self.refused(at, error))
     }
@@ -210,22 +210,22 @@ impl<'a> Binder<'a> {
                 fault(place.unwrap_or(at), BindErrorKind::Value, message)
             }
             EvalError::Exhausted | EvalError::Interrupted => {
-                limit(at, "its constants take too much time or memory, aliases written out".to_owned())
+                limit(at, "its constants take too much time or memory, with aliases expanded".to_owned())
             }
         }
     }
 
-    /// About how many bytes all that was bound takes.
+    /// Returns the approximate size of everything bound so far, in bytes.
     pub fn bytes(&self) -> usize {
         let constants = usize::try_from(self.work.held()).unwrap_or(usize::MAX);
         constants.saturating_add(self.nodes.saturating_mul(NODE)).saturating_add(self.derived * DERIVED)
     }
 
-    /// Counts nodes of the bound tree: what aliases and computed properties stand for counts each time.
+    /// Counts nodes of the bound tree. Aliases and computed properties count each time they are used.
     fn node(&mut self, at: Position, nodes: usize) -> BindResult<()> {
         self.nodes += nodes;
         if self.nodes > self.settings.limits.nodes {
-            let message = format!("more than {} parts, aliases written out", self.settings.limits.nodes);
+            let message = format!("more than {} parts, with aliases expanded", self.settings.limits.nodes);
             return Err(limit(at, message));
         }
         Ok(())
@@ -258,7 +258,7 @@ impl<'a> Binder<'a> {
             ExprKind::Cast(operand, name) => self.cast(at, operand.as_deref(), name),
             ExprKind::IsOf(operand, name) => self.is_of(at, operand.as_deref(), name),
             ExprKind::Case(branches) => self.case(at, branches),
-            ExprKind::List(_) => Err(fault(at, BindErrorKind::Type, "a list stands only behind 'in'")),
+            ExprKind::List(_) => Err(fault(at, BindErrorKind::Type, "a list is only allowed after 'in'")),
             ExprKind::Array(_) => Err(unsupported(at, "an array outside of 'in'")),
             ExprKind::Object(_) => Err(unsupported(at, "an object")),
         }
@@ -275,7 +275,7 @@ impl<'a> Binder<'a> {
     }
 }
 
-/// Refuses what is neither boolean nor null.
+/// Refuses expressions that are neither boolean nor null.
 fn boolean(typed: &Typed, whose: &str) -> BindResult<()> {
     match &typed.ty {
         None | Some(Type::Primitive(Primitive::Boolean)) => Ok(()),
@@ -306,7 +306,7 @@ fn null(at: Position) -> Typed {
     Typed::constant(at, None, Value::Null)
 }
 
-/// Whether an expression has a value that no item, no member and no time has a say in.
+/// Returns whether an expression is constant: it depends on no item, no member and no time.
 fn is_constant_expression(typed: &Typed) -> bool {
     use TypedKind as K;
     let can_be = match &typed.kind {
@@ -333,7 +333,7 @@ fn is_constant_expression(typed: &Typed) -> bool {
     can_be && typed.children().iter().all(|child| matches!(child.kind, K::Value(_)))
 }
 
-/// Whether comparisons of its text ignore case: a property that says so.
+/// Returns whether comparisons of a text ignore case, because of its property.
 fn ignores_case(typed: &Typed) -> bool {
     match &typed.kind {
         TypedKind::Path(path) => path.steps.last().is_some_and(|step| step.ignore_case),

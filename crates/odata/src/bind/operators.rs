@@ -1,4 +1,4 @@
-//! Operators: which types go together, and what literals become beside a type.
+//! Operators: which types can be combined, and how literals are converted to the type of the other operand.
 
 use super::{BindResult, Binder, fault, ignores_case, null, type_fault, unsupported};
 use crate::ast::{Arithmetic, Comparison, Expr, ExprKind, Path, Position, Root};
@@ -44,7 +44,7 @@ impl<'a> Binder<'a> {
         Ok(Typed::constant(at, Some(primitive.into()), value))
     }
 
-    /// The value of members of an enumeration.
+    /// Returns the value of members of an enumeration.
     pub(super) fn enum_value(&self, at: Position, name: &str, members: &[EnumMember]) -> BindResult<Value> {
         let Some(enumeration) = self.schema.find_enum(name) else {
             return Err(fault(at, BindErrorKind::UnknownName, format!("unknown enumeration '{name}'")));
@@ -62,7 +62,7 @@ impl<'a> Binder<'a> {
         match enumeration.names(value) {
             Some(name) => Ok(Value::Enum { name, value }),
             None => {
-                Err(fault(at, BindErrorKind::Value, format!("{name} has no member of the value {value}")))
+                Err(fault(at, BindErrorKind::Value, format!("{name} has no member with the value {value}")))
             }
         }
     }
@@ -74,7 +74,7 @@ impl<'a> Binder<'a> {
         })
     }
 
-    /// A constant as a value of the type it meets; anything else, and what already fits, stays as it is.
+    /// Converts a constant to the given type if possible. Other expressions are returned unchanged.
     pub(super) fn coerce(&self, typed: Typed, to: &Type) -> BindResult<Typed> {
         let (at, Some(ty)) = (typed.at, typed.ty.clone()) else { return Ok(typed) };
         if ty == *to {
@@ -87,7 +87,9 @@ impl<'a> Binder<'a> {
                     let member = EnumMember::Name(text.clone());
                     match self.enum_value(at, name, &[member]) {
                         Err(error) => error,
-                        Ok(_) => fault(at, BindErrorKind::Value, format!("'{text}' is no member of {name}")),
+                        Ok(_) => {
+                            fault(at, BindErrorKind::Value, format!("'{text}' is not a member of {name}"))
+                        }
                     }
                 })?;
                 self.enum_value(at, name, &members)?
@@ -96,7 +98,7 @@ impl<'a> Binder<'a> {
                 if self.settings.quoted_literals && is_quoted(*primitive) =>
             {
                 let Ok(literal) = Literal::parse_value(*primitive, text) else {
-                    // A quoted date is a date-time's midnight as a bare one is.
+                    // A quoted date is midnight of that day, like an unquoted one.
                     if *primitive == Primitive::DateTimeOffset
                         && self.settings.bare_literals
                         && let Ok(Literal::Date(date)) = Literal::parse_value(Primitive::Date, text)
@@ -121,7 +123,7 @@ impl<'a> Binder<'a> {
         Ok(Typed::constant(at, Some(to.clone()), coerced))
     }
 
-    /// Both sides as one type, or the refusal of types that do not compare.
+    /// Converts both operands to the same type, or returns an error if their types cannot be compared.
     fn comparable(&self, at: Position, left: Typed, right: Typed) -> BindResult<(Typed, Typed)> {
         let (Some(left_type), Some(right_type)) = (left.ty.clone(), right.ty.clone()) else {
             return Ok((left, right));
@@ -177,7 +179,7 @@ impl<'a> Binder<'a> {
                 let (left, _) = self.comparable(at, left, probe)?;
                 TypedKind::Member { left: Box::new(left), collection: Box::new(collection), ignore_case }
             }
-            _ => return Err(type_fault(right.at, "expected a list or a collection behind 'in'")),
+            _ => return Err(type_fault(right.at, "expected a list or a collection after 'in'")),
         };
         Ok(Typed::new(at, Primitive::Boolean, kind))
     }
@@ -249,7 +251,7 @@ impl<'a> Binder<'a> {
             Some(Value::Double(divisor)) => *divisor == 0.0 && ty == Primitive::Duration,
             _ => false,
         };
-        // Whatever the referral: what has a value for none is refused before any is looked at.
+        // An expression that has no value for any referral is refused before any referral is read.
         if by_zero && matches!(op, Arithmetic::Div | Arithmetic::DivBy | Arithmetic::Mod) {
             return Err(fault(at, BindErrorKind::Value, format!("'{}' by zero", op.name())));
         }
@@ -258,8 +260,8 @@ impl<'a> Binder<'a> {
     }
 }
 
-/// `left has right` where a value is one member: the numbers of two members may share bits, which say nothing. It is
-/// `eq`, but for null, which `has` does not know. Source: URL Conventions 5.1.1.1.9.
+/// `left has right` for an enumeration without flags: the numbers of two members may share bits without meaning. It is
+/// `eq`, except for null, which `has` does not define. Source: URL Conventions 5.1.1.1.9.
 fn only_member(at: Position, left: Typed, right: Typed) -> Typed {
     let compare = |op, left: Typed, right: Typed| {
         let kind =
@@ -276,13 +278,13 @@ fn only_member(at: Position, left: Typed, right: Typed) -> Typed {
     Typed::new(at, Primitive::Boolean, TypedKind::Case(vec![(known, equal)]))
 }
 
-/// Types whose values may also stand in quotes.
+/// Returns whether values of a type may also be written in quotes.
 fn is_quoted(primitive: Primitive) -> bool {
     use Primitive as P;
     matches!(primitive, P::Guid | P::Date | P::DateTimeOffset | P::TimeOfDay | P::Duration)
 }
 
-/// Whether values of two types can be compared.
+/// Returns whether values of two types can be compared.
 pub(super) fn compare(one: &Type, other: &Type) -> bool {
     match (one, other) {
         (Type::Primitive(one), Type::Primitive(other)) => {
@@ -293,7 +295,7 @@ pub(super) fn compare(one: &Type, other: &Type) -> bool {
     }
 }
 
-/// The wider of two numeric types: floating-point, exact, whole.
+/// Returns the wider of two numeric types: floating-point, exact, integer.
 pub(super) fn promote(one: Primitive, other: Primitive) -> Primitive {
     if one.is_float() || other.is_float() {
         Primitive::Double

@@ -1,5 +1,5 @@
-//! The options of a request: `$compute` first, for its names are known to all others; `$apply` before everything,
-//! for it changes what an item is.
+//! The options of a request. `$apply` comes first, because it changes the type of the items; then `$compute`, because
+//! all other options may use its names.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::typed::{BindError, BindErrorKind};
 use crate::typed_options::{ExpandKind, TypedCompute, TypedExpand, TypedOptions, TypedOrder, TypedSelect};
 
 impl<'a> Binder<'a> {
-    /// Binds all options of a request that speak of properties; the first fault ends it, with its option.
+    /// Binds all options of a request that refer to properties. The first error is returned, with its option.
     pub fn options(&mut self, options: &'a QueryOptions) -> Result<TypedOptions, BindError> {
         let of = |option: SystemOption| {
             move |error: BindError| BindError { option: error.option.or(Some(option)), ..error }
@@ -51,7 +51,7 @@ impl<'a> Binder<'a> {
         Ok(bound)
     }
 
-    /// Binds the keys of an order.
+    /// Binds the sort keys of `$orderby`.
     pub fn orderby(&mut self, keys: &[OrderBy]) -> Result<Vec<TypedOrder>, BindError> {
         keys.iter().map(|key| self.order(&key.expr, key.descending)).collect()
     }
@@ -59,13 +59,13 @@ impl<'a> Binder<'a> {
     pub(super) fn order(&mut self, expr: &crate::ast::Expr, descending: bool) -> BindResult<TypedOrder> {
         let expr = self.bind(expr)?;
         if let Some(ty @ (Type::Structured(_) | Type::Collection(_))) = &expr.ty {
-            return Err(type_fault(expr.at, format!("{ty} has no order")));
+            return Err(type_fault(expr.at, format!("{ty} cannot be sorted")));
         }
         let ignore_case = ignores_case(&expr);
         Ok(TypedOrder { expr, descending, ignore_case })
     }
 
-    /// Binds computed properties; each is known to those behind it and to whatever is bound later.
+    /// Binds computed properties. Each one may be used by the following ones and by everything that is bound later.
     pub fn compute(&mut self, items: &[Compute]) -> Result<Vec<TypedCompute>, BindError> {
         let mut bound = Vec::with_capacity(items.len());
         for item in items {
@@ -97,13 +97,14 @@ impl<'a> Binder<'a> {
             }
             bound.push(selected);
         }
-        // What is inside a property that has options of its own is named in these.
+        // The members of a property with nested options are named in these options.
         for (item, selected) in items.iter().zip(&bound) {
             let TypedSelect::Property { steps, options: Some(_) } = selected else { continue };
             let inside = format!("{}/", path_text(steps));
             let deeper = names.range(inside.clone()..).next().filter(|name| name.starts_with(&inside));
             if let Some(name) = deeper {
-                let message = format!("'{name}' is inside '{}', whose parentheses name it", path_text(steps));
+                let message =
+                    format!("'{name}' must be selected in the parentheses of '{}'", path_text(steps));
                 return Err(fault(item.at, BindErrorKind::Value, message));
             }
         }
@@ -129,7 +130,7 @@ impl<'a> Binder<'a> {
         let (steps, ty) = self.item_steps(&item.path)?;
         let navigates = steps.iter().position(|step| step.navigation);
         if navigates.is_some_and(|at| at + 1 < steps.len() || item.options.is_some()) {
-            return Err(type_fault(item.at, "what is inside related entities is named in $expand"));
+            return Err(type_fault(item.at, "members of related entities are selected in $expand"));
         }
         let options = match &item.options {
             Some(options) => Some(Box::new(self.nested(item.at, &ty, options)?)),
@@ -145,7 +146,7 @@ impl<'a> Binder<'a> {
         let mut names = BTreeSet::new();
         for (index, item) in items.iter().enumerate() {
             let expand = self.expand_item(index, item)?;
-            // A number stands beside what it counts, under a name of its own.
+            // A count has its own name in the result, so it does not collide with the property that it counts.
             let counts = expand.what == ExpandKind::Count;
             let name = if expand.steps.is_empty() { "*".to_owned() } else { path_text(&expand.steps) };
             if !names.insert((name.clone(), counts)) {
@@ -157,7 +158,7 @@ impl<'a> Binder<'a> {
                 bound.push(expand);
             }
         }
-        // `*` is every navigation property that is not named beside it.
+        // `*` is every navigation property that is not named explicitly.
         if let Some(all) = all {
             let every = self.schema.properties(&self.item).filter(|property| property.navigation);
             let counts = all.what == ExpandKind::Count;
@@ -167,7 +168,7 @@ impl<'a> Binder<'a> {
         Ok(bound)
     }
 
-    /// One item; without steps where it is `*`.
+    /// Binds one item. The steps are empty for `*`.
     fn expand_item(&mut self, index: usize, item: &'a ExpandItem) -> BindResult<TypedExpand> {
         self.node(item.at, item.path.len())?;
         let mut path = item.path.as_slice();
@@ -190,11 +191,11 @@ impl<'a> Binder<'a> {
             let name = steps.last().map_or("", |step| &step.name);
             return Err(type_fault(
                 item.at,
-                format!("'{name}' is a plain property: it is selected, not expanded"),
+                format!("'{name}' is not a navigation property: use $select, not $expand"),
             ));
         }
         if steps.iter().filter(|step| step.navigation).count() > 1 {
-            let message = "an expansion inside another stands in its parentheses";
+            let message = "a nested expansion goes into the parentheses of the outer one";
             return Err(type_fault(item.at, message));
         }
         let options = match &item.options {
@@ -204,7 +205,7 @@ impl<'a> Binder<'a> {
         Ok(TypedExpand { item: index, steps, what, options })
     }
 
-    /// Refuses the name of a new property that the item has already.
+    /// Refuses the name of a new property if the item already has it.
     pub(super) fn check_name_unused(&self, at: Position, name: &str) -> BindResult<()> {
         match self.schema.property(&self.item, name, self.settings.ignore_property_case) {
             Some(_) => Err(name_taken(at, name)),
@@ -212,12 +213,12 @@ impl<'a> Binder<'a> {
         }
     }
 
-    /// Whether two names are one.
+    /// Returns whether two names refer to the same property.
     pub(super) fn is_same(&self, one: &str, other: &str) -> bool {
         one == other || (self.settings.ignore_property_case && one.eq_ignore_ascii_case(other))
     }
 
-    /// The properties of a path in `$select` and `$expand`, and the type it leads to.
+    /// Returns the properties of a path in `$select` and `$expand`, and the type of the last one.
     fn item_steps(&self, path: &[ItemSegment]) -> BindResult<(Vec<Property>, Type)> {
         let mut ty = Type::Structured(self.item.clone());
         let mut steps: Vec<Property> = Vec::new();
@@ -258,8 +259,8 @@ impl<'a> Binder<'a> {
         Ok((steps, ty))
     }
 
-    /// Binds the options of a request for a property of this type: they speak of its members, where it is a
-    /// collection, else of its own value.
+    /// Binds the options of a request for a property of this type. They refer to its elements if it is a collection,
+    /// otherwise to its value.
     pub fn options_for_type(
         &mut self,
         of: &Type,
@@ -268,9 +269,9 @@ impl<'a> Binder<'a> {
         self.inner(of, options, false)
     }
 
-    /// Options in parentheses: they speak of the members of what they stand behind.
+    /// Binds nested options. They refer to the members of the property that they follow.
     fn nested(&mut self, at: Position, of: &Type, options: &'a QueryOptions) -> BindResult<TypedOptions> {
-        // The place is one of the outer option: it is that option's fault.
+        // The position is in the outer option, so the error belongs to the outer option.
         self.inner(of, options, true).map_err(|error| match error.kind {
             BindErrorKind::Misplaced => BindError { option: None, at: at.0, ..error },
             _ => BindError { option: None, ..error },
@@ -280,7 +281,7 @@ impl<'a> Binder<'a> {
     fn inner(&mut self, of: &Type, options: &'a QueryOptions, nested: bool) -> BindResult<TypedOptions> {
         let element = of.element().unwrap_or(of).clone();
         if let Some(option) = options.given.iter().find(|option| !option_applies(**option, of, &element)) {
-            let message = format!("{} means nothing of {of}", option.name());
+            let message = format!("{} does not apply to {of}", option.name());
             let kind = BindErrorKind::Misplaced;
             return Err(BindError { option: Some(*option), at: 0, kind, message });
         }
@@ -311,7 +312,7 @@ impl<'a> Binder<'a> {
     }
 }
 
-/// Whether an option can mean something of a value of a type, with members of another.
+/// Returns whether an option makes sense for a value of a type, whose elements have the type `element`.
 fn option_applies(option: SystemOption, of: &Type, element: &Type) -> bool {
     use SystemOption::{Compute, Count, Expand, Filter, OrderBy, Search, Select, Skip, Top};
     match option {
@@ -327,7 +328,7 @@ fn path_text(steps: &[Property]) -> String {
 }
 
 fn name_taken(at: Position, name: &str) -> BindError {
-    fault(at, BindErrorKind::Value, format!("there is a '{name}' already"))
+    fault(at, BindErrorKind::Value, format!("'{name}' exists already"))
 }
 
 fn duplicate_name(at: Position, name: &str) -> BindError {

@@ -7,7 +7,7 @@ use crate::schema::{Property, Type};
 use crate::suggestion::did_you_mean;
 use crate::typed::{BindErrorKind, Collection, PathBase, Predicate, Typed, TypedKind, TypedPath};
 
-/// A path as far as it is resolved.
+/// A path that is resolved up to some segment.
 struct PathWalk {
     path: TypedPath,
     ty: Type,
@@ -29,7 +29,7 @@ impl Binder<'_> {
             self.node(at, nodes)?;
             if self.depth + expr.height() > self.settings.limits.depth {
                 let message =
-                    format!("nested more than {} deep, '{name}' written out", self.settings.limits.depth);
+                    format!("nested more than {} deep, with '{name}' expanded", self.settings.limits.depth);
                 return Err(fault(at, BindErrorKind::Limit, message));
             }
             return Ok(Typed { at, ..expr });
@@ -53,7 +53,7 @@ impl Binder<'_> {
                 }
                 SegmentKind::Annotation { .. } => return Err(unsupported(segment.at, "an annotation")),
                 SegmentKind::Count { .. } | SegmentKind::Any(_) | SegmentKind::All(_) if !last => {
-                    return Err(type_fault(rest[index + 1].at, "nothing follows $count, any or all"));
+                    return Err(type_fault(rest[index + 1].at, "nothing may follow $count, any or all"));
                 }
                 SegmentKind::Count { filter, search } => {
                     let element = element(&walk, segment.at, "$count")?;
@@ -83,12 +83,12 @@ impl Binder<'_> {
             }
         }
         if !walk.filters.is_empty() {
-            return Err(type_fault(at, "a filtered collection is counted, or asked with any or all"));
+            return Err(type_fault(at, "a filtered collection needs $count, any or all"));
         }
         Ok(Typed::new(at, walk.ty, TypedKind::Path(walk.path)))
     }
 
-    /// What a searched member must have.
+    /// Binds the `$search` that a counted member must match.
     fn found(&mut self, at: Position, search: &Search) -> Predicate {
         let variable = self.next_variable;
         self.next_variable += 1;
@@ -96,7 +96,7 @@ impl Binder<'_> {
         Predicate { variable, expr: Box::new(Typed::new(at, Primitive::Boolean, kind)) }
     }
 
-    /// A collection-valued path, on its own: what stands behind `in`.
+    /// Binds a collection-valued path, as it may follow `in`.
     pub(super) fn collection_path(&mut self, at: Position, path: &Path) -> BindResult<Collection> {
         let typed = self.path(at, path)?;
         match typed {
@@ -105,12 +105,12 @@ impl Binder<'_> {
             }
             Typed { ty, .. } => {
                 let found = ty.map_or("null".to_owned(), |ty| ty.to_string());
-                Err(type_fault(at, format!("expected a list or a collection behind 'in', found {found}")))
+                Err(type_fault(at, format!("expected a list or a collection after 'in', found {found}")))
             }
         }
     }
 
-    /// Where a path begins, and the segments that are left.
+    /// Returns the start of a path, and the remaining segments.
     fn start<'p>(&mut self, at: Position, path: &'p Path) -> BindResult<(PathWalk, &'p [Segment])> {
         let item = |binder: &Self| binder.element.clone().unwrap_or(Type::Structured(binder.item.clone()));
         let begin =
@@ -140,7 +140,7 @@ impl Binder<'_> {
                     let walk = PathWalk { path: of.clone(), ty: ty.clone(), filters: Vec::new() };
                     return Ok((walk, &path.segments[1..]));
                 }
-                // Inside `$filter(…)` a name belongs to the member that is filtered.
+                // Inside `$filter(…)` a name refers to the member that is filtered.
                 match self.variables.iter().rev().find(|variable| variable.name.is_empty()) {
                     Some(variable) => {
                         Ok((begin(PathBase::Variable(variable.number), variable.ty.clone()), &path.segments))
@@ -151,8 +151,8 @@ impl Binder<'_> {
         }
     }
 
-    /// The value of a computed property, where its name means that: a variable of the same name, and the members
-    /// that a `$filter` segment speaks of, are nearer.
+    /// Returns the value of a computed property. Variables of the same name, and the members that a `$filter` segment
+    /// refers to, take precedence.
     fn computed(&self, name: &str) -> Option<&Typed> {
         let is_nearer = |variable: &Variable| variable.name == name || variable.name.is_empty();
         if self.variables.iter().any(is_nearer) {
@@ -171,14 +171,14 @@ impl Binder<'_> {
             ));
         };
         if !segments.is_empty() {
-            return Err(unsupported(at, "a path behind an alias"));
+            return Err(unsupported(at, "a path after an alias"));
         }
         if let Some((_, known)) = self.constants.iter().find(|(known, _)| *known == alias) {
             let known = Typed { at, ..known.clone() };
             self.node(at, 1)?;
             return Ok(known);
         }
-        // Its places are those of another option: here it stands where the alias does.
+        // Positions in its value belong to another option, so the position of the alias is used.
         let bound = self.bind(value).map_err(|error| crate::typed::BindError { at: at.0, ..error })?;
         if matches!(bound.kind, TypedKind::Value(_)) {
             self.constants.push((alias, bound.clone()));
@@ -196,7 +196,7 @@ impl Binder<'_> {
         let of = match &walk.ty {
             Type::Structured(of) => of.clone(),
             Type::Collection(_) => {
-                let message = format!("'{}' is a collection: ask it with any or all", walk.path.wire());
+                let message = format!("'{}' is a collection: use any or all", walk.path.wire());
                 return Err(type_fault(at, message));
             }
             other => {
@@ -227,7 +227,7 @@ impl Binder<'_> {
         fault(at, BindErrorKind::UnknownName, message)
     }
 
-    /// A cast to the very type, or to one it extends, changes nothing.
+    /// Allows a cast to the type itself or to a type that it extends, which changes nothing.
     fn type_cast(&self, walk: &PathWalk, at: Position, name: &str, next: Option<&Segment>) -> BindResult<()> {
         if next.is_some_and(|next| matches!(next.kind, SegmentKind::Arguments(_))) {
             return Err(unsupported(at, "a function of the service"));

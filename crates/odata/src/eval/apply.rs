@@ -1,4 +1,4 @@
-//! `$apply` over documents. Groups come in the order of the values they are made by.
+//! `$apply` over documents. Groups are ordered by the values of their keys.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,13 +14,13 @@ use crate::typed::{Typed, TypedPath};
 use crate::typed_options::{TypedAggregate, TypedApply, TypedCompute, TypedOrder, TypedTransformation};
 use crate::value::{Value, fold};
 
-/// Whether a document matches a search expression; it is paid for by whoever looks.
+/// A function that returns whether a document matches a search expression. It charges the budget itself.
 pub type SearchMatcher<'s> = dyn Fn(&Search, &Json) -> Result<bool, EvalError> + 's;
 
-/// What finding the group of an item costs for each of its keys, in nodes.
+/// Cost of finding the group of an item, for each key, in nodes.
 const GROUP: u64 = 16;
 impl Evaluator<'_> {
-    /// What a pipeline makes of documents.
+    /// Runs a pipeline over documents.
     ///
     /// # Errors
     /// [`EvalError`]
@@ -76,7 +76,7 @@ impl Evaluator<'_> {
             TypedTransformation::Concat(parts) => {
                 let mut all = Vec::new();
                 for part in parts {
-                    // The items are shared, and still there are more of them with each step.
+                    // The items are shared, but each step adds references to them.
                     self.take(items.len() as u64 * 2)?;
                     self.hold(items.len() * size_of::<Arc<Json>>())?;
                     all.extend(self.pipeline(part, items.clone(), search)?);
@@ -132,7 +132,7 @@ impl Evaluator<'_> {
         let mut sum = 0.0;
         let mut keep = 0;
         for value in values {
-            // What is no number is reached by no sum.
+            // Values that are not numbers do not add to the sum.
             if sum >= wanted {
                 break;
             }
@@ -207,7 +207,7 @@ impl Evaluator<'_> {
         Ok(Json::Object(result))
     }
 
-    /// Null values take no part; of none at all, sums and averages and extremes are null.
+    /// Null values are ignored. The sum, average, minimum and maximum of no values are null.
     fn total(
         &self,
         expr: &Typed,
@@ -230,7 +230,7 @@ impl Evaluator<'_> {
                 Method::Min | Method::Max => {
                     let order = value.sort(&best, ignore_case);
                     let better = if *method == Method::Min { Ordering::Less } else { Ordering::Greater };
-                    // Of those alike, the first is the smallest and the last the largest.
+                    // Of equal values, the first is the minimum and the last the maximum.
                     let takes =
                         best.is_null() || order == better || (order.is_eq() && *method == Method::Max);
                     if takes {
@@ -258,7 +258,7 @@ impl Evaluator<'_> {
     }
 }
 
-/// The values a group is made by, in their order.
+/// The values of the keys of a group, in order.
 struct GroupKey(Vec<Value>);
 
 impl Ord for GroupKey {
@@ -282,7 +282,7 @@ impl PartialEq for GroupKey {
 
 impl Eq for GroupKey {}
 
-/// A value that sorts as it does when case is ignored.
+/// Folds a text if case is ignored, so that it sorts accordingly.
 fn sortable(value: Value, ignore_case: bool) -> Value {
     match value {
         Value::String(text) if ignore_case => Value::String(fold(&text)),
@@ -300,7 +300,7 @@ fn kept(items: Vec<Arc<Json>>, wanted: impl Fn(&Json) -> EvalResult<bool>) -> Ev
     Ok(kept)
 }
 
-/// Puts a value where a path leads, objects made on the way.
+/// Inserts a value at a path, and creates the objects on the way.
 fn put(root: &mut Json, path: &TypedPath, value: Json) {
     let Some((last, before)) = path.steps.split_last() else { return };
     let mut object = root;

@@ -1,6 +1,5 @@
-//! Arithmetic. Of null, null. Whole and exact numbers, spans and instants have no value for a division by zero and
-//! for what their type does not hold: that is a fault. Floating-point numbers have `INF` and `NaN` for it.
-//! Source: URL Conventions 5.1.1.2.
+//! Arithmetic. If an operand is null, the result is null. Division by zero and overflow are errors for integers, exact
+//! numbers, durations and instants; floating-point numbers return `INF` and `NaN`. Source: URL Conventions 5.1.1.2.
 
 use rust_decimal::Decimal;
 
@@ -16,10 +15,10 @@ fn by_zero(op: Arithmetic) -> EvalError {
 }
 
 fn beyond(what: &str, ty: &str) -> EvalError {
-    EvalError::fault(format!("the result of '{what}' is beyond {ty}"))
+    EvalError::fault(format!("the result of '{what}' is out of the range of {ty}"))
 }
 
-/// An exact number; zero has no sign.
+/// Returns an exact number. Zero has no sign.
 pub(super) fn exact(number: Decimal) -> Value {
     Value::Decimal(if number.is_zero() { number.abs() } else { number })
 }
@@ -39,7 +38,7 @@ pub(super) fn negate(value: &Value) -> EvalResult<Value> {
     })
 }
 
-/// Null where an operand is null, or none that the operation takes.
+/// Returns null if an operand is null, or has a type that the operation does not take.
 pub(super) fn arithmetic(op: Arithmetic, left: &Value, right: &Value) -> EvalResult<Value> {
     use Value as V;
     if left.is_null() || right.is_null() {
@@ -76,7 +75,7 @@ fn whole(op: Arithmetic, left: i64, right: i64) -> EvalResult<Value> {
         Arithmetic::Mul => left.checked_mul(right),
         _ if right == 0 => return Err(by_zero(op)),
         Arithmetic::Div | Arithmetic::DivBy => left.checked_div(right),
-        // The one that does not fit on its way leaves nothing over.
+        // The only remainder whose computation overflows is zero.
         Arithmetic::Mod => Some(left.wrapping_rem(right)),
     };
     result.map(Value::Integer).ok_or_else(|| beyond(op.name(), "Edm.Int64"))
@@ -88,14 +87,14 @@ fn decimal(op: Arithmetic, left: Decimal, right: Decimal) -> EvalResult<Value> {
         Arithmetic::Sub => left.checked_sub(right),
         Arithmetic::Mul => left.checked_mul(right),
         _ if right.is_zero() => return Err(by_zero(op)),
-        // Without the zeros that a division leaves behind.
+        // Without the trailing zeros that a division leaves.
         Arithmetic::Div | Arithmetic::DivBy => left.checked_div(right).map(|quotient| quotient.normalize()),
         Arithmetic::Mod => left.checked_rem(right),
     };
     result.map(exact).ok_or_else(|| beyond(op.name(), "Edm.Decimal"))
 }
 
-/// A span multiplied or divided by a number.
+/// Multiplies or divides a duration by a number.
 fn scaled(op: Arithmetic, Duration(ticks): Duration, number: &Value) -> EvalResult<Value> {
     let too_large = || beyond(op.name(), "Edm.Duration");
     let ticks = Decimal::from(ticks);
@@ -113,7 +112,7 @@ fn scaled(op: Arithmetic, Duration(ticks): Duration, number: &Value) -> EvalResu
     Ok(Value::Duration(Duration(ticks)))
 }
 
-/// Dates, date-times and durations added and taken from one another.
+/// Adds and subtracts dates, date-times and durations.
 fn calendar(op: Arithmetic, left: &Value, right: &Value) -> EvalResult<Value> {
     use Value as V;
     let add = |one: i64, other: i64| match op {
@@ -135,7 +134,7 @@ fn calendar(op: Arithmetic, left: &Value, right: &Value) -> EvalResult<Value> {
             let moved = add(instant.ticks, span.0).map(|ticks| DateTimeOffset { ticks, ..*instant });
             moved.filter(|moved| has_a_year(moved.local().0)).map(V::DateTimeOffset)
         }
-        // A date is its midnight: what comes out is the day of the instant.
+        // A date counts as its midnight. The result is the day of the resulting instant.
         (V::Date(date), V::Duration(span)) | (V::Duration(span), V::Date(date)) => {
             let midnight = i64::from(date.0).checked_mul(DAY);
             let days = midnight.and_then(|ticks| add(ticks, span.0)).map(|ticks| ticks.div_euclid(DAY));
@@ -154,7 +153,7 @@ fn calendar(op: Arithmetic, left: &Value, right: &Value) -> EvalResult<Value> {
     result.ok_or_else(|| beyond(op.name(), ty))
 }
 
-/// Whether a date is one of the years that there are.
+/// Returns whether the year of a date is in the supported range.
 fn has_a_year(date: Date) -> bool {
     (-YEARS..=YEARS).contains(&date.calendar().0)
 }

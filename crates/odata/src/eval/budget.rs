@@ -1,7 +1,7 @@
-//! What an evaluation may cost: time as nodes, memory as bytes, and a question whether anybody still waits for it.
+//! The budget of an evaluation: time in nodes, memory in bytes, and a check for interruption.
 //!
-//! A node is a small piece of work of roughly constant time (some 20 to 40 ns): one expression looked at once, one
-//! member of a list, [`BYTES`] bytes of text. Work that takes longer is priced in nodes before it is done.
+//! A node is a small piece of work of roughly constant time (20 to 40 ns): one visited expression, one member of a
+//! list, [`BYTES`] bytes of text. Longer work is charged in nodes before it is done.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,36 +10,36 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{EvalError, Pattern, PatternError};
 
-/// So many bytes of text cost as much as one node.
+/// Bytes of text that cost one node.
 const BYTES: u64 = 32;
 
-/// The interrupt is asked after so many nodes: some 0.2 ms.
+/// Nodes after which the interrupt is checked: about 0.2 ms.
 const POLL: u64 = 8192;
 
-/// What one request may still spend on evaluation, and what stops it. It may be shared by the parts of a request that
-/// run one after the other, on whatever thread; parts that run at the same time need one each.
+/// The remaining budget of one request, and its interrupt. It may be shared by the parts of a request that run one
+/// after the other, on any thread. Parts that run in parallel need one each.
 pub struct Work {
     nodes: AtomicU64,
     most_bytes: u64,
     bytes: AtomicU64,
-    /// Nodes until the interrupt is asked again.
+    /// Nodes until the interrupt is checked again.
     until_poll: AtomicU64,
     interrupt: Option<Box<dyn Fn() -> bool + Send + Sync>>,
     patterns: Mutex<Patterns>,
 }
 
-/// The patterns of a request that are ready.
+/// The compiled patterns of a request.
 #[derive(Default)]
 struct Patterns {
     by_text: BTreeMap<Arc<str>, Pattern>,
     bytes: usize,
 }
 
-/// So many bytes of them are kept at most.
+/// Maximum size of the cached patterns, in bytes.
 const PATTERNS: usize = 1 << 20;
 
 impl Work {
-    /// So many nodes of time, and at most so many bytes held at once.
+    /// Creates a budget of nodes, and of bytes in use at once.
     pub const fn new(nodes: u64, bytes: u64) -> Work {
         Work {
             nodes: AtomicU64::new(nodes),
@@ -51,18 +51,18 @@ impl Work {
         }
     }
 
-    /// With a question whether to stop: the caller is gone, or the time is over. It is asked at least once in a
-    /// millisecond of evaluation, and should take less than a microsecond.
+    /// Adds an interrupt, which returns whether to stop. It is called at least once per millisecond of evaluation, and
+    /// should take less than a microsecond.
     pub fn interrupted_by(self, interrupt: impl Fn() -> bool + Send + Sync + 'static) -> Work {
         Work { interrupt: Some(Box::new(interrupt)), ..self }
     }
 
-    /// Takes so many nodes.
+    /// Charges nodes.
     ///
     /// # Errors
-    /// [`EvalError::Exhausted`] where there are no more, and from then on always; [`EvalError::Interrupted`].
+    /// [`EvalError::Exhausted`] if too few are left, and for all later calls; [`EvalError::Interrupted`].
     pub fn take(&self, nodes: u64) -> Result<(), EvalError> {
-        // One thread evaluates at a time: what is lost between load and store is lost to nobody else.
+        // Only one thread evaluates at a time, so no update between load and store is lost.
         let left = self.nodes.load(Relaxed);
         if left < nodes {
             self.nodes.store(0, Relaxed);
@@ -78,7 +78,7 @@ impl Work {
         self.poll()
     }
 
-    /// The pattern of a text: made ready once, as long as there are not too many.
+    /// Returns the compiled pattern of a text. It is compiled once, unless the cache is full.
     ///
     /// # Errors
     /// [`EvalError`]
@@ -86,7 +86,7 @@ impl Work {
         self.prepare_pattern(text)?.map_err(EvalError::from)
     }
 
-    /// The same, where what is wrong with the text is of interest.
+    /// As `pattern`, but returns the error in the text separately.
     pub(crate) fn prepare_pattern(&self, text: &str) -> Result<Result<Pattern, PatternError>, EvalError> {
         self.take_text(text.len())?;
         let mut patterns = self.patterns.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,15 +106,15 @@ impl Work {
         Ok(Ok(pattern))
     }
 
-    /// Takes the nodes that reading or writing so many bytes of text costs.
+    /// Charges the nodes for reading or writing text of this length.
     ///
     /// # Errors
-    /// As [`Work::take`].
+    /// As for [`Work::take`].
     pub fn take_text(&self, bytes: usize) -> Result<(), EvalError> {
         self.take(bytes as u64 / BYTES + 1)
     }
 
-    /// Asks the interrupt now.
+    /// Checks the interrupt now.
     ///
     /// # Errors
     /// [`EvalError::Interrupted`]
@@ -125,10 +125,10 @@ impl Work {
         }
     }
 
-    /// Notes that so many bytes are about to be held.
+    /// Reserves bytes before they are used.
     ///
     /// # Errors
-    /// [`EvalError::Exhausted`] where that is more than may be; nothing is noted then.
+    /// [`EvalError::Exhausted`] if the limit would be exceeded. Then nothing is reserved.
     pub fn hold(&self, bytes: usize) -> Result<(), EvalError> {
         let held = self.bytes.load(Relaxed).saturating_add(bytes as u64);
         if held > self.most_bytes {
@@ -138,22 +138,22 @@ impl Work {
         Ok(())
     }
 
-    /// Notes that so many bytes are held no more.
+    /// Releases bytes.
     pub fn release(&self, bytes: usize) {
         self.bytes.store(self.held().saturating_sub(bytes as u64), Relaxed);
     }
 
-    /// How many bytes are held.
+    /// Returns the bytes in use.
     pub fn held(&self) -> u64 {
         self.bytes.load(Relaxed)
     }
 
-    /// Notes that no more is held than was once: what an expression made on its way is gone.
+    /// Resets the bytes in use to an earlier value, because intermediate values are gone.
     pub(super) fn release_to(&self, held: u64) {
         self.bytes.store(held, Relaxed);
     }
 
-    /// How many nodes are left.
+    /// Returns the remaining nodes.
     pub fn left(&self) -> u64 {
         self.nodes.load(Relaxed)
     }

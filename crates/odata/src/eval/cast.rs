@@ -1,4 +1,4 @@
-//! Members of documents as values, and values as those of other types.
+//! Conversion of document members to values, and of values to other types.
 
 use std::borrow::Cow;
 
@@ -12,11 +12,11 @@ use crate::primitive::{DateTimeOffset, Primitive};
 use crate::schema::Type;
 use crate::value::Value;
 
-/// What the name of a member costs where it is looked up among those of its enumeration, in nodes.
+/// Cost of looking up the name of an enumeration member, in nodes.
 const ENUM: u64 = 4;
 
 impl Evaluator<'_> {
-    /// A member of a document as a value; what does not fit its type is null.
+    /// Converts a member of a document to a value. Values that do not fit the type become null.
     pub(super) fn read<'x>(&self, json: &'x Json, ty: &Type) -> Result<Operand<'x>, EvalError> {
         Ok(match (json, ty) {
             (Json::Null, _) => Operand::NULL,
@@ -58,7 +58,7 @@ impl Evaluator<'_> {
         Ok(enumeration.names(all).map_or(Value::Null, |name| Value::Enum { name, value: all }))
     }
 
-    /// A value as one of another type; what cannot be cast is null.
+    /// Converts a value to another type. Values that cannot be cast become null.
     pub(super) fn cast_operand<'x>(&self, operand: Operand<'x>, to: &Type) -> Result<Operand<'x>, EvalError> {
         use Primitive as P;
         if let Operand::Text(text) = &operand {
@@ -78,7 +78,7 @@ impl Evaluator<'_> {
         Ok(match (value, to) {
             (Value::Null, _) => Value::Null,
             (value, Type::Primitive(P::String)) => {
-                // Bytes are a third longer as text.
+                // The text of bytes is a third longer than the bytes.
                 self.take_text(operand.length().saturating_mul(4))?;
                 self.hold(operand.length().saturating_mul(2))?;
                 value.to_text().map_or(Value::Null, Value::String)
@@ -102,7 +102,7 @@ impl Evaluator<'_> {
     }
 }
 
-/// What only floating point holds is no exact number.
+/// Values that only floating point can hold are not exact numbers.
 fn exactly(value: Value, to: Primitive) -> Value {
     match value {
         Value::Double(_) if to == Primitive::Decimal => Value::Null,
@@ -110,7 +110,7 @@ fn exactly(value: Value, to: Primitive) -> Value {
     }
 }
 
-/// A text as a value of a primitive type; null where it is none.
+/// Converts a text to a value of a primitive type, or null if it is not one.
 fn value_of(text: &str, primitive: Primitive) -> Value {
     if primitive == Primitive::String {
         return Value::String(text.to_owned());
@@ -130,7 +130,7 @@ fn value_of(text: &str, primitive: Primitive) -> Value {
     }
 }
 
-/// The smallest and the largest of a type of whole numbers.
+/// Returns the range of an integer type.
 fn range(primitive: Primitive) -> Option<(i64, i64)> {
     Some(match primitive {
         Primitive::Byte => (0, u8::MAX.into()),
@@ -142,7 +142,7 @@ fn range(primitive: Primitive) -> Option<(i64, i64)> {
     })
 }
 
-/// Digits as a number of a type: whole numbers are cut towards zero, what does not fit is null.
+/// Converts digits to a number of a type. Integers are truncated towards zero; values out of range become null.
 fn number_of(text: &str, primitive: Primitive) -> Value {
     let (decimal, double) = match Literal::parse_value(Primitive::Double, text) {
         Ok(Literal::Integer(number)) => (Some(Decimal::from(number)), number as f64),
@@ -157,7 +157,7 @@ fn number_of(text: &str, primitive: Primitive) -> Value {
         Primitive::Single => single(double),
         Primitive::Decimal => match decimal {
             Some(decimal) => Value::Decimal(decimal),
-            // Beyond what is exact, the nearest there is.
+            // The nearest floating-point number, if it has no exact value.
             None if double.is_finite() => Value::Double(double),
             None => Value::Null,
         },
@@ -176,7 +176,7 @@ fn number_of(text: &str, primitive: Primitive) -> Value {
     }
 }
 
-/// The nearest number of single precision, as its shortest digits say it; null for what only a double holds.
+/// Returns the nearest single-precision number by its shortest digits; null if only a double can hold it.
 fn single(double: f64) -> Value {
     #[expect(clippy::cast_possible_truncation, reason = "to the nearest is what is wanted")]
     let single = double as f32;
@@ -186,7 +186,7 @@ fn single(double: f64) -> Value {
     Value::Double(single.to_string().parse().unwrap_or(f64::from(single)))
 }
 
-/// What is before the point of a number that is too small, or has too many places, to be exact.
+/// Returns the integer part of a number that is too small, or has too many digits, to be exact.
 fn whole_of(double: f64) -> Option<i64> {
     const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
     #[expect(
@@ -196,7 +196,7 @@ fn whole_of(double: f64) -> Option<i64> {
     (double.abs() < EXACT).then_some(double as i64)
 }
 
-/// A number as one of the wider type that an expression has.
+/// Converts a number to the wider type of its expression.
 pub(super) fn widened<'x>(operand: Operand<'x>, ty: Option<&Type>) -> Operand<'x> {
     let value = operand.value();
     let wider = match ty.and_then(Type::primitive) {

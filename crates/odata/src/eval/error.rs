@@ -4,16 +4,16 @@ use std::fmt;
 
 use crate::ast::Position;
 
-/// Why an evaluation ended without a value. Whatever was made so far means nothing.
+/// Why an evaluation ended without a value. Partial results must be discarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EvalError {
-    /// It would take more time or memory than it may.
+    /// It would exceed its budget of time or memory.
     Exhausted,
-    /// Its interrupt said so: nobody waits for it any more, or its time is over.
+    /// It was interrupted: the caller is gone, or its time is over.
     Interrupted,
-    /// The expression has no value: a division by zero, a result that its type does not hold, a pattern that is none.
+    /// The expression has no value: division by zero, overflow, or an invalid pattern.
     Fault {
-        /// Where it stands in the text of its option, where that is known.
+        /// Its position in the text of its option, if known.
         at: Option<Position>,
         /// What is wrong; lower case, no full stop.
         message: String,
@@ -25,7 +25,7 @@ impl EvalError {
         EvalError::Fault { at: None, message: message.into() }
     }
 
-    /// With the place of the expression, where none is known yet.
+    /// Adds the position of the expression, unless one is known.
     pub(super) fn with_position(self, place: Position) -> EvalError {
         match self {
             EvalError::Fault { at: None, message } => EvalError::Fault { at: Some(place), message },
@@ -37,7 +37,7 @@ impl EvalError {
 impl fmt::Display for EvalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            EvalError::Exhausted => f.write_str("the evaluation takes more time or memory than it may"),
+            EvalError::Exhausted => f.write_str("the evaluation exceeds its limit of time or memory"),
             EvalError::Interrupted => f.write_str("the evaluation was interrupted"),
             EvalError::Fault { at: Some(at), message } => write!(f, "at {}: {message}", at.0),
             EvalError::Fault { at: None, message } => f.write_str(message),

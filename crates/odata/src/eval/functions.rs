@@ -1,4 +1,4 @@
-//! The canonical functions over values. Texts are counted in characters (code points), places begin at 0.
+//! The canonical functions over values. Lengths and positions of texts count characters (code points), from 0.
 
 use std::borrow::Cow;
 
@@ -11,16 +11,16 @@ use crate::function::Function;
 use crate::primitive::{DAY, Date, DateTimeOffset, SECOND, TimeOfDay};
 use crate::value::{Value, folded};
 
-/// The earliest date-time that clients of every sort can hold: 0001-01-01T00:00:00Z.
+/// The earliest date-time that all clients support: 0001-01-01T00:00:00Z.
 const EARLIEST: i64 = -719_162 * DAY;
 /// The latest: 9999-12-31T23:59:59.9999999Z.
 const LATEST: i64 = 2_932_897 * DAY - 1;
 
-/// A letter in another case takes at most so many times its bytes.
+/// Maximum factor by which the bytes of a text grow when its case changes.
 const GROWTH: usize = 3;
 
 impl Evaluator<'_> {
-    /// A function of operands; of null, null.
+    /// Applies a function. If an argument is null, the result is null.
     pub(super) fn apply_function<'x>(
         &self,
         function: Function,
@@ -105,8 +105,8 @@ impl Evaluator<'_> {
         })
     }
 
-    /// A place before the beginning is the beginning; a negative one counts from the end (URL Conventions
-    /// 5.1.1.7.1).
+    /// Returns a substring. A start before the beginning is the beginning; a negative start counts from the end (URL
+    /// Conventions 5.1.1.7.1).
     fn substring<'x>(
         &self,
         text: &str,
@@ -132,7 +132,7 @@ impl Evaluator<'_> {
     }
 }
 
-/// Whether a function's first argument is a text.
+/// Returns whether the first argument of a function is a text.
 fn text_function(function: Function) -> bool {
     use Function as F;
     matches!(
@@ -151,7 +151,7 @@ fn text_function(function: Function) -> bool {
     )
 }
 
-/// Functions of one value that is no text, or of none. `None` is null.
+/// Applies a function of one value that is not a text, or of no arguments. `None` is null.
 fn of_value(function: Function, value: &Value, now: DateTimeOffset) -> Option<Value> {
     use Function as F;
     let whole = |number: i64| Some(Value::Integer(number));
@@ -177,7 +177,7 @@ fn of_value(function: Function, value: &Value, now: DateTimeOffset) -> Option<Va
         F::MinDateTime => Value::DateTimeOffset(DateTimeOffset { ticks: EARLIEST, offset: 0 }),
         F::MaxDateTime => Value::DateTimeOffset(DateTimeOffset { ticks: LATEST, offset: 0 }),
         F::Round | F::Floor | F::Ceiling => return round(function, value),
-        // Functions of texts, and those that are never bound.
+        // Functions of texts, and functions that are never bound.
         F::Concat
         | F::Contains
         | F::EndsWith

@@ -1,14 +1,14 @@
-//! The bound tree over JSON documents, directly: plain, and the measure of what SQL must answer.
+//! Evaluation of typed trees over JSON documents. It is the reference for the results of SQL.
 //!
-//! Null (URL Conventions 5.1.1.1): `eq` and `ne` compare null as a value; `gt`, `ge`, `lt`, `le` are false beside it;
-//! `and`, `or`, `not` are three-valued; arithmetic, functions and casts of null are null; `any`, `all`, `in` are
-//! never null. A filter keeps what is true, not what is null. A member that is absent is null.
+//! Null (URL Conventions 5.1.1.1): `eq` and `ne` compare null as a value; `gt`, `ge`, `lt`, `le` with null are false;
+//! `and`, `or`, `not` are three-valued; arithmetic, functions and casts of null are null; `any`, `all`, `in` are never
+//! null. A filter keeps items for which it is true, not those for which it is null. An absent member is null.
 //!
-//! Order: operands and arguments from left to right; `and` and `or` stop at the first term that decides, `in`, `any`
-//! and `all` at the first member that does, `case` evaluates the value of its branch alone. A fault
-//! ([`EvalError::Fault`]) is met where what has none was evaluated.
+//! Order: operands and arguments from left to right. `and` and `or` stop at the first term that decides; `in`, `any`
+//! and `all` at the first member that decides; `case` evaluates only the value of its branch. An error
+//! ([`EvalError::Fault`]) occurs only if the expression without a value is evaluated.
 //!
-//! Cost: every step is paid for before it is done ([`Work`]); what is not paid for ends the evaluation.
+//! Cost: every step charges the budget before it is done ([`Work`]). When the budget is exhausted, the evaluation ends.
 
 mod apply;
 mod arithmetic;
@@ -42,18 +42,18 @@ use crate::value::Value;
 
 use operand::Operand;
 
-/// Runs bound expressions over documents.
+/// Evaluates typed expressions over documents.
 #[derive(Clone, Copy, Debug)]
 pub struct Evaluator<'a> {
     /// The schema the expressions were bound against.
     pub schema: &'a Schema,
-    /// What `now()` is.
+    /// The value of `now()`.
     pub now: DateTimeOffset,
-    /// How much may still be done; `None`: whatever it takes, for what no request has a say in.
+    /// The remaining budget; `None` for no limit, when requests have no influence on the expression.
     pub work: Option<&'a Work>,
 }
 
-/// The item, and the members that predicates speak of.
+/// The item, and the members that lambda variables refer to.
 #[derive(Clone, Debug)]
 struct EvalScope<'x> {
     item: &'x Json,
@@ -62,13 +62,13 @@ struct EvalScope<'x> {
 
 type EvalResult<T> = Result<T, EvalError>;
 
-/// What a member of an object takes beside its name and its value, in bytes.
+/// Size of an object member, in bytes, without its name and its value.
 const MEMBER: usize = 96;
 
 const NOTHING: &Json = &Json::Null;
 
 impl Evaluator<'_> {
-    /// Whether a filter is true for a document.
+    /// Returns whether a filter is true for a document.
     ///
     /// # Errors
     /// [`EvalError`]
@@ -76,7 +76,7 @@ impl Evaluator<'_> {
         self.evaluated(filter, item, |operand| operand.is_true())
     }
 
-    /// The value of an expression for a document.
+    /// Evaluates an expression for a document.
     ///
     /// # Errors
     /// [`EvalError`]
@@ -91,7 +91,7 @@ impl Evaluator<'_> {
         Ok(finish(operand))
     }
 
-    /// The order of two documents; equal where no key tells them apart.
+    /// Compares two documents by the sort keys.
     ///
     /// # Errors
     /// [`EvalError`]
@@ -106,14 +106,14 @@ impl Evaluator<'_> {
         Ok(Ordering::Equal)
     }
 
-    /// The order of two values of a key.
+    /// Compares two values of a sort key.
     fn sort(&self, key: &TypedOrder, left: &Value, right: &Value) -> EvalResult<Ordering> {
         self.take_text(left.bytes().min(right.bytes()))?;
         let order = left.sort(right, key.ignore_case);
         Ok(if key.descending { order.reverse() } else { order })
     }
 
-    /// Documents in the order of the keys, those alike as they were.
+    /// Sorts documents by the sort keys. The sort is stable.
     ///
     /// # Errors
     /// [`EvalError`]
@@ -143,7 +143,7 @@ impl Evaluator<'_> {
         }
         let mut failed = None;
         keyed.sort_by(|(left, _), (right, _)| {
-            // Once something has failed, all are alike: the sort ends soon.
+            // After an error all documents compare as equal, so that the sort ends soon.
             let mut order = Ordering::Equal;
             for (key, (left, right)) in keys.iter().zip(left.iter().zip(right)) {
                 if failed.is_some() || order != Ordering::Equal {
@@ -163,7 +163,7 @@ impl Evaluator<'_> {
         }
     }
 
-    /// The value of an expression as a member of a document: objects and collections whole.
+    /// Evaluates an expression to JSON. Objects and collections are returned whole.
     fn json(&self, typed: &Typed, item: &Json) -> EvalResult<Json> {
         match (&typed.kind, &typed.ty) {
             (TypedKind::Path(path), Some(Type::Structured(_) | Type::Collection(_))) => {
@@ -180,7 +180,7 @@ impl Evaluator<'_> {
         }
     }
 
-    /// About how many bytes a tree takes; looking is paid for, as is a copy.
+    /// Returns the approximate size of a tree in bytes. Measuring is charged like a copy.
     fn size_of(&self, json: &Json) -> EvalResult<usize> {
         self.take(2)?;
         let mut bytes = size_of::<Json>();
@@ -242,7 +242,7 @@ impl Evaluator<'_> {
                 let held = self.held();
                 let operand =
                     self.eval_compound(typed, scope).map_err(|error| error.with_position(typed.at))?;
-                // What was made on the way is gone, but for the result.
+                // Intermediate values are gone, only the result remains.
                 self.release_to(held + operand.owned_bytes() as u64);
                 Ok(operand)
             }
@@ -251,7 +251,7 @@ impl Evaluator<'_> {
 
     fn eval_compound<'x>(&self, typed: &'x Typed, scope: &mut EvalScope<'x>) -> EvalResult<Operand<'x>> {
         Ok(match &typed.kind {
-            TypedKind::Value(_) | TypedKind::Path(_) => Operand::NULL, // has been dealt with
+            TypedKind::Value(_) | TypedKind::Path(_) => Operand::NULL, // handled by the caller
             TypedKind::Not(operand) => match self.eval(operand, scope)?.value() {
                 Value::Boolean(value) => Operand::boolean(!value),
                 _ => Operand::NULL,
@@ -345,7 +345,7 @@ impl Evaluator<'_> {
         })
     }
 
-    /// `and` where `end` is false, `or` where it is true: that value decides, null is remembered.
+    /// Evaluates `and` (`end` is false) or `or` (`end` is true): that value decides, and null is remembered.
     fn all_of<'x>(
         &self,
         terms: &'x [Typed],
@@ -363,7 +363,7 @@ impl Evaluator<'_> {
         Ok(if unknown { Operand::NULL } else { Operand::boolean(!end) })
     }
 
-    /// Whether there is a member of a collection for which `wanted` is true; the first ends it.
+    /// Returns whether a collection has a member for which `wanted` is true, and stops at the first one.
     fn find_member<'x>(
         &self,
         collection: &'x Collection,
@@ -397,7 +397,7 @@ impl Evaluator<'_> {
         Ok(answer)
     }
 
-    /// What a path leads to; null where it leads nowhere.
+    /// Returns the value at a path; null if there is none.
     fn resolve<'x>(&self, path: &TypedPath, scope: &EvalScope<'x>) -> EvalResult<&'x Json> {
         self.take(path.steps.len() as u64)?;
         Ok(resolve(path, scope))

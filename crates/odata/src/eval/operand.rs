@@ -1,12 +1,12 @@
-//! What expressions come to on the way: values, with texts borrowed from the document or the query where they stand
-//! there, so that nothing long is copied to be looked at.
+//! Intermediate values. Texts are borrowed from the document or the query where possible, so that long texts are not
+//! copied.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use crate::value::{Value, folded};
 
-/// A value on the way. A text is always the first form.
+/// An intermediate value. Texts always have the first form.
 #[derive(Clone, Debug)]
 pub(super) enum Operand<'x> {
     Text(Cow<'x, str>),
@@ -16,7 +16,7 @@ pub(super) enum Operand<'x> {
 impl<'x> Operand<'x> {
     pub(super) const NULL: Operand<'static> = Operand::Value(Cow::Owned(Value::Null));
 
-    /// A value that stands elsewhere.
+    /// Borrows a value.
     pub(super) fn of(value: &'x Value) -> Operand<'x> {
         match value {
             Value::String(text) => Operand::Text(Cow::Borrowed(text)),
@@ -47,7 +47,7 @@ impl<'x> Operand<'x> {
         }
     }
 
-    /// The value, where it is no text.
+    /// Returns the value; null for a text.
     pub(super) fn value(&self) -> &Value {
         match self {
             Operand::Text(_) => &Value::Null,
@@ -62,7 +62,7 @@ impl<'x> Operand<'x> {
         }
     }
 
-    /// The length of a text, or of bytes.
+    /// Returns the length of a text or of bytes.
     pub(super) fn length(&self) -> usize {
         match self {
             Operand::Text(text) => text.len(),
@@ -70,7 +70,7 @@ impl<'x> Operand<'x> {
         }
     }
 
-    /// How many bytes it holds that stand nowhere else.
+    /// Returns the number of bytes that it owns.
     pub(super) fn owned_bytes(&self) -> usize {
         match self {
             Operand::Text(Cow::Owned(text)) => text.len(),
@@ -79,7 +79,7 @@ impl<'x> Operand<'x> {
         }
     }
 
-    /// As [`Value::compare`].
+    /// Like [`Value::compare`].
     pub(super) fn compare(&self, other: &Operand<'_>, ignore_case: bool) -> Option<Ordering> {
         match (self, other) {
             (Operand::Text(left), Operand::Text(right)) if ignore_case => {

@@ -1,9 +1,8 @@
-//! Patterns of `matchesPattern`: ECMAScript's, as far as they need no backtracking, `.` and classes by characters,
-//! `\d`, `\w`, `\s` and `\b` by those of ASCII.
+//! Patterns of `matchesPattern`: the part of ECMAScript's syntax that needs no backtracking. `.` and classes match
+//! characters; `\d`, `\w`, `\s` and `\b` are those of ASCII.
 //!
-//! A pattern becomes an automaton whose size is bounded, and a text goes through all its states at once. Each state
-//! that is looked at is paid for, so that a match takes no longer than what is left of the budget, and is
-//! interrupted as any other evaluation.
+//! A pattern is compiled to an automaton of bounded size, and a text is matched against all its states at once. Each
+//! visited state is charged, so a match cannot exceed the budget, and can be interrupted like any other evaluation.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,28 +17,28 @@ use regex_syntax::hir::translate::TranslatorBuilder;
 use super::{EvalError, Work};
 use crate::typed::BindErrorKind;
 
-/// Longest pattern, in bytes.
+/// Maximum length of a pattern, in bytes.
 const LENGTH: usize = 4096;
-/// Largest automaton, in bytes: one or two thousand states. It is made in less than a millisecond.
+/// Maximum size of an automaton, in bytes: one or two thousand states. Compiling it takes less than a millisecond.
 const SIZE: usize = 1 << 16;
-/// Deepest nesting of groups.
+/// Maximum nesting of groups.
 const NEST: u32 = 32;
-/// What it costs to make a pattern ready, in nodes: at least, and for each state.
+/// Cost of compiling a pattern, in nodes: the minimum, and for each state.
 const COMPILE: u64 = 200;
 const COMPILE_STATE: u64 = 4;
-/// So many states are looked at in the time of a node.
+/// Number of visited states that cost one node.
 const STATES: u64 = 4;
-/// The budget is asked after so many.
+/// Number of visited states after which the budget is charged.
 const ASK: u64 = 1024;
 
-/// A pattern, ready to be looked for.
+/// A compiled pattern.
 #[derive(Clone)]
 pub struct Pattern {
     text: Arc<str>,
     nfa: NFA,
 }
 
-/// Why a text is no pattern.
+/// Why a text is not a valid pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PatternError {
     /// Malformed, not supported, or too large.
@@ -58,10 +57,7 @@ impl PatternError {
     }
 
     fn too_large() -> PatternError {
-        PatternError::new(
-            BindErrorKind::Limit,
-            "the pattern is too large: repetitions that are counted are written out",
-        )
+        PatternError::new(BindErrorKind::Limit, "the pattern is too large: counted repetitions are expanded")
     }
 }
 
@@ -72,10 +68,10 @@ impl From<PatternError> for EvalError {
 }
 
 impl Pattern {
-    /// Reads a pattern.
+    /// Compiles a pattern.
     ///
     /// # Errors
-    /// [`PatternError`] where it is malformed, too large, or uses what needs backtracking.
+    /// [`PatternError`] if it is malformed, too large, or needs backtracking.
     pub fn parse(pattern: &str) -> Result<Pattern, PatternError> {
         if pattern.len() > LENGTH {
             let message = format!("a pattern of more than {LENGTH} bytes");
@@ -95,30 +91,30 @@ impl Pattern {
         Ok(Pattern { text: pattern.into(), nfa })
     }
 
-    /// What it costs to make a pattern ready, before its size is known.
+    /// Returns the cost of compiling a pattern, before its size is known.
     pub(super) fn min_cost(text: &str) -> u64 {
         COMPILE + text.len() as u64
     }
 
-    /// What making it ready has cost beyond that.
+    /// Returns the additional cost of compiling it.
     pub(super) fn cost(&self) -> u64 {
         self.nfa.states().len() as u64 * COMPILE_STATE
     }
 
-    /// Its text.
+    /// Returns the text of the pattern.
     pub(super) fn text(&self) -> &Arc<str> {
         &self.text
     }
 
-    /// How many bytes it takes.
+    /// Returns its size in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.nfa.memory_usage() + self.text.len()
     }
 
-    /// Whether it is found in a text.
+    /// Returns whether the pattern matches somewhere in a text.
     ///
     /// # Errors
-    /// As [`Work::take`].
+    /// As for [`Work::take`].
     pub fn matches(&self, text: &str, work: Option<&Work>) -> Result<bool, EvalError> {
         let states = self.nfa.states().len();
         let mut search =
@@ -156,7 +152,7 @@ impl fmt::Debug for Pattern {
     }
 }
 
-/// Where a byte leads from a state.
+/// Returns the state that a byte leads to.
 fn step(state: &State, byte: u8) -> Option<StateID> {
     match state {
         State::ByteRange { trans } => trans.matches_byte(byte).then_some(trans.next),
@@ -174,7 +170,7 @@ fn step(state: &State, byte: u8) -> Option<StateID> {
 /// A set of states.
 struct States {
     members: Vec<StateID>,
-    /// Where a state stands among the members, if it does.
+    /// The index of each state among the members.
     place: Vec<u32>,
 }
 
@@ -187,7 +183,7 @@ impl States {
         self.members.clear();
     }
 
-    /// Adds a state; `false` where it was there.
+    /// Adds a state. Returns `false` if it is a member already.
     fn insert(&mut self, id: StateID) -> bool {
         let Some(place) = self.place.get_mut(id.as_usize()) else { return false };
         if self.members.get(*place as usize) == Some(&id) {
@@ -199,7 +195,7 @@ impl States {
     }
 }
 
-/// One search, and what it has looked at that is not yet paid for.
+/// One search, with the visited states that are not charged yet.
 struct PatternSearch<'s> {
     nfa: &'s NFA,
     text: &'s [u8],
@@ -219,7 +215,7 @@ impl PatternSearch<'_> {
         self.work.map_or(Ok(()), |work| work.take(nodes))
     }
 
-    /// Adds a state and all that it leads to without a byte; `true` where the pattern is found with it.
+    /// Adds a state and all states reachable without a byte. Returns `true` if one of them matches.
     fn enter(&mut self, states: &mut States, id: StateID, at: usize) -> Result<bool, EvalError> {
         self.stack.push(id);
         while let Some(id) = self.stack.pop() {
@@ -250,10 +246,8 @@ impl PatternSearch<'_> {
 
 fn refused(error: ast::Error) -> PatternError {
     match error.kind() {
-        ast::ErrorKind::UnsupportedBackreference => {
-            PatternError::unsupported("a reference to what was matched before")
-        }
-        ast::ErrorKind::UnsupportedLookAround => PatternError::unsupported("looking ahead or behind"),
+        ast::ErrorKind::UnsupportedBackreference => PatternError::unsupported("a backreference"),
+        ast::ErrorKind::UnsupportedLookAround => PatternError::unsupported("lookahead or lookbehind"),
         ast::ErrorKind::NestLimitExceeded(_) => {
             PatternError::new(BindErrorKind::Limit, format!("a pattern nested more than {NEST} deep"))
         }
@@ -261,7 +255,7 @@ fn refused(error: ast::Error) -> PatternError {
     }
 }
 
-/// Makes the classes of letters those of ASCII, as ECMAScript has them, and refuses what has none of its meaning there.
+/// Limits the classes of letters to ASCII, as in ECMAScript, and refuses syntax that ECMAScript does not have.
 fn plain(ast: &mut Ast) -> Result<(), PatternError> {
     match ast {
         Ast::Empty(_) | Ast::Literal(_) | Ast::Dot(_) => {}

@@ -1,5 +1,4 @@
-//! `$select`, `$compute` and the options nested in them, over a document: what of it is shown.
-//! Source: OData 4.01 Protocol, 11.2.5.1 and 11.2.5.3.
+//! `$select`, `$compute` and their nested options over a document. Source: OData 4.01 Protocol, 11.2.5.1 and 11.2.5.3.
 
 use serde_json::{Map, Value as Json};
 
@@ -7,12 +6,12 @@ use super::{EvalError, EvalResult, Evaluator, MEMBER};
 use crate::schema::Property;
 use crate::typed_options::{TypedOptions, TypedSelect};
 
-/// One selected path, as far as it is still ahead.
+/// The remaining steps of a selected path, with its nested options.
 type SelectedPath<'a> = (&'a [Property], Option<&'a TypedOptions>);
 
 impl Evaluator<'_> {
-    /// An item with what `select` and `compute` make of it; members stay in the order of the document, computed ones
-    /// follow. `select` of nothing shows all.
+    /// Applies `select` and `compute` to an item. Members stay in the order of the document, and computed ones follow.
+    /// Without `select`, all members are kept.
     ///
     /// # Errors
     /// [`EvalError`]
@@ -51,7 +50,7 @@ impl Evaluator<'_> {
         Ok(json.clone())
     }
 
-    /// The picked members of an object, or of each object of an array; `everything`: the others too, whole.
+    /// Returns the selected members of an object, or of each object in an array. With `everything`, the others too.
     fn pick(&self, paths: &[SelectedPath<'_>], everything: bool, from: &Json) -> EvalResult<Json> {
         if everything && paths.iter().all(|(_, options)| options.is_none()) {
             return self.copy(from);
@@ -78,7 +77,7 @@ impl Evaluator<'_> {
         }
     }
 
-    /// One member: whole, narrowed by nested options, or with some of its own members.
+    /// Copies one member: whole, reduced by nested options, or with some of its own members.
     fn show(
         &self,
         name: &str,
@@ -106,7 +105,7 @@ impl Evaluator<'_> {
         Ok(())
     }
 
-    /// The members of a collection that nested options leave, each as they show it, and how many the filter left.
+    /// Returns the elements that nested options keep, each projected, and the number that the filter kept.
     fn narrowed(&self, options: &TypedOptions, items: &[Json]) -> EvalResult<(Vec<Json>, usize)> {
         let mut kept: Vec<&Json> = Vec::new();
         for item in items {

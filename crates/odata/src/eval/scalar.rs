@@ -1,4 +1,4 @@
-//! The steps of evaluation one by one: what an SQL engine calls for what it has no exact word for.
+//! Single operations of the evaluation, for an SQL engine that has no equivalent of its own.
 
 use super::arithmetic::{arithmetic, negate};
 use super::operand::Operand;
@@ -10,23 +10,23 @@ use crate::schema::Type;
 use crate::value::Value;
 
 impl Evaluator<'_> {
-    /// `left op right`; null where an operand is null.
+    /// Returns `left op right`; null if an operand is null.
     ///
     /// # Errors
-    /// [`EvalError::Fault`] for a division by zero, and for what the type does not hold.
+    /// [`EvalError::Fault`] for division by zero and for overflow.
     pub fn arithmetic(&self, op: Arithmetic, left: &Value, right: &Value) -> Result<Value, EvalError> {
         arithmetic(op, left, right)
     }
 
-    /// `-value`
+    /// Returns `-value`.
     ///
     /// # Errors
-    /// [`EvalError::Fault`] for what the type does not hold.
+    /// [`EvalError::Fault`] for overflow.
     pub fn negate(&self, value: &Value) -> Result<Value, EvalError> {
         negate(value)
     }
 
-    /// A function of values that mind case; of null, null.
+    /// Applies a function, case-sensitively. If an argument is null, the result is null.
     ///
     /// # Errors
     /// [`EvalError`]
@@ -38,7 +38,7 @@ impl Evaluator<'_> {
         Ok(value)
     }
 
-    /// A value as one of another type; what cannot be cast is null.
+    /// Converts a value to another type. Values that cannot be cast become null.
     ///
     /// # Errors
     /// [`EvalError`]
@@ -50,10 +50,10 @@ impl Evaluator<'_> {
     }
 }
 
-/// What values come to, one added after the other: `sum` and `average`. Null takes no part.
+/// Accumulates values for `sum` and `average`. Null is ignored.
 #[derive(Clone, Debug, Default)]
 pub struct SumAccumulator {
-    /// `None` before the first.
+    /// `None` before the first value.
     total: Option<Value>,
     count: i64,
 }
@@ -62,7 +62,7 @@ impl SumAccumulator {
     /// Adds a value.
     ///
     /// # Errors
-    /// [`EvalError::Fault`] where the sum is beyond its type.
+    /// [`EvalError::Fault`] if the sum overflows.
     pub fn add(&mut self, value: &Value) -> Result<(), EvalError> {
         if value.is_null() {
             return Ok(());
@@ -78,15 +78,15 @@ impl SumAccumulator {
         Ok(())
     }
 
-    /// The sum; null of none.
+    /// Returns the sum; null if there were no values.
     pub fn sum(&self) -> Value {
         self.total.clone().unwrap_or(Value::Null)
     }
 
-    /// The sum divided by how many there were; null of none.
+    /// Returns the average; null if there were no values.
     ///
     /// # Errors
-    /// [`EvalError::Fault`] where it is beyond its type.
+    /// [`EvalError::Fault`] if it overflows.
     pub fn average(&self) -> Result<Value, EvalError> {
         arithmetic(Arithmetic::DivBy, &self.sum(), &Value::Integer(self.count))
     }

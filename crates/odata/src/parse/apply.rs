@@ -11,7 +11,7 @@ use crate::error::{ParseError, ParseErrorKind};
 use crate::pipeline::{Aggregate, Grouping, Method, RankMethod, Transformation, TransformationKind};
 use crate::suggestion::did_you_mean;
 
-/// Transformations the extension has and this parser knows by name only.
+/// Transformations of the extension that are recognized but not supported.
 const UNSUPPORTED: [&str; 12] = [
     "addnested",
     "ancestors",
@@ -230,7 +230,7 @@ impl Parser<'_> {
     }
 }
 
-/// `$count`, alone or at the end of a path.
+/// Returns whether an expression is `$count`, or a path that ends with it.
 fn is_count(expr: &Expr) -> bool {
     let ExprKind::Path(path) = &expr.kind else { return false };
     let last = path.segments.last().map(|segment| &segment.kind);

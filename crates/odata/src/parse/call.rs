@@ -7,14 +7,14 @@ use crate::error::ParseError;
 use crate::function::Function;
 
 impl Parser<'_> {
-    /// Whether a name, possibly `geo.…`, and an opening parenthesis come next.
+    /// Returns whether a name, possibly `geo.…`, and an opening parenthesis come next.
     pub(super) fn call_follows(&self) -> bool {
         let mut ahead = Parser { ..*self };
         ahead.qualified_name("").is_ok() && ahead.peek() == Some(b'(')
     }
 
-    /// `methodCallExpr`, `castExpr`, `isofExpr`, `caseMethodCallExpr`; nothing is taken when the name is none of
-    /// these: it may be a key or a function of the service.
+    /// `methodCallExpr`, `castExpr`, `isofExpr`, `caseMethodCallExpr`. Consumes nothing if the name is none of these:
+    /// it may be a key or a function of the service.
     pub(super) fn try_call(&mut self, at: usize) -> ParseResult<Option<Expr>> {
         let name = self.qualified_name("a function")?;
         let function = Function::from_name(name);
@@ -36,7 +36,8 @@ impl Parser<'_> {
         Ok(Some(expr))
     }
 
-    /// `containsMethodCallExpr = "contains" OPEN BWS commonExpr BWS COMMA BWS commonExpr BWS CLOSE` and its fellows
+    /// `containsMethodCallExpr = "contains" OPEN BWS commonExpr BWS COMMA BWS commonExpr BWS CLOSE` and similar
+    /// productions
     fn method_call(&mut self, at: usize, function: Function) -> ParseResult<Expr> {
         let (least, most) = function.arity();
         let mut arguments = Vec::new();

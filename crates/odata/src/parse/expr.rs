@@ -1,4 +1,4 @@
-//! Operators, and which operand comes next.
+//! Operators and their operands.
 //!
 //! ```text
 //! commonExpr = ( primitiveLiteral / arrayOrObject / rootExpr / functionExpr / negateExpr / methodCallExpr
@@ -9,10 +9,10 @@
 //! ```
 //!
 //! Precedence (URL Conventions 5.1.1.14, highest first): grouping; `has` `in`; `-` `not`; `mul` `div` `divby` `mod`;
-//! `add` `sub`; `gt` `ge` `lt` `le`; `eq` `ne`; `and`; `or`. Operators of one row group from the left.
+//! `add` `sub`; `gt` `ge` `lt` `le`; `eq` `ne`; `and`; `or`. Operators of one row are left-associative.
 //!
-//! DIFFERENCE: the grammar wants a blank between `not` or `in` and a parenthesis; without one it can be nothing
-//! else, and clients write it, so it is taken.
+//! DIFFERENCE: the grammar requires a space between `not` or `in` and a parenthesis. Without the space the meaning is
+//! still clear, and clients omit it, so it is optional.
 
 use super::{ParseResult, Parser};
 use crate::ast::{Arithmetic, Comparison, Expr, ExprKind, Root, SegmentKind};
@@ -83,7 +83,7 @@ impl Operator {
 }
 
 impl Parser<'_> {
-    /// `commonExpr`, as much of it as there is.
+    /// `commonExpr`, as far as it extends.
     pub fn common_expr(&mut self) -> ParseResult<Expr> {
         let before_colon = std::mem::replace(&mut self.before_colon, false);
         let expr = self.nested(|p| p.binary(OR));
@@ -91,7 +91,7 @@ impl Parser<'_> {
         expr
     }
 
-    /// An operand and all operators that bind at least so tight (Pratt).
+    /// Parses an operand and all operators of at least the given precedence (Pratt).
     pub(super) fn binary(&mut self, least: u8) -> ParseResult<Expr> {
         let mut left = self.unary()?;
         // A chain in parentheses is an operand, not the beginning of this chain.
@@ -121,7 +121,7 @@ impl Parser<'_> {
         Ok(left)
     }
 
-    /// Counts an expression on top of one so high.
+    /// Counts an expression whose operands have the given height.
     pub(super) fn add_height(&mut self, height: usize) -> ParseResult<()> {
         self.height = height + 1;
         if self.height > self.limits.depth {
@@ -130,7 +130,7 @@ impl Parser<'_> {
         self.node()
     }
 
-    /// `RWS operator RWS`, when one comes that binds tight enough; nothing is taken otherwise.
+    /// `RWS operator RWS` with at least the given precedence. Consumes nothing if there is none.
     fn operator(&mut self, least: u8) -> ParseResult<Option<(Operator, usize)>> {
         let from = self.pos;
         if !self.skip_blanks() {
@@ -144,7 +144,7 @@ impl Parser<'_> {
         };
         self.pos += length;
         if !self.skip_blanks() && self.peek() != Some(b'(') {
-            return Err(self.expected(format_args!("a blank after '{}'", self.slice(at))));
+            return Err(self.expected(format_args!("a space after '{}'", self.slice(at))));
         }
         Ok(Some((operator, at)))
     }
@@ -179,7 +179,7 @@ impl Parser<'_> {
             Some(b'(') => self.paren_expr(),
             Some(b'[' | b'{' | b' ' | b'\t') => self.array_or_object(),
             Some(b'$' | b'@') => self.first_member_expr(),
-            Some(b'"') => Err(self.expected("a value; texts stand in single quotes")),
+            Some(b'"') => Err(self.expected("a value; strings are in single quotes")),
             _ => {
                 if self.peek_identifier().is_none() {
                     return Err(self.expected("a value"));
@@ -204,7 +204,7 @@ impl Parser<'_> {
         Ok(expr)
     }
 
-    /// A closing parenthesis after an expression, or what else might have been meant.
+    /// Consumes the closing parenthesis after an expression. The error suggests what else may have been meant.
     pub(super) fn close(&mut self, what: &str) -> ParseResult<()> {
         if self.eat(what.as_bytes()[0]) {
             return Ok(());
@@ -262,7 +262,7 @@ impl Parser<'_> {
         Ok(Expr::at(at, ExprKind::List(members)))
     }
 
-    /// A path, or the refusal of a function that OData does not have.
+    /// Parses a path, or returns an error for a function that OData does not have.
     fn first_member_expr(&mut self) -> ParseResult<Expr> {
         let at = self.pos;
         let (path, height) = self.path()?;

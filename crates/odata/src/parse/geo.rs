@@ -1,4 +1,4 @@
-//! Geo values: recognised by the grammar, kept as text. Source: ABNF `fullCollectionLiteral` and its fellows.
+//! Geo values: checked against the grammar, kept as text. Source: ABNF `fullCollectionLiteral` and similar productions.
 
 use super::{ParseResult, Parser};
 
@@ -18,10 +18,10 @@ impl Parser<'_> {
         self.geo_shape()
     }
 
-    /// `geoLiteral`: the shape's name says how its data nest.
+    /// `geoLiteral`: the name of the shape determines how its data is nested.
     fn geo_shape(&mut self) -> ParseResult<()> {
         self.node()?;
-        // Longer names first: no name is the beginning of a later one.
+        // Longer names first, because no name may be a prefix of a later one.
         if self.eat_text("GeometryCollection") {
             return self.nested(|p| p.geo_list(1, Self::geo_shape));
         }

@@ -130,7 +130,7 @@ impl Parser<'_> {
             high
         };
         char::from_u32(code).ok_or_else(|| {
-            ParseError::new(at, ParseErrorKind::Value, "half a surrogate pair is no character")
+            ParseError::new(at, ParseErrorKind::Value, "half a surrogate pair is not a character")
         })
     }
 

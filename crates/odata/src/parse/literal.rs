@@ -14,7 +14,7 @@ impl Parser<'_> {
         }
     }
 
-    /// A literal, when the text begins with one; nothing is taken otherwise.
+    /// Parses a literal if the text begins with one. Otherwise consumes nothing.
     pub fn try_literal(&mut self) -> ParseResult<Option<Literal>> {
         let Some(first) = self.peek() else { return Ok(None) };
         if first == b'\'' {
@@ -29,7 +29,7 @@ impl Parser<'_> {
         self.try_word()
     }
 
-    /// Literals that begin with a letter: `null`, `true`, `INF`, `duration'…'`, `Sales.Pattern'Yellow'`.
+    /// Parses literals that begin with a letter: `null`, `true`, `INF`, `duration'…'`, `Sales.Pattern'Yellow'`.
     fn try_word(&mut self) -> ParseResult<Option<Literal>> {
         let Some(word) = self.peek_identifier() else { return Ok(None) };
         let after = self.peek_at(word.len());
@@ -137,7 +137,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Numbers, dates and times. A lone sign is no literal.
+    /// Parses numbers, dates and times. A sign without digits is not a literal.
     fn try_number_or_time(&mut self) -> ParseResult<Option<Literal>> {
         let digits_from = usize::from(matches!(self.peek(), Some(b'-' | b'+')));
         let digits = self.bytes[self.pos + digits_from..].iter().take_while(|b| b.is_ascii_digit()).count();
@@ -176,7 +176,7 @@ impl Parser<'_> {
         self.number().map(Some)
     }
 
-    /// In a `case` condition, `10:15` is a time of day only when the condition's colon or an operator follows.
+    /// In a `case` condition, `10:15` is a time of day only if the condition's colon or an operator follows.
     fn colon_ends(&self) -> bool {
         if !self.before_colon {
             return false;
@@ -241,14 +241,15 @@ impl Parser<'_> {
         if self.pos - from < least { Err(self.expected(what)) } else { Ok(self.slice(from)) }
     }
 
-    /// A whole number in a range. Source: ABNF `byteValue` to `int64Value`.
+    /// Parses an integer in a range. Source: ABNF `byteValue` to `int64Value`.
     pub fn int_value(&mut self, least: i64, most: i64) -> ParseResult<i64> {
         let from = self.pos;
         if matches!(self.peek(), Some(b'+' | b'-')) && least < 0 {
             self.pos += 1;
         }
         self.digits(1, usize::MAX, "a whole number")?;
-        // The grammar's own case writes the SByte +128: it bounds the digits alone, the range is a comment.
+        // A test case of the grammar has the SByte +128: the grammar limits the digits only, and the range is a
+        // comment.
         match self.slice(from).parse::<i64>() {
             Ok(number) if (least..=most).contains(&number) => Ok(number),
             _ => Err(ParseError::new(
@@ -259,7 +260,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Whether 8-4-4-4-12 hexadecimal digits come next.
+    /// Returns whether 8-4-4-4-12 hexadecimal digits come next.
     fn looks_like_guid(&self) -> bool {
         let Some(bytes) = self.bytes.get(self.pos..self.pos + 36) else { return false };
         bytes.iter().enumerate().all(|(at, byte)| match at {
@@ -298,7 +299,7 @@ impl Parser<'_> {
                 bytes.push(u8::try_from(bits >> held & 0xff).unwrap_or(0));
             }
         }
-        // What is left over are the filling bits of the last character: 2 or 4 of them, and zero.
+        // The remaining 2 or 4 bits are the padding of the last character, and must be zero.
         if held >= 6 || bits & ((1 << held) - 1) != 0 {
             return Err(self.expected("a base64url character"));
         }
@@ -313,7 +314,7 @@ impl Parser<'_> {
         Ok(bytes)
     }
 
-    /// The literal of a known type, as a URL writes it.
+    /// Parses a literal of a known type, as URLs contain it.
     pub fn literal_of(&mut self, primitive: Primitive) -> ParseResult<Literal> {
         use Primitive as P;
         Ok(match primitive {
@@ -346,7 +347,7 @@ impl Parser<'_> {
         })
     }
 
-    /// A value of a known type, as a document writes it.
+    /// Parses a value of a known type, as documents contain it.
     pub fn value_of(&mut self, primitive: Primitive) -> ParseResult<Literal> {
         use Primitive as P;
         Ok(match primitive {
@@ -364,7 +365,8 @@ impl Parser<'_> {
             P::Duration => Literal::Duration(self.duration_value()?),
             P::Decimal | P::Double | P::Single => self.number()?,
             P::Byte => Literal::Integer(self.int_value(0, 255)?),
-            // The published case has +128 as an SByte: the digits are the grammar's, the range is its comment's.
+            // A published test case has +128 as an SByte: the grammar limits the digits only, and the range is a
+            // comment.
             P::SByte => Literal::Integer(self.int_value(-128, 128)?),
             P::Int16 => Literal::Integer(self.int_value(i16::MIN.into(), i16::MAX.into())?),
             P::Int32 => Literal::Integer(self.int_value(i32::MIN.into(), i32::MAX.into())?),

@@ -1,7 +1,8 @@
-//! The parser: one cursor over the decoded text of one option, with counters for what it may cost.
+//! The parser: a cursor over the decoded text of one option, with counters for its limits.
 //!
-//! Split by what is read: [`literal`], [`time`] and [`geo`] values, [`expr`] operators, [`call`] functions, [`json`],
-//! [`path`] member paths, [`search`], [`select`] (also `$expand`), [`apply`], [`options`] all others. Each function carries its production of the ABNF.
+//! One module for each part: [`literal`], [`time`] and [`geo`] values, [`expr`] operators, [`call`] functions,
+//! [`json`], [`path`] member paths, [`search`], [`select`] (also `$expand`), [`apply`], and [`options`] for all others.
+//! Each function names its production of the ABNF.
 
 mod apply;
 mod call;
@@ -28,17 +29,18 @@ pub(crate) struct Parser<'a> {
     escaped: &'a [u32],
     pub(crate) pos: usize,
     pub(crate) limits: &'a Limits,
-    /// Nesting of the parser itself: parentheses, arguments, options.
+    /// The nesting of the parser: parentheses, arguments, options.
     depth: usize,
-    /// Height of the expression read last.
+    /// The height of the last parsed expression.
     height: usize,
-    /// Nodes made so far; the caller carries them from option to option.
+    /// The number of nodes so far. The caller carries it from option to option.
     pub(crate) nodes: usize,
-    /// In a string of a resource path an unencoded `/` ends the segment.
+    /// Whether an unencoded `/` in a string ends the segment, as in resource paths.
     pub(crate) in_path: bool,
-    /// In the parentheses of options, which semicolons separate.
+    /// Whether the parser is inside nested options, which are separated by semicolons.
     in_options: bool,
-    /// In the condition of `case` a colon follows: `X gt 10:15` is a number and a value, no time of day.
+    /// Whether the parser is in the condition of `case`, which ends with a colon: `X gt 10:15` is a number and a value,
+    /// not a time of day.
     before_colon: bool,
 }
 
@@ -89,7 +91,7 @@ impl<'a> Parser<'a> {
         u32::try_from(at).is_ok_and(|at| self.escaped.binary_search(&at).is_ok())
     }
 
-    /// Takes the byte when it is next.
+    /// Consumes the byte if it is next.
     pub fn eat(&mut self, byte: u8) -> bool {
         let next = self.peek() == Some(byte);
         if next {
@@ -98,7 +100,7 @@ impl<'a> Parser<'a> {
         next
     }
 
-    /// Takes the text when it is next, in any case of ASCII letters.
+    /// Consumes the text if it is next, in any case of ASCII letters.
     pub fn eat_text(&mut self, text: &str) -> bool {
         let next = self.looking_at(text);
         if next {
@@ -107,7 +109,7 @@ impl<'a> Parser<'a> {
         next
     }
 
-    /// Takes the text when it is next, as written.
+    /// Consumes the text if it is next, in the same case.
     pub fn eat_exact(&mut self, text: &str) -> bool {
         let next = self.bytes[self.pos..].starts_with(text.as_bytes());
         if next {
@@ -125,7 +127,7 @@ impl<'a> Parser<'a> {
         if self.eat(byte) { Ok(()) } else { Err(self.expected(format_args!("'{}'", char::from(byte)))) }
     }
 
-    /// `BWS`: blanks that may be there. Answers whether there were any (`RWS`).
+    /// Consumes optional white space (`BWS`). Returns whether there was any (`RWS`).
     pub fn skip_blanks(&mut self) -> bool {
         let from = self.pos;
         while matches!(self.peek(), Some(b' ' | b'\t')) {
@@ -135,7 +137,7 @@ impl<'a> Parser<'a> {
     }
 
     pub fn expect_blanks(&mut self) -> ParseResult<()> {
-        if self.skip_blanks() { Ok(()) } else { Err(self.expected("a blank")) }
+        if self.skip_blanks() { Ok(()) } else { Err(self.expected("a space")) }
     }
 
     /// `BWS COMMA BWS`
@@ -158,7 +160,7 @@ impl<'a> Parser<'a> {
         if self.at_end() { Ok(()) } else { Err(self.expected("the end of the text")) }
     }
 
-    /// One level deeper, for as long as `inside` runs.
+    /// Runs `inside` one level deeper.
     pub fn nested<T>(&mut self, inside: impl FnOnce(&mut Self) -> ParseResult<T>) -> ParseResult<T> {
         self.depth += 1;
         if self.depth > self.limits.depth {
@@ -184,12 +186,12 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// Refuses a list that has reached its bound.
+    /// Refuses another member in a list of maximum length.
     pub fn check_list_length(&self, members: usize) -> ParseResult<()> {
         if members < self.limits.list {
             return Ok(());
         }
-        let message = format!("a list of more than {}", self.limits.list);
+        let message = format!("a list of more than {} members", self.limits.list);
         Err(ParseError::new(self.pos, ParseErrorKind::Limit, message))
     }
 
@@ -208,7 +210,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The identifier that comes next, not taken.
+    /// Returns the next identifier without consuming it.
     pub fn peek_identifier(&self) -> Option<&'a str> {
         let rest = self.rest();
         let mut chars = rest.char_indices();
@@ -217,7 +219,7 @@ impl<'a> Parser<'a> {
         Some(&rest[..end])
     }
 
-    /// `[ namespace "." ] odataIdentifier`: a name with as many dots as are followed by a further name.
+    /// `[ namespace "." ] odataIdentifier`: a name with as many dots as are followed by another name.
     pub fn qualified_name(&mut self, what: &str) -> ParseResult<&'a str> {
         let from = self.pos;
         self.identifier(what)?;
@@ -232,12 +234,12 @@ impl<'a> Parser<'a> {
         Ok(self.slice(from))
     }
 
-    /// The end of an option, or what else might have been meant.
+    /// Expects the end of an option. The error suggests what else may have been meant.
     pub fn end_of_option(&self) -> ParseResult<()> {
         if self.at_end() { Ok(()) } else { Err(self.unexpected_after_expression()) }
     }
 
-    /// What follows an expression that is over: names an operator that does not exist.
+    /// Returns the error for text after the end of an expression, such as an unknown operator.
     pub fn unexpected_after_expression(&self) -> ParseError {
         let mut ahead = Parser { ..*self };
         ahead.skip_blanks();
@@ -278,11 +280,12 @@ pub(crate) fn leads_identifier(c: char) -> bool {
 }
 
 pub(crate) fn continues_identifier(c: char) -> bool {
-    // Beyond ASCII the grammar names the categories L, Nl, Nd, Mn, Mc, Pc and Cf: letters and digits, marks and joiners.
+    // Outside of ASCII the grammar allows the categories L, Nl, Nd, Mn, Mc, Pc and Cf: letters and digits, marks and
+    // joiners.
     c == '_' || c.is_ascii_alphanumeric() || (!c.is_ascii() && (c.is_alphanumeric() || is_mark(c)))
 }
 
-/// Combining marks and joiners that names of living languages need.
+/// Combining marks and joiners that occur in names of living languages.
 fn is_mark(c: char) -> bool {
     matches!(u32::from(c),
         0x0300..=0x036f | 0x0483..=0x0487 | 0x0591..=0x05bd | 0x0610..=0x061a | 0x064b..=0x065f

@@ -1,4 +1,4 @@
-//! The values of options, and options in parentheses.
+//! The values of options, and nested options.
 
 use super::{ParseResult, Parser};
 use crate::ast::{Compute, OrderBy, Position};
@@ -6,7 +6,7 @@ use crate::error::{ParseError, ParseErrorKind};
 use crate::query::{Levels, QueryOptions, SystemOption};
 use crate::suggestion::did_you_mean;
 
-/// Whose parentheses the options stand in: each allows its own.
+/// The context of nested options. Each context allows other options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NestedContext {
     /// `expandOption`
@@ -15,7 +15,7 @@ pub(crate) enum NestedContext {
     Ref,
     /// `expandCountOption`
     Count,
-    /// `*(…)`: `levels` alone
+    /// `*(…)`: only `levels`
     Star,
     /// `selectOption`
     Select,
@@ -94,7 +94,7 @@ impl Parser<'_> {
         self.option_value(option, options)
     }
 
-    /// The value of an option, as much of it as there is.
+    /// Parses the value of an option, as far as it extends.
     pub fn option_value(&mut self, option: SystemOption, options: &mut QueryOptions) -> ParseResult<()> {
         options.given.push(option);
         match option {
@@ -129,7 +129,7 @@ impl Parser<'_> {
         Err(self.expected("true or false"))
     }
 
-    /// `1*DIGIT`; what 64 bits do not hold is as good as the largest number they do
+    /// `1*DIGIT`. A number that does not fit into 64 bits becomes the largest one that does.
     pub fn unsigned_integer(&mut self) -> ParseResult<u64> {
         let from = self.pos;
         while self.peek().is_some_and(|b| b.is_ascii_digit()) {

@@ -5,15 +5,15 @@
 //! rootExpr        = "$root/" ( entitySetName [ collectionNavigationExpr ] / … )
 //! ```
 //!
-//! Without a schema one cannot tell a property from a type or a variable: a path is read as a row of segments, and
-//! the binder says what each is.
+//! A property cannot be distinguished from a type or a variable without a schema. So a path is parsed as a list of
+//! segments, and the binder decides what each of them is.
 
 use super::{ParseResult, Parser};
 use crate::ast::{Argument, ExprKind, Lambda, Path, Position, Root, Search, Segment, SegmentKind};
 use crate::error::ParseError;
 
 impl Parser<'_> {
-    /// A path, and the height of the highest expression in it.
+    /// Parses a path. Returns the height of the highest expression in it, too.
     pub fn path(&mut self) -> ParseResult<(Path, usize)> {
         let mut height = 0;
         let mut segments = Vec::new();
@@ -64,7 +64,7 @@ impl Parser<'_> {
         }
     }
 
-    /// One segment, with the parentheses that belong to it.
+    /// Parses one segment, with its parentheses.
     fn segment(&mut self, first: bool, segments: &mut Vec<Segment>, height: &mut usize) -> ParseResult<()> {
         self.node()?;
         self.check_list_length(segments.len())?;
@@ -109,7 +109,7 @@ impl Parser<'_> {
         let takes_arguments =
             matches!(kind, SegmentKind::Name(_) | SegmentKind::Qualified(_) | SegmentKind::Filter(_));
         segments.push(Segment { at: Position(at), kind });
-        // A function may return a collection, and that may be asked for a key: two pairs, and no more.
+        // A function may return a collection, which may be followed by a key: two pairs of parentheses at most.
         for _ in 0..2 {
             if takes_arguments && self.peek() == Some(b'(') {
                 let at = self.pos;
@@ -187,7 +187,7 @@ impl Parser<'_> {
         Ok(arguments)
     }
 
-    /// `( parameterAlias / keyPropertyValue )`: in a resource path, literals and aliases alone
+    /// `( parameterAlias / keyPropertyValue )`: in a resource path, only literals and aliases
     fn key_value(&mut self) -> ParseResult<crate::ast::Expr> {
         let at = self.pos;
         self.node()?;

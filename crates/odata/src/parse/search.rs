@@ -5,14 +5,14 @@
 //! searchExpr = ( searchParenExpr / searchNegateExpr / searchPhrase / searchWord ) [ searchOrExpr / searchAndExpr ]
 //! ```
 //!
-//! `AND`, `OR` and `NOT` are operators where operands stand as they need them, words everywhere else.
+//! `AND`, `OR` and `NOT` are operators if they have the operands that they need, otherwise words.
 
 use super::{ParseResult, Parser};
 use crate::ast::{Position, Search, SearchKind};
 use crate::query::SystemOption;
 
 impl Parser<'_> {
-    /// The value of `$search`.
+    /// Parses the value of `$search`.
     pub fn search_value(&mut self) -> ParseResult<Search> {
         self.skip_blanks();
         if self.peek() == Some(b'\'') {
@@ -28,12 +28,12 @@ impl Parser<'_> {
         Ok(Search { at, kind: SearchKind::Incomplete(self.string_literal()?) })
     }
 
-    /// `searchExpr`, with `OR` as the loosest operator
+    /// `searchExpr`, where `OR` has the lowest precedence
     pub fn search_expr(&mut self) -> ParseResult<Search> {
         self.nested(|p| p.search_chain(true))
     }
 
-    /// Members joined by `OR`, or by `AND` and juxtaposition.
+    /// Parses operands joined by `OR`, or by `AND` and juxtaposition.
     fn search_chain(&mut self, or: bool) -> ParseResult<Search> {
         let at = Position(self.pos);
         let mut members = Vec::new();
@@ -52,7 +52,7 @@ impl Parser<'_> {
         Ok(Search { at, kind: if or { SearchKind::Or(members) } else { SearchKind::And(members) } })
     }
 
-    /// `RWS word RWS`, taken only when an operand follows.
+    /// `RWS word RWS`, consumed only if an operand follows.
     fn search_operator(&mut self, word: &str) -> bool {
         let from = self.pos;
         if self.skip_blanks() && self.eat_exact(word) && self.skip_blanks() && self.search_operand_follows() {
@@ -118,8 +118,8 @@ impl Parser<'_> {
         if word.is_empty() {
             return Err(self.expected("a word, a phrase in double quotes or '('"));
         }
-        // A word with signs that only count when encoded, or that is an operator elsewhere, is the phrase of that one
-        // word: so it can be printed.
+        // A word with characters that must be encoded, or that would be an operator elsewhere, becomes the phrase of
+        // that word, so that it can be printed.
         plain &= !["AND", "OR", "NOT"].contains(&word.as_str());
         Ok(Search { at, kind: if plain { SearchKind::Word(word) } else { SearchKind::Phrase(word) } })
     }
@@ -139,9 +139,9 @@ impl Parser<'_> {
         Ok(rest[..end].to_owned())
     }
 
-    /// The next character of a word. Never quotes and parentheses; signs with a meaning in a query only encoded, and
-    /// a semicolon before an option of the same parentheses not even then: clients that encode a whole value encode
-    /// their separators too.
+    /// Returns the next character of a word. Never a quote or a parenthesis. Characters with a meaning in queries only
+    /// if they are encoded. A semicolon before a nested option not even then, because clients that encode a whole value
+    /// also encode its separators.
     fn search_char(&self) -> Option<char> {
         let c = self.char()?;
         let encoded = self.is_escaped(self.pos) && !"\"() \t".contains(c) && !c.is_ascii_control();
@@ -149,7 +149,7 @@ impl Parser<'_> {
         (is_plain(c) || (encoded && !separates)).then_some(c)
     }
 
-    /// Whether an option begins here: `$select=`, `select=`, `@name=`.
+    /// Returns whether an option begins here: `$select=`, `select=`, `@name=`.
     fn option_follows(&self, at: usize) -> bool {
         let mut ahead = Parser { pos: at, ..*self };
         ahead.skip_blanks();

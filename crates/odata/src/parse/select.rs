@@ -10,7 +10,7 @@ use super::{ParseResult, Parser};
 use crate::ast::{ExpandItem, ItemSegment, ItemSegmentKind, Position, SelectItem};
 
 impl Parser<'_> {
-    /// The value of `$select`.
+    /// Parses the value of `$select`.
     pub fn select_items(&mut self) -> ParseResult<Vec<SelectItem>> {
         let mut items = Vec::new();
         loop {
@@ -107,7 +107,7 @@ impl Parser<'_> {
         Ok(ItemSegment { at, kind })
     }
 
-    /// The value of `$expand`.
+    /// Parses the value of `$expand`.
     pub fn expand_items(&mut self) -> ParseResult<Vec<ExpandItem>> {
         let mut items = Vec::new();
         loop {

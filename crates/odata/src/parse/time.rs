@@ -5,7 +5,7 @@ use crate::error::{ParseError, ParseErrorKind};
 use crate::primitive::{DAY, Date, DateTimeOffset, Duration, SECOND, TimeOfDay};
 
 impl Parser<'_> {
-    /// One digit within bounds: `hour = ( "0" / "1" ) DIGIT / "2" ( "0" … "3" )`.
+    /// Parses one digit in a range: `hour = ( "0" / "1" ) DIGIT / "2" ( "0" … "3" )`.
     fn digit(&mut self, least: u8, most: u8, what: &str) -> ParseResult<i64> {
         match self.peek() {
             Some(byte) if (b'0' + least..=b'0' + most).contains(&byte) => {
@@ -16,7 +16,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Two digits, the second bounded when the first is the largest.
+    /// Parses two digits. The second one is limited if the first is the largest.
     fn two(&mut self, tens: u8, last: u8, what: &str) -> ParseResult<i64> {
         let ten = self.digit(0, tens, what)?;
         let most = if ten == i64::from(tens) { last } else { 9 };
@@ -47,7 +47,7 @@ impl Parser<'_> {
     /// `timeOfDayLiteral = hour COLON minute [ COLON second [ "." fractionalSeconds ] ]`
     pub fn time_of_day(&mut self) -> ParseResult<TimeOfDay> {
         let ticks = self.clock()?;
-        // A leap second is the last instant of its day: there is no 24:00.
+        // A leap second becomes the last instant of its day, because there is no 24:00.
         Ok(TimeOfDay(ticks.min(DAY - 1)))
     }
 
@@ -70,7 +70,7 @@ impl Parser<'_> {
         Ok(ticks)
     }
 
-    /// In a `case` condition the colon after minutes may be its own: seconds have two digits.
+    /// In a `case` condition, the colon after minutes may end the condition. Seconds have two digits.
     fn is_second(&self) -> bool {
         !self.before_colon || self.peek_at(2).is_some_and(|b| b.is_ascii_digit())
     }
@@ -92,7 +92,7 @@ impl Parser<'_> {
                 self.pos += 1;
                 return Ok(DateTimeOffset { ticks: local, offset: 0 });
             }
-            // A '+' that was not percent-encoded may have become a blank on its way.
+            // A '+' that was not percent-encoded may have been decoded to a space.
             Some(b'+' | b' ') => 1,
             Some(b'-') => -1,
             _ => return Err(self.expected("'Z' or an offset")),
@@ -157,7 +157,7 @@ impl Parser<'_> {
     }
 }
 
-/// Ticks of the digits after a decimal point; those beyond the seventh are cut.
+/// Returns the ticks of the digits after a decimal point. Digits after the seventh are dropped.
 fn fraction(digits: &str) -> i64 {
     let mut ticks = 0;
     for place in 0..7 {
@@ -166,7 +166,7 @@ fn fraction(digits: &str) -> i64 {
     ticks
 }
 
-/// Digits as a number; beyond 64 bits some number that is too large for any duration.
+/// Parses digits as a number. Beyond 64 bits, returns a number that is too large for any duration.
 fn big(digits: &str) -> i128 {
     digits.parse::<u64>().map_or(i128::from(u64::MAX), i128::from)
 }
