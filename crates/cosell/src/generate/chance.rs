@@ -1,6 +1,6 @@
-//! Chance that can be repeated: SplitMix64, begun from a number.
+//! A reproducible random number generator: SplitMix64, seeded with a number.
 
-/// A stream of numbers that follows from where it began.
+/// A sequence of numbers that depends only on its seed.
 #[derive(Debug, Clone)]
 pub struct Chance(u64);
 
@@ -8,13 +8,13 @@ pub struct Chance(u64);
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Chance {
-    /// The stream of a number; `purpose` tells several streams of one number apart.
+    /// Creates the sequence of a number. `purpose` selects one of several sequences of the same number.
     pub fn of(number: u64, purpose: u64) -> Chance {
         let mut seed = Chance(number.wrapping_mul(STEP) ^ purpose.wrapping_mul(0xd1b5_4a32_d192_ed03));
         Chance(seed.next())
     }
 
-    /// The next number.
+    /// Returns the next number.
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(STEP);
         let mut mixed = self.0;
@@ -23,33 +23,33 @@ impl Chance {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `limit`, which is at least 1.
+    /// Returns a number below `limit`, which is at least 1.
     pub fn below(&mut self, limit: usize) -> usize {
-        // The high half of the product spreads evenly enough, and without a division.
+        // The high half of the product is distributed evenly enough, and needs no division.
         ((u128::from(self.next()) * limit as u128) >> 64) as usize
     }
 
-    /// A number from `first` to `last`, both possible.
+    /// Returns a number from `first` to `last`, both included.
     pub fn between(&mut self, first: i64, last: i64) -> i64 {
         first + self.below((last - first + 1) as usize) as i64
     }
 
-    /// One of these; there is at least one.
+    /// Returns one of these; there is at least one.
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len())]
     }
 
-    /// One of these words; there is at least one.
+    /// Returns one of these words; there is at least one.
     pub fn word(&mut self, from: &[&'static str]) -> &'static str {
         self.pick::<&str>(from)
     }
 
-    /// Whether it is the one time in so many.
+    /// Returns `true` once in the given number of times.
     pub fn one_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
 
-    /// Ten bytes, as an identifier takes them.
+    /// Returns ten random bytes for an identifier.
     pub fn bytes(&mut self) -> [u8; 10] {
         let mut bytes = [0; 10];
         bytes[..8].copy_from_slice(&self.next().to_be_bytes());

@@ -1,5 +1,5 @@
-//! Invented referrals: complete, legal, and the same for the same number. Nobody in them exists; every address is at
-//! a domain that is reserved for examples.
+//! Generated referrals: complete, valid, and the same for the same number. All persons are fictitious, and all
+//! addresses are at domains reserved for examples.
 
 mod chance;
 mod prose;
@@ -16,23 +16,23 @@ use referral::{
 use self::chance::Chance;
 use self::word_lists::{City, Solution};
 
-/// Days an unanswered referral has (spec 7.2, T9 and T10).
+/// Days after which an unanswered referral expires (spec 7.2, T9 and T10).
 const DAYS_TO_ANSWER: i64 = 14;
 const MINUTE: i64 = 60;
 const DAY: i64 = 86_400;
 
-/// What sort of deal it is (spec 8.1 and 8.2).
+/// The kind of deal (spec 8.1 and 8.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DealKind {
     /// A customer's request on a commercial-marketplace offer.
     OfferLead,
     /// A customer's request on the partner's profile.
     ProfileLead,
-    /// A lead of Microsoft's marketing.
+    /// A lead from Microsoft's marketing.
     MarketingLead,
-    /// A lead of a Microsoft seller.
+    /// A lead from a Microsoft seller.
     SalesLead,
-    /// Sent by another organization of the exchange.
+    /// Sent by another organization.
     Invitation,
     /// An own deal that nobody else sees.
     PrivateDeal,
@@ -45,9 +45,9 @@ pub enum DealKind {
 }
 
 impl DealKind {
-    /// Those that come from outside, and may stand anywhere.
+    /// Kinds that come from outside, and may be in any state.
     pub const INCOMING: [DealKind; 3] = [DealKind::ProfileLead, DealKind::MarketingLead, DealKind::SalesLead];
-    /// Those of the owner's own making: accepted from the beginning.
+    /// Kinds that the owner creates: accepted from the beginning.
     pub const OWN: [DealKind; 4] =
         [DealKind::PrivateDeal, DealKind::PartnerLedDeal, DealKind::CoSellDeal, DealKind::ServicesDeal];
 
@@ -56,7 +56,7 @@ impl DealKind {
     }
 }
 
-/// Every standing an incoming referral may have.
+/// All states of an incoming referral.
 pub const LIFECYCLE_STATES: [LifecycleState; 8] = [
     LifecycleState::New(NewSubstatus::Pending),
     LifecycleState::New(NewSubstatus::Received),
@@ -68,7 +68,7 @@ pub const LIFECYCLE_STATES: [LifecycleState; 8] = [
     LifecycleState::Closed(ClosedSubstatus::Error),
 ];
 
-/// Every standing an own deal may have.
+/// All states of an own deal.
 pub const OWN_DEAL_STATES: [LifecycleState; 4] = [
     LifecycleState::Active,
     LifecycleState::Closed(ClosedSubstatus::Won),
@@ -76,28 +76,28 @@ pub const OWN_DEAL_STATES: [LifecycleState; 4] = [
     LifecycleState::Closed(ClosedSubstatus::Error),
 ];
 
-/// What is decided about a referral; everything else follows from its number.
+/// The parameters of a generated referral. Everything else follows from its number.
 #[derive(Debug, Clone)]
 pub struct ReferralSpec<'a> {
-    /// Tells it from every other one.
+    /// Identifies the referral.
     pub number: u64,
-    /// Whose it is.
+    /// The owner.
     pub owner: &'a Party,
-    /// Where it is directed.
+    /// The location that it is directed at.
     pub location: Option<&'a str>,
-    /// Who sent it, of an [`Kind::Invitation`].
+    /// The sender of a [`DealKind::Invitation`].
     pub inviter: Option<&'a Party>,
-    /// What it is.
+    /// The kind of deal.
     pub kind: DealKind,
-    /// Where it stands.
+    /// The state.
     pub state: LifecycleState,
-    /// When it was made.
+    /// The time of creation.
     pub created: Timestamp,
-    /// The engagement it belongs to; without it, one of its own.
+    /// The engagement; without it, an engagement of its own.
     pub engagement: Option<EngagementId>,
-    /// Who of the owner's people is on the team; without any, an invented person.
+    /// The e-mail addresses of the team. If empty, the team is a fictitious person.
     pub team: &'a [&'a str],
-    /// Whether the notes go on in text that means nothing and compresses like prose, for what is measured with them.
+    /// Whether the notes are long. The text has no meaning but compresses like prose, for measurements.
     pub at_length: bool,
 }
 
@@ -110,13 +110,13 @@ struct Life {
     version: u64,
 }
 
-/// The identifier of the engagement that belongs to a number.
+/// Returns the id of the engagement that belongs to a number.
 pub fn engagement_of(number: u64, created: Timestamp) -> EngagementId {
     EngagementId::from_uuid(crate::chance::time_ordered(created, &Chance::of(number, 1).bytes()))
 }
 
 impl ReferralSpec<'_> {
-    /// The whole referral and its version.
+    /// Returns the referral and its version.
     pub fn build(&self) -> (Referral, u64) {
         let mut chance = Chance::of(self.number, 2);
         let life = self.life(&mut chance);
@@ -193,7 +193,7 @@ impl ReferralSpec<'_> {
         let expires = self.created.midnight_plus_days(DAYS_TO_ANSWER);
         let accepted = if own { self.created } else { answered };
         let mut life = Life {
-            // The New ones have none, so that the world does not decay.
+            // New referrals have none, so that they do not expire.
             expires: (!own && !matches!(self.state, LifecycleState::New(_))).then_some(expires),
             accepted: None,
             closed: None,
@@ -440,7 +440,7 @@ fn person(domain: &str, place: &City, chance: &mut Chance, title: Option<&str>) 
     Member {
         first_name: Some(first.to_owned()),
         last_name: Some(last.to_owned()),
-        // 555-0100 to 555-0199 are kept for fiction.
+        // 555-0100 to 555-0199 are reserved for fiction.
         phone_number: Some(format!("{} 555 01{:02}", place.calling_code, chance.below(100))),
         email: Some(format!("{}.{}@{domain}", first.to_lowercase(), last.to_lowercase())),
         title: title.map(str::to_owned),

@@ -1,16 +1,16 @@
-//! Text that compresses like prose, which what a few sentences are picked for does not: words as often as a language
-//! has them, in sentences that mean nothing. How it was held against real prose: docs/performance.md, "Disk".
+//! Text that compresses like prose, unlike a few sentences that repeat: words with the frequencies of a language, in
+//! sentences without meaning. The comparison with real prose is in docs/performance.md, "Disk".
 
 use std::sync::LazyLock;
 
 use super::chance::Chance;
 
-/// English words, about in the order of how often such notes have them.
+/// English words, approximately ordered by their frequency in notes.
 static VOCABULARY: LazyLock<Vec<&str>> =
     LazyLock::new(|| include_str!("vocabulary.txt").split_whitespace().collect());
 
-/// For each word the weights of all up to it. A word is about as frequent as its place is small (Zipf's law, with
-/// Mandelbrot's shift).
+/// The cumulative weights of the words. The frequency of a word falls with its rank (Zipf's law, with Mandelbrot's
+/// shift).
 static WEIGHTS: LazyLock<Vec<u64>> = LazyLock::new(|| {
     let weight = |place: usize| 10_000_000_000 / (27 + 10 * place as u64);
     (0..VOCABULARY.len())
@@ -27,7 +27,7 @@ fn word(chance: &mut Chance) -> &'static str {
     VOCABULARY.get(WEIGHTS.partition_point(|sum| *sum <= drawn)).copied().unwrap_or_default()
 }
 
-/// So many words in sentences.
+/// Returns a text with the given number of words, in sentences.
 pub fn text(words: i64, chance: &mut Chance) -> String {
     let mut text = String::with_capacity(words as usize * 7);
     let mut left = 0;

@@ -1,8 +1,8 @@
-//! What invented referrals are put together from. The lists of the contract are taken in its spelling (spec 6).
+//! The words of generated referrals. Values of the contract's lists have the contract's spelling (spec 6).
 
 use super::chance::Chance;
 
-/// Where a customer is.
+/// The city of a customer.
 pub struct City {
     pub city: &'static str,
     pub state: &'static str,
@@ -13,7 +13,7 @@ pub struct City {
     pub calling_code: &'static str,
 }
 
-/// What a customer wants.
+/// The solution that a customer wants.
 pub struct Solution {
     pub id: &'static str,
     pub name: &'static str,
@@ -183,15 +183,15 @@ const TRADES: [&str; 16] = [
     "Travel",
 ];
 
-/// How many companies there are.
+/// The number of companies.
 pub const COMPANIES: usize = ADJECTIVES.len() * TRADES.len();
 
-/// The name of a company, by a number below [`COMPANIES`].
+/// Returns the name of a company, by a number below [`COMPANIES`].
 pub fn company(number: usize) -> String {
     format!("{} {}", ADJECTIVES[number % ADJECTIVES.len()], TRADES[number / ADJECTIVES.len()])
 }
 
-/// A company's name as part of a domain.
+/// Returns a company's name as part of a domain name.
 pub fn domain(company: &str) -> String {
     company.to_lowercase().replace(' ', "-")
 }
@@ -204,7 +204,7 @@ const WISHES: &[&str] = &[
     "Please speak to the head of IT first; purchasing comes in later.",
 ];
 
-/// A few sentences.
+/// Returns a few sentences.
 pub fn notes(company: &str, city: &str, solution: &Solution, chance: &mut Chance) -> String {
     let sites = chance.between(2, 30);
     format!("{company} of {city} wants {} at {sites} sites. {}", solution.about, chance.word(WISHES))

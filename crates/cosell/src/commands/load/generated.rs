@@ -1,4 +1,4 @@
-//! Invented referrals by the thousand: number by number the same at every call.
+//! Many generated referrals, the same for the same numbers at every call.
 
 use referral::{OrganizationId, Party, Timestamp};
 use store::Organization;
@@ -8,30 +8,30 @@ use crate::failure::Failure;
 use crate::generate::{DealKind, LIFECYCLE_STATES, OWN_DEAL_STATES, ReferralSpec};
 use crate::seed::PEOPLE;
 
-/// So many are made at once.
+/// Number of referrals that are generated at once.
 const PIECE: u64 = 250;
-/// Their numbers begin here, beyond those of the seeded world.
+/// The first number, above those of the sandbox data.
 const FIRST: u64 = 1 << 32;
-/// They are spread evenly over three years from 2023-07-01 on.
+/// Referrals are spread evenly over three years from 2023-07-01.
 const BEGIN_UNIX_SECONDS: i64 = 1_688_169_600;
 const SPAN_TENTHS_OF_SECONDS: u64 = 3 * 365 * 86_400 * 10;
-/// 2^64 divided by the golden ratio: its multiples fall evenly, however many there are.
+/// 2^64 divided by the golden ratio: its multiples are distributed evenly, however many there are.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
-/// One in so many has a Referral User of the seeded world on the team, where the owner has one.
+/// One in this number of referrals has a Referral User of the sandbox on the team, if the owner has one.
 const WITH_USER: u64 = 20;
 
-/// Somebody who may own invented referrals.
+/// An organization that may own generated referrals.
 pub struct Owner {
     party: Party,
     location: Option<String>,
-    /// The seeded world's Referral User of this organization.
+    /// The Referral User of this organization in the sandbox data.
     user: Option<&'static str>,
 }
 
-/// The store's organizations, or the one that is asked for.
+/// Returns the organizations of the store, or only the requested one.
 ///
 /// # Errors
-/// `Failed` when there is none, or not this one.
+/// `Failed` if there is none, or the requested one does not exist.
 pub fn owners(organizations: &[Organization], only: Option<&OrganizationId>) -> Result<Vec<Owner>, Failure> {
     let wanted = |organization: &&Organization| only.is_none_or(|only| *only == organization.id);
     let owners: Vec<Owner> = organizations.iter().filter(wanted).map(owner).collect();
@@ -60,7 +60,7 @@ fn owner(organization: &Organization) -> Owner {
     }
 }
 
-/// The first `count` of them.
+/// Generates the first `count` referrals.
 pub fn batches(count: u64, owners: Vec<Owner>) -> impl Iterator<Item = Batch> + Send {
     let pieces = (0..count.div_ceil(PIECE)).map(move |piece| piece * PIECE..((piece + 1) * PIECE).min(count));
     parallel::map(pieces, move |numbers| Batch {
@@ -72,7 +72,7 @@ pub fn batches(count: u64, owners: Vec<Owner>) -> impl Iterator<Item = Batch> + 
 
 fn generate(number: u64, owners: &[Owner]) -> referral::Referral {
     let owner = &owners[(number % owners.len() as u64) as usize];
-    // A round of owners shares one turn, so that each owner has every sort.
+    // Consecutive referrals with different owners share one turn, so that each owner has every combination.
     let turn = number / owners.len() as u64;
     let (kind, state) = sort(turn);
     let team: &[&str] = match &owner.user {
@@ -94,7 +94,7 @@ fn generate(number: u64, owners: &[Owner]) -> referral::Referral {
     spec.build().0
 }
 
-/// Half are own deals, half came from outside; every standing comes as often as its neighbours.
+/// Half are own deals, half came from outside. All states are equally frequent.
 fn sort(turn: u64) -> (DealKind, referral::LifecycleState) {
     let pick = |count: usize, by: u64| (by % count as u64) as usize;
     let half = turn / 2;
