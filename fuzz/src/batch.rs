@@ -70,7 +70,7 @@ async fn server() -> (App, HeaderValue) {
     let token = granted["access_token"].as_str().expect("a token");
     let authorization = format!("Bearer {token}").parse().expect("a header");
     let mut options = ServerOptions::new(BASE);
-    options.extended = true;
+    options.mode = referral::ApiMode::Extended;
     options.issuer_names = vec!["issuer".to_owned(); 2];
     (App::new(exchange, verifier, Some(issuer), Arc::new(Still), options), authorization)
 }

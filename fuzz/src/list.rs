@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use exchange::{Continuation, Exchange, Ids, Person, Policy, Question, ReadError, StoreError, Temperament};
+use exchange::{ApiMode, Continuation, Exchange, Ids, ListRequest, Policy, Principal, ReadError, StoreError};
 use referral::Timestamp;
 use uuid::Uuid;
 
@@ -27,7 +27,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         Exchange::open(store_of(None).await, Arc::new(Still), Arc::new(Still), Policy::default()).await
     });
     let exchange = exchange.expect("an exchange");
-    let person = Person {
+    let person = Principal {
         issuer: "issuer".to_owned(),
         tenant: None,
         subject: "seller".to_owned(),
@@ -42,16 +42,17 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
 /// Any bytes as the query string of a list.
 pub fn list(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    for temperament in [Temperament::Strict, Temperament::Extended] {
-        let Ok(question) = Question::read(text, temperament) else { continue };
-        let again = Question::read(&question.continued("token"), temperament).expect("a continuation");
-        assert_eq!(again.fingerprint(), question.fingerprint());
+    for mode in [ApiMode::Strict, ApiMode::Extended] {
+        let Ok(list_request) = ListRequest::from_query(text, mode) else { continue };
+        let again =
+            ListRequest::from_query(&list_request.continuation_query("token"), mode).expect("a continuation");
+        assert_eq!(again.fingerprint(), list_request.fingerprint());
         let World { exchange, caller, runtime } = &*WORLD;
         let outcome = runtime.block_on(async {
-            if question.options().apply.is_some() {
-                return exchange.aggregate(caller, &question, None).await.map(drop);
+            if list_request.options().apply.is_some() {
+                return exchange.aggregate(caller, &list_request, None).await.map(drop);
             }
-            exchange.page(caller, &question, None::<&Continuation>, false).await.map(drop)
+            exchange.page(caller, &list_request, None::<&Continuation>, false).await.map(drop)
         });
         match outcome {
             Ok(()) | Err(ReadError::Store(StoreError::NotSupported(_) | StoreError::TooCostly(_))) => {}

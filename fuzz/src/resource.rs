@@ -101,7 +101,7 @@ pub fn dialects() -> Vec<RequestOptions> {
             dialects.push(RequestOptions {
                 reject_unknown: !extended,
                 ignore_links: extended,
-                all_patch_operations: extended,
+                mode: if extended { referral::ApiMode::Extended } else { referral::ApiMode::Strict },
                 profile,
             });
         }

@@ -38,7 +38,7 @@ impl Jobs {
                 if exchange.health().is_err() {
                     continue; // said once, when writes stopped
                 }
-                match exchange.settle_as_job(&holder).await {
+                match exchange.expire_due_as_job(&holder).await {
                     Ok(0) => {}
                     Ok(expired) => tracing::info!(expired, "{expired} unanswered referrals expired"),
                     Err(error) => {
@@ -56,7 +56,7 @@ impl Jobs {
             while !pause(&stopped, FORGET_EVERY).await {
                 // As often as it takes: they become as many as there are writes.
                 while !*stopped.borrow() {
-                    match exchange.forget_old_answers().await {
+                    match exchange.delete_old_responses().await {
                         Ok(0) => break,
                         Ok(forgotten) => tracing::debug!(forgotten, "{forgotten} old answers forgotten"),
                         Err(error) => {

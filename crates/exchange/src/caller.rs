@@ -7,7 +7,7 @@ use crate::Exchange;
 
 /// What a verified token says of a person.
 #[derive(Debug, Clone)]
-pub struct Person {
+pub struct Principal {
     /// The configured name of the issuer the token came from.
     pub issuer: String,
     /// The token's tenant, if it has one.
@@ -75,13 +75,13 @@ impl Caller {
     }
 
     /// Whether one of the caller's identities is among these folded e-mails (REF-030).
-    pub(crate) fn is_among(&self, team: &[String]) -> bool {
+    pub(crate) fn is_one_of(&self, team: &[String]) -> bool {
         self.identities.iter().any(|identity| team.contains(identity))
     }
 
     /// Whether the role reaches a referral that the caller's organization owns or sent.
-    pub(crate) fn reaches(&self, referral: &StoredReferral) -> bool {
-        self.role == Role::Admin || self.is_among(&referral.columns.team)
+    pub(crate) fn may_access(&self, referral: &StoredReferral) -> bool {
+        self.role == Role::Admin || self.is_one_of(&referral.columns.team)
     }
 }
 
@@ -91,16 +91,16 @@ impl Exchange {
     ///
     /// # Errors
     /// [`AdmissionError`].
-    pub fn admit(&self, person: &Person) -> Result<Caller, AdmissionError> {
-        if person.app_only && !self.policy.app_only {
+    pub fn admit(&self, principal: &Principal) -> Result<Caller, AdmissionError> {
+        if principal.app_only && !self.policy.app_only {
             return Err(AdmissionError::AppOnly);
         }
         let directory = self.directory();
         let organization = directory
-            .of_tenant(&person.issuer, person.tenant.as_deref())
+            .find_by_tenant(&principal.issuer, principal.tenant.as_deref())
             .ok_or(AdmissionError::UnknownTenant)?;
-        let says = |role: &str| person.roles.iter().any(|name| name.eq_ignore_ascii_case(role));
-        let assigned = directory.assigned(&organization.id, &person.identities);
+        let says = |role: &str| principal.roles.iter().any(|name| name.eq_ignore_ascii_case(role));
+        let assigned = directory.assigned_role(&organization.id, &principal.identities);
         let admin = says("ReferralAdmin")
             || (says("GlobalAdmin") && self.policy.global_admin_counts)
             || assigned == Some(Role::Admin);
@@ -111,8 +111,8 @@ impl Exchange {
         };
         Ok(Caller {
             organization: organization.id.clone(),
-            user: person.subject.clone(),
-            identities: person.identities.iter().map(|identity| identity.to_lowercase()).collect(),
+            user: principal.subject.clone(),
+            identities: principal.identities.iter().map(|identity| identity.to_lowercase()).collect(),
             role,
         })
     }

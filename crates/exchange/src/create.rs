@@ -10,23 +10,23 @@ use store::{Action, Change, Entry, Guard, Outcome, RememberedAnswer, StoredRefer
 
 use crate::caller::{Caller, Role};
 use crate::error::{CreateError, ReadError};
-use crate::heavy::{RequestCost, Taken};
-use crate::once::{Already, Once, Remember, Written};
+use crate::idempotency::{IdempotentRequest, ReplayCheck, ResponseRecorder, WriteResult};
+use crate::large_work::{DocumentMemory, RequestCost};
 use crate::visibility::{is_open, redacted, unredacted};
-use crate::{Exchange, VisibleReferral, search_words, to_store};
+use crate::{Exchange, VisibleReferral, search_text, to_store};
 
 /// The engagement may change between reading and writing; it is read again at most so often.
-const ROUNDS: usize = 16;
+const MAX_ATTEMPTS: usize = 16;
 
 /// How one attempt ended.
-enum Attempt {
+enum WriteAttempt {
     Saved(VisibleReferral),
     Replayed(RememberedAnswer),
     Overtaken,
 }
 
 /// What is found in the engagement to join.
-struct Joined<R = Arc<StoredReferral>> {
+struct JoinedEngagement<R = Arc<StoredReferral>> {
     /// The caller's newest open referral, from which a connected one takes what is left out.
     model: Option<R>,
     /// 409, told after all other refusals (spec 4.5).
@@ -35,12 +35,12 @@ struct Joined<R = Arc<StoredReferral>> {
     newest: Option<Timestamp>,
 }
 
-impl Joined {
-    const NOTHING: Joined = Joined { model: None, conflict: None, newest: None };
+impl JoinedEngagement {
+    const NOTHING: JoinedEngagement = JoinedEngagement { model: None, conflict: None, newest: None };
 }
 
 /// What a POST makes, before its engagement is looked at.
-struct Plan {
+struct CreationPlan {
     caller: Party,
     /// The organization that will own a connected referral; `None` for an own deal.
     invited: Option<Party>,
@@ -56,22 +56,26 @@ impl Exchange {
         caller: &Caller,
         request: &CreateRequest<'_>,
         cost: RequestCost<'_>,
-        once: Option<&Once>,
-        remember: Remember<'_, VisibleReferral, CreateError>,
-    ) -> Result<Written<VisibleReferral>, CreateError> {
+        request_identity: Option<&IdempotentRequest>,
+        recorder: ResponseRecorder<'_, VisibleReferral, CreateError>,
+    ) -> Result<WriteResult<VisibleReferral>, CreateError> {
         let plan = self.plan(caller, request)?;
-        let _turn = self.turn(once).await.ok_or(CreateError::RequestInProgress)?;
-        let mut taken = Taken::default();
-        for _ in 0..ROUNDS {
-            match self.try_create(caller, request, &plan, (cost, &mut taken), once, remember).await {
-                Ok(Attempt::Saved(visible)) => return Ok(Written::Now(visible)),
-                Ok(Attempt::Replayed(answer)) => return Ok(Written::Before(answer)),
-                Ok(Attempt::Overtaken) => {}
+        let _turn = self.enter_in_flight(request_identity).await.ok_or(CreateError::RequestInProgress)?;
+        let mut taken = DocumentMemory::default();
+        for _ in 0..MAX_ATTEMPTS {
+            match self
+                .try_create(caller, request, &plan, (cost, &mut taken), request_identity, recorder)
+                .await
+            {
+                Ok(WriteAttempt::Saved(visible)) => return Ok(WriteResult::Done(visible)),
+                Ok(WriteAttempt::Replayed(answer)) => return Ok(WriteResult::Replayed(answer)),
+                Ok(WriteAttempt::Overtaken) => {}
                 Err(error) => {
-                    if let Some(once) = once
-                        && let Some(earlier) = self.remember(once, remember(Err(&error))).await?
+                    if let Some(request_identity) = request_identity
+                        && let Some(previous) =
+                            self.record_response(request_identity, recorder(Err(&error))).await?
                     {
-                        return Ok(Written::Before(earlier.replay(CreateError::RequestIdReused)?));
+                        return Ok(WriteResult::Replayed(previous.replay(CreateError::RequestIdReused)?));
                     }
                     return Err(error);
                 }
@@ -81,11 +85,12 @@ impl Exchange {
     }
 
     /// Whose referral it becomes: a connected one when a location target names another organization.
-    fn plan(&self, caller: &Caller, request: &CreateRequest<'_>) -> Result<Plan, CreateError> {
+    fn plan(&self, caller: &Caller, request: &CreateRequest<'_>) -> Result<CreationPlan, CreateError> {
         let directory = self.directory();
         let mut invited: Option<OrganizationId> = None;
         for (at, location) in request.target_locations() {
-            let Some(named) = directory.of_location(location).filter(|named| *named != caller.organization)
+            let Some(named) =
+                directory.find_by_location(location).filter(|named| *named != caller.organization)
             else {
                 continue;
             };
@@ -99,7 +104,7 @@ impl Exchange {
         if invited.is_some() {
             request.check_consent_to_share()?;
         }
-        Ok(Plan {
+        Ok(CreationPlan {
             caller: directory.party(&caller.organization),
             invited: invited.map(|organization| directory.party(&organization)),
         })
@@ -109,31 +114,40 @@ impl Exchange {
         &self,
         caller: &Caller,
         request: &CreateRequest<'_>,
-        plan: &Plan,
-        (cost, taken): (RequestCost<'_>, &mut Taken),
-        once: Option<&Once>,
-        remember: Remember<'_, VisibleReferral, CreateError>,
-    ) -> Result<Attempt, CreateError> {
+        plan: &CreationPlan,
+        (cost, taken): (RequestCost<'_>, &mut DocumentMemory),
+        request_identity: Option<&IdempotentRequest>,
+        recorder: ResponseRecorder<'_, VisibleReferral, CreateError>,
+    ) -> Result<WriteAttempt, CreateError> {
         let engagement = request.engagement_id();
-        let Joined { model, conflict, newest } = match engagement {
+        let JoinedEngagement { model, conflict, newest } = match engagement {
             Some(engagement) => self.join(caller, engagement, plan).await?,
-            None => Joined::NOTHING,
+            None => JoinedEngagement::NOTHING,
         };
-        on_the_team(caller, request, model.as_deref())?;
+        check_on_team(caller, request, model.as_deref())?;
         let model = model.as_deref();
         let length = cost.body_bytes + model.map_or(0, |model| model.document.len());
         taken.for_document(cost.memory, length)?;
         let decide = || {
-            self.decide_creation(caller, request, plan, Joined { model, conflict, newest }, once, remember)
+            self.decide_creation(
+                caller,
+                request,
+                plan,
+                JoinedEngagement { model, conflict, newest },
+                request_identity,
+                recorder,
+            )
         };
-        let (change, visible) = self.run_heavy(caller, length, decide).await??;
+        let (change, visible) = self.run_large(caller, length, decide).await??;
         Ok(match self.store.commit(change).await? {
-            Outcome::Committed(_) => Attempt::Saved(visible),
-            Outcome::AlreadyAnswered(answer) => match self.already(once, answer).await? {
-                Already::Earlier(earlier) => Attempt::Replayed(earlier.replay(CreateError::RequestIdReused)?),
-                Already::Forgotten => Attempt::Overtaken,
+            Outcome::Committed(_) => WriteAttempt::Saved(visible),
+            Outcome::AlreadyAnswered(answer) => match self.check_replay(request_identity, answer).await? {
+                ReplayCheck::Found(previous) => {
+                    WriteAttempt::Replayed(previous.replay(CreateError::RequestIdReused)?)
+                }
+                ReplayCheck::Expired => WriteAttempt::Overtaken,
             },
-            Outcome::Overtaken | Outcome::GuardFailed => Attempt::Overtaken,
+            Outcome::Overtaken | Outcome::GuardFailed => WriteAttempt::Overtaken,
         })
     }
 
@@ -142,10 +156,10 @@ impl Exchange {
         &self,
         caller: &Caller,
         request: &CreateRequest<'_>,
-        plan: &Plan,
-        Joined { model, conflict, newest }: Joined<&StoredReferral>,
-        once: Option<&Once>,
-        remember: Remember<'_, VisibleReferral, CreateError>,
+        plan: &CreationPlan,
+        JoinedEngagement { model, conflict, newest }: JoinedEngagement<&StoredReferral>,
+        request_identity: Option<&IdempotentRequest>,
+        recorder: ResponseRecorder<'_, VisibleReferral, CreateError>,
     ) -> Result<(Change, VisibleReferral), CreateError> {
         let engagement = request.engagement_id();
         // The order of creation tells who began the engagement (spec 8.6), whatever the clocks of several nodes say.
@@ -173,14 +187,14 @@ impl Exchange {
             return Err(request.too_long().into());
         }
         self.expiry.announce(stored.columns.expires);
-        let visible = show(plan, &stored)?;
-        let answer = once.and_then(|once| {
-            remember(Ok(&visible)).map(|(status, content)| once.replayable(status, content, now))
+        let visible = visible_after(plan, &stored)?;
+        let answer = request_identity.and_then(|request_identity| {
+            recorder(Ok(&visible)).map(|(status, content)| request_identity.record(status, content, now))
         });
         let change = Change {
             write: Some(Write {
-                entry: created(caller, &referral),
-                search: Some(search_words(&referral)),
+                entry: created_entry(caller, &referral),
+                search: Some(search_text(&referral)),
                 referral: stored,
                 decided_on: None,
             }),
@@ -197,26 +211,28 @@ impl Exchange {
         &self,
         caller: &Caller,
         engagement: EngagementId,
-        plan: &Plan,
-    ) -> Result<Joined, CreateError> {
-        self.settle().await.map_err(read_error)?;
+        plan: &CreationPlan,
+    ) -> Result<JoinedEngagement, CreateError> {
+        self.expire_due().await.map_err(read_error)?;
         let ours = self.store.engagement(engagement, &caller.organization).await?;
         let own = || ours.iter().filter(|one| one.owner == caller.organization);
         if own().next().is_none() {
             // One whose document is damaged is left out, and a 404 would be remembered.
             return Err(match self.store.has_open_referral(engagement, &caller.organization).await? {
-                true => CreateError::Damaged(damaged("the caller's own referral in the engagement")),
+                true => CreateError::Damaged(damaged_document("the caller's own referral in the engagement")),
                 false => CreateError::EngagementNotFound,
             });
         }
         // Joining opens the others' referrals there (spec 3.3), so it is for who has them open already.
-        if !ours.iter().any(|one| caller.reaches(one)) {
+        if !ours.iter().any(|one| caller.may_access(one)) {
             return Err(CreateError::NotOnTeam);
         }
         let newest = ours.iter().map(|one| one.columns.created).max();
-        let Some(invited) = &plan.invited else { return Ok(Joined { newest, ..Joined::NOTHING }) };
+        let Some(invited) = &plan.invited else {
+            return Ok(JoinedEngagement { newest, ..JoinedEngagement::NOTHING });
+        };
         let own_open: Vec<_> = own().filter(|one| is_open(one)).collect();
-        let readable = own_open.iter().filter(|one| caller.reaches(one));
+        let readable = own_open.iter().filter(|one| caller.may_access(one));
         let model = readable.max_by_key(|one| (one.columns.created, one.id)).map(|one| (*one).clone());
         let conflict = if own_open.is_empty() {
             Some(CreateError::EngagementClosed)
@@ -227,12 +243,12 @@ impl Exchange {
         } else {
             None
         };
-        Ok(Joined { model, conflict, newest })
+        Ok(JoinedEngagement { model, conflict, newest })
     }
 }
 
 /// A Referral User must be on the team that the new referral will have.
-fn on_the_team(
+fn check_on_team(
     caller: &Caller,
     request: &CreateRequest<'_>,
     model: Option<&StoredReferral>,
@@ -242,11 +258,11 @@ fn on_the_team(
     }
     let inherited = || model.map(|model| model.columns.team.clone()).unwrap_or_default();
     let team = request.team_emails().unwrap_or_else(inherited);
-    if caller.is_among(&team) { Ok(()) } else { Err(CreateError::NotOnTeam) }
+    if caller.is_one_of(&team) { Ok(()) } else { Err(CreateError::NotOnTeam) }
 }
 
 /// What was true when the engagement was read must still be true when the referral is written.
-fn guards(caller: &Caller, joined: Option<EngagementId>, plan: &Plan) -> Vec<Guard> {
+fn guards(caller: &Caller, joined: Option<EngagementId>, plan: &CreationPlan) -> Vec<Guard> {
     match (joined, &plan.invited) {
         (Some(engagement), Some(invited)) => vec![
             Guard::SomeOpenReferral { engagement, owner: caller.organization.clone() },
@@ -256,7 +272,7 @@ fn guards(caller: &Caller, joined: Option<EngagementId>, plan: &Plan) -> Vec<Gua
     }
 }
 
-fn created(caller: &Caller, referral: &Referral) -> Entry {
+fn created_entry(caller: &Caller, referral: &Referral) -> Entry {
     Entry {
         action: Action::Created,
         at: referral.created_date_time,
@@ -265,7 +281,7 @@ fn created(caller: &Caller, referral: &Referral) -> Entry {
     }
 }
 
-fn show(plan: &Plan, stored: &StoredReferral) -> Result<VisibleReferral, CreateError> {
+fn visible_after(plan: &CreationPlan, stored: &StoredReferral) -> Result<VisibleReferral, CreateError> {
     match plan.invited {
         None => Ok(unredacted(stored)),
         Some(_) => redacted(stored, Redaction::Inviting).map_err(read_error),
@@ -275,7 +291,9 @@ fn show(plan: &Plan, stored: &StoredReferral) -> Result<VisibleReferral, CreateE
 fn create_error(error: referral::DecisionError) -> CreateError {
     match error {
         referral::DecisionError::Rejected(Rejection::Invalid(invalid)) => invalid.into(),
-        referral::DecisionError::Rejected(other) => CreateError::Damaged(damaged(&other.to_string())),
+        referral::DecisionError::Rejected(other) => {
+            CreateError::Damaged(damaged_document(&other.to_string()))
+        }
         referral::DecisionError::Damaged(error) => error.into(),
     }
 }
@@ -284,10 +302,10 @@ fn read_error(error: ReadError) -> CreateError {
     match error {
         ReadError::Store(error) => error.into(),
         ReadError::Damaged(_, error) => error.into(),
-        other => CreateError::Damaged(damaged(&other.to_string())),
+        other => CreateError::Damaged(damaged_document(&other.to_string())),
     }
 }
 
-fn damaged(message: &str) -> DamagedDocument {
+fn damaged_document(message: &str) -> DamagedDocument {
     DamagedDocument::from(<serde_json::Error as serde::de::Error>::custom(message))
 }

@@ -43,14 +43,14 @@ impl Directory {
     }
 
     /// The organization whose people carry tokens of this issuer and tenant.
-    pub fn of_tenant(&self, issuer: &str, tenant: Option<&str>) -> Option<&Organization> {
+    pub fn find_by_tenant(&self, issuer: &str, tenant: Option<&str>) -> Option<&Organization> {
         let exact = (issuer.to_owned(), tenant.map(str::to_lowercase));
         let id = self.by_tenant.get(&exact).or_else(|| self.by_tenant.get(&(exact.0, None)));
         self.organizations.get(id?)
     }
 
     /// The organization that a `BusinessProfileLocation` target names: by its id, or by one of its locations.
-    pub fn of_location(&self, target: &str) -> Option<OrganizationId> {
+    pub fn find_by_location(&self, target: &str) -> Option<OrganizationId> {
         if let Ok(id) = target.parse::<OrganizationId>()
             && (id.is_microsoft() || self.organizations.contains_key(&id))
         {
@@ -72,7 +72,7 @@ impl Directory {
         }
     }
 
-    pub(crate) fn assigned(&self, organization: &OrganizationId, identities: &[String]) -> Option<Role> {
+    pub(crate) fn assigned_role(&self, organization: &OrganizationId, identities: &[String]) -> Option<Role> {
         let roles = identities
             .iter()
             .filter_map(|identity| self.roles.get(&(organization.clone(), identity.to_lowercase())).copied());

@@ -11,53 +11,53 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::caller::Caller;
 use crate::error::{EditError, ReadError};
-use crate::heavy::{RequestCost, Taken};
-use crate::once::{Already, Once, Remember, Written};
+use crate::idempotency::{IdempotentRequest, ReplayCheck, ResponseRecorder, WriteResult};
+use crate::large_work::{DocumentMemory, RequestCost};
 use crate::visibility::{redacted, unredacted};
-use crate::{Exchange, VisibleReferral, search_words, to_store};
+use crate::{Exchange, VisibleReferral, search_text, to_store};
 
 /// A write without a tag is decided again at most so often (spec 4.4), then answers 503.
-const ROUNDS: usize = 64;
+const MAX_ATTEMPTS: usize = 64;
 
 /// Writers of one referral that were overtaken take turns, so that each round has a winner among those who wait.
 #[derive(Debug)]
-pub(crate) struct Turns([Mutex<()>; 64]);
+pub(crate) struct ReferralLocks([Mutex<()>; 64]);
 
-impl Default for Turns {
-    fn default() -> Turns {
-        Turns(std::array::from_fn(|_| Mutex::new(())))
+impl Default for ReferralLocks {
+    fn default() -> ReferralLocks {
+        ReferralLocks(std::array::from_fn(|_| Mutex::new(())))
     }
 }
 
-impl Turns {
+impl ReferralLocks {
     async fn take(&self, id: ReferralId) -> MutexGuard<'_, ()> {
         self.0[usize::from(id.as_bytes()[15]) % self.0.len()].lock().await
     }
 }
 
 /// As whom the caller writes.
-enum Writer {
+enum WriterRole {
     Owner,
     /// The organization that sent a connected referral, which may only withdraw it (T18).
     Sender,
 }
 
 /// How one attempt ended.
-enum Attempt {
+enum WriteAttempt {
     Saved(VisibleReferral),
     Replayed(RememberedAnswer),
     Overtaken,
 }
 
 /// What a request makes of a referral.
-enum Decided {
-    Change(Box<ToCommit>),
+enum Decision {
+    Change(Box<PendingChange>),
     /// It is as the request wants it.
     NoChange(VisibleReferral),
 }
 
 /// A change that is decided and not yet committed.
-struct ToCommit {
+struct PendingChange {
     change: Change,
     visible: VisibleReferral,
     referral: Referral,
@@ -66,7 +66,7 @@ struct ToCommit {
 }
 
 impl Exchange {
-    /// Changes a referral. `remember` makes the answer to keep for a repeat.
+    /// Changes a referral. `recorder` makes the response to keep for a repeat.
     ///
     /// # Errors
     /// [`EditError`], in the order of spec 4.5.
@@ -78,33 +78,36 @@ impl Exchange {
         preconditions: &Preconditions,
         request: &EditRequest<'_>,
         cost: RequestCost<'_>,
-        once: Option<&Once>,
-        remember: Remember<'_, VisibleReferral, EditError>,
-    ) -> Result<Written<VisibleReferral>, EditError> {
-        let _turn = self.turn(once).await.ok_or(EditError::RequestInProgress)?;
-        let (mut queue, mut taken) = (None, Taken::default());
-        for _ in 0..ROUNDS {
-            match self.attempt(caller, id, preconditions, request, (cost, &mut taken), once, remember).await {
-                Ok(Attempt::Saved(visible)) => return Ok(Written::Now(visible)),
-                Ok(Attempt::Replayed(answer)) => return Ok(Written::Before(answer)),
-                Ok(Attempt::Overtaken) if queue.is_none() => queue = Some(self.turns.take(id).await),
-                Ok(Attempt::Overtaken) => {}
-                Err(error) => return self.failed(once, error, remember).await,
+        request_identity: Option<&IdempotentRequest>,
+        recorder: ResponseRecorder<'_, VisibleReferral, EditError>,
+    ) -> Result<WriteResult<VisibleReferral>, EditError> {
+        let _turn = self.enter_in_flight(request_identity).await.ok_or(EditError::RequestInProgress)?;
+        let (mut queue, mut taken) = (None, DocumentMemory::default());
+        for _ in 0..MAX_ATTEMPTS {
+            match self
+                .attempt(caller, id, preconditions, request, (cost, &mut taken), request_identity, recorder)
+                .await
+            {
+                Ok(WriteAttempt::Saved(visible)) => return Ok(WriteResult::Done(visible)),
+                Ok(WriteAttempt::Replayed(answer)) => return Ok(WriteResult::Replayed(answer)),
+                Ok(WriteAttempt::Overtaken) if queue.is_none() => queue = Some(self.locks.take(id).await),
+                Ok(WriteAttempt::Overtaken) => {}
+                Err(error) => return self.record_failure(request_identity, error, recorder).await,
             }
         }
         Err(EditError::Contended)
     }
 
-    async fn failed(
+    async fn record_failure(
         &self,
-        once: Option<&Once>,
+        request_identity: Option<&IdempotentRequest>,
         error: EditError,
-        remember: Remember<'_, VisibleReferral, EditError>,
-    ) -> Result<Written<VisibleReferral>, EditError> {
-        if let Some(once) = once
-            && let Some(earlier) = self.remember(once, remember(Err(&error))).await?
+        recorder: ResponseRecorder<'_, VisibleReferral, EditError>,
+    ) -> Result<WriteResult<VisibleReferral>, EditError> {
+        if let Some(request_identity) = request_identity
+            && let Some(previous) = self.record_response(request_identity, recorder(Err(&error))).await?
         {
-            return Ok(Written::Before(earlier.replay(EditError::RequestIdReused)?));
+            return Ok(WriteResult::Replayed(previous.replay(EditError::RequestIdReused)?));
         }
         Err(error)
     }
@@ -116,42 +119,45 @@ impl Exchange {
         id: ReferralId,
         preconditions: &Preconditions,
         request: &EditRequest<'_>,
-        (cost, taken): (RequestCost<'_>, &mut Taken),
-        once: Option<&Once>,
-        remember: Remember<'_, VisibleReferral, EditError>,
-    ) -> Result<Attempt, EditError> {
-        let stored = self.known(caller, id).await?;
-        let writer = self.writer(caller, &stored, request).await?;
+        (cost, taken): (RequestCost<'_>, &mut DocumentMemory),
+        request_identity: Option<&IdempotentRequest>,
+        recorder: ResponseRecorder<'_, VisibleReferral, EditError>,
+    ) -> Result<WriteAttempt, EditError> {
+        let stored = self.find_offered(caller, id).await?;
+        let writer = self.writer_role(caller, &stored, request).await?;
         match preconditions.failed_for(&stored.etag) {
             Some(FailedPrecondition::IfMatch) => return Err(EditError::Stale),
             Some(FailedPrecondition::IfNoneMatch) => return Err(EditError::Excluded),
             None => {}
         }
         taken.for_document(cost.memory, stored.document.len().max(cost.body_bytes))?;
-        let decide = || self.decide(caller, &writer, &stored, request, once, remember);
+        let decide = || self.decide(caller, &writer, &stored, request, request_identity, recorder);
         let bytes = stored.document.len() + cost.body_bytes;
-        let decided = match self.run_heavy(caller, bytes, decide).await?? {
-            Decided::Change(decided) => decided,
-            Decided::NoChange(visible) => {
-                if let Some(once) = once
-                    && let Some(earlier) = self.remember(once, remember(Ok(&visible))).await?
+        let decided = match self.run_large(caller, bytes, decide).await?? {
+            Decision::Change(decided) => decided,
+            Decision::NoChange(visible) => {
+                if let Some(request_identity) = request_identity
+                    && let Some(previous) =
+                        self.record_response(request_identity, recorder(Ok(&visible))).await?
                 {
-                    return Ok(Attempt::Replayed(earlier.replay(EditError::RequestIdReused)?));
+                    return Ok(WriteAttempt::Replayed(previous.replay(EditError::RequestIdReused)?));
                 }
-                return Ok(Attempt::Saved(visible));
+                return Ok(WriteAttempt::Saved(visible));
             }
         };
-        let ToCommit { change, visible, referral, bytes } = *decided;
+        let PendingChange { change, visible, referral, bytes } = *decided;
         Ok(match self.store.commit(change).await? {
             Outcome::Committed(_) => {
-                self.recent.keep(stored.version + 1, referral, bytes);
-                Attempt::Saved(visible)
+                self.decoded.insert(stored.version + 1, referral, bytes);
+                WriteAttempt::Saved(visible)
             }
-            Outcome::AlreadyAnswered(answer) => match self.already(once, answer).await? {
-                Already::Earlier(earlier) => Attempt::Replayed(earlier.replay(EditError::RequestIdReused)?),
-                Already::Forgotten => Attempt::Overtaken,
+            Outcome::AlreadyAnswered(answer) => match self.check_replay(request_identity, answer).await? {
+                ReplayCheck::Found(previous) => {
+                    WriteAttempt::Replayed(previous.replay(EditError::RequestIdReused)?)
+                }
+                ReplayCheck::Expired => WriteAttempt::Overtaken,
             },
-            Outcome::Overtaken | Outcome::GuardFailed => Attempt::Overtaken,
+            Outcome::Overtaken | Outcome::GuardFailed => WriteAttempt::Overtaken,
         })
     }
 
@@ -159,14 +165,14 @@ impl Exchange {
     fn decide(
         &self,
         caller: &Caller,
-        writer: &Writer,
+        writer: &WriterRole,
         stored: &StoredReferral,
         request: &EditRequest<'_>,
-        once: Option<&Once>,
-        remember: Remember<'_, VisibleReferral, EditError>,
-    ) -> Result<Decided, EditError> {
+        request_identity: Option<&IdempotentRequest>,
+        recorder: ResponseRecorder<'_, VisibleReferral, EditError>,
+    ) -> Result<Decision, EditError> {
         let (id, now, request_options) = (stored.id, self.now(), &self.policy.request_options);
-        let current = self.recent.of(stored).map_err(|error| ReadError::Damaged(id, error))?;
+        let current = self.decoded.decode(stored).map_err(|error| ReadError::Damaged(id, error))?;
         let edit =
             match request.decide_parsed(&current, &stored.document, stored.version, now, request_options) {
                 Ok(edit) => edit,
@@ -175,52 +181,56 @@ impl Exchange {
                     return Err(ReadError::Damaged(id, error).into());
                 }
             };
-        let Some(edit) = edit else { return Ok(Decided::NoChange(show(writer, stored)?)) };
+        let Some(edit) = edit else { return Ok(Decision::NoChange(visible_after(writer, stored)?)) };
         let next = to_store(&edit.referral, stored.version + 1, stored.columns.sender.clone());
         // A withdrawal makes nothing longer that matters, and who withdraws could not shorten it.
         let grown = next.document.len() > stored.document.len().max(MAX_DOCUMENT_BYTES);
-        if grown && matches!(writer, Writer::Owner) {
+        if grown && matches!(writer, WriterRole::Owner) {
             return Err(Rejection::from(request.too_long()).into());
         }
-        let visible = show(writer, &next)?;
+        let visible = visible_after(writer, &next)?;
         let entry = Entry {
             action: Action::Updated,
             at: next.columns.updated,
             actor: Some(caller.actor()),
             changes: edit.changes.to_string().into(),
         };
-        let answer = once.and_then(|once| {
-            remember(Ok(&visible)).map(|(status, content)| once.replayable(status, content, now))
+        let answer = request_identity.and_then(|request_identity| {
+            recorder(Ok(&visible)).map(|(status, content)| request_identity.record(status, content, now))
         });
         let bytes = next.document.len();
-        let search = edit.texts_changed.then(|| search_words(&edit.referral));
+        let search = edit.texts_changed.then(|| search_text(&edit.referral));
         let write = Write { referral: next, decided_on: Some(stored.version), entry, search };
         let change = Change { write: Some(write), guards: Vec::new(), answer };
-        Ok(Decided::Change(Box::new(ToCommit { change, visible, referral: edit.referral, bytes })))
+        Ok(Decision::Change(Box::new(PendingChange { change, visible, referral: edit.referral, bytes })))
     }
 
     /// As whom the caller may write, if at all: spec 3.3 and T18.
-    async fn writer(
+    async fn writer_role(
         &self,
         caller: &Caller,
         stored: &Arc<StoredReferral>,
         request: &EditRequest<'_>,
-    ) -> Result<Writer, EditError> {
+    ) -> Result<WriterRole, EditError> {
         if stored.owner == caller.organization {
-            return if caller.reaches(stored) { Ok(Writer::Owner) } else { Err(ReadError::NotOnTeam.into()) };
+            return if caller.may_access(stored) {
+                Ok(WriterRole::Owner)
+            } else {
+                Err(ReadError::NotOnTeam.into())
+            };
         }
         let Some(_) = self.visibility(caller, stored).await? else { return Err(ReadError::NotFound.into()) };
         let sent = stored.columns.sender.as_ref() == Some(&caller.organization);
         if sent && request.is_withdrawal() && stored.columns.status == ReferralStatus::New {
-            return Ok(Writer::Sender);
+            return Ok(WriterRole::Sender);
         }
         Err(EditError::NotOwner)
     }
 }
 
-fn show(writer: &Writer, stored: &StoredReferral) -> Result<VisibleReferral, ReadError> {
+fn visible_after(writer: &WriterRole, stored: &StoredReferral) -> Result<VisibleReferral, ReadError> {
     match writer {
-        Writer::Owner => Ok(unredacted(stored)),
-        Writer::Sender => redacted(stored, Redaction::Inviting),
+        WriterRole::Owner => Ok(unredacted(stored)),
+        WriterRole::Sender => redacted(stored, Redaction::Inviting),
     }
 }

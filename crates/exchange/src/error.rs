@@ -3,7 +3,7 @@
 use referral::{DamagedDocument, ReferralId, Rejection, ValidationError};
 use store::StoreError;
 
-use crate::heavy::NoMemory;
+use crate::large_work::MemoryLimitError;
 
 /// Why a referral cannot be shown.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +51,7 @@ pub enum EditError {
     RequestInProgress,
     /// 429 or 503: the caller, or the server, has no memory to spare for it.
     #[error(transparent)]
-    NoMemory(#[from] NoMemory),
+    NoMemory(#[from] MemoryLimitError),
     /// 503: it changed again and again while this write was decided.
     #[error("the referral is changing too fast; try again")]
     Contended,
@@ -89,7 +89,7 @@ pub enum CreateError {
     RequestInProgress,
     /// 429 or 503: the caller, or the server, has no memory to spare for it.
     #[error(transparent)]
-    NoMemory(#[from] NoMemory),
+    NoMemory(#[from] MemoryLimitError),
     /// 503: the engagement changed again and again meanwhile.
     #[error("the engagement is changing too fast; try again")]
     Contended,

@@ -12,29 +12,29 @@ use crate::Exchange;
 use crate::caller::Caller;
 
 /// What runs in the task that asks, in nodes: half a millisecond.
-const AT_ONCE: u64 = 20_000;
+const INLINE_NODES: u64 = 20_000;
 /// How much one answer may evaluate outside the store, in nodes of some 25 ns: a tenth of a second of one thread.
-const NODES: u64 = 4_000_000;
+const MAX_NODES: u64 = 4_000_000;
 /// How many bytes one answer may hold for it.
-const BYTES: u64 = 16 << 20;
+const MAX_BYTES: u64 = 16 << 20;
 
 /// Reading a document as JSON, and writing it again, costs so many nodes for each 32 bytes.
-const READING: u64 = 12;
+const NODES_PER_32_BYTES: u64 = 12;
 
 /// What is left of the evaluation that one answer may take.
 #[derive(Debug)]
-pub struct Budget {
+pub struct EvaluationBudget {
     nodes: u64,
     bytes: u64,
 }
 
-impl Default for Budget {
-    fn default() -> Budget {
-        Budget { nodes: NODES, bytes: BYTES }
+impl Default for EvaluationBudget {
+    fn default() -> EvaluationBudget {
+        EvaluationBudget { nodes: MAX_NODES, bytes: MAX_BYTES }
     }
 }
 
-impl Budget {
+impl EvaluationBudget {
     /// Notes that so many bytes are held until the answer is made.
     ///
     /// # Errors
@@ -46,24 +46,24 @@ impl Budget {
 }
 
 /// The price of reading a document of so many bytes, in nodes.
-pub fn price_of_reading(bytes: usize) -> u64 {
-    bytes as u64 / 32 * READING + 1
+pub fn reading_cost(bytes: usize) -> u64 {
+    bytes as u64 / 32 * NODES_PER_32_BYTES + 1
 }
 
 /// Says that its caller is gone, when it is.
-struct Presence(Arc<AtomicBool>);
+struct CancelOnDrop(Arc<AtomicBool>);
 
-impl Drop for Presence {
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.0.store(true, Relaxed);
     }
 }
 
 /// An evaluation that needs nothing of the task that asked for it.
-pub type Apart<T, E> = Box<dyn FnOnce(&Work) -> Result<T, E> + Send>;
+pub type DetachedEvaluation<T, E> = Box<dyn FnOnce(&Work) -> Result<T, E> + Send>;
 
 impl Exchange {
-    /// Does a piece of evaluation that costs so many nodes `at_least`: `here` if it is short, else `apart`, from the
+    /// Does a piece of evaluation that costs so many nodes `min_cost`: `inline` if it is short, else `detached`, from the
     /// beginning.
     ///
     /// # Errors
@@ -72,31 +72,31 @@ impl Exchange {
     pub async fn evaluate<T, E>(
         &self,
         caller: &Caller,
-        budget: &mut Budget,
-        at_least: u64,
-        here: impl FnOnce(&Work) -> Result<T, E> + Send,
-        apart: impl FnOnce() -> Apart<T, E> + Send,
+        budget: &mut EvaluationBudget,
+        min_cost: u64,
+        inline: impl FnOnce(&Work) -> Result<T, E> + Send,
+        detached: impl FnOnce() -> DetachedEvaluation<T, E> + Send,
     ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        if at_least > budget.nodes {
+        if min_cost > budget.nodes {
             return Err(StoreError::from(EvalError::Exhausted).into());
         }
-        if at_least < AT_ONCE {
-            let nodes = AT_ONCE.min(budget.nodes);
+        if min_cost < INLINE_NODES {
+            let nodes = INLINE_NODES.min(budget.nodes);
             let work = Work::new(nodes, budget.bytes);
-            let outcome = here(&work);
+            let outcome = inline(&work);
             budget.nodes -= nodes - work.left();
             if outcome.is_ok() || work.left() > 0 || budget.nodes == 0 {
                 return outcome;
             }
         }
         let slot = self.evaluations.acquire(caller).await?;
-        let job = apart();
+        let job = detached();
         let gone = Arc::new(AtomicBool::new(false));
-        let _presence = Presence(Arc::clone(&gone));
+        let _cancel = CancelOnDrop(Arc::clone(&gone));
         let work = Work::new(budget.nodes, budget.bytes).interrupted_by(move || gone.load(Relaxed));
         let running = tokio::task::spawn_blocking(move || {
             let _slot = slot;

@@ -13,31 +13,31 @@ use referral::{Referral, ReferralId, Timestamp};
 use store::{Action, Change, Entry, JobHolder, Outcome, Store, StoreError, StoredReferral, Write};
 
 use crate::error::ReadError;
-use crate::heavy::off_the_runtime;
-use crate::{Exchange, search_words, to_store};
+use crate::large_work::block_in_place_if_large;
+use crate::{Exchange, search_text, to_store};
 
 /// How many are closed in one go: they are handed to the store together, which commits them as one group.
-const BATCH: usize = 256;
+const BATCH_SIZE: usize = 256;
 /// After a look that found nothing of what is due, the next one waits so long, in ticks: a second.
-const LOOK_AGAIN: i64 = 10_000_000;
+const RETRY_TICKS: i64 = 10_000_000;
 
 /// The store is asked for the next expiry again after so long at the latest. Whoever writes a referral while the store
 /// is being asked is not seen by that question, but its expiry is two weeks away (T10), and the next question sees it.
 /// In ticks of 100 ns: an hour.
-const ASK_AGAIN: i64 = 3600 * 10_000_000;
+const REFRESH_TICKS: i64 = 3600 * 10_000_000;
 
 /// Ticks are 100 ns.
-const TICKS_OF_A_SECOND: f64 = 10_000_000.0;
+const TICKS_PER_SECOND: f64 = 10_000_000.0;
 
 /// The job of closing what is due, among the servers of one database.
 const JOB: &str = "expiry";
 /// A server that holds the job and is not heard of for so long has lost it. A batch takes a fraction of it.
-const TERM: Duration = Duration::from_secs(10);
+const LEASE_TERM: Duration = Duration::from_secs(10);
 
 /// When to look for what is due: at the soonest expiry the store tells of, so that a read costs nothing while nothing
 /// is due. It may be too early, never too late.
 #[derive(Debug)]
-pub(crate) struct Soonest {
+pub(crate) struct ExpirySchedule {
     at: AtomicI64,
     /// No look before this instant: the last one found nothing of what is due.
     not_before: AtomicI64,
@@ -48,7 +48,7 @@ pub(crate) struct Soonest {
 
 /// What the expiry of unanswered referrals has done in this process, and how late it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct ExpiryFigures {
+pub struct ExpiryMetrics {
     /// How often the store was asked for referrals whose time was up.
     pub looks: u64,
     /// How many were closed.
@@ -57,10 +57,10 @@ pub struct ExpiryFigures {
     pub overdue_seconds: f64,
 }
 
-impl Soonest {
-    pub(crate) async fn load(store: &dyn Store) -> Result<Soonest, StoreError> {
+impl ExpirySchedule {
+    pub(crate) async fn load(store: &dyn Store) -> Result<ExpirySchedule, StoreError> {
         let at = AtomicI64::new(ticks(store.next_expiry().await?));
-        Ok(Soonest {
+        Ok(ExpirySchedule {
             at,
             not_before: AtomicI64::new(i64::MIN),
             looks: AtomicU64::new(0),
@@ -80,12 +80,12 @@ impl Soonest {
     }
 
     /// The figures, by this time.
-    pub(crate) fn figures(&self, now: Timestamp) -> ExpiryFigures {
+    pub(crate) fn metrics(&self, now: Timestamp) -> ExpiryMetrics {
         let overdue = now.ticks().saturating_sub(self.at.load(Ordering::SeqCst)).max(0);
-        ExpiryFigures {
+        ExpiryMetrics {
             looks: self.looks.load(Ordering::Relaxed),
             expired: self.closed.load(Ordering::Relaxed),
-            overdue_seconds: overdue as f64 / TICKS_OF_A_SECOND,
+            overdue_seconds: overdue as f64 / TICKS_PER_SECOND,
         }
     }
 }
@@ -99,11 +99,11 @@ impl Exchange {
     ///
     /// # Errors
     /// What the store reports; a damaged document.
-    pub async fn settle(&self) -> Result<u64, ReadError> {
+    pub async fn expire_due(&self) -> Result<u64, ReadError> {
         let now = self.now();
         let mut closed = 0;
         while self.expiry.is_due(now) {
-            closed += self.settle_some(now).await?;
+            closed += self.expire_batch(now).await?;
         }
         Ok(closed)
     }
@@ -112,17 +112,17 @@ impl Exchange {
     /// each batch, and given back in the end; who fails keeps it until its term is over.
     ///
     /// # Errors
-    /// As of [`Exchange::settle`].
-    pub async fn settle_as_job(&self, holder: &JobHolder) -> Result<u64, ReadError> {
+    /// As of [`Exchange::expire_due`].
+    pub async fn expire_due_as_job(&self, holder: &JobHolder) -> Result<u64, ReadError> {
         let now = self.now();
         let mut closed = 0;
         let mut is_held = false;
         while self.expiry.is_due(now) {
-            is_held = self.store.take_job(JOB, holder, TERM).await?;
+            is_held = self.store.take_job(JOB, holder, LEASE_TERM).await?;
             if !is_held {
                 break;
             }
-            closed += self.settle_some(now).await?;
+            closed += self.expire_batch(now).await?;
         }
         if is_held {
             self.store.leave_job(JOB, holder).await?;
@@ -131,18 +131,18 @@ impl Exchange {
     }
 
     /// Closes a batch, and looks when the next is due.
-    async fn settle_some(&self, now: Timestamp) -> Result<u64, ReadError> {
+    async fn expire_batch(&self, now: Timestamp) -> Result<u64, ReadError> {
         let seen = self.expiry.at.load(Ordering::SeqCst);
         self.expiry.looks.fetch_add(1, Ordering::Relaxed);
-        let due = self.store.due(now, BATCH).await?;
+        let due = self.store.due(now, BATCH_SIZE).await?;
         let closed = self.expire_all(&due).await?;
-        let next = ticks(self.store.next_expiry().await?).min(now.ticks().saturating_add(ASK_AGAIN));
+        let next = ticks(self.store.next_expiry().await?).min(now.ticks().saturating_add(REFRESH_TICKS));
         // Whoever announced an earlier one meanwhile has lowered it, and the exchange fails: look again.
         let _ = self.expiry.at.compare_exchange(seen, next, Ordering::SeqCst, Ordering::SeqCst);
         if due.is_empty() && next <= now.ticks() {
             // It is left out for its document is damaged. It stays overdue, and holds up nobody.
             tracing::error!("A referral is due and cannot be closed; the next look is in a second");
-            self.expiry.not_before.store(now.ticks().saturating_add(LOOK_AGAIN), Ordering::SeqCst);
+            self.expiry.not_before.store(now.ticks().saturating_add(RETRY_TICKS), Ordering::SeqCst);
         }
         Ok(closed)
     }
@@ -174,7 +174,7 @@ impl Exchange {
     /// good.
     async fn expire(&self, referral: &StoredReferral) -> Result<bool, ReadError> {
         let decide = || Exchange::decide_expiry(referral);
-        let Some(write) = off_the_runtime(referral.document.len(), decide)? else { return Ok(false) };
+        let Some(write) = block_in_place_if_large(referral.document.len(), decide)? else { return Ok(false) };
         match self.store.commit(Change { write: Some(write), guards: Vec::new(), answer: None }).await? {
             Outcome::Committed(_) => {
                 self.expiry.closed.fetch_add(1, Ordering::Relaxed);
@@ -212,12 +212,15 @@ impl Exchange {
             referral: to_store(&edit.referral, referral.version + 1, referral.columns.sender.clone()),
             decided_on: Some(referral.version),
             entry,
-            search: edit.texts_changed.then(|| search_words(&edit.referral)),
+            search: edit.texts_changed.then(|| search_text(&edit.referral)),
         }))
     }
 
     /// A referral as it stands now, whoever owns it: due ones are closed first.
-    pub(crate) async fn current(&self, id: ReferralId) -> Result<Option<Arc<StoredReferral>>, ReadError> {
+    pub(crate) async fn find_current(
+        &self,
+        id: ReferralId,
+    ) -> Result<Option<Arc<StoredReferral>>, ReadError> {
         loop {
             match self.store.find_referral(id).await? {
                 Some(referral) if referral.is_due(self.now()) => {

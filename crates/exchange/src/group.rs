@@ -17,41 +17,41 @@ use store::{
 };
 
 use crate::Exchange;
-use crate::recent::Recent;
+use crate::decoded_cache::DecodedCache;
 use crate::visibility::is_open;
 
 /// About what a staged change takes besides its texts, in bytes.
 const CHANGE_BYTES: usize = 1024;
 
-/// A group of writes in the making. Dropped without [`Group::commit`], nothing has happened.
-pub struct Group {
+/// A group of writes in the making. Dropped without [`WriteGroup::commit`], nothing has happened.
+pub struct WriteGroup {
     exchange: Arc<Exchange>,
-    staged: Arc<Staged>,
+    staged: Arc<StagingStore>,
 }
 
 impl Exchange {
     /// Begins a group: nothing of it is seen by others until it is committed.
-    pub fn group(&self) -> Group {
-        let staged = Arc::new(Staged { below: Arc::clone(&self.store), changes: Mutex::default() });
+    pub fn begin_group(&self) -> WriteGroup {
+        let staged = Arc::new(StagingStore { inner: Arc::clone(&self.store), changes: Mutex::default() });
         let exchange = Exchange {
             store: Arc::clone(&staged) as Arc<dyn Store>,
             clock: Arc::clone(&self.clock),
             ids: Arc::clone(&self.ids),
             policy: Arc::clone(&self.policy),
             directory: Arc::clone(&self.directory),
-            running: Arc::clone(&self.running),
+            in_flight: Arc::clone(&self.in_flight),
             expiry: Arc::clone(&self.expiry),
-            turns: Arc::clone(&self.turns),
+            locks: Arc::clone(&self.locks),
             // What is staged may come to nothing, so it is remembered for the group alone.
-            recent: Arc::new(Recent::of_group()),
-            heavy: Arc::clone(&self.heavy),
+            decoded: Arc::new(DecodedCache::for_group()),
+            large_work: Arc::clone(&self.large_work),
             evaluations: Arc::clone(&self.evaluations),
         };
-        Group { exchange: Arc::new(exchange), staged }
+        WriteGroup { exchange: Arc::new(exchange), staged }
     }
 }
 
-impl Group {
+impl WriteGroup {
     /// The exchange whose writes belong to the group. Its writes come one after another, and its lists show none of
     /// them.
     pub fn exchange(&self) -> &Arc<Exchange> {
@@ -73,11 +73,11 @@ impl Group {
         if changes.is_empty() {
             return Ok(true);
         }
-        match self.staged.below.commit_all(changes).await? {
+        match self.staged.inner.commit_all(changes).await? {
             AllOrNone::All(_) => Ok(true),
             AllOrNone::None { because: Outcome::AlreadyAnswered(_), .. } => {
                 // Of today, then the next try finds it; or too old to count meanwhile, then it must make room.
-                while self.exchange.forget_old_answers().await? > 0 {}
+                while self.exchange.delete_old_responses().await? > 0 {}
                 Ok(false)
             }
             AllOrNone::None { .. } => Ok(false),
@@ -87,7 +87,7 @@ impl Group {
 
 /// Changes that are not written yet, in their order.
 #[derive(Default)]
-struct Changes {
+struct StagedChanges {
     list: Vec<Change>,
     /// The place of the newest version of each referral.
     newest: HashMap<ReferralId, usize>,
@@ -97,7 +97,7 @@ struct Changes {
     bytes: usize,
 }
 
-impl Changes {
+impl StagedChanges {
     /// Takes a change in. Of the version that it replaces, only what the log and its own commit need stays.
     fn push(&mut self, mut change: Change) {
         let place = self.list.len();
@@ -109,20 +109,20 @@ impl Changes {
         if let Some(replayable) = &change.answer {
             self.answers.insert(replayable.key.clone(), place);
         }
-        self.bytes += held_by(&change);
+        self.bytes += change_bytes(&change);
         self.list.push(change);
     }
 
     /// Takes the document and the words from a version that a later one of the group replaces: the store writes neither.
     fn supersede(&mut self, place: usize, by: &mut Write) {
         let Some(change) = self.list.get_mut(place) else { return };
-        self.bytes -= held_by(change);
+        self.bytes -= change_bytes(change);
         if let Some(before) = &mut change.write {
             before.referral.document = Bytes::new();
             let words = before.search.take();
             by.search = by.search.take().or(words);
         }
-        self.bytes += held_by(change);
+        self.bytes += change_bytes(change);
     }
 
     fn newest(&self, id: ReferralId) -> Option<&StoredReferral> {
@@ -132,7 +132,7 @@ impl Changes {
 }
 
 /// About how much memory a change holds.
-fn held_by(change: &Change) -> usize {
+fn change_bytes(change: &Change) -> usize {
     let write = change.write.as_ref().map_or(0, |write| {
         let team: usize =
             write.referral.columns.team.iter().map(|email| email.len() + size_of::<String>()).sum();
@@ -144,14 +144,14 @@ fn held_by(change: &Change) -> usize {
 }
 
 /// A store with changes before it that are not written yet.
-struct Staged {
-    below: Arc<dyn Store>,
-    changes: Mutex<Changes>,
+struct StagingStore {
+    inner: Arc<dyn Store>,
+    changes: Mutex<StagedChanges>,
 }
 
-impl Staged {
+impl StagingStore {
     /// No more than a look or a push is done under the lock.
-    fn changes(&self) -> MutexGuard<'_, Changes> {
+    fn changes(&self) -> MutexGuard<'_, StagedChanges> {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -161,7 +161,7 @@ impl Staged {
     }
 
     /// The newest staged versions of an engagement's referrals.
-    fn staged_there(&self, engagement: EngagementId) -> HashMap<ReferralId, Arc<StoredReferral>> {
+    fn staged_in(&self, engagement: EngagementId) -> HashMap<ReferralId, Arc<StoredReferral>> {
         let changes = self.changes();
         let newest = changes.newest.keys().filter_map(|id| changes.newest(*id));
         newest
@@ -172,7 +172,7 @@ impl Staged {
 
     /// Whether a change belongs to the group. An expiry is no caller's deed: it is written as ever, unless what
     /// expires is the group's own version.
-    fn is_own(&self, change: &Change) -> bool {
+    fn belongs_to_group(&self, change: &Change) -> bool {
         let Some(write) = &change.write else { return true };
         write.entry.action != Action::Expired
             || self.newest(write.referral.id).is_some_and(|newest| Some(newest.version) == write.decided_on)
@@ -180,7 +180,7 @@ impl Staged {
 }
 
 #[async_trait]
-impl Store for Staged {
+impl Store for StagingStore {
     async fn referral(
         &self,
         owner: &OrganizationId,
@@ -188,14 +188,14 @@ impl Store for Staged {
     ) -> Result<Option<Arc<StoredReferral>>, StoreError> {
         match self.newest(id) {
             Some(staged) => Ok(Some(staged).filter(|staged| staged.owner == *owner)),
-            None => self.below.referral(owner, id).await,
+            None => self.inner.referral(owner, id).await,
         }
     }
 
     async fn find_referral(&self, id: ReferralId) -> Result<Option<Arc<StoredReferral>>, StoreError> {
         match self.newest(id) {
             Some(staged) => Ok(Some(staged)),
-            None => self.below.find_referral(id).await,
+            None => self.inner.find_referral(id).await,
         }
     }
 
@@ -204,8 +204,8 @@ impl Store for Staged {
         id: EngagementId,
         party: &OrganizationId,
     ) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
-        let mut found = self.below.engagement(id, party).await?;
-        let staged = self.staged_there(id);
+        let mut found = self.inner.engagement(id, party).await?;
+        let staged = self.staged_in(id);
         if staged.is_empty() {
             return Ok(found);
         }
@@ -222,8 +222,8 @@ impl Store for Staged {
         id: EngagementId,
         party: &OrganizationId,
     ) -> Result<EngagementRole, StoreError> {
-        let mut role = self.below.engagement_role(id, party).await?;
-        for staged in self.staged_there(id).into_values() {
+        let mut role = self.inner.engagement_role(id, party).await?;
+        for staged in self.staged_in(id).into_values() {
             let sender = staged.columns.sender.clone();
             let from_another = sender.as_ref().is_some_and(|sender| sender != party);
             role.accepted_invitation |=
@@ -237,23 +237,23 @@ impl Store for Staged {
     }
 
     async fn has_open_referral(&self, id: EngagementId, owner: &OrganizationId) -> Result<bool, StoreError> {
-        if self.staged_there(id).is_empty() {
-            return self.below.has_open_referral(id, owner).await;
+        if self.staged_in(id).is_empty() {
+            return self.inner.has_open_referral(id, owner).await;
         }
         let theirs = self.engagement(id, owner).await?;
         Ok(theirs.iter().any(|one| one.owner == *owner && is_open(one)))
     }
 
     async fn query(&self, query: &Query) -> Result<Found, StoreError> {
-        self.below.query(query).await
+        self.inner.query(query).await
     }
 
     async fn aggregate(&self, aggregation: &Aggregation) -> Result<Vec<serde_json::Value>, StoreError> {
-        self.below.aggregate(aggregation).await
+        self.inner.aggregate(aggregation).await
     }
 
     async fn plan(&self, query: &Query) -> Result<Plan, StoreError> {
-        self.below.plan(query).await
+        self.inner.plan(query).await
     }
 
     async fn engagement_members(
@@ -262,15 +262,15 @@ impl Store for Staged {
         after: Option<(Timestamp, ReferralId)>,
         limit: usize,
     ) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
-        self.below.engagement_members(id, after, limit).await
+        self.inner.engagement_members(id, after, limit).await
     }
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
-        self.below.due(now, limit).await
+        self.inner.due(now, limit).await
     }
 
     async fn next_expiry(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.below.next_expiry().await
+        self.inner.next_expiry().await
     }
 
     async fn answer(
@@ -285,15 +285,15 @@ impl Store for Staged {
         };
         match staged {
             Some(answer) => Ok(Some(answer)),
-            None => self.below.answer(key, since).await,
+            None => self.inner.answer(key, since).await,
         }
     }
 
     async fn commit(&self, change: Change) -> Result<Outcome, StoreError> {
-        if !self.is_own(&change) {
-            return self.below.commit(change).await;
+        if !self.belongs_to_group(&change) {
+            return self.inner.commit(change).await;
         }
-        self.below.health()?;
+        self.inner.health()?;
         if let Some(replayable) = &change.answer
             && let Some(answer) = self.answer(&replayable.key, Timestamp::MIN).await?
         {
@@ -311,7 +311,7 @@ impl Store for Staged {
     }
 
     async fn forget_answers(&self, before: Timestamp) -> Result<u64, StoreError> {
-        self.below.forget_answers(before).await
+        self.inner.forget_answers(before).await
     }
 
     async fn log(
@@ -320,42 +320,42 @@ impl Store for Staged {
         after: Position,
         limit: usize,
     ) -> Result<Vec<LogEntry>, StoreError> {
-        self.below.log(organization, after, limit).await
+        self.inner.log(organization, after, limit).await
     }
 
     async fn organizations(&self) -> Result<Vec<Organization>, StoreError> {
-        self.below.organizations().await
+        self.inner.organizations().await
     }
 
     async fn save_organization(&self, organization: &Organization) -> Result<(), StoreError> {
-        self.below.save_organization(organization).await
+        self.inner.save_organization(organization).await
     }
 
     async fn assignments(&self) -> Result<Vec<Assignment>, StoreError> {
-        self.below.assignments().await
+        self.inner.assignments().await
     }
 
     async fn save_assignment(&self, assignment: &Assignment) -> Result<(), StoreError> {
-        self.below.save_assignment(assignment).await
+        self.inner.save_assignment(assignment).await
     }
 
     async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.below.setting(name).await
+        self.inner.setting(name).await
     }
 
     async fn save_setting(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
-        self.below.save_setting(name, value).await
+        self.inner.save_setting(name, value).await
     }
 
     async fn keep_setting(&self, name: &str, value: &[u8]) -> Result<Vec<u8>, StoreError> {
-        self.below.keep_setting(name, value).await
+        self.inner.keep_setting(name, value).await
     }
 
     fn health(&self) -> Result<(), StoreError> {
-        self.below.health()
+        self.inner.health()
     }
 
     async fn close(&self) {
-        self.below.close().await;
+        self.inner.close().await;
     }
 }

@@ -4,17 +4,17 @@
 
 mod caller;
 mod create;
+mod decoded_cache;
 mod directory;
 mod edit;
 mod error;
 mod evaluation;
 mod expire;
 mod group;
-mod heavy;
-mod once;
+mod idempotency;
+mod large_work;
 mod query;
 mod read;
-mod recent;
 mod slots;
 mod stored;
 mod visibility;
@@ -26,21 +26,22 @@ use referral::{ETag, EngagementId, ReferralId, RequestOptions, Timestamp};
 use store::Store;
 use uuid::Uuid;
 
-pub use caller::{AdmissionError, Caller, Person, Role};
+pub use caller::{AdmissionError, Caller, Principal, Role};
 pub use directory::Directory;
 pub use error::{CreateError, EditError, ReadError};
-pub use evaluation::{Apart, Budget, price_of_reading};
-pub use expire::ExpiryFigures;
-pub use group::Group;
-pub use heavy::{Memory, NoMemory, RequestCost, off_the_runtime};
-pub use once::{Once, Remember, Written};
-pub use query::page::{Continuation, Count, Item, Page, Results};
-pub use query::{PAGE, PAGE_SIZE, Question, QuestionError, QuestionErrorKind, Temperament};
+pub use evaluation::{DetachedEvaluation, EvaluationBudget, reading_cost};
+pub use expire::ExpiryMetrics;
+pub use group::WriteGroup;
+pub use idempotency::{IdempotentRequest, ResponseRecorder, WriteResult};
+pub use large_work::{MemoryLimitError, RequestCost, RequestMemory, block_in_place_if_large};
+pub use query::page::{ApplyResult, Continuation, ListItem, Page, ReferralCount};
+pub use query::{ListRequest, ListRequestError, ListRequestErrorKind, MAX_PAGE_SIZE, PAGE_SIZE_OPTION};
+pub use referral::ApiMode;
 pub use store::{
     Distribution, Figures, Key, NAMESPACE, Place, Plan, RELATED_REFERRALS, RememberedAnswer, StoreError,
     schema,
 };
-pub use stored::{search_words, to_store};
+pub use stored::{search_text, to_store};
 
 /// Tells the time. The composition root has the real one; tests and the sandbox can set it.
 pub trait Clock: Send + Sync + 'static {
@@ -93,19 +94,19 @@ pub struct VisibleReferral {
     pub visibility_may_change: bool,
 }
 
-/// The exchange: one per server, and one for each [`Group`] of writes, over the same parts.
+/// The exchange: one per server, and one for each [`WriteGroup`] of writes, over the same parts.
 pub struct Exchange {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
     policy: Arc<Policy>,
     directory: Arc<Directory>,
-    running: Arc<once::Running>,
-    expiry: Arc<expire::Soonest>,
-    turns: Arc<edit::Turns>,
-    recent: Arc<recent::Recent>,
-    heavy: Arc<slots::Slots>,
-    evaluations: Arc<slots::Slots>,
+    in_flight: Arc<idempotency::InFlightRequests>,
+    expiry: Arc<expire::ExpirySchedule>,
+    locks: Arc<edit::ReferralLocks>,
+    decoded: Arc<decoded_cache::DecodedCache>,
+    large_work: Arc<slots::WorkSlots>,
+    evaluations: Arc<slots::WorkSlots>,
 }
 
 impl Exchange {
@@ -120,10 +121,10 @@ impl Exchange {
         policy: Policy,
     ) -> Result<Exchange, store::StoreError> {
         let directory = Arc::new(Directory::load(store.as_ref()).await?);
-        let expiry = Arc::new(expire::Soonest::load(store.as_ref()).await?);
-        let (running, turns, recent) = Default::default();
-        let heavy = Arc::new(slots::Slots::new("large documents and queries"));
-        let evaluations = Arc::new(slots::Slots::new("evaluations"));
+        let expiry = Arc::new(expire::ExpirySchedule::load(store.as_ref()).await?);
+        let (in_flight, locks, decoded) = Default::default();
+        let large_work = Arc::new(slots::WorkSlots::new("large documents and queries"));
+        let evaluations = Arc::new(slots::WorkSlots::new("evaluations"));
         let policy = Arc::new(policy);
         Ok(Exchange {
             store,
@@ -131,11 +132,11 @@ impl Exchange {
             ids,
             policy,
             directory,
-            running,
+            in_flight,
             expiry,
-            turns,
-            recent,
-            heavy,
+            locks,
+            decoded,
+            large_work,
             evaluations,
         })
     }
@@ -159,13 +160,13 @@ impl Exchange {
     }
 
     /// What the store has counted.
-    pub fn figures(&self) -> Figures {
+    pub fn store_metrics(&self) -> Figures {
         self.store.figures()
     }
 
     /// How the expiry of unanswered referrals fares.
-    pub fn expiry_figures(&self) -> ExpiryFigures {
-        self.expiry.figures(self.now())
+    pub fn expiry_metrics(&self) -> ExpiryMetrics {
+        self.expiry.metrics(self.now())
     }
 
     /// Who takes part.

@@ -16,20 +16,24 @@ impl Exchange {
     /// # Errors
     /// [`ReadError`], by the table of spec 3.3.
     pub async fn referral(&self, caller: &Caller, id: ReferralId) -> Result<VisibleReferral, ReadError> {
-        let stored = self.known(caller, id).await?;
+        let stored = self.find_offered(caller, id).await?;
         if stored.owner == caller.organization {
-            return if caller.reaches(&stored) { Ok(unredacted(&stored)) } else { Err(ReadError::NotOnTeam) };
+            return if caller.may_access(&stored) {
+                Ok(unredacted(&stored))
+            } else {
+                Err(ReadError::NotOnTeam)
+            };
         }
         match Box::pin(self.visibility(caller, &stored)).await? {
             Some(redaction) => {
-                self.run_heavy(caller, stored.document.len(), || redacted(&stored, redaction)).await?
+                self.run_large(caller, stored.document.len(), || redacted(&stored, redaction)).await?
             }
             None => Err(ReadError::NotFound),
         }
     }
 
     /// A referral that exists and is offered at all.
-    pub(crate) async fn known(
+    pub(crate) async fn find_offered(
         &self,
         caller: &Caller,
         id: ReferralId,
@@ -37,7 +41,7 @@ impl Exchange {
         let owned = self.store.referral(&caller.organization, id).await?;
         let stored = match owned {
             Some(stored) if !stored.is_due(self.now()) => stored,
-            _ => Box::pin(self.current(id)).await?.ok_or(ReadError::NotFound)?,
+            _ => Box::pin(self.find_current(id)).await?.ok_or(ReadError::NotFound)?,
         };
         if self.is_hidden(&stored) { Err(ReadError::NotFound) } else { Ok(stored) }
     }

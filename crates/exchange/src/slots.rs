@@ -14,36 +14,36 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::caller::Caller;
 
 /// Work that runs at once.
-const THREADS: usize = 2;
+const SLOTS: usize = 2;
 /// Work of one user that may wait.
-const WAITING: usize = 64;
+const MAX_WAITING: usize = 64;
 /// Organizations or users above this number are forgotten where they hold nothing.
-const REMEMBERED: usize = 1024;
+const MAX_IDLE_KEYS: usize = 1024;
 
 /// The slots of one kind of work.
 #[derive(Debug)]
-pub(crate) struct Slots {
+pub(crate) struct WorkSlots {
     threads: Arc<Semaphore>,
-    organizations: SlotsOf<OrganizationId>,
-    users: SlotsOf<(OrganizationId, String)>,
+    organizations: SlotsByKey<OrganizationId>,
+    users: SlotsByKey<(OrganizationId, String)>,
     what: &'static str,
 }
 
 /// A number of slots for each key.
 #[derive(Debug)]
-struct SlotsOf<K> {
+struct SlotsByKey<K> {
     by_key: Mutex<HashMap<K, Arc<Semaphore>>>,
     each: usize,
 }
 
-impl<K: Eq + Hash> SlotsOf<K> {
-    fn new(each: usize) -> SlotsOf<K> {
-        SlotsOf { by_key: Mutex::default(), each }
+impl<K: Eq + Hash> SlotsByKey<K> {
+    fn new(each: usize) -> SlotsByKey<K> {
+        SlotsByKey { by_key: Mutex::default(), each }
     }
 
     fn get(&self, key: K) -> Arc<Semaphore> {
         let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
-        if by_key.len() > REMEMBERED {
+        if by_key.len() > MAX_IDLE_KEYS {
             by_key.retain(|_, slots| Arc::strong_count(slots) > 1);
         }
         Arc::clone(by_key.entry(key).or_insert_with(|| Arc::new(Semaphore::new(self.each))))
@@ -53,13 +53,13 @@ impl<K: Eq + Hash> SlotsOf<K> {
 /// A slot, given back when it is dropped.
 pub(crate) struct Slot(#[expect(dead_code, reason = "held, never read")] [OwnedSemaphorePermit; 3]);
 
-impl Slots {
+impl WorkSlots {
     /// Slots for work that is called so when too much of it waits.
-    pub(crate) fn new(what: &'static str) -> Slots {
-        Slots {
-            threads: Arc::new(Semaphore::new(THREADS)),
-            organizations: SlotsOf::new(THREADS.saturating_sub(1).max(1)),
-            users: SlotsOf::new(1),
+    pub(crate) fn new(what: &'static str) -> WorkSlots {
+        WorkSlots {
+            threads: Arc::new(Semaphore::new(SLOTS)),
+            organizations: SlotsByKey::new(SLOTS.saturating_sub(1).max(1)),
+            users: SlotsByKey::new(1),
             what,
         }
     }
@@ -71,7 +71,7 @@ impl Slots {
     pub(crate) async fn acquire(&self, caller: &Caller) -> Result<Slot, StoreError> {
         let user = self.users.get((caller.organization.clone(), caller.user.clone()));
         // The map has it, the one that runs, those that wait, and this one.
-        if Arc::strong_count(&user) >= WAITING + 3 {
+        if Arc::strong_count(&user) >= MAX_WAITING + 3 {
             let what = self.what;
             return Err(StoreError::Unavailable(format!("too many {what} of the same user wait")));
         }
@@ -108,7 +108,7 @@ mod tests {
         pin!(future).poll(&mut Context::from_waker(Waker::noop()))
     }
 
-    fn acquired(slots: &Slots, caller: &Caller) -> Option<Slot> {
+    fn acquired(slots: &WorkSlots, caller: &Caller) -> Option<Slot> {
         match now(slots.acquire(caller)) {
             Poll::Ready(slot) => Some(slot.expect("open slots")),
             Poll::Pending => None,
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn an_organization_leaves_a_slot_to_others() {
-        let slots = Slots::new("pieces");
+        let slots = WorkSlots::new("pieces");
         let held = acquired(&slots, &caller(1, "ann"));
         assert!(held.is_some());
         assert!(acquired(&slots, &caller(1, "ann")).is_none());
@@ -131,10 +131,10 @@ mod tests {
 
     #[test]
     fn too_much_waiting_work_of_a_user_is_refused_and_of_others_is_not() {
-        let slots = Slots::new("pieces");
+        let slots = WorkSlots::new("pieces");
         let (ann, bob) = (caller(1, "ann"), caller(2, "bob"));
         let _held = acquired(&slots, &ann);
-        let mut waiting: Vec<_> = (0..WAITING).map(|_| Box::pin(slots.acquire(&ann))).collect();
+        let mut waiting: Vec<_> = (0..MAX_WAITING).map(|_| Box::pin(slots.acquire(&ann))).collect();
         for one in &mut waiting {
             assert!(now(one).is_pending());
         }

@@ -34,6 +34,6 @@ pub fn to_store(referral: &Referral, version: Version, sender: Option<Organizati
 }
 
 /// The words by which `$search` finds a referral.
-pub fn search_words(referral: &Referral) -> String {
+pub fn search_text(referral: &Referral) -> String {
     index_text(referral.search_texts())
 }

@@ -26,7 +26,7 @@ pub(crate) fn visibility_for(
     membership: &Membership,
 ) -> Option<Redaction> {
     let Membership { ours, entitled } = membership;
-    if caller.role == Role::User && !ours.iter().any(|one| caller.is_among(&one.columns.team)) {
+    if caller.role == Role::User && !ours.iter().any(|one| caller.is_one_of(&one.columns.team)) {
         return None;
     }
     if foreign.columns.sender.as_ref() == Some(&caller.organization) {

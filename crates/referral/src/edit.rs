@@ -16,6 +16,7 @@ use crate::etag::ETag;
 use crate::ids::ReferralId;
 use crate::json::{self, Json};
 use crate::lifecycle::{ClosedSubstatus, LifecycleState};
+use crate::mode::ApiMode;
 use crate::model::Referral;
 use crate::patch::PatchRequest;
 use crate::program;
@@ -42,7 +43,7 @@ pub struct RequestOptions {
     /// Ignore a `links` member in PUT instead of answering 400.
     pub ignore_links: bool,
     /// Support the JSON Patch operations `remove`, `test`, `move` and `copy` (extended mode).
-    pub all_patch_operations: bool,
+    pub mode: ApiMode,
     /// The validation profile.
     pub profile: ValidationProfile,
 }

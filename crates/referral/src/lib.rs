@@ -14,6 +14,7 @@ mod etag;
 mod ids;
 mod json;
 mod lifecycle;
+mod mode;
 mod model;
 mod patch;
 mod program;
@@ -36,6 +37,7 @@ pub use ids::{
 };
 pub use json::{Json, parse_json};
 pub use lifecycle::{ClosedSubstatus, LifecycleState, NewSubstatus, TransitionError};
+pub use mode::ApiMode;
 pub use model::*;
 pub use patch::PatchRequest;
 pub use redaction::Redaction;

@@ -305,11 +305,11 @@ fn operation<'a>(
     let sent = text(at, &mut step, "path")?;
     let served = match name.as_ref() {
         "add" | "replace" => true,
-        "remove" | "test" | "move" | "copy" => options.all_patch_operations,
+        "remove" | "test" | "move" | "copy" => options.mode.is_extended(),
         _ => false,
     };
     if !served {
-        let message = match options.all_patch_operations {
+        let message = match options.mode.is_extended() {
             true => {
                 "Only the operations of RFC 6902 are supported: add, replace, remove, move, copy and test."
             }

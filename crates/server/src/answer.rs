@@ -1,7 +1,7 @@
 //! Answers: JSON with the headers of spec 4.2.
 
 use bytes::Bytes;
-use exchange::{Question, VisibleReferral};
+use exchange::{ListRequest, VisibleReferral};
 use http::header::{
     ALLOW, CONNECTION, CONTENT_TYPE, ETAG, LINK, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
 };
@@ -95,11 +95,11 @@ impl Shared {
         let work = || content.with_strings(&body).ok_or_else(|| Face::internal("the answer is not JSON"));
         let made: Bytes = match reader {
             Some(reader) => {
-                let made = self.exchange.run_heavy(&reader.caller, body.len(), work).await??;
+                let made = self.exchange.run_large(&reader.caller, body.len(), work).await??;
                 reader.holding_instead(made)
             }
             // Short, or of a write that has happened.
-            None => exchange::off_the_runtime(body.len(), work)?.into(),
+            None => exchange::block_in_place_if_large(body.len(), work)?.into(),
         };
         *answer.body_mut() = Full::new(made);
         Ok(())
@@ -186,12 +186,12 @@ impl Shared {
         if metadata == Metadata::Minimal {
             return usual();
         }
-        let Ok(question) = Question::read("", self.temperament()) else { return usual() };
-        let item = exchange::Item { visible: visible.clone(), related: Vec::new() };
+        let Ok(list_request) = ListRequest::from_query("", self.mode()) else { return usual() };
+        let item = exchange::ListItem { visible: visible.clone(), related: Vec::new() };
         // One document, and no expression of anybody's. It follows a write, which had its slot.
         let work = Work::new(u64::MAX, u64::MAX);
-        let shape = Shape::new(&self.base, &question, metadata, self.exchange.now(), &work);
-        exchange::off_the_runtime(visible.document.len(), || {
+        let shape = Shape::new(&self.base, &list_request, metadata, self.exchange.now(), &work);
+        exchange::block_in_place_if_large(visible.document.len(), || {
             let Ok(tree) = shape.tree(&item) else { return usual() };
             match metadata {
                 Metadata::None => tree.to_string().into(),
@@ -202,7 +202,7 @@ impl Shared {
 
     /// Names the patch formats that are taken. Source: RFC 5789, 2.2 and 3.1.
     pub(crate) fn name_patch_formats(&self, answer: &mut Answer) {
-        let formats = match self.options.extended {
+        let formats = match self.options.mode.is_extended() {
             true => "application/json-patch+json, application/json, application/merge-patch+json",
             false => "application/json-patch+json, application/json",
         };

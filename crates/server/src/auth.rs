@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use exchange::Person;
+use exchange::Principal;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use identity::{TokenError, TokenHash, VerifiedToken};
@@ -55,13 +55,13 @@ impl Shared {
             .map_err(|_| TokenError::Invalid("the Authorization header is no text"))?;
         let verified = self.verifier.verify(token, seconds).await?;
         let expires = verified.expires.min(seconds.saturating_add(REMEMBERED_SECONDS));
-        let caller = Arc::new(self.shares.known(self.exchange.admit(&self.person(verified))?));
+        let caller = Arc::new(self.shares.known(self.exchange.admit(&self.principal(verified))?));
         self.tokens.insert(hash, caller.clone(), seconds..expires);
         Ok(caller)
     }
 
-    fn person(&self, token: VerifiedToken) -> Person {
-        Person {
+    fn principal(&self, token: VerifiedToken) -> Principal {
+        Principal {
             issuer: self.options.issuer_names.get(token.issuer_index).cloned().unwrap_or(token.issuer),
             tenant: token.tenant,
             subject: token.subject,

@@ -66,11 +66,11 @@ impl RequestMemory {
     }
 }
 
-impl exchange::Memory for RequestMemory {
-    fn take(&self, bytes: u64) -> Result<(), exchange::NoMemory> {
+impl exchange::RequestMemory for RequestMemory {
+    fn take(&self, bytes: u64) -> Result<(), exchange::MemoryLimitError> {
         self.take(bytes).map_err(|no_room| match no_room {
-            NoRoom::Share(_) => exchange::NoMemory::Share,
-            NoRoom::Full(_) => exchange::NoMemory::Full,
+            NoRoom::Share(_) => exchange::MemoryLimitError::Share,
+            NoRoom::Full(_) => exchange::MemoryLimitError::Full,
         })
     }
 }
@@ -110,7 +110,7 @@ impl Shared {
     {
         let has_body =
             headers.contains_key(TRANSFER_ENCODING) || declared(headers).is_some_and(|length| length > 0);
-        let sent_as = media_type(headers, self.temperament())?;
+        let sent_as = media_type(headers, self.mode())?;
         let media_type = match sent_as {
             Some(media_type) if taken.contains(&media_type) => media_type,
             Some(_) => {

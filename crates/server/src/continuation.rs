@@ -7,7 +7,7 @@
 use aws_lc_rs::{constant_time, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use exchange::{Caller, Continuation, Key, Place, Question};
+use exchange::{Caller, Continuation, Key, ListRequest, Place};
 use referral::ReferralId;
 
 /// The first byte of every token: its form.
@@ -30,12 +30,12 @@ impl Tokens {
         &self,
         caller: &Caller,
         list: &str,
-        question: &Question,
+        list_request: &ListRequest,
         next: &Continuation,
     ) -> String {
         let mut bytes = vec![FORM];
         write(next, &mut bytes);
-        let mac = self.mac(caller, list, question, &bytes);
+        let mac = self.mac(caller, list, list_request, &bytes);
         bytes.extend_from_slice(&mac.as_ref()[..MAC]);
         URL_SAFE_NO_PAD.encode(bytes)
     }
@@ -45,7 +45,7 @@ impl Tokens {
         &self,
         caller: &Caller,
         list: &str,
-        question: &Question,
+        list_request: &ListRequest,
         token: &str,
     ) -> Option<Continuation> {
         if token.len() > LONGEST {
@@ -53,7 +53,7 @@ impl Tokens {
         }
         let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
         let (payload, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC)?)?;
-        let expected = self.mac(caller, list, question, payload);
+        let expected = self.mac(caller, list, list_request, payload);
         constant_time::verify_slices_are_equal(&expected.as_ref()[..MAC], mac).ok()?;
         let (form, rest) = payload.split_first()?;
         if *form != FORM {
@@ -62,9 +62,9 @@ impl Tokens {
         Reader(rest).continuation()
     }
 
-    fn mac(&self, caller: &Caller, list: &str, question: &Question, payload: &[u8]) -> hmac::Tag {
+    fn mac(&self, caller: &Caller, list: &str, list_request: &ListRequest, payload: &[u8]) -> hmac::Tag {
         let mut context = hmac::Context::with_key(&self.0);
-        let fingerprint = question.fingerprint();
+        let fingerprint = list_request.fingerprint();
         // Each part with its length before it, so that no two lists of parts look alike.
         for part in [
             caller.organization().as_bytes(),

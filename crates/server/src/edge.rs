@@ -75,7 +75,7 @@ impl Shared {
         let head = request.method() == Method::HEAD;
         let method = known_method(request.method());
         let newest = takes_newest(request.headers());
-        let asked = Representation::asked(request.headers(), request.uri(), self.temperament());
+        let asked = Representation::asked(request.headers(), request.uri(), self.mode());
         let preconditions = Preconditions::of(request.method(), request.headers());
         let mut route = "none";
         let mut answer = match self.guarded(request, trace, &mut route).await {
@@ -135,7 +135,7 @@ impl Shared {
             return Ok(self.health(health));
         }
         if found.speaks_odata() {
-            refuses_ours(request.headers(), self.temperament())?;
+            refuses_ours(request.headers(), self.mode())?;
             self.no_isolation(request.headers())?;
         }
         let mut work = pin!(caught(self.route(found, request, trace)));
@@ -152,9 +152,11 @@ impl Shared {
     /// The preconditions of a GET that this route minds.
     fn evaluated(&self, all: Preconditions, route: &str) -> Option<Preconditions> {
         match route {
-            "service" | "metadata" | "openapi" if !self.options.extended => Some(all.only_if_none_match()),
+            "service" | "metadata" | "openapi" if !self.options.mode.is_extended() => {
+                Some(all.only_if_none_match())
+            }
             "service" | "metadata" | "openapi" | "referrals" | "below" | REFERRAL
-                if self.options.extended =>
+                if self.options.mode.is_extended() =>
             {
                 Some(all)
             }
@@ -165,7 +167,7 @@ impl Shared {
     /// 412 for a request that must see one state of all data. Source: OData 4.01 Protocol, section 8.2.6.
     fn no_isolation(&self, headers: &HeaderMap) -> Result<(), Face> {
         let wanted = headers.contains_key(name::ISOLATION) || headers.contains_key(name::ODATA_ISOLATION);
-        if self.options.extended && wanted { Err(Face::no_isolation()) } else { Ok(()) }
+        if self.options.mode.is_extended() && wanted { Err(Face::no_isolation()) } else { Ok(()) }
     }
 
     /// What ties an answer to a request with these headers that arrives now.
@@ -175,7 +177,7 @@ impl Shared {
 
     /// What this server offers beside the contract's own paths.
     pub(crate) fn offers(&self) -> Offers {
-        Offers { sandbox: self.sandbox.is_some(), extended: self.options.extended }
+        Offers { sandbox: self.sandbox.is_some(), mode: self.options.mode }
     }
 
     /// A failure is logged once, here, with what the client is not told.

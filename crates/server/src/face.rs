@@ -4,7 +4,8 @@
 use std::borrow::Cow;
 
 use exchange::{
-    AdmissionError, CreateError, EditError, NoMemory, QuestionError, QuestionErrorKind, ReadError, StoreError,
+    AdmissionError, CreateError, EditError, ListRequestError, ListRequestErrorKind, MemoryLimitError,
+    ReadError, StoreError,
 };
 use http::{HeaderName, HeaderValue, StatusCode};
 use identity::TokenError;
@@ -490,11 +491,11 @@ impl From<NoRoom> for Face {
     }
 }
 
-impl From<NoMemory> for Face {
-    fn from(no_memory: NoMemory) -> Face {
+impl From<MemoryLimitError> for Face {
+    fn from(no_memory: MemoryLimitError) -> Face {
         match no_memory {
-            NoMemory::Share => NoRoom::Share(Place::Memory).into(),
-            NoMemory::Full => NoRoom::Full(Place::Memory).into(),
+            MemoryLimitError::Share => NoRoom::Share(Place::Memory).into(),
+            MemoryLimitError::Full => NoRoom::Full(Place::Memory).into(),
         }
     }
 }
@@ -527,17 +528,17 @@ impl From<StoreError> for Face {
     }
 }
 
-impl From<QuestionError> for Face {
-    fn from(error: QuestionError) -> Face {
-        let QuestionError { option, at, message, kind } = error;
+impl From<ListRequestError> for Face {
+    fn from(error: ListRequestError) -> Face {
+        let ListRequestError { option, at, message, kind } = error;
         let text = sentence(format!("{option}, at {at}: {message}"));
-        if kind == QuestionErrorKind::NotImplemented {
+        if kind == ListRequestErrorKind::NotImplemented {
             return Face::not_implemented(&option, text);
         }
         let inner = if option == "$filter" { "unsupportedFilter" } else { "unsupportedQuery" };
         let face = Face::unsupported_query(&option, text).inner(inner, cut_to(&option, 120));
         match kind {
-            QuestionErrorKind::OnlyExtended => face.hint("the extended temperament answers this"),
+            ListRequestErrorKind::ExtendedOnly => face.hint("the extended temperament answers this"),
             _ => face,
         }
     }

@@ -1,11 +1,11 @@
 //! Answers to lists, kept while nothing that they show has changed: clients that poll ask the same again and again.
 //!
 //! An answer is used for the same caller and the same question alone, and only while the store's moment for the
-//! caller's organization is the one it was made at ([`exchange::Exchange::moment`]). So nobody sees less than what was
+//! caller's organization is the one it was made at ([`exchange::Exchange::change_token`]). So nobody sees less than what was
 //! acknowledged before they asked.
 
 use bytes::Bytes;
-use exchange::{Caller, Question};
+use exchange::{Caller, ListRequest};
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 
@@ -39,16 +39,16 @@ impl<'a> Asked<'a> {
     /// `None` for questions whose answers depend on more.
     pub(crate) fn of(
         caller: &'a Caller,
-        question: &'a Question,
+        list_request: &'a ListRequest,
         metadata: Metadata,
         uncounted: bool,
     ) -> Option<Asked<'a>> {
-        question.is_of_own_alone().then(|| Asked {
+        list_request.depends_only_on_own().then(|| Asked {
             caller,
-            options: question.rest(),
-            token: question.asked().skiptoken.as_deref(),
+            options: list_request.query_without_token(),
+            token: list_request.raw_options().skiptoken.as_deref(),
             metadata,
-            page_size: question.page_size(),
+            page_size: list_request.page_size(),
             uncounted,
         })
     }

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use exchange::Exchange;
+use exchange::{ApiMode, Exchange};
 use identity::{TokenCache, TokenVerifier, sandbox::SandboxIssuer};
 use referral::PublicBase;
 use shares::{KnownCaller, Limits, Shares};
@@ -69,8 +69,8 @@ pub trait Random: Send + Sync + 'static {
 pub struct ServerOptions {
     /// The base of every link, without a trailing slash.
     pub public_url: String,
-    /// The extended temperament instead of the strict one.
-    pub extended: bool,
+    /// Strict or extended.
+    pub mode: ApiMode,
     /// A comma before `}` or `]` in a request is passed over.
     pub tolerant_json: bool,
     /// A JSON object is taken as the body of a PATCH with `application/json`.
@@ -111,7 +111,7 @@ impl ServerOptions {
     pub fn new(public_url: impl Into<String>) -> ServerOptions {
         ServerOptions {
             public_url: public_url.into(),
-            extended: false,
+            mode: ApiMode::Strict,
             tolerant_json: true,
             object_patch: false,
             misspelt_context: false,
@@ -165,7 +165,7 @@ pub(crate) struct Parts {
     tokens_of_pages: continuation::Tokens,
     kept: kept::Kept,
     /// Questions by the text of their query strings.
-    questions: quick_cache::sync::Cache<String, Arc<exchange::Question>>,
+    list_requests: quick_cache::sync::Cache<String, Arc<exchange::ListRequest>>,
     metrics: metrics::Metrics,
     draining: AtomicBool,
 }
@@ -205,7 +205,7 @@ impl App {
             throttle: options.rate.map(throttle::Throttle::new),
             tokens_of_pages: continuation::Tokens::new(&options.link_key),
             kept: kept::Kept::new(options.list_cache_bytes),
-            questions: quick_cache::sync::Cache::new(REMEMBERED_QUESTIONS),
+            list_requests: quick_cache::sync::Cache::new(REMEMBERED_QUESTIONS),
             metrics: metrics::Metrics::default(),
             draining: AtomicBool::new(false),
             options,

@@ -4,7 +4,7 @@
 //! The strict mode looks at no parameter of a media range but `q` and `odata.metadata` (spec 4.1). The extended one
 //! executes each parameter, or does not take the range.
 
-use exchange::Temperament;
+use exchange::ApiMode;
 use http::header::{ACCEPT, ACCEPT_CHARSET, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Uri};
 
@@ -19,25 +19,25 @@ pub(crate) const JSON: &str = "application/json";
 pub(crate) const TEXT: &str = "text/plain";
 
 /// 406 when the headers exclude JSON.
-pub(crate) fn accepts_json(headers: &HeaderMap, temperament: Temperament) -> Result<(), Face> {
-    accepts_coding(headers, temperament)?;
+pub(crate) fn accepts_json(headers: &HeaderMap, mode: ApiMode) -> Result<(), Face> {
+    accepts_coding(headers, mode)?;
     let Some(accept) = joined(headers, &ACCEPT) else { return Ok(()) };
     if matches!(&*accept, "application/json" | "*/*") || accept.trim().is_empty() {
         return Ok(());
     }
-    match preferred(&accept, JSON, parameters_of(headers, temperament)) {
+    match preferred(&accept, JSON, parameters_of(headers, mode)) {
         Some(_) => Ok(()),
         None => Err(Face::not_acceptable(&accept)),
     }
 }
 
 /// 406 when the headers exclude plain text.
-pub(crate) fn accepts_text(headers: &HeaderMap, temperament: Temperament) -> Result<(), Face> {
-    accepts_coding(headers, temperament)?;
+pub(crate) fn accepts_text(headers: &HeaderMap, mode: ApiMode) -> Result<(), Face> {
+    accepts_coding(headers, mode)?;
     let Some(accept) = joined(headers, &ACCEPT).filter(|accept| !accept.trim().is_empty()) else {
         return Ok(());
     };
-    if preferred(&accept, TEXT, parameters_of(headers, temperament)).is_some() {
+    if preferred(&accept, TEXT, parameters_of(headers, mode)).is_some() {
         return Ok(());
     }
     let mut face = Face::not_acceptable(&accept).hint("send Accept: text/plain, or leave it out");
@@ -46,8 +46,8 @@ pub(crate) fn accepts_text(headers: &HeaderMap, temperament: Temperament) -> Res
 }
 
 /// 406 when `Accept-Charset` excludes UTF-8, or `Accept-Encoding` an answer as it is (extended).
-pub(crate) fn accepts_coding(headers: &HeaderMap, temperament: Temperament) -> Result<(), Face> {
-    if temperament == Temperament::Strict {
+pub(crate) fn accepts_coding(headers: &HeaderMap, mode: ApiMode) -> Result<(), Face> {
+    if mode == ApiMode::Strict {
         return Ok(());
     }
     if let Some(charsets) = joined(headers, &ACCEPT_CHARSET)
@@ -94,11 +94,11 @@ pub(crate) enum Parameters {
 }
 
 /// How the parameters of `Accept` are looked at.
-pub(crate) fn parameters_of(headers: &HeaderMap, temperament: Temperament) -> Parameters {
-    match temperament {
-        Temperament::Strict => Parameters::Lenient,
-        Temperament::Extended if headers.contains_key(ACCEPT_CHARSET) => Parameters::ExactButCharset,
-        Temperament::Extended => Parameters::Exact,
+pub(crate) fn parameters_of(headers: &HeaderMap, mode: ApiMode) -> Parameters {
+    match mode {
+        ApiMode::Strict => Parameters::Lenient,
+        ApiMode::Extended if headers.contains_key(ACCEPT_CHARSET) => Parameters::ExactButCharset,
+        ApiMode::Extended => Parameters::Exact,
     }
 }
 
@@ -166,8 +166,8 @@ pub(crate) struct Representation {
 
 impl Representation {
     /// What `$format` asks for, else `Accept`; the default where neither can be executed, which is refused elsewhere.
-    pub(crate) fn asked(headers: &HeaderMap, uri: &Uri, temperament: Temperament) -> Representation {
-        let extended = temperament == Temperament::Extended;
+    pub(crate) fn asked(headers: &HeaderMap, uri: &Uri, mode: ApiMode) -> Representation {
+        let extended = mode == ApiMode::Extended;
         if let Some(format) = uri.query().filter(|_| extended).and_then(format_option) {
             return Representation::of_format(&format).unwrap_or_default();
         }
@@ -175,7 +175,7 @@ impl Representation {
             return Representation::default();
         }
         let accept = joined(headers, &ACCEPT).unwrap_or_default();
-        let preferred = preferred(&accept, JSON, parameters_of(headers, temperament));
+        let preferred = preferred(&accept, JSON, parameters_of(headers, mode));
         preferred.map(|preferred| preferred.representation).unwrap_or_default()
     }
 
@@ -285,11 +285,7 @@ impl Metadata {
     /// What `$format` asks for, else the best of `Accept`'s ranges that are JSON. An unknown level is minimal.
     ///
     /// 406 for a `$format` that cannot be produced.
-    pub(crate) fn asked(
-        headers: &HeaderMap,
-        format: Option<&str>,
-        temperament: Temperament,
-    ) -> Result<Metadata, Face> {
+    pub(crate) fn asked(headers: &HeaderMap, format: Option<&str>, mode: ApiMode) -> Result<Metadata, Face> {
         if let Some(format) = format {
             let asked = Representation::of_format(format)
                 .ok_or_else(|| Face::not_acceptable(format).target("$format"))?;
@@ -299,7 +295,7 @@ impl Metadata {
             return Ok(Metadata::default());
         }
         let accept = joined(headers, &ACCEPT).unwrap_or_default();
-        let found = preferred(&accept, JSON, parameters_of(headers, temperament));
+        let found = preferred(&accept, JSON, parameters_of(headers, mode));
         Ok(found.and_then(|found| found.representation.metadata).unwrap_or_default())
     }
 
@@ -331,13 +327,13 @@ pub(crate) fn takes_newest(headers: &HeaderMap) -> bool {
 
 /// Refuses a client that takes only versions before 4.0. What is no version is refused in the extended mode. Source: OData
 /// 4.01 Protocol, section 8.2.7.
-pub(crate) fn refuses_ours(headers: &HeaderMap, temperament: Temperament) -> Result<(), Face> {
+pub(crate) fn refuses_ours(headers: &HeaderMap, mode: ApiMode) -> Result<(), Face> {
     if !headers.contains_key(name::ODATA_MAX_VERSION) {
         return Ok(());
     }
     match max_version(headers) {
         Some(version) if version.major >= 4 => Ok(()),
-        None if temperament == Temperament::Strict => Ok(()),
+        None if mode == ApiMode::Strict => Ok(()),
         _ => Err(Face::unknown_version("OData-MaxVersion")),
     }
 }
@@ -373,7 +369,7 @@ pub(crate) enum MediaType {
 /// The media type of the body; `None` when the header is absent.
 ///
 /// 415 for anything that is no JSON the contract knows, and for compressed bodies.
-pub(crate) fn media_type(headers: &HeaderMap, temperament: Temperament) -> Result<Option<MediaType>, Face> {
+pub(crate) fn media_type(headers: &HeaderMap, mode: ApiMode) -> Result<Option<MediaType>, Face> {
     not_encoded(headers)?;
     let Some(sent) = joined(headers, &CONTENT_TYPE) else { return Ok(None) };
     if sent == JSON {
@@ -381,7 +377,7 @@ pub(crate) fn media_type(headers: &HeaderMap, temperament: Temperament) -> Resul
     }
     let unsupported = || Face::unsupported_media_type(&sent, "send Content-Type: application/json");
     let range = MediaRange::parse(&sent).ok_or_else(unsupported)?;
-    if !has_known_parameters(&range, temperament) {
+    if !has_known_parameters(&range, mode) {
         return Err(Face::unsupported_media_type(&sent, "send Content-Type without parameters, in UTF-8"));
     }
     match range.name.as_str() {
@@ -394,14 +390,13 @@ pub(crate) fn media_type(headers: &HeaderMap, temperament: Temperament) -> Resul
 
 /// Whether a body of this type can be read by all that its parameters say: it is in UTF-8, and in the extended mode there
 /// is none that is unknown. A number may be a string with and without `IEEE754Compatible` (spec 5.1).
-pub(crate) fn has_known_parameters(sent: &MediaRange<'_>, temperament: Temperament) -> bool {
+pub(crate) fn has_known_parameters(sent: &MediaRange<'_>, mode: ApiMode) -> bool {
     let mut charsets = sent.parameters.iter().filter(|(name, _)| name == "charset");
     if !charsets.all(|(_, value)| value.eq_ignore_ascii_case("utf-8")) {
         return false;
     }
     let well_formed = sent.weight == Some(1000) && !sent.malformed;
-    temperament == Temperament::Strict
-        || (well_formed && Representation::of(sent, JSON, Parameters::Exact).is_some())
+    mode == ApiMode::Strict || (well_formed && Representation::of(sent, JSON, Parameters::Exact).is_some())
 }
 
 /// 415 for a compressed body.
@@ -466,7 +461,7 @@ mod tests {
             (&["*/*;q=0, application/json"], true),
             (&["json"], false),
         ] {
-            assert_eq!(accepts_json(&with(ACCEPT, lines), Temperament::Strict).is_ok(), good, "{lines:?}");
+            assert_eq!(accepts_json(&with(ACCEPT, lines), ApiMode::Strict).is_ok(), good, "{lines:?}");
         }
     }
 
@@ -484,12 +479,12 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(
-                media_type(&with(CONTENT_TYPE, &[line]), Temperament::Extended).ok().flatten(),
+                media_type(&with(CONTENT_TYPE, &[line]), ApiMode::Extended).ok().flatten(),
                 read,
                 "{line}"
             );
         }
-        assert!(media_type(&with(CONTENT_ENCODING, &["gzip"]), Temperament::Strict).is_err());
+        assert!(media_type(&with(CONTENT_ENCODING, &["gzip"]), ApiMode::Strict).is_err());
     }
 
     #[test]

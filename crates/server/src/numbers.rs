@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use exchange::{Question, RELATED_REFERRALS, schema};
+use exchange::{ListRequest, RELATED_REFERRALS, schema};
 use odata::{Primitive, Property, Schema, Type, TypedOptions, TypedSelect};
 use referral::Referral;
 use serde_json::Value as Json;
@@ -14,9 +14,9 @@ use crate::shape::{Members, end_of_value};
 #[derive(Debug, Clone)]
 pub(crate) enum Content {
     /// One referral, as a question shows it; `None`: whole.
-    Referral(Option<Arc<Question>>),
+    Referral(Option<Arc<ListRequest>>),
     /// The answer to a question.
-    List(Arc<Question>),
+    List(Arc<ListRequest>),
     /// The answer to a batch: its parts have been written as each wants it.
     Batch,
     /// A property: its type and what was asked of it.
@@ -36,13 +36,13 @@ impl Content {
     /// The body with strings in place of these numbers; `None` where it is not JSON, for a document is damaged.
     pub(crate) fn with_strings(&self, body: &[u8]) -> Option<Vec<u8>> {
         let none = TypedOptions::default();
-        if let Content::List(question) = self {
-            return list_with_strings(body, question.options());
+        if let Content::List(list_request) = self {
+            return list_with_strings(body, list_request.options());
         }
         let mut json: Json = serde_json::from_slice(body).ok()?;
         match self {
-            Content::Referral(question) => {
-                let options = question.as_ref().map_or(&none, |question| question.options());
+            Content::Referral(list_request) => {
+                let options = list_request.as_ref().map_or(&none, |list_request| list_request.options());
                 entity(&mut json, options);
             }
             Content::List(_) | Content::Batch => {} // has been dealt with, or needs nothing
@@ -178,13 +178,14 @@ fn counts(json: &mut Json) {
 
 #[cfg(test)]
 mod tests {
-    use exchange::Temperament;
+    use exchange::ApiMode;
 
     use super::*;
 
     fn list(body: &str) -> Option<String> {
-        let question = Question::read("$compute=details/dealValue as v", Temperament::Extended).unwrap();
-        let text = Content::List(Arc::new(question)).with_strings(body.as_bytes())?;
+        let list_request =
+            ListRequest::from_query("$compute=details/dealValue as v", ApiMode::Extended).unwrap();
+        let text = Content::List(Arc::new(list_request)).with_strings(body.as_bytes())?;
         Some(String::from_utf8(text).unwrap())
     }
 

@@ -1,6 +1,6 @@
 //! The query string: which options a resource takes, and the refusal of the others. Source: spec 11.1.
 
-use exchange::{PAGE_SIZE, Question, Temperament};
+use exchange::{ApiMode, ListRequest, PAGE_SIZE_OPTION};
 use odata::{QueryOptions, SystemOption};
 
 use crate::face::Face;
@@ -18,8 +18,8 @@ pub(crate) fn decoded_byte(rest: &mut &[u8]) -> Option<u8> {
 /// not OData's are nobody's (spec 11.1), but for the size of a page.
 pub(crate) fn refuse_others(options: &QueryOptions, allowed: &[SystemOption], of: &str) -> Result<(), Face> {
     refuse_options(options, allowed, of)?;
-    match options.custom.iter().any(|(name, _)| name.eq_ignore_ascii_case(PAGE_SIZE)) {
-        true => Err(misplaced(PAGE_SIZE, of)),
+    match options.custom.iter().any(|(name, _)| name.eq_ignore_ascii_case(PAGE_SIZE_OPTION)) {
+        true => Err(misplaced(PAGE_SIZE_OPTION, of)),
         false => Ok(()),
     }
 }
@@ -39,14 +39,14 @@ fn misplaced(option: &str, of: &str) -> Face {
 /// The options of a resource that takes only `allowed`.
 pub(crate) fn only(
     query: &str,
-    temperament: Temperament,
+    mode: ApiMode,
     allowed: &[SystemOption],
     of: &str,
 ) -> Result<QueryOptions, Face> {
-    let options = Question::parse(query, temperament)?;
-    match temperament {
-        Temperament::Extended => refuse_others(&options, allowed, of)?,
-        Temperament::Strict => refuse_options(&options, allowed, of)?,
+    let options = ListRequest::parse_options(query, mode)?;
+    match mode {
+        ApiMode::Extended => refuse_others(&options, allowed, of)?,
+        ApiMode::Strict => refuse_options(&options, allowed, of)?,
     }
     Ok(options)
 }

@@ -3,7 +3,7 @@
 
 use std::fmt::Error;
 
-use exchange::{Distribution, ExpiryFigures, Figures};
+use exchange::{Distribution, ExpiryMetrics, Figures};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -36,7 +36,7 @@ pub(crate) struct Scraped {
     /// For each place that callers share: its name, what is held of it, and how much there is.
     pub(crate) shares: [(&'static str, u64, u64); 4],
     pub(crate) store: Figures,
-    pub(crate) expiry: ExpiryFigures,
+    pub(crate) expiry: ExpiryMetrics,
 }
 
 /// Writes figures one by one.
@@ -76,7 +76,7 @@ impl Collector for Scraped {
         out.gauge("store_accepts_writes", writes, u64::from(self.accepts_writes))?;
         self.shares(&mut out)?;
         self.store(&mut out)?;
-        let ExpiryFigures { looks, expired, overdue_seconds } = self.expiry;
+        let ExpiryMetrics { looks, expired, overdue_seconds } = self.expiry;
         out.counter("expiry_looks", "Searches for unanswered referrals whose time is up", looks)?;
         out.counter("expiry_referrals", "Unanswered referrals that were closed", expired)?;
         let overdue = "For how long the soonest expiry has passed; 0 while nothing is due";
@@ -170,7 +170,7 @@ mod tests {
             accepts_writes: true,
             shares: [("requests", 0, 1); 4],
             store,
-            expiry: ExpiryFigures::default(),
+            expiry: ExpiryMetrics::default(),
         };
         let mut registry = Registry::with_prefix("cosell");
         registry.register_collector(Box::new(scraped));

@@ -3,7 +3,7 @@
 //!
 //! What is wanted whole, or by its top-level members, is copied from the stored bytes; only the rest is parsed.
 
-use exchange::{Item, NAMESPACE, Page, Question, RELATED_REFERRALS, StoreError, price_of_reading, schema};
+use exchange::{ListItem, ListRequest, NAMESPACE, Page, RELATED_REFERRALS, StoreError, reading_cost, schema};
 use odata::{
     DateTimeOffset, Evaluator, ExpandKind, Expr, Primitive, QueryOptions, Schema, Type, TypedOptions,
     TypedSelect, Work,
@@ -35,7 +35,7 @@ impl<'a> Shape<'a> {
     /// `work` is for the whole answer.
     pub(crate) fn new(
         base: &'a PublicBase,
-        question: &'a Question,
+        list_request: &'a ListRequest,
         metadata: Metadata,
         now: referral::Timestamp,
         work: &'a Work,
@@ -43,9 +43,9 @@ impl<'a> Shape<'a> {
         let now = DateTimeOffset { ticks: now.ticks(), offset: 0 };
         Shape::of(
             base,
-            question.asked(),
-            &question.asked().aliases,
-            question.options(),
+            list_request.raw_options(),
+            &list_request.raw_options().aliases,
+            list_request.options(),
             Evaluator { schema: schema(), now, work: Some(work) },
             work,
             metadata,
@@ -53,8 +53,8 @@ impl<'a> Shape<'a> {
     }
 
     /// Whether the items of an answer are copied from what is stored, without an evaluation.
-    pub(crate) fn copies(question: &Question, metadata: Metadata) -> bool {
-        let options = question.options();
+    pub(crate) fn copies(list_request: &ListRequest, metadata: Metadata) -> bool {
+        let options = list_request.options();
         !is_rebuilt(options, metadata, options.select.as_deref().map(top_level).as_ref())
     }
 
@@ -86,7 +86,7 @@ impl<'a> Shape<'a> {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub(crate) fn item(&self, item: &Item, out: &mut Vec<u8>) -> Result<(), StoreError> {
+    pub(crate) fn item(&self, item: &ListItem, out: &mut Vec<u8>) -> Result<(), StoreError> {
         let visible = &item.visible;
         if !self.rebuilt && self.members.is_none() {
             self.base.item(&visible.document, visible.id, visible.engagement_id, out);
@@ -98,7 +98,7 @@ impl<'a> Shape<'a> {
             copy_members(&whole, self.members.as_deref().unwrap_or_default(), out);
             return Ok(());
         }
-        self.work.take(price_of_reading(whole.len()))?;
+        self.work.take(reading_cost(whole.len()))?;
         let (held, before) = (self.work.held(), out.len());
         match serde_json::from_slice(&whole) {
             Ok(document) => write_json(&self.rebuild(item, &document)?, out),
@@ -114,8 +114,8 @@ impl<'a> Shape<'a> {
     ///
     /// # Errors
     /// [`StoreError`], of a damaged document too.
-    pub(crate) fn entity(&self, item: &Item, context: Option<String>) -> Result<Vec<u8>, StoreError> {
-        self.work.take(price_of_reading(item.visible.document.len()))?;
+    pub(crate) fn entity(&self, item: &ListItem, context: Option<String>) -> Result<Vec<u8>, StoreError> {
+        self.work.take(reading_cost(item.visible.document.len()))?;
         let stored: Result<IgnoredAny, _> = serde_json::from_slice(&item.visible.document);
         stored.map_err(|error| damaged(item, &error))?;
         let tree = self.tree(item)?;
@@ -129,14 +129,14 @@ impl<'a> Shape<'a> {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub(crate) fn tree(&self, item: &Item) -> Result<Json, StoreError> {
+    pub(crate) fn tree(&self, item: &ListItem) -> Result<Json, StoreError> {
         let mut bytes = Vec::new();
         self.item(item, &mut bytes)?;
-        self.work.take(price_of_reading(bytes.len()))?;
+        self.work.take(reading_cost(bytes.len()))?;
         serde_json::from_slice(&bytes).map_err(|error| damaged(item, &error))
     }
 
-    fn rebuild(&self, item: &Item, document: &Json) -> Result<Json, StoreError> {
+    fn rebuild(&self, item: &ListItem, document: &Json) -> Result<Json, StoreError> {
         let mut shown = self.evaluator.project(self.options, document)?;
         if self.metadata == Metadata::Full {
             shown = annotated(shown, Referral::TYPE.name, schema());
@@ -159,7 +159,7 @@ impl<'a> Shape<'a> {
     /// What `odata.metadata=full` says before the members of an entity.
     fn with_control_information(
         &self,
-        item: &Item,
+        item: &ListItem,
         document: &Json,
         members: Map<String, Json>,
     ) -> Map<String, Json> {
@@ -179,7 +179,7 @@ impl<'a> Shape<'a> {
 
     fn expanded(
         &self,
-        item: &Item,
+        item: &ListItem,
         asked: Option<&QueryOptions>,
         options: &TypedOptions,
         what: ExpandKind,
@@ -216,7 +216,7 @@ impl<'a> Shape<'a> {
     }
 
     /// Where the rest of an expansion is: the navigation itself, with the same options, past what is shown.
-    fn further(&self, item: &Item, asked: &QueryOptions, what: ExpandKind, shown: u64) -> String {
+    fn further(&self, item: &ListItem, asked: &QueryOptions, what: ExpandKind, shown: u64) -> String {
         use odata::SystemOption::{Levels, Skip, Top};
         let mut options = asked.clone();
         // It belongs into parentheses, and says no more than one level.
@@ -239,7 +239,7 @@ impl<'a> Shape<'a> {
 }
 
 /// A stored document that is not JSON: the answer fails as a whole, and the log says which referral it was.
-fn damaged(item: &Item, error: &serde_json::Error) -> StoreError {
+fn damaged(item: &ListItem, error: &serde_json::Error) -> StoreError {
     StoreError::Engine(format!("referral {} is not JSON: {error}", item.visible.id))
 }
 
@@ -257,13 +257,13 @@ fn is_rebuilt(options: &TypedOptions, metadata: Metadata, members: Option<&Optio
 /// [`StoreError`]
 pub(crate) fn write_items(
     base: &PublicBase,
-    question: &Question,
+    list_request: &ListRequest,
     metadata: Metadata,
     now: referral::Timestamp,
-    items: &[Item],
+    items: &[ListItem],
     work: &Work,
 ) -> Result<Vec<u8>, StoreError> {
-    let shape = Shape::new(base, question, metadata, now, work);
+    let shape = Shape::new(base, list_request, metadata, now, work);
     let mut out = Vec::new();
     for (at, item) in items.iter().enumerate() {
         if at > 0 {
@@ -275,9 +275,9 @@ pub(crate) fn write_items(
 }
 
 /// What it costs at least to rebuild items, in nodes.
-pub(crate) fn price_of(items: &[Item]) -> u64 {
-    let related = |item: &Item| item.related.iter().map(|page| 2 * price_of(&page.items)).sum::<u64>();
-    items.iter().map(|item| price_of_reading(item.visible.document.len()) + related(item)).sum()
+pub(crate) fn price_of(items: &[ListItem]) -> u64 {
+    let related = |item: &ListItem| item.related.iter().map(|page| 2 * price_of(&page.items)).sum::<u64>();
+    items.iter().map(|item| reading_cost(item.visible.document.len()) + related(item)).sum()
 }
 
 /// The names of whole top-level members; `None` when something else is selected too.

@@ -325,8 +325,8 @@ async fn statuses(world: &World, body: Value) -> Vec<u64> {
 
 async fn extended(choose: impl FnOnce(&mut server::ServerOptions)) -> World {
     World::with(|options, policy| {
-        options.extended = true;
-        policy.request_options.all_patch_operations = true;
+        options.mode = referral::ApiMode::Extended;
+        policy.request_options.mode = referral::ApiMode::Extended;
         choose(options);
     })
     .await

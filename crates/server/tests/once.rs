@@ -318,7 +318,7 @@ async fn an_answer_is_remembered_for_a_day() {
     let first = post(&world, CONTOSO_ADMIN, ID, deal()).await.expect(201);
     world.clock.advance(24 * 3600);
     assert_eq!(post(&world, CONTOSO_ADMIN, ID, deal()).await.text("id"), first.text("id"));
-    world.exchange.forget_old_answers().await.unwrap();
+    world.exchange.delete_old_responses().await.unwrap();
     assert_eq!(post(&world, CONTOSO_ADMIN, ID, deal()).await.text("id"), first.text("id"));
     world.clock.advance(1);
     let second = post(&world, CONTOSO_ADMIN, ID, deal()).await.expect(201);
@@ -326,7 +326,7 @@ async fn an_answer_is_remembered_for_a_day() {
     assert_eq!(post(&world, CONTOSO_ADMIN, ID, deal()).await.text("id"), second.text("id"));
     // Whether or not somebody swept in between.
     world.clock.advance(24 * 3600 + 1);
-    assert_eq!(world.exchange.forget_old_answers().await.unwrap(), 1);
+    assert_eq!(world.exchange.delete_old_responses().await.unwrap(), 1);
     post(&world, CONTOSO_ADMIN, ID, small_deal()).await.expect(201);
 }
 

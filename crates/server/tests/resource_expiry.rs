@@ -54,7 +54,7 @@ async fn at_its_expiry_and_not_before_every_reader_finds_it_closed() {
             let expiry = text_at(&sent.body, "/expirationDateTime").to_owned();
             world.clock.set(&referral::Timestamp::from_ticks(instant(&expiry).ticks() - 1).to_string());
             assert_eq!(world.contoso().sees(&sent.id).await.body["status"], "New");
-            assert_eq!(world.exchange.settle().await.unwrap(), 0);
+            assert_eq!(world.exchange.expire_due().await.unwrap(), 0);
 
             world.clock.set(&expiry);
             world.clock.advance(late);
@@ -64,7 +64,7 @@ async fn at_its_expiry_and_not_before_every_reader_finds_it_closed() {
                 "list" => {
                     assert_expired(&world.contoso().lists("").await.expect(200).body["value"][0], &expiry)
                 }
-                _ => assert_eq!(world.exchange.settle().await.unwrap(), 1),
+                _ => assert_eq!(world.exchange.expire_due().await.unwrap(), 1),
             }
             // Told once, as the server's own doing, at the instant of the expiry.
             assert_expired(&world.contoso().sees(&sent.id).await.body, &expiry);
@@ -150,7 +150,7 @@ async fn what_was_answered_or_is_outgoing_does_not_expire() {
         before.push(world.contoso().sees(id).await.body);
     }
     world.clock.advance(366 * 24 * 3600);
-    assert_eq!(world.exchange.settle().await.unwrap(), 0);
+    assert_eq!(world.exchange.expire_due().await.unwrap(), 0);
     for (id, before) in [&own.id, &accepted.id, &declined.id].into_iter().zip(before) {
         assert_eq!(world.contoso().sees(id).await.body, before);
     }
@@ -209,7 +209,7 @@ async fn many_that_are_due_at_once_are_all_closed_and_each_told_once() {
         expiry = text_at(&lead(&world).await.body, "/expirationDateTime").to_owned();
     }
     world.clock.set(&expiry);
-    assert_eq!(world.exchange.settle().await.unwrap(), 300);
+    assert_eq!(world.exchange.expire_due().await.unwrap(), 300);
     let log = world.log(CONTOSO).await;
     assert_eq!(log.iter().filter(|entry| entry.entry.action == Action::Expired).count(), 300);
     assert_eq!(log.len(), 600);
@@ -231,7 +231,7 @@ async fn those_that_are_due_at_once_are_written_at_once() {
         }
         world.store.release_commits();
     };
-    let both = async { tokio::join!(world.exchange.settle(), watch) };
+    let both = async { tokio::join!(world.exchange.expire_due(), watch) };
     let (closed, ()) =
         tokio::time::timeout(support::DEADLINE, both).await.expect("all wait at the gate together");
     assert_eq!(closed.unwrap(), 20);
@@ -249,7 +249,7 @@ async fn one_that_is_written_while_the_next_expiry_is_looked_up_is_not_forgotten
     world.store.hold_commits();
     let looked = async {
         world.store.commit_waits().await;
-        assert_eq!(world.exchange.settle().await.unwrap(), 0);
+        assert_eq!(world.exchange.expire_due().await.unwrap(), 0);
         world.store.release_commits();
     };
     let (second, ()) = tokio::join!(lead(&world), looked);
@@ -265,7 +265,7 @@ async fn the_last_instant_of_all_has_nothing_due_for_ever() {
     let world = World::new().await;
     let sent = lead(&world).await;
     world.clock.set(&referral::Timestamp::MAX.to_string());
-    let settled = tokio::time::timeout(support::DEADLINE, world.exchange.settle()).await.expect("an end");
+    let settled = tokio::time::timeout(support::DEADLINE, world.exchange.expire_due()).await.expect("an end");
     assert_eq!(settled.unwrap(), 1);
     assert_eq!(text_at(&world.contoso().sees(&sent.id).await.body, "/substatus"), "Expired");
 }
@@ -293,18 +293,18 @@ async fn what_is_due_and_cannot_be_closed_holds_up_no_list_and_no_job() {
     let other = world.contoso().own_deal().await;
     world.store.hide_due();
     world.clock.set(text_at(&sent.body, "/expirationDateTime"));
-    let settled = tokio::time::timeout(std::time::Duration::from_secs(20), world.exchange.settle()).await;
+    let settled = tokio::time::timeout(std::time::Duration::from_secs(20), world.exchange.expire_due()).await;
     assert_eq!(settled.expect("it ends").unwrap(), 0);
     let list = world.contoso().asks("").await.expect(200);
     assert!(list.body["value"].as_array().unwrap().iter().any(|item| item["id"] == other.id.as_str()));
     // It is looked for again a second later.
     let looks = world.store.looks_for_due();
-    world.exchange.settle().await.unwrap();
+    world.exchange.expire_due().await.unwrap();
     assert_eq!(world.store.looks_for_due(), looks);
     world.clock.advance(1);
-    world.exchange.settle().await.unwrap();
+    world.exchange.expire_due().await.unwrap();
     assert!(world.store.looks_for_due() > looks);
     // And the figure that an alert looks at tells of it.
     world.clock.advance(100);
-    assert!(world.exchange.expiry_figures().overdue_seconds > 100.0);
+    assert!(world.exchange.expiry_metrics().overdue_seconds > 100.0);
 }

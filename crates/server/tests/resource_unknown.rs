@@ -229,8 +229,8 @@ async fn what_the_contract_has_gets_no_hint() {
 #[tokio::test]
 async fn with_reject_unknown_all_of_them_are_in_the_refusal() {
     let world = World::with(|options, policy| {
-        options.extended = true;
-        policy.request_options.all_patch_operations = true;
+        options.mode = referral::ApiMode::Extended;
+        policy.request_options.mode = referral::ApiMode::Extended;
         policy.request_options.reject_unknown = true;
     })
     .await;

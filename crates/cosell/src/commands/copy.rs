@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use exchange::search_words;
+use exchange::search_text;
 use indicatif::ProgressBar;
 use referral::Referral;
 use store::{Digest, Export, Record, Sum, Table, Transfer, UNFINISHED_COPY, digest_of_all};
@@ -193,7 +193,7 @@ fn fill(record: &mut Record) -> Result<(), Failure> {
     let Record::Referral { referral, search } = record else { return Ok(()) };
     let read = Referral::from_document(&referral.document)
         .map_err(|error| Failure::failed(format!("referral {} cannot be read: {error}", referral.id)))?;
-    *search = search_words(&read);
+    *search = search_text(&read);
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use exchange::{Exchange, Policy, Question, Temperament};
+use exchange::{ApiMode, Exchange, ListRequest, Policy};
 use referral::OrganizationId;
 use store::sqlite::{SqliteOptions, SqliteStore};
 use store::{Plan, Store};
@@ -20,21 +20,21 @@ use crate::{serving, terminal};
 /// `Usage` for a query that would be refused; `Failed` when no temporary store can be made.
 pub fn run(options: ExplainOptions) -> Result<(), Failure> {
     let query = options.query.split_once('?').map_or(options.query.as_str(), |(_, query)| query);
-    let temperament = if options.strict { Temperament::Strict } else { Temperament::Extended };
-    let question = Question::read(query, temperament).map_err(Failure::usage)?;
-    if question.engagement().is_some() {
+    let mode = if options.strict { ApiMode::Strict } else { ApiMode::Extended };
+    let list_request = ListRequest::from_query(query, mode).map_err(Failure::usage)?;
+    if list_request.engagement().is_some() {
         terminal::say(ENGAGEMENT);
         return Ok(());
     }
-    if question.options().apply.is_some() {
+    if list_request.options().apply.is_some() {
         return Err(Failure::usage(
             "$apply has no page to explain; leave it out to see how its referrals are found",
         ));
     }
     serving::run(async {
         let plan = match &options.database {
-            None => plan(&question).await?,
-            Some(database) => plan_there(&question, &options, database).await?,
+            None => plan(&list_request).await?,
+            Some(database) => plan_there(&list_request, &options, database).await?,
         };
         terminal::say(&told(&plan, options.statements));
         Ok(())
@@ -42,7 +42,11 @@ pub fn run(options: ExplainOptions) -> Result<(), Failure> {
 }
 
 /// Asks a database, for an organization that has something there.
-async fn plan_there(question: &Question, options: &ExplainOptions, database: &str) -> Result<Plan, Failure> {
+async fn plan_there(
+    list_request: &ListRequest,
+    options: &ExplainOptions,
+    database: &str,
+) -> Result<Plan, Failure> {
     let place = PlaceOptions {
         database: Some(database.to_owned()),
         config: options.config.clone(),
@@ -62,17 +66,21 @@ async fn plan_there(question: &Question, options: &ExplainOptions, database: &st
         let heads = store.heads().await?;
         let longest = heads.into_iter().max_by_key(|(_, position)| *position).map(|(owner, _)| owner);
         let owner = options.organization.clone().or(longest).unwrap_or(OrganizationId::MICROSOFT);
-        plan_of(question, Arc::clone(&store) as Arc<dyn Store>, owner).await
+        plan_of(list_request, Arc::clone(&store) as Arc<dyn Store>, owner).await
     };
     let outcome = outcome.await;
     store.close().await;
     outcome
 }
 
-async fn plan_of(question: &Question, store: Arc<dyn Store>, owner: OrganizationId) -> Result<Plan, Failure> {
+async fn plan_of(
+    list_request: &ListRequest,
+    store: Arc<dyn Store>,
+    owner: OrganizationId,
+) -> Result<Plan, Failure> {
     let exchange =
         Exchange::open(store, Arc::new(SystemClock), Arc::new(RandomIds), Policy::default()).await?;
-    exchange.explain(owner, question).await.map_err(Failure::usage)
+    exchange.explain(owner, list_request).await.map_err(Failure::usage)
 }
 
 const ENGAGEMENT: &str =
@@ -82,13 +90,13 @@ by index  yes
 count     of those that match";
 
 /// Asks an empty store: the plan depends on the query alone, not on the data.
-async fn plan(question: &Question) -> Result<Plan, Failure> {
+async fn plan(list_request: &ListRequest) -> Result<Plan, Failure> {
     let folder = TempDir::new().map_err(Failure::failed)?;
     let path = folder.path().to_owned();
     let opened =
         tokio::task::spawn_blocking(move || SqliteStore::open(&path, SqliteOptions::default())).await;
     let store = Arc::new(opened.map_err(Failure::failed)??);
-    let plan = plan_of(question, Arc::clone(&store) as Arc<dyn Store>, OrganizationId::MICROSOFT).await;
+    let plan = plan_of(list_request, Arc::clone(&store) as Arc<dyn Store>, OrganizationId::MICROSOFT).await;
     store.close().await;
     plan
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use exchange::Clock;
 use identity::TokenVerifier;
 use identity::sandbox::{IssuerOptions, SandboxIssuer, SigningKey, accepted_audiences};
+use referral::ApiMode;
 use server::ServerOptions;
 use store::Store;
 use store::sqlite::{SqliteOptions, SqliteStore};
@@ -13,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::chance;
 use crate::clock::{SetClock, SystemClock};
-use crate::config::{Log, Switches, Temperament, public_url};
+use crate::config::{Log, Switches, public_url};
 use crate::failure::Failure;
 use crate::jobs::Jobs;
 use crate::logging::{self, Format, Level};
@@ -71,7 +72,7 @@ async fn serve(
     let issuer = Arc::new(issuer(&base));
     give_key(Arc::clone(&issuer), Arc::clone(&store)).await?;
     let issuers = issuer.verifier_issuers(&accepted_audiences(&base));
-    let mut switches = Switches::defaults(Temperament::Strict);
+    let mut switches = Switches::defaults(ApiMode::Strict);
     switches.merge_from(&options.switches);
     let mut server = ServerOptions::new(base);
     switches.apply(&mut server);
@@ -183,7 +184,7 @@ impl Home {
 }
 
 /// What a person may want to know next; begins where the ready line ends.
-fn greeting(url: &str, home: &Home, temperament: Temperament, seeded: bool) -> String {
+fn greeting(url: &str, home: &Home, mode: ApiMode, seeded: bool) -> String {
     let program =
         std::env::args_os().next().map_or("cosell".into(), |name| name.to_string_lossy().into_owned());
     let server = if url == "http://127.0.0.1:8080" { String::new() } else { format!(" --server {url}") };
@@ -206,9 +207,9 @@ fn greeting(url: &str, home: &Home, temperament: Temperament, seeded: bool) -> S
         ),
         false => ("List the referrals", String::new(), "POST a first one"),
     };
-    let temperament = match temperament {
-        Temperament::Strict => "strict, as the real service is known; --extended offers more",
-        Temperament::Extended => "extended; --strict offers what the real service is known to offer",
+    let mode = match mode {
+        ApiMode::Strict => "strict, as the real service is known; --extended offers more",
+        ApiMode::Extended => "extended; --strict offers what the real service is known to offer",
     };
     format!(
         "
@@ -222,7 +223,7 @@ fn greeting(url: &str, home: &Home, temperament: Temperament, seeded: bool) -> S
 
   Then:      {then}
   A client:  base URL and token authority are {url}, client id and secret are any
-  Server:    {temperament}
+  Server:    {mode}
   Data:      {data}
   Stop:      Ctrl-C
 "

@@ -22,7 +22,7 @@ pub use limits::Limits;
 pub use listener::{Listener, Tls, public_url};
 pub use log::Log;
 pub use storage::{Place, Storage};
-pub use switches::{Switches, Temperament};
+pub use switches::Switches;
 
 /// The manual and the defaults in one.
 pub const DEFAULT: &str = include_str!("default.toml");

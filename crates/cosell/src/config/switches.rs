@@ -1,28 +1,18 @@
 //! `[switches]`: the temperament, the validation profile, and the switches of the contract (section 15).
 
 use exchange::Policy;
-use referral::RequestOptions;
+use referral::{ApiMode, RequestOptions};
 use serde::Deserialize;
 use server::ServerOptions;
 
 use crate::options::{OnOff, Profile, SwitchOptions};
-
-/// What is offered beside the wire contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Temperament {
-    /// Nothing the real service is not known to offer.
-    Strict,
-    /// More.
-    Extended,
-}
 
 /// `[switches]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct Switches {
-    pub temperament: Temperament,
+    pub temperament: ApiMode,
     pub profile: Profile,
     pub tolerant_json: bool,
     pub ignore_links: bool,
@@ -35,8 +25,8 @@ pub struct Switches {
 }
 
 impl Switches {
-    /// The defaults of the contract, in this temperament.
-    pub fn defaults(temperament: Temperament) -> Switches {
+    /// The defaults of the contract, in this mode.
+    pub fn defaults(temperament: ApiMode) -> Switches {
         Switches {
             temperament,
             profile: Profile::Wire,
@@ -54,10 +44,10 @@ impl Switches {
     /// What the command line says instead.
     pub fn merge_from(&mut self, options: &SwitchOptions) {
         if options.strict {
-            self.temperament = Temperament::Strict;
+            self.temperament = ApiMode::Strict;
         }
         if options.extended {
-            self.temperament = Temperament::Extended;
+            self.temperament = ApiMode::Extended;
         }
         self.profile = options.profile.unwrap_or(self.profile);
         for (setting, option) in [
@@ -80,7 +70,7 @@ impl Switches {
             request_options: RequestOptions {
                 reject_unknown: self.reject_unknown,
                 ignore_links: self.ignore_links,
-                all_patch_operations: self.temperament == Temperament::Extended,
+                mode: self.temperament,
                 profile: match self.profile {
                     Profile::Wire => referral::ValidationProfile::Wire,
                     Profile::Program => referral::ValidationProfile::Program,
@@ -94,7 +84,7 @@ impl Switches {
 
     /// Tells the server.
     pub fn apply(&self, options: &mut ServerOptions) {
-        options.extended = self.temperament == Temperament::Extended;
+        options.mode = self.temperament;
         options.tolerant_json = self.tolerant_json;
         options.object_patch = self.object_patch;
         options.misspelt_context = self.misspelt_context;
@@ -108,12 +98,12 @@ mod tests {
     #[test]
     fn the_contracts_defaults_are_those_of_the_default_file() {
         let config = crate::config::Config::load(None, std::iter::empty()).unwrap();
-        assert_eq!(config.switches, Switches::defaults(Temperament::Extended));
+        assert_eq!(config.switches, Switches::defaults(ApiMode::Extended));
     }
 
     #[test]
     fn every_switch_of_the_command_line_reaches_its_place() {
-        let mut switches = Switches::defaults(Temperament::Extended);
+        let mut switches = Switches::defaults(ApiMode::Extended);
         switches.merge_from(&SwitchOptions {
             strict: true,
             extended: false,
@@ -130,12 +120,15 @@ mod tests {
         let policy = switches.policy();
         assert_eq!(policy.request_options.profile, referral::ValidationProfile::Program);
         assert!(policy.request_options.reject_unknown && policy.request_options.ignore_links);
-        assert!(!policy.request_options.all_patch_operations && !policy.global_admin_counts);
+        assert!(!policy.request_options.mode.is_extended() && !policy.global_admin_counts);
         assert!(policy.app_only && policy.offer_leads);
         let mut options = ServerOptions::new("http://a");
         switches.apply(&mut options);
         assert!(
-            !options.extended && !options.tolerant_json && options.object_patch && options.misspelt_context
+            !options.mode.is_extended()
+                && !options.tolerant_json
+                && options.object_patch
+                && options.misspelt_context
         );
     }
 }

@@ -3,7 +3,7 @@
 mod world;
 
 use bytes::Bytes;
-use exchange::{search_words, to_store};
+use exchange::{search_text, to_store};
 use identity::sandbox::SandboxUser;
 use referral::Party;
 use store::sqlite::SqliteStore;
@@ -192,7 +192,7 @@ pub async fn plant(store: &SqliteStore, referrals: bool) -> Result<(), StoreErro
 fn imported(planted: world::Planted) -> Write {
     let at = planted.referral.updated_date_time;
     let entry = Entry { action: Action::Imported, at, actor: None, changes: Bytes::from_static(b"{}") };
-    let search = search_words(&planted.referral);
+    let search = search_text(&planted.referral);
     let referral = to_store(&planted.referral, planted.version, planted.sender);
     Write { referral, decided_on: None, entry, search: Some(search) }
 }

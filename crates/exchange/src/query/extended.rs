@@ -3,77 +3,80 @@
 
 use odata::{Levels, SystemOption, Typed, TypedExpand, TypedOptions, TypedSelect, TypedTransformation};
 
-use super::{QuestionError, QuestionErrorKind};
+use super::{ListRequestError, ListRequestErrorKind};
 
-type Checked = Result<(), QuestionError>;
+type CheckResult = Result<(), ListRequestError>;
 
 /// Refuses what is not built, and puts `$search` where `$apply` leaves it something to search in. Source: OData 4.01
 /// Protocol, section 11.2.1 (the order in which options are evaluated); OData Data Aggregation 4.0, section 3.
-pub(super) fn arrange(options: &mut TypedOptions) -> Checked {
-    searchable(options)?;
-    links_unread(options)?;
-    of_selection(options, SystemOption::Select)?;
-    options.expand.iter().try_for_each(of_expansion)
+pub(super) fn prepare(options: &mut TypedOptions) -> CheckResult {
+    move_search_into_apply(options)?;
+    check_links_unread(options)?;
+    check_select(options, SystemOption::Select)?;
+    options.expand.iter().try_for_each(check_expand)
 }
 
 /// Refuses what is not built of the options of a property.
-pub(super) fn of_property(options: &TypedOptions) -> Checked {
+pub(super) fn check_property(options: &TypedOptions) -> CheckResult {
     if options.search.is_some() {
-        return Err(lacking(SystemOption::Search, "words are looked for in whole referrals alone"));
+        return Err(not_implemented(SystemOption::Search, "words are looked for in whole referrals alone"));
     }
     if options.apply.is_some() {
-        return Err(lacking(SystemOption::Apply, "aggregations are made of whole referrals alone"));
+        return Err(not_implemented(SystemOption::Apply, "aggregations are made of whole referrals alone"));
     }
-    of_selection(options, SystemOption::Select)
+    check_select(options, SystemOption::Select)
 }
 
-fn lacking(option: SystemOption, message: &str) -> QuestionError {
-    QuestionError {
+fn not_implemented(option: SystemOption, message: &str) -> ListRequestError {
+    ListRequestError {
         option: option.name().to_owned(),
         at: 0,
         message: message.to_owned(),
-        kind: QuestionErrorKind::NotImplemented,
+        kind: ListRequestErrorKind::NotImplemented,
     }
 }
 
 /// The words of `$search` are looked for in referrals, so before a step that makes something else of them or counts
 /// them; past steps that only sort or add members.
-fn searchable(options: &mut TypedOptions) -> Checked {
+fn move_search_into_apply(options: &mut TypedOptions) -> CheckResult {
     use TypedTransformation::{Compute, Filter, OrderBy, Search};
     let Some(apply) = &mut options.apply else { return Ok(()) };
     let Some(search) = options.search.take() else { return Ok(()) };
     if !apply.steps.iter().all(|step| matches!(step, Compute(_) | Filter(_) | OrderBy(_) | Search(_))) {
         let message = "words cannot be looked for in what this $apply makes; put search(…) first in it";
-        return Err(lacking(SystemOption::Search, message));
+        return Err(not_implemented(SystemOption::Search, message));
     }
     apply.steps.insert(0, Search(search));
     Ok(())
 }
 
 /// Links are made when answering (ADR 0004): what is evaluated on stored documents does not see them.
-fn links_unread(options: &TypedOptions) -> Checked {
+fn check_links_unread(options: &TypedOptions) -> CheckResult {
     if let Some(apply) = &options.apply {
         if steps_read_links(&apply.steps) {
-            return Err(links_read(SystemOption::Apply));
+            return Err(links_error(SystemOption::Apply));
         }
         if !apply.keeps_items() {
             return Ok(());
         }
     }
-    options.filter.iter().try_for_each(condition)?;
+    options.filter.iter().try_for_each(check_condition)?;
     if options.orderby.iter().any(|key| reads_links(&key.expr)) {
-        return Err(links_read(SystemOption::OrderBy));
+        return Err(links_error(SystemOption::OrderBy));
     }
     Ok(())
 }
 
 /// Refuses a condition of `$filter` that reads links.
-pub(super) fn condition(filter: &Typed) -> Checked {
-    if reads_links(filter) { Err(links_read(SystemOption::Filter)) } else { Ok(()) }
+pub(super) fn check_condition(filter: &Typed) -> CheckResult {
+    if reads_links(filter) { Err(links_error(SystemOption::Filter)) } else { Ok(()) }
 }
 
-fn links_read(option: SystemOption) -> QuestionError {
-    lacking(option, "'links' are made when answering: they can be selected and computed with, no more")
+fn links_error(option: SystemOption) -> ListRequestError {
+    not_implemented(
+        option,
+        "'links' are made when answering: they can be selected and computed with, no more",
+    )
 }
 
 fn reads_links(expr: &Typed) -> bool {
@@ -108,28 +111,32 @@ fn steps_read_links(steps: &[TypedTransformation]) -> bool {
 }
 
 /// The options in the parentheses of `$select`, however deep.
-fn of_selection(options: &TypedOptions, option: SystemOption) -> Checked {
+fn check_select(options: &TypedOptions, option: SystemOption) -> CheckResult {
     for selected in options.select.iter().flatten() {
         let TypedSelect::Property { options: Some(inner), .. } = selected else { continue };
         if inner.search.is_some() {
-            return Err(lacking(option, "$search is not supported in the parentheses of $select"));
+            return Err(not_implemented(option, "$search is not supported in the parentheses of $select"));
         }
-        of_selection(inner, option)?;
+        check_select(inner, option)?;
     }
     Ok(())
 }
 
 /// The options in the parentheses of `$expand`, however deep.
-fn of_expansion(expand: &TypedExpand) -> Checked {
+fn check_expand(expand: &TypedExpand) -> CheckResult {
     let options = &expand.options;
     if options.apply.is_some() {
-        return Err(lacking(SystemOption::Expand, "$apply is not supported in the parentheses of $expand"));
+        return Err(not_implemented(
+            SystemOption::Expand,
+            "$apply is not supported in the parentheses of $expand",
+        ));
     }
     if !matches!(options.levels, None | Some(Levels::Of(1) | Levels::Max)) {
-        return Err(lacking(SystemOption::Expand, "$levels of more than 1 is not supported"));
+        return Err(not_implemented(SystemOption::Expand, "$levels of more than 1 is not supported"));
     }
-    let named = |error: QuestionError| QuestionError { option: SystemOption::Expand.name().into(), ..error };
-    links_unread(options).map_err(named)?;
-    of_selection(options, SystemOption::Expand)?;
-    options.expand.iter().try_for_each(of_expansion)
+    let named =
+        |error: ListRequestError| ListRequestError { option: SystemOption::Expand.name().into(), ..error };
+    check_links_unread(options).map_err(named)?;
+    check_select(options, SystemOption::Expand)?;
+    options.expand.iter().try_for_each(check_expand)
 }

@@ -1,13 +1,13 @@
-//! Questions to the collection: the query options of a list request, understood and permitted.
+//! List requests: the query options, parsed, bound, and checked against what the mode offers.
 //!
-//! [`Question::read`] takes the text of a query string to bound options: parsed and bound by `odata`, held against
-//! what the temperament offers ([`strict`], [`extended`]), and marked with the engagement it asks for (spec 11.3).
+//! [`ListRequest::from_query`] takes the text of a query string to bound options: parsed and bound by `odata`, held against
+//! what the mode offers ([`strict`], [`extended`]), and marked with the engagement it asks for (spec 11.3).
 //! [`page`] answers it.
 
+mod engagement_list;
 mod extended;
 pub(crate) mod page;
 mod strict;
-mod together;
 
 use std::sync::OnceLock;
 
@@ -16,44 +16,35 @@ use odata::{
     ParseErrorKind, ParseSettings, Path, Position, Primitive, QueryOptions, Root, Segment, SegmentKind,
     SystemOption, Type, Typed, TypedKind, TypedOptions, TypedTransformation, Value,
 };
-use referral::EngagementId;
+use referral::{ApiMode, EngagementId};
 use store::schema;
 
 /// The type that questions are about.
-pub(crate) const ITEM: &str = "Referral";
+pub(crate) const ENTITY_TYPE: &str = "Referral";
 
 /// The most referrals of one page (REF-207).
-pub const PAGE: usize = 100;
-
-/// How much of the query language is offered (ADR 0009).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Temperament {
-    /// What spec 11.1 and 11.2 name; the rest is refused.
-    Strict,
-    /// All that is built; what OData has beyond that is told apart from what it has not.
-    Extended,
-}
+pub const MAX_PAGE_SIZE: usize = 100;
 
 /// What a list request asks for.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Question {
+pub struct ListRequest {
     /// The conditions of `$filter` segments in the path, which come before all options.
     path: Vec<Expr>,
-    asked: QueryOptions,
+    raw: QueryOptions,
     bound: TypedOptions,
     page_size: usize,
     engagement: Option<EngagementId>,
     /// About how many bytes the bound options take.
     bytes: usize,
-    /// [`Question::fingerprint`] and the options of [`Question::continued`], once they were asked for.
-    bound_to: OnceLock<String>,
+    /// [`ListRequest::fingerprint`] and the options of [`ListRequest::continuation_query`], once they were asked for.
+    fingerprint: OnceLock<String>,
     rest: OnceLock<String>,
 }
 
 /// Why a question is not answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{option}, at {at}: {message}")]
-pub struct QuestionError {
+pub struct ListRequestError {
     /// The option at fault, such as `$filter`, or the name as sent.
     pub option: String,
     /// The byte offset of the fault in the option's decoded text.
@@ -61,53 +52,56 @@ pub struct QuestionError {
     /// What is wrong or was expected.
     pub message: String,
     /// Whether there is a server that answers it.
-    pub kind: QuestionErrorKind,
+    pub kind: ListRequestErrorKind,
 }
 
 /// Whether there is a server that answers what this one does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum QuestionErrorKind {
+pub enum ListRequestErrorKind {
     /// It means nothing.
-    Wrong,
+    Invalid,
     /// The strict temperament refuses what the extended one answers.
-    OnlyExtended,
+    ExtendedOnly,
     /// OData has it and this server has not (extended alone).
     NotImplemented,
 }
 
-impl QuestionErrorKind {
+impl ListRequestErrorKind {
     /// What is well-formed and lacking is wrong to the strict temperament, like all that it does not offer.
-    fn lacking(lacking: bool, temperament: Temperament) -> QuestionErrorKind {
-        match temperament {
-            Temperament::Extended if lacking => QuestionErrorKind::NotImplemented,
-            _ => QuestionErrorKind::Wrong,
+    fn for_unsupported(unsupported: bool, mode: ApiMode) -> ListRequestErrorKind {
+        match mode {
+            ApiMode::Extended if unsupported => ListRequestErrorKind::NotImplemented,
+            _ => ListRequestErrorKind::Invalid,
         }
     }
 }
 
-impl Question {
+impl ListRequest {
     /// Reads a query string, without its `?`.
     ///
     /// # Errors
-    /// [`QuestionError`]: the first fault.
-    pub fn read(query: &str, temperament: Temperament) -> Result<Question, QuestionError> {
-        Question::of(Question::parse(query, temperament)?, temperament)
+    /// [`ListRequestError`]: the first fault.
+    pub fn from_query(query: &str, mode: ApiMode) -> Result<ListRequest, ListRequestError> {
+        ListRequest::from_options(ListRequest::parse_options(query, mode)?, mode)
     }
 
     /// Reads the options of a query string, without its `?`, whatever the resource is that they are sent to.
     ///
     /// # Errors
-    /// [`QuestionError`]: the first fault.
-    pub fn parse(query: &str, temperament: Temperament) -> Result<QueryOptions, QuestionError> {
+    /// [`ListRequestError`]: the first fault.
+    pub fn parse_options(query: &str, mode: ApiMode) -> Result<QueryOptions, ListRequestError> {
         let settings = ParseSettings {
             limits: Limits::default(),
             plus_is_blank: true,
-            bare_names: temperament == Temperament::Extended,
+            bare_names: mode == ApiMode::Extended,
             repeatable: false,
             empty_is_absent: vec![SystemOption::Expand],
         };
-        QueryOptions::parse(query, &settings).map_err(|fault| QuestionError {
-            kind: QuestionErrorKind::lacking(fault.error.kind == ParseErrorKind::Unsupported, temperament),
+        QueryOptions::parse(query, &settings).map_err(|fault| ListRequestError {
+            kind: ListRequestErrorKind::for_unsupported(
+                fault.error.kind == ParseErrorKind::Unsupported,
+                mode,
+            ),
             // What is wrong with the query string as a whole is the fault of no option.
             option: if fault.option.is_empty() { "query".to_owned() } else { fault.option },
             at: fault.error.at,
@@ -118,9 +112,9 @@ impl Question {
     /// Understands options that were read elsewhere.
     ///
     /// # Errors
-    /// [`QuestionError`]: the first fault.
-    pub fn of(asked: QueryOptions, temperament: Temperament) -> Result<Question, QuestionError> {
-        Question::narrowed(Vec::new(), asked, temperament)
+    /// [`ListRequestError`]: the first fault.
+    pub fn from_options(raw: QueryOptions, mode: ApiMode) -> Result<ListRequest, ListRequestError> {
+        ListRequest::with_path_filters(Vec::new(), raw, mode)
     }
 
     /// Understands options of a collection that `$filter` segments of the path have narrowed. The path comes first:
@@ -128,20 +122,20 @@ impl Question {
     /// section 4.12.
     ///
     /// # Errors
-    /// [`QuestionError`]: the first fault.
-    pub fn narrowed(
+    /// [`ListRequestError`]: the first fault.
+    pub fn with_path_filters(
         path: Vec<Expr>,
-        asked: QueryOptions,
-        temperament: Temperament,
-    ) -> Result<Question, QuestionError> {
-        strict::options(&asked, temperament)?;
-        let page_size = page_size(&asked)?;
-        let aliased = with_email_alias(&asked);
+        raw: QueryOptions,
+        mode: ApiMode,
+    ) -> Result<ListRequest, ListRequestError> {
+        strict::check_options(&raw, mode)?;
+        let page_size = page_size(&raw)?;
+        let aliased = with_email_alias(&raw);
         let conditions: Vec<Expr> = path.iter().cloned().map(email_of_team).collect();
-        let (mut bound, bytes) = bind(&conditions, &aliased, temperament)?;
-        match temperament {
-            Temperament::Strict => strict::allow(&bound)?,
-            Temperament::Extended => extended::arrange(&mut bound)?,
+        let (mut bound, bytes) = bind(&conditions, &aliased, mode)?;
+        match mode {
+            ApiMode::Strict => strict::check_supported(&bound)?,
+            ApiMode::Extended => extended::prepare(&mut bound)?,
         }
         let engagement = bound.filter.as_ref().filter(|_| bound.apply.is_none()).and_then(|filter| {
             match filter.equality_value("engagementId") {
@@ -149,24 +143,24 @@ impl Question {
                 _ => None,
             }
         });
-        let (bound_to, rest) = Default::default();
-        Ok(Question { path, asked, bound, page_size, engagement, bytes, bound_to, rest })
+        let (fingerprint, rest) = Default::default();
+        Ok(ListRequest { path, raw, bound, page_size, engagement, bytes, fingerprint, rest })
     }
 
     /// Binds the options of a request for a property of a referral, with the conditions of `$filter` segments before
     /// them.
     ///
     /// # Errors
-    /// [`QuestionError`]: the first fault.
-    pub fn options_of(
+    /// [`ListRequestError`]: the first fault.
+    pub fn property_options(
         property: &Type,
         path: Vec<Expr>,
         mut options: QueryOptions,
-        temperament: Temperament,
-    ) -> Result<TypedOptions, QuestionError> {
+        mode: ApiMode,
+    ) -> Result<TypedOptions, ListRequestError> {
         // The media type of the answer is no matter of its members.
         options.given.retain(|option| *option != SystemOption::Format);
-        strict::options(&options, temperament)?;
+        strict::check_options(&options, mode)?;
         let conditions = QueryOptions {
             given: if path.is_empty() { Vec::new() } else { vec![SystemOption::Filter] },
             filter: match path.len() {
@@ -176,22 +170,22 @@ impl Question {
             aliases: options.aliases.clone(),
             ..QueryOptions::default()
         };
-        let settings = settings(temperament);
+        let settings = settings(mode);
         let bind = |options| {
-            let bound = Binder::new(schema(), ITEM, &settings).options_for_type(property, options);
-            bound.map_err(|fault| refused(fault, temperament))
+            let bound = Binder::new(schema(), ENTITY_TYPE, &settings).options_for_type(property, options);
+            bound.map_err(|fault| bind_error(fault, mode))
         };
         let conditions = bind(&conditions)?;
         let mut bound = bind(&options)?;
-        extended::of_property(&bound)?;
-        bound.filter = all_of(conditions.filter.into_iter().chain(bound.filter.take()).collect());
+        extended::check_property(&bound)?;
+        bound.filter = conjunction(conditions.filter.into_iter().chain(bound.filter.take()).collect());
         Ok(bound)
     }
 
     /// The option that a refusal of the store is about, where there is but one that gives it work.
     pub fn only_option(&self) -> Option<&'static str> {
         use SystemOption::{Apply, Expand, Filter, OrderBy, Search};
-        let given = self.asked.given.iter().copied();
+        let given = self.raw.given.iter().copied();
         let mut working: Vec<SystemOption> = given
             .filter(|option| matches!(option, Apply | Expand | Filter | OrderBy | Search))
             .chain((!self.path.is_empty()).then_some(Filter))
@@ -214,8 +208,8 @@ impl Question {
     }
 
     /// The options as sent.
-    pub fn asked(&self) -> &QueryOptions {
-        &self.asked
+    pub fn raw_options(&self) -> &QueryOptions {
+        &self.raw
     }
 
     /// The options, bound.
@@ -235,16 +229,16 @@ impl Question {
     }
 
     /// With a wish for smaller pages (`Prefer: odata.maxpagesize`).
-    pub fn with_page_size(mut self, wish: u64) -> Question {
-        self.page_size = self.page_size.min(usize::try_from(wish).unwrap_or(usize::MAX)).max(1);
+    pub fn with_page_size(mut self, wanted: u64) -> ListRequest {
+        self.page_size = self.page_size.min(usize::try_from(wanted).unwrap_or(usize::MAX)).max(1);
         self
     }
 
     /// What a continuation is bound to: every option but `$skiptoken`, in canonical form and order.
     pub fn fingerprint(&self) -> &str {
-        self.bound_to.get_or_init(|| {
+        self.fingerprint.get_or_init(|| {
             let mut options = self.without_token();
-            options.custom.retain(|(name, _)| name.eq_ignore_ascii_case(PAGE_SIZE));
+            options.custom.retain(|(name, _)| name.eq_ignore_ascii_case(PAGE_SIZE_OPTION));
             let text = options.to_query();
             let mut pieces: Vec<&str> = text.split('&').collect();
             pieces.sort_unstable();
@@ -254,7 +248,7 @@ impl Question {
 
     /// Whether the answer depends on the referrals of the caller's organization alone: not on those of others, which
     /// an engagement or an expansion shows, nor on the time.
-    pub fn is_of_own_alone(&self) -> bool {
+    pub fn depends_only_on_own(&self) -> bool {
         // More may be called so than the function; nothing is lost then.
         self.engagement.is_none()
             && self.bound.expand.is_empty()
@@ -263,19 +257,19 @@ impl Question {
     }
 
     /// Every option but `$skiptoken`, as the address of a further page has them.
-    pub fn rest(&self) -> &str {
+    pub fn query_without_token(&self) -> &str {
         self.rest.get_or_init(|| self.without_token().to_query())
     }
 
     /// The query string of a request that goes on with this question; the token needs no encoding.
-    pub fn continued(&self, token: &str) -> String {
-        let rest = self.rest();
+    pub fn continuation_query(&self, token: &str) -> String {
+        let rest = self.query_without_token();
         let and = if rest.is_empty() { "" } else { "&" };
         format!("{rest}{and}$skiptoken={token}")
     }
 
     fn without_token(&self) -> QueryOptions {
-        let mut options = self.asked.clone();
+        let mut options = self.raw.clone();
         options.skiptoken = None;
         options.given.retain(|option| *option != SystemOption::SkipToken);
         options
@@ -283,7 +277,7 @@ impl Question {
 }
 
 /// The alias of the page size, in any case (spec 11.1).
-pub const PAGE_SIZE: &str = "pagesize";
+pub const PAGE_SIZE_OPTION: &str = "pagesize";
 
 /// A condition as a segment of a path.
 fn segment(condition: &Expr) -> String {
@@ -298,8 +292,8 @@ fn segment(condition: &Expr) -> String {
     format!("/$filter({condition})")
 }
 
-fn settings(temperament: Temperament) -> BindSettings {
-    let extended = temperament == Temperament::Extended;
+fn settings(mode: ApiMode) -> BindSettings {
+    let extended = mode == ApiMode::Extended;
     // What the strict temperament offers is told by what was written; the contract says nothing of repeated names.
     BindSettings {
         ignore_property_case: extended,
@@ -309,12 +303,12 @@ fn settings(temperament: Temperament) -> BindSettings {
     }
 }
 
-fn refused(fault: BindError, temperament: Temperament) -> QuestionError {
-    QuestionError {
+fn bind_error(fault: BindError, mode: ApiMode) -> ListRequestError {
+    ListRequestError {
         option: fault.option.map_or("query", SystemOption::name).to_owned(),
         at: fault.at,
         message: fault.message,
-        kind: QuestionErrorKind::lacking(fault.kind == BindErrorKind::Unsupported, temperament),
+        kind: ListRequestErrorKind::for_unsupported(fault.kind == BindErrorKind::Unsupported, mode),
     }
 }
 
@@ -322,35 +316,35 @@ fn refused(fault: BindError, temperament: Temperament) -> QuestionError {
 fn bind(
     conditions: &[Expr],
     options: &QueryOptions,
-    temperament: Temperament,
-) -> Result<(TypedOptions, usize), QuestionError> {
-    let settings = settings(temperament);
-    let mut binder = Binder::new(schema(), ITEM, &settings).with_aliases(&options.aliases);
+    mode: ApiMode,
+) -> Result<(TypedOptions, usize), ListRequestError> {
+    let settings = settings(mode);
+    let mut binder = Binder::new(schema(), ENTITY_TYPE, &settings).with_aliases(&options.aliases);
     let mut terms = Vec::with_capacity(conditions.len());
     for condition in conditions {
         let term = binder
             .filter(condition)
             .map_err(|fault| BindError { option: Some(SystemOption::Filter), ..fault });
-        let term = term.map_err(|fault| refused(fault, temperament))?;
-        extended::condition(&term)?;
+        let term = term.map_err(|fault| bind_error(fault, mode))?;
+        extended::check_condition(&term)?;
         terms.push(term);
     }
-    let mut bound = binder.options(options).map_err(|fault| refused(fault, temperament))?;
+    let mut bound = binder.options(options).map_err(|fault| bind_error(fault, mode))?;
     match &mut bound.apply {
         Some(apply) => {
-            let steps = all_of(terms).map(TypedTransformation::Filter);
+            let steps = conjunction(terms).map(TypedTransformation::Filter);
             apply.steps.splice(0..0, steps);
         }
         None => {
             terms.extend(bound.filter.take());
-            bound.filter = all_of(terms);
+            bound.filter = conjunction(terms);
         }
     }
     Ok((bound, binder.bytes()))
 }
 
 /// Conditions side by side: one inside the other, they would be as deep as a path is long.
-fn all_of(mut terms: Vec<Typed>) -> Option<Typed> {
+fn conjunction(mut terms: Vec<Typed>) -> Option<Typed> {
     if terms.len() < 2 {
         return terms.pop();
     }
@@ -358,10 +352,10 @@ fn all_of(mut terms: Vec<Typed>) -> Option<Typed> {
     Some(Typed { at: Position::default(), ty, kind: TypedKind::And(terms) })
 }
 
-fn page_size(options: &QueryOptions) -> Result<usize, QuestionError> {
-    let mut asked = options.custom.iter().filter(|(name, _)| name.eq_ignore_ascii_case(PAGE_SIZE));
-    let Some((_, text)) = asked.next() else { return Ok(PAGE) };
-    if asked.next().is_some() {
+fn page_size(options: &QueryOptions) -> Result<usize, ListRequestError> {
+    let mut raw = options.custom.iter().filter(|(name, _)| name.eq_ignore_ascii_case(PAGE_SIZE_OPTION));
+    let Some((_, text)) = raw.next() else { return Ok(MAX_PAGE_SIZE) };
+    if raw.next().is_some() {
         return Err(wrong_page_size("given twice"));
     }
     let text = text.as_deref().unwrap_or_default();
@@ -369,15 +363,15 @@ fn page_size(options: &QueryOptions) -> Result<usize, QuestionError> {
     match text.parse::<usize>() {
         _ if !digits => {}
         Ok(0) => {}
-        Ok(size) => return Ok(size.min(PAGE)),
-        Err(_) => return Ok(PAGE), // more digits than a number holds
+        Ok(size) => return Ok(size.min(MAX_PAGE_SIZE)),
+        Err(_) => return Ok(MAX_PAGE_SIZE), // more digits than a number holds
     }
     Err(wrong_page_size("expected a whole number from 1 on"))
 }
 
-fn wrong_page_size(message: &str) -> QuestionError {
-    let kind = QuestionErrorKind::Wrong;
-    QuestionError { option: PAGE_SIZE.to_owned(), at: 0, message: message.to_owned(), kind }
+fn wrong_page_size(message: &str) -> ListRequestError {
+    let kind = ListRequestErrorKind::Invalid;
+    ListRequestError { option: PAGE_SIZE_OPTION.to_owned(), at: 0, message: message.to_owned(), kind }
 }
 
 /// The options with `email eq …` written out (REF-238), those of expansions too.
@@ -405,8 +399,12 @@ fn email_of_team(expr: Expr) -> Expr {
     let all = |terms: Vec<Expr>| terms.into_iter().map(email_of_team).collect();
     let one = |operand: Box<Expr>| Box::new(email_of_team(*operand));
     let kind = match kind {
-        ExprKind::Compare(Comparison::Eq, left, right) if is_email(&left) => return on_team(at, right),
-        ExprKind::Compare(Comparison::Eq, left, right) if is_email(&right) => return on_team(at, left),
+        ExprKind::Compare(Comparison::Eq, left, right) if is_email(&left) => {
+            return any_team_member(at, right);
+        }
+        ExprKind::Compare(Comparison::Eq, left, right) if is_email(&right) => {
+            return any_team_member(at, left);
+        }
         ExprKind::Compare(comparison, left, right) => ExprKind::Compare(comparison, one(left), one(right)),
         ExprKind::And(terms) => ExprKind::And(all(terms)),
         ExprKind::Or(terms) => ExprKind::Or(all(terms)),
@@ -434,7 +432,7 @@ fn email_in_lambda(segment: Segment) -> Segment {
     Segment { at, kind }
 }
 
-fn on_team(at: Position, email: Box<Expr>) -> Expr {
+fn any_team_member(at: Position, email: Box<Expr>) -> Expr {
     const MEMBER: &str = "member_of_the_team";
     let name = |name: &str| Segment { at, kind: SegmentKind::Name(name.to_owned()) };
     let path = |segments| ExprKind::Path(Path { root: Root::Implicit, segments });

@@ -10,21 +10,21 @@ use referral::EngagementId;
 use serde_json::Value as Json;
 use store::{Aggregation, Counting, Found, Place, Query, Scope, StoreError, StoredReferral};
 
-use super::Question;
+use super::ListRequest;
 use crate::caller::{Caller, Role};
 use crate::error::ReadError;
-use crate::evaluation::Budget as Evaluation;
+use crate::evaluation::EvaluationBudget;
 use crate::visibility::unredacted;
 use crate::{Exchange, VisibleReferral};
 
 /// Pages of nothing but damaged documents that one answer passes over.
-const DAMAGED_PAGES: u64 = 8;
+const MAX_DAMAGED_PAGES: u64 = 8;
 
 /// The most results that the expansions of one answer may bring together.
-const EXPANDED: usize = 10_000;
+const MAX_EXPANDED: usize = 10_000;
 
 /// The name of the number in the row that counts the results of an aggregation.
-const COUNT: &str = "count";
+const COUNT_MEMBER: &str = "count";
 
 /// Where a page begins, and how many may still come: what a next link stands for.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,7 +39,7 @@ pub enum Continuation {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
     /// What it shows, in order.
-    pub items: Vec<Item>,
+    pub items: Vec<ListItem>,
     /// How many there are in all, whatever the paging; `None` where it was not wanted.
     pub count: Option<u64>,
     /// Where the next page begins; `None` on the last.
@@ -50,14 +50,14 @@ pub struct Page {
 
 impl Page {
     /// The same number, with those of everything that is expanded.
-    pub fn all_left_out(&self) -> usize {
-        self.left_out + self.items.iter().map(Item::left_out).sum::<usize>()
+    pub fn total_left_out(&self) -> usize {
+        self.left_out + self.items.iter().map(ListItem::left_out).sum::<usize>()
     }
 }
 
 /// A number of referrals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Count {
+pub struct ReferralCount {
     /// How many match.
     pub number: u64,
     /// How many could not be looked at because they are damaged.
@@ -66,23 +66,23 @@ pub struct Count {
 
 /// A referral of a page, with a page for each thing that is expanded.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Item {
+pub struct ListItem {
     /// The referral.
     pub visible: VisibleReferral,
     /// In the order of the expansions asked for.
     pub related: Vec<Page>,
 }
 
-impl Item {
+impl ListItem {
     /// Number of damaged referrals that are left out of everything that is expanded.
     pub fn left_out(&self) -> usize {
-        self.related.iter().map(Page::all_left_out).sum()
+        self.related.iter().map(Page::total_left_out).sum()
     }
 }
 
 /// What `$apply` makes.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Results {
+pub enum ApplyResult {
     /// Referrals as they were, perhaps fewer and with more members.
     Referrals(Page),
     /// Something else of them.
@@ -98,7 +98,7 @@ pub enum Results {
 
 /// Which part of the matches is wanted.
 #[derive(Clone, Copy)]
-pub(super) struct Window<'a> {
+pub(super) struct PageWindow<'a> {
     pub after: Option<&'a Place>,
     pub skip: u64,
     /// At most so many.
@@ -123,11 +123,11 @@ impl Exchange {
     pub async fn page(
         &self,
         caller: &Caller,
-        question: &Question,
+        list_request: &ListRequest,
         from: Option<&Continuation>,
         uncounted: bool,
     ) -> Result<Page, ReadError> {
-        let options = question.options();
+        let options = list_request.options();
         let (after, left) = match from {
             None => (None, options.top),
             Some(Continuation::After(place, left)) => (Some(place), *left),
@@ -139,11 +139,12 @@ impl Exchange {
             _ => Counting::Exact,
         };
         let skip = if after.is_some() { 0 } else { options.skip.unwrap_or(0) };
-        let window = Window { after, skip, limit: question.page_size(), count };
-        self.settle_for_list().await?;
-        let mut budget = Budget::new();
-        let mut page =
-            self.paged(caller, question.engagement(), options, window, left, &mut budget.evaluation).await?;
+        let window = PageWindow { after, skip, limit: list_request.page_size(), count };
+        self.expire_due_for_list().await?;
+        let mut budget = PageBudget::new();
+        let mut page = self
+            .load_page(caller, list_request.engagement(), options, window, left, &mut budget.evaluation)
+            .await?;
         self.expand(caller, &options.expand, &mut page, &mut budget).await?;
         Ok(page)
     }
@@ -152,13 +153,24 @@ impl Exchange {
     ///
     /// # Errors
     /// [`ReadError`]
-    pub async fn count(&self, caller: &Caller, question: &Question) -> Result<Count, ReadError> {
-        self.settle_for_list().await?;
-        let window = Window { after: None, skip: 0, limit: 0, count: Counting::Exact };
-        let options = question.options();
-        let matches =
-            self.matches(caller, question.engagement(), options, window, &mut Evaluation::default()).await?;
-        Ok(Count { number: matches.count.unwrap_or_default(), left_out: matches.left_out })
+    pub async fn count(
+        &self,
+        caller: &Caller,
+        list_request: &ListRequest,
+    ) -> Result<ReferralCount, ReadError> {
+        self.expire_due_for_list().await?;
+        let window = PageWindow { after: None, skip: 0, limit: 0, count: Counting::Exact };
+        let options = list_request.options();
+        let matches = self
+            .find_matches(
+                caller,
+                list_request.engagement(),
+                options,
+                window,
+                &mut EvaluationBudget::default(),
+            )
+            .await?;
+        Ok(ReferralCount { number: matches.count.unwrap_or_default(), left_out: matches.left_out })
     }
 
     /// Every referral of an engagement that the caller may see, as the options want them: the navigation
@@ -170,10 +182,10 @@ impl Exchange {
         &self,
         caller: &Caller,
         engagement: EngagementId,
-        question: &Question,
+        list_request: &ListRequest,
         from: Option<&Continuation>,
     ) -> Result<Page, ReadError> {
-        let widened = Question { engagement: Some(engagement), ..question.clone() };
+        let widened = ListRequest { engagement: Some(engagement), ..list_request.clone() };
         self.page(caller, &widened, from, false).await
     }
 
@@ -185,9 +197,9 @@ impl Exchange {
         &self,
         caller: &Caller,
         engagement: EngagementId,
-        question: &Question,
-    ) -> Result<Count, ReadError> {
-        let widened = Question { engagement: Some(engagement), ..question.clone() };
+        list_request: &ListRequest,
+    ) -> Result<ReferralCount, ReadError> {
+        let widened = ListRequest { engagement: Some(engagement), ..list_request.clone() };
         self.count(caller, &widened).await
     }
 
@@ -195,15 +207,15 @@ impl Exchange {
     ///
     /// # Errors
     /// [`ReadError`]
-    pub async fn expanded(
+    pub async fn expand_item(
         &self,
         caller: &Caller,
         visible: VisibleReferral,
         expand: &[TypedExpand],
-    ) -> Result<Item, ReadError> {
-        let items = vec![Item { visible, related: Vec::new() }];
+    ) -> Result<ListItem, ReadError> {
+        let items = vec![ListItem { visible, related: Vec::new() }];
         let mut page = Page { items, count: None, next: None, left_out: 0 };
-        self.expand(caller, expand, &mut page, &mut Budget::new()).await?;
+        self.expand(caller, expand, &mut page, &mut PageBudget::new()).await?;
         page.items.pop().ok_or(ReadError::NotFound)
     }
 
@@ -214,10 +226,10 @@ impl Exchange {
     pub async fn aggregate(
         &self,
         caller: &Caller,
-        question: &Question,
+        list_request: &ListRequest,
         from: Option<&Continuation>,
-    ) -> Result<Results, ReadError> {
-        let options = question.options();
+    ) -> Result<ApplyResult, ReadError> {
+        let options = list_request.options();
         let Some(apply) = &options.apply else { return Err(ReadError::Forged) };
         let done = match from {
             None => 0,
@@ -225,10 +237,10 @@ impl Exchange {
             Some(Continuation::After(..)) => return Err(ReadError::Forged),
         };
         let left = options.top.unwrap_or(u64::MAX).saturating_sub(done);
-        let limit = question.page_size().min(usize::try_from(left).unwrap_or(usize::MAX));
-        self.settle_for_list().await?;
+        let limit = list_request.page_size().min(usize::try_from(left).unwrap_or(usize::MAX));
+        self.expire_due_for_list().await?;
         let aggregation = Aggregation {
-            scope: self.scope(caller),
+            scope: self.query_scope(caller),
             apply: apply.clone(),
             filter: options.filter.clone(),
             order: options.orderby.clone(),
@@ -244,12 +256,12 @@ impl Exchange {
             _ => None,
         };
         if !apply.keeps_items() {
-            return Ok(Results::Rows { rows, count, next });
+            return Ok(ApplyResult::Rows { rows, count, next });
         }
-        let items = rows.iter().map(referral_of).collect::<Result<_, _>>()?;
+        let items = rows.iter().map(item_from_row).collect::<Result<_, _>>()?;
         let mut page = Page { items, count, left_out: 0, next };
-        self.expand(caller, &options.expand, &mut page, &mut Budget::new()).await?;
-        Ok(Results::Referrals(page))
+        self.expand(caller, &options.expand, &mut page, &mut PageBudget::new()).await?;
+        Ok(ApplyResult::Referrals(page))
     }
 
     /// How many results an aggregation has, whatever the paging.
@@ -257,7 +269,7 @@ impl Exchange {
         let Aggregation { apply, filter, order, skip, limit, .. } = &mut aggregation;
         apply.steps.extend(filter.take().map(TypedTransformation::Filter));
         apply.steps.push(TypedTransformation::Aggregate(vec![TypedAggregate {
-            name: COUNT.into(),
+            name: COUNT_MEMBER.into(),
             ty: Primitive::Int64.into(),
             of: None,
             ignore_case: false,
@@ -265,14 +277,18 @@ impl Exchange {
         order.clear();
         (*skip, *limit) = (0, 1);
         let rows = self.store.aggregate(&aggregation).await?;
-        Ok(rows.first().and_then(|row| row[COUNT].as_u64()).unwrap_or_default())
+        Ok(rows.first().and_then(|row| row[COUNT_MEMBER].as_u64()).unwrap_or_default())
     }
 
     /// The option that the store cannot carry out, where one of several is to blame for
     /// [`StoreError::NotSupported`]: each is tried alone, on nothing.
-    pub async fn unsupported_option(&self, caller: &Caller, question: &Question) -> Option<&'static str> {
-        let options = question.options();
-        let scope = || self.scope(caller);
+    pub async fn unsupported_option(
+        &self,
+        caller: &Caller,
+        list_request: &ListRequest,
+    ) -> Option<&'static str> {
+        let options = list_request.options();
+        let scope = || self.query_scope(caller);
         if let Some(apply) = &options.apply {
             let alone = Aggregation {
                 scope: scope(),
@@ -296,13 +312,14 @@ impl Exchange {
             return None;
         }
         let none = TypedOptions::default;
-        let window = Window { after: None, skip: 0, limit: 0, count: Counting::No };
+        let window = PageWindow { after: None, skip: 0, limit: 0, count: Counting::No };
         for (alone, option) in [
             (TypedOptions { filter: options.filter.clone(), ..none() }, SystemOption::Filter),
             (TypedOptions { search: options.search.clone(), ..none() }, SystemOption::Search),
             (TypedOptions { orderby: options.orderby.clone(), ..none() }, SystemOption::OrderBy),
         ] {
-            if let Err(StoreError::NotSupported(_)) = self.store.plan(&query(scope(), &alone, &window)).await
+            if let Err(StoreError::NotSupported(_)) =
+                self.store.plan(&store_query(scope(), &alone, &window)).await
             {
                 return Some(option.name());
             }
@@ -311,12 +328,12 @@ impl Exchange {
     }
 
     /// A number that stays the same while the answers to those questions stay the same that
-    /// [`depend on nothing else`](Question::is_of_own_alone); `None` while that cannot be known.
+    /// [`depend on nothing else`](ListRequest::depends_only_on_own); `None` while that cannot be known.
     ///
     /// # Errors
     /// [`ReadError`]
-    pub async fn moment(&self, caller: &Caller) -> Result<Option<u64>, ReadError> {
-        self.settle_for_list().await?;
+    pub async fn change_token(&self, caller: &Caller) -> Result<Option<u64>, ReadError> {
+        self.expire_due_for_list().await?;
         Ok(self.store.moment(&caller.organization))
     }
 
@@ -327,22 +344,22 @@ impl Exchange {
     pub async fn explain(
         &self,
         owner: referral::OrganizationId,
-        question: &Question,
+        list_request: &ListRequest,
     ) -> Result<store::Plan, ReadError> {
         let scope = Scope { owner, team: None, offer_leads: self.policy.offer_leads, now: self.now() };
-        let options = question.options();
-        let window = Window {
+        let options = list_request.options();
+        let window = PageWindow {
             after: None,
             skip: options.skip.unwrap_or(0),
-            limit: question.page_size(),
+            limit: list_request.page_size(),
             count: if options.count == Some(false) { Counting::No } else { Counting::Exact },
         };
-        Ok(self.store.plan(&query(scope, options, &window)).await?)
+        Ok(self.store.plan(&store_query(scope, options, &window)).await?)
     }
 
     /// Closes what is due. A document that cannot be read is a matter for who runs the server: lists of others go on.
-    async fn settle_for_list(&self) -> Result<(), ReadError> {
-        match self.settle().await {
+    async fn expire_due_for_list(&self) -> Result<(), ReadError> {
+        match self.expire_due().await {
             Err(ReadError::Damaged(id, error)) => {
                 tracing::error!(referral.id = %id, "Referral {id} is due and cannot be closed: {error}");
                 Ok(())
@@ -352,28 +369,29 @@ impl Exchange {
     }
 
     /// Cuts a page out of the matches; `left` is what `$top` still allows.
-    async fn paged(
+    async fn load_page(
         &self,
         caller: &Caller,
         engagement: Option<EngagementId>,
         options: &TypedOptions,
-        window: Window<'_>,
+        window: PageWindow<'_>,
         left: Option<u64>,
-        budget: &mut Evaluation,
+        budget: &mut EvaluationBudget,
     ) -> Result<Page, ReadError> {
         let limit = window.limit.min(usize::try_from(left.unwrap_or(u64::MAX)).unwrap_or(usize::MAX));
         // One more tells whether another page follows.
         let wanted = if limit == 0 { 0 } else { limit + 1 };
-        let window = Window { limit: wanted, ..window };
-        let mut matches = self.matches(caller, engagement, options, window, budget).await?;
+        let window = PageWindow { limit: wanted, ..window };
+        let mut matches = self.find_matches(caller, engagement, options, window, budget).await?;
         // A whole page of damaged documents has no place to go on from: the list goes on behind them.
         let mut left_out = matches.left_out;
-        for round in 1..=DAMAGED_PAGES {
+        for round in 1..=MAX_DAMAGED_PAGES {
             if wanted == 0 || !matches.found.is_empty() || matches.left_out == 0 {
                 break;
             }
             let skip = window.skip.saturating_add(wanted as u64 * round);
-            let behind = self.matches(caller, engagement, options, Window { skip, ..window }, budget).await?;
+            let behind =
+                self.find_matches(caller, engagement, options, PageWindow { skip, ..window }, budget).await?;
             if !behind.found.is_empty() {
                 left_out += behind.left_out;
             }
@@ -387,29 +405,29 @@ impl Exchange {
             _ => None,
         };
         let items =
-            matches.found.into_iter().map(|(visible, _)| Item { visible, related: Vec::new() }).collect();
+            matches.found.into_iter().map(|(visible, _)| ListItem { visible, related: Vec::new() }).collect();
         Ok(Page { items, count: matches.count, next, left_out })
     }
 
-    async fn matches(
+    async fn find_matches(
         &self,
         caller: &Caller,
         engagement: Option<EngagementId>,
         options: &TypedOptions,
-        window: Window<'_>,
-        budget: &mut Evaluation,
+        window: PageWindow<'_>,
+        budget: &mut EvaluationBudget,
     ) -> Result<Matches, ReadError> {
         if let Some(engagement) = engagement {
-            return self.together(caller, engagement, options, window, budget).await;
+            return self.engagement_matches(caller, engagement, options, window, budget).await;
         }
-        let found = self.store.query(&query(self.scope(caller), options, &window)).await?;
+        let found = self.store.query(&store_query(self.query_scope(caller), options, &window)).await?;
         let visible = |(referral, place): (Arc<StoredReferral>, Place)| (unredacted(&referral), place);
         let Found { referrals, count, left_out } = found;
         Ok(Matches { found: referrals.into_iter().map(visible).collect(), count, left_out })
     }
 
     /// The caller's own organization's referrals, as far as the role reaches.
-    fn scope(&self, caller: &Caller) -> Scope {
+    fn query_scope(&self, caller: &Caller) -> Scope {
         Scope {
             owner: caller.organization.clone(),
             team: (caller.role == Role::User).then(|| caller.identities.clone()),
@@ -423,7 +441,7 @@ impl Exchange {
         caller: &Caller,
         expand: &[TypedExpand],
         page: &mut Page,
-        budget: &mut Budget,
+        budget: &mut PageBudget,
     ) -> Result<(), ReadError> {
         if expand.is_empty() {
             return Ok(());
@@ -432,7 +450,8 @@ impl Exchange {
             for one in expand {
                 let mut related =
                     self.expansion(caller, item.visible.engagement_id, one, &mut budget.evaluation).await?;
-                budget.results = budget.results.checked_sub(related.items.len()).ok_or_else(too_much)?;
+                budget.results =
+                    budget.results.checked_sub(related.items.len()).ok_or_else(too_many_expanded)?;
                 Box::pin(self.expand(caller, &one.options.expand, &mut related, budget)).await?;
                 item.related.push(related);
             }
@@ -445,55 +464,55 @@ impl Exchange {
         caller: &Caller,
         engagement: EngagementId,
         expand: &TypedExpand,
-        budget: &mut Evaluation,
+        budget: &mut EvaluationBudget,
     ) -> Result<Page, ReadError> {
         let options = &expand.options;
         let counted = expand.what == ExpandKind::Count || options.count == Some(true);
-        let window = Window {
+        let window = PageWindow {
             after: None,
             skip: options.skip.unwrap_or(0),
-            limit: if expand.what == ExpandKind::Count { 0 } else { super::PAGE },
+            limit: if expand.what == ExpandKind::Count { 0 } else { super::MAX_PAGE_SIZE },
             count: if counted { Counting::Exact } else { Counting::No },
         };
-        self.paged(caller, Some(engagement), options, window, options.top, budget).await
+        self.load_page(caller, Some(engagement), options, window, options.top, budget).await
     }
 }
 
 /// What one answer may still bring together, its expansions included.
-struct Budget {
-    /// Results of expansions.
+struct PageBudget {
+    /// ApplyResult of expansions.
     results: usize,
-    evaluation: Evaluation,
+    evaluation: EvaluationBudget,
 }
 
-impl Budget {
-    fn new() -> Budget {
-        Budget { results: EXPANDED, evaluation: Evaluation::default() }
+impl PageBudget {
+    fn new() -> PageBudget {
+        PageBudget { results: MAX_EXPANDED, evaluation: EvaluationBudget::default() }
     }
 }
 
 /// A referral among the results of an aggregation.
-fn referral_of(row: &Json) -> Result<Item, StoreError> {
+fn item_from_row(row: &Json) -> Result<ListItem, StoreError> {
     let member = |name: &str| row[name].as_str().unwrap_or_default();
     let (id, engagement_id) = (member("id").parse(), member("engagementId").parse());
     let (Ok(id), Ok(engagement_id), Ok(etag)) = (id, engagement_id, member("eTag").parse()) else {
         return Err(StoreError::Engine("a result of $apply is no referral".to_owned()));
     };
     let document = Bytes::from(row.to_string());
-    Ok(Item {
+    Ok(ListItem {
         visible: VisibleReferral { id, engagement_id, etag, document, visibility_may_change: false },
         related: Vec::new(),
     })
 }
 
-fn too_much() -> ReadError {
+fn too_many_expanded() -> ReadError {
     StoreError::TooCostly(format!(
-        "$expand would bring more than {EXPANDED} referrals; ask for smaller pages, or narrow it with $filter and $top"
+        "$expand would bring more than {MAX_EXPANDED} referrals; ask for smaller pages, or narrow it with $filter and $top"
     ))
     .into()
 }
 
-fn query(scope: Scope, options: &TypedOptions, window: &Window<'_>) -> Query {
+fn store_query(scope: Scope, options: &TypedOptions, window: &PageWindow<'_>) -> Query {
     Query {
         scope,
         filter: options.filter.clone(),

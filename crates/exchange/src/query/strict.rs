@@ -5,10 +5,12 @@ use odata::{
     TypedSelect,
 };
 
-use super::{QuestionError, QuestionErrorKind, Temperament};
+use referral::ApiMode;
+
+use super::{ListRequestError, ListRequestErrorKind};
 
 /// The options of spec 11.1.
-const OPTIONS: [SystemOption; 8] = [
+const LIST_OPTIONS: [SystemOption; 8] = [
     SystemOption::Select,
     SystemOption::Filter,
     SystemOption::OrderBy,
@@ -20,7 +22,7 @@ const OPTIONS: [SystemOption; 8] = [
 ];
 
 /// The options that belong to other requests than a list, in every temperament.
-const FOREIGN: [SystemOption; 5] = [
+const OTHER_OPTIONS: [SystemOption; 5] = [
     SystemOption::Id,
     SystemOption::Index,
     SystemOption::DeltaToken,
@@ -29,10 +31,10 @@ const FOREIGN: [SystemOption; 5] = [
 ];
 
 /// The keys of `$orderby`.
-const ORDERS: [&str; 2] = ["createdDateTime", "updatedDateTime"];
+const SORTABLE: [&str; 2] = ["createdDateTime", "updatedDateTime"];
 
 /// The fields of spec 11.2 that stand alone.
-const FIELDS: [&str; 24] = [
+const FILTERABLE: [&str; 24] = [
     "engagementId",
     "status",
     "substatus",
@@ -60,58 +62,58 @@ const FIELDS: [&str; 24] = [
 ];
 
 /// Objects all of whose members may be asked for.
-const OBJECTS: [&str; 2] = ["customerProfile/address/", "consent/"];
+const FILTERABLE_OBJECTS: [&str; 2] = ["customerProfile/address/", "consent/"];
 
 /// Lists whose members `any` may ask.
-const LISTS: [&str; 3] = ["team", "target", "customerProfile/team"];
+const FILTERABLE_LISTS: [&str; 3] = ["team", "target", "customerProfile/team"];
 
 /// The functions of spec 11.2.
 const FUNCTIONS: [Function; 3] = [Function::Contains, Function::StartsWith, Function::EndsWith];
 
 /// Refuses options that are not offered.
-pub(super) fn options(options: &QueryOptions, temperament: Temperament) -> Result<(), QuestionError> {
+pub(super) fn check_options(options: &QueryOptions, mode: ApiMode) -> Result<(), ListRequestError> {
     for option in &options.given {
-        if FOREIGN.contains(option) {
-            let kind = QuestionErrorKind::lacking(true, temperament);
-            return Err(QuestionError {
+        if OTHER_OPTIONS.contains(option) {
+            let kind = ListRequestErrorKind::for_unsupported(true, mode);
+            return Err(ListRequestError {
                 kind,
-                ..refused(option.name(), 0, "this option is not offered here")
+                ..unsupported(option.name(), 0, "this option is not offered here")
             });
         }
-        if temperament == Temperament::Strict && !OPTIONS.contains(option) {
-            return Err(refused(option.name(), 0, "this option is not offered"));
+        if mode == ApiMode::Strict && !LIST_OPTIONS.contains(option) {
+            return Err(unsupported(option.name(), 0, "this option is not offered"));
         }
     }
     match options.aliases.first() {
-        Some((name, _)) if temperament == Temperament::Strict => {
-            Err(refused(&format!("@{name}"), 0, "parameter aliases are not offered"))
+        Some((name, _)) if mode == ApiMode::Strict => {
+            Err(unsupported(&format!("@{name}"), 0, "parameter aliases are not offered"))
         }
         _ => Ok(()),
     }
 }
 
 /// Refuses what is well-formed and known, and still not offered.
-pub(super) fn allow(options: &TypedOptions) -> Result<(), QuestionError> {
+pub(super) fn check_supported(options: &TypedOptions) -> Result<(), ListRequestError> {
     if let Some(filter) = &options.filter {
-        expression(filter, false)?;
+        check_expression(filter, false)?;
     }
     for key in &options.orderby {
-        let offered = key.expr.as_item_path().is_some_and(|path| ORDERS.contains(&path.wire().as_str()));
+        let offered = key.expr.as_item_path().is_some_and(|path| SORTABLE.contains(&path.wire().as_str()));
         if !offered {
-            let message = format!("expected {}", ORDERS.join(" or "));
-            return Err(refused(SystemOption::OrderBy.name(), key.expr.at.0, &message));
+            let message = format!("expected {}", SORTABLE.join(" or "));
+            return Err(unsupported(SystemOption::OrderBy.name(), key.expr.at.0, &message));
         }
     }
     for selected in options.select.iter().flatten() {
         let TypedSelect::Property { steps, options: None } = selected else {
-            return Err(refused(
+            return Err(unsupported(
                 SystemOption::Select.name(),
                 0,
                 "expected names of members, separated by commas",
             ));
         };
         if !matches!(steps.as_slice(), [only] if !only.navigation) {
-            return Err(refused(
+            return Err(unsupported(
                 SystemOption::Select.name(),
                 0,
                 "only whole members of the referral are offered",
@@ -119,22 +121,22 @@ pub(super) fn allow(options: &TypedOptions) -> Result<(), QuestionError> {
         }
     }
     if !options.expand.is_empty() {
-        return Err(refused(SystemOption::Expand.name(), 0, "nothing can be expanded"));
+        return Err(unsupported(SystemOption::Expand.name(), 0, "nothing can be expanded"));
     }
     Ok(())
 }
 
-fn refused(option: &str, at: usize, message: &str) -> QuestionError {
-    let kind = QuestionErrorKind::OnlyExtended;
-    QuestionError { option: option.to_owned(), at, message: message.to_owned(), kind }
+fn unsupported(option: &str, at: usize, message: &str) -> ListRequestError {
+    let kind = ListRequestErrorKind::ExtendedOnly;
+    ListRequestError { option: option.to_owned(), at, message: message.to_owned(), kind }
 }
 
-fn not_offered(typed: &Typed, what: &str) -> QuestionError {
-    refused(SystemOption::Filter.name(), typed.at.0, &format!("{what} is not offered"))
+fn not_offered(typed: &Typed, what: &str) -> ListRequestError {
+    unsupported(SystemOption::Filter.name(), typed.at.0, &format!("{what} is not offered"))
 }
 
 /// One expression of a filter and all below it, `inside` a lambda or not.
-fn expression(typed: &Typed, inside: bool) -> Result<(), QuestionError> {
+fn check_expression(typed: &Typed, inside: bool) -> Result<(), ListRequestError> {
     match &typed.kind {
         TypedKind::Value(_)
         | TypedKind::Not(_)
@@ -142,10 +144,10 @@ fn expression(typed: &Typed, inside: bool) -> Result<(), QuestionError> {
         | TypedKind::Or(_)
         | TypedKind::Compare { .. }
         | TypedKind::In { .. } => {}
-        TypedKind::Path(path) => field(typed, path)?,
+        TypedKind::Path(path) => check_field(typed, path)?,
         TypedKind::Call { function, .. } if FUNCTIONS.contains(function) => {}
         TypedKind::Any { .. } if inside => return Err(not_offered(typed, "'any' within 'any'")),
-        TypedKind::Any { collection, .. } => list(typed, collection)?,
+        TypedKind::Any { collection, .. } => check_collection(typed, collection)?,
         TypedKind::Call { function, .. } => {
             return Err(not_offered(typed, &format!("the function {}", function.name())));
         }
@@ -161,24 +163,25 @@ fn expression(typed: &Typed, inside: bool) -> Result<(), QuestionError> {
         TypedKind::Case(_) => return Err(not_offered(typed, "'case' or 'has'")),
     }
     let inside = inside || matches!(typed.kind, TypedKind::Any { .. });
-    typed.children().into_iter().try_for_each(|child| expression(child, inside))
+    typed.children().into_iter().try_for_each(|child| check_expression(child, inside))
 }
 
-fn field(typed: &Typed, path: &TypedPath) -> Result<(), QuestionError> {
+fn check_field(typed: &Typed, path: &TypedPath) -> Result<(), ListRequestError> {
     let wire = path.wire();
     let offered = match path.base {
         PathBase::Variable(_) => path.steps.len() <= 1,
         PathBase::Item => {
-            FIELDS.contains(&wire.as_str()) || OBJECTS.iter().any(|object| wire.starts_with(object))
+            FILTERABLE.contains(&wire.as_str())
+                || FILTERABLE_OBJECTS.iter().any(|object| wire.starts_with(object))
         }
     };
     if offered { Ok(()) } else { Err(not_offered(typed, &format!("filtering by '{wire}'"))) }
 }
 
-fn list(typed: &Typed, collection: &Collection) -> Result<(), QuestionError> {
+fn check_collection(typed: &Typed, collection: &Collection) -> Result<(), ListRequestError> {
     let wire = collection.path.wire();
     let offered = collection.path.base == PathBase::Item
         && collection.filters.is_empty()
-        && LISTS.contains(&wire.as_str());
+        && FILTERABLE_LISTS.contains(&wire.as_str());
     if offered { Ok(()) } else { Err(not_offered(typed, &format!("'any' of '{wire}'"))) }
 }

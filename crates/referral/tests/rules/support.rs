@@ -9,11 +9,11 @@ use serde_json::{Map, Value, json};
 pub const WIRE: RequestOptions = RequestOptions {
     reject_unknown: false,
     ignore_links: false,
-    all_patch_operations: false,
+    mode: referral::ApiMode::Strict,
     profile: ValidationProfile::Wire,
 };
 pub const PROGRAM: RequestOptions = RequestOptions { profile: ValidationProfile::Program, ..WIRE };
-pub const EXTENDED: RequestOptions = RequestOptions { all_patch_operations: true, ..WIRE };
+pub const EXTENDED: RequestOptions = RequestOptions { mode: referral::ApiMode::Extended, ..WIRE };
 
 /// The host of the published examples.
 pub const HOST: &str = "https://api.partner.microsoft.com";

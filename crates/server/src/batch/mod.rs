@@ -10,7 +10,7 @@ mod multipart;
 mod run;
 
 use bytes::Bytes;
-use exchange::Temperament;
+use exchange::ApiMode;
 use http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_TYPE, EXPECT, FROM, HeaderName, IF_MATCH, IF_NONE_MATCH, MAX_FORWARDS,
     PROXY_AUTHORIZATION, RANGE, TE, TRANSFER_ENCODING,
@@ -106,7 +106,7 @@ impl Format {
         let range = range.filter(|range| match range.name.as_str() {
             // Its parameters are looked at where the parts are read.
             "multipart/mixed" => true,
-            _ => has_known_parameters(range, Temperament::Extended),
+            _ => has_known_parameters(range, ApiMode::Extended),
         });
         let named = range.map(|range| range.name).unwrap_or_default();
         match [Format::Json, Format::Multipart].into_iter().find(|format| format.media_type() == named) {
@@ -120,11 +120,11 @@ impl Format {
 
     /// How the answer is to be written: as the batch, unless `Accept` wants the other way more. 406 for neither.
     fn wanted(headers: &HeaderMap, sent: Format) -> Result<Format, Face> {
-        accepts_coding(headers, Temperament::Extended)?;
+        accepts_coding(headers, ApiMode::Extended)?;
         let Some(accept) = joined(headers, &ACCEPT).filter(|accept| !accept.trim().is_empty()) else {
             return Ok(sent);
         };
-        let rule = parameters_of(headers, Temperament::Extended);
+        let rule = parameters_of(headers, ApiMode::Extended);
         let weight =
             |format: Format| preferred(&accept, format.media_type(), rule).map_or(0, |found| found.weight);
         let other = if sent == Format::Json { Format::Multipart } else { Format::Json };
@@ -167,7 +167,7 @@ impl Shared {
             Format::Json => json::read(&serde_json::Value::from(&self.parse(&bytes)?)),
             Format::Multipart => multipart::read(&bytes, &multipart::boundary(headers)?),
         };
-        let batch = self.exchange.run_heavy(&caller, bytes.len(), read).await??;
+        let batch = self.exchange.run_large(&caller, bytes.len(), read).await??;
         let wish = continue_on_error(headers);
         let go_on = wish.unwrap_or(sent == Format::Json);
         let units = run::Run::new(self, &caller, headers, root, &batch, &memory).all(go_on).await;
@@ -182,7 +182,7 @@ impl Shared {
             }
         };
         // What has happened is told, whatever else of the caller's waits.
-        let (content_type, body) = exchange::off_the_runtime(length, write);
+        let (content_type, body) = exchange::block_in_place_if_large(length, write);
         let mut answer = odata(StatusCode::OK, body);
         answer.extensions_mut().insert(Content::Batch);
         if let Some(content_type) = content_type {
@@ -222,7 +222,7 @@ fn nothing_of_its_parts(headers: &HeaderMap) -> Result<(), Face> {
 
 /// A batch has no query options of its own.
 fn no_options(query: &str) -> Result<(), Face> {
-    crate::query::only(query, exchange::Temperament::Extended, &[], "a batch").map(|_| ())
+    crate::query::only(query, exchange::ApiMode::Extended, &[], "a batch").map(|_| ())
 }
 
 /// `request-id` of the ABNF: what `id`, `atomicityGroup` and `Content-ID` may be.

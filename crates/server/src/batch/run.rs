@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use exchange::{Caller, Temperament};
+use exchange::{ApiMode, Caller};
 use http::header::{
     ACCEPT, ACCEPT_CHARSET, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HOST, HeaderName, IF_MATCH,
     IF_NONE_MATCH, LOCATION,
@@ -149,7 +149,7 @@ impl<'a> Run<'a> {
         let (length, replies) = (self.length, self.replies);
         for _ in 0..ROUNDS {
             (self.length, self.replies) = (length, replies);
-            let group = self.shared.exchange.group();
+            let group = self.shared.exchange.begin_group();
             let inside =
                 Shared { exchange: Arc::clone(group.exchange()), parts: Arc::clone(&self.shared.parts) };
             let mut replies = Vec::with_capacity(places.len());
@@ -363,7 +363,7 @@ impl<'a> Run<'a> {
         }
         // What cannot be read is refused by the request itself.
         let refers = || self.shared.parse(body).is_ok_and(|json| self.has_value_reference(at, &json));
-        match self.shared.exchange.run_heavy(self.caller, body.len(), refers).await? {
+        match self.shared.exchange.run_large(self.caller, body.len(), refers).await? {
             true => {
                 let message = "References to values of other requests are not supported in a body.";
                 Err(Face::not_implemented("body", message))
@@ -435,7 +435,7 @@ impl Future for Worked<'_> {
 /// The `Accept` of requests that have none: the parameters that the batch names for JSON. Other media types are as
 /// acceptable as ever, such as the text of `$count`.
 fn accept_of_parts(outer: &HeaderMap) -> Option<HeaderValue> {
-    let accepted = Representation::asked(outer, &Uri::from_static("/"), Temperament::Extended);
+    let accepted = Representation::asked(outer, &Uri::from_static("/"), ApiMode::Extended);
     let named = accepted.content_type()?;
     HeaderValue::from_str(&format!("{}, */*;q=0.1", named.to_str().ok()?)).ok()
 }

@@ -5,7 +5,7 @@
 //!
 //! No conformance level is claimed: the referrals contract itself bends what OData says of PUT and PATCH.
 
-use exchange::{Question, RELATED_REFERRALS, Temperament};
+use exchange::{ApiMode, ListRequest, RELATED_REFERRALS};
 use odata::Function;
 use referral::{Kind, ObjectType, PropertyDefinition, Referral};
 
@@ -216,8 +216,8 @@ fn is_stored(path: &str) -> bool {
 
 /// Whether the list takes this query.
 fn is_taken(query: &str, extended: bool) -> bool {
-    let temperament = if extended { Temperament::Extended } else { Temperament::Strict };
-    Question::read(query, temperament).is_ok()
+    let mode = if extended { ApiMode::Extended } else { ApiMode::Strict };
+    ListRequest::from_query(query, mode).is_ok()
 }
 
 fn insert() -> Expression {

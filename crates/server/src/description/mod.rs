@@ -65,7 +65,7 @@ pub(crate) struct Setting<'a> {
 
 impl Setting<'_> {
     fn extended(&self) -> bool {
-        self.options.extended
+        self.options.mode.is_extended()
     }
 
     fn program(&self) -> bool {

@@ -521,7 +521,7 @@ mod tests {
 
     fn described(extended: bool, sandbox: bool) -> Value {
         let mut options = crate::ServerOptions::new("https://referrals.contoso.example");
-        options.extended = extended;
+        options.mode = if extended { exchange::ApiMode::Extended } else { exchange::ApiMode::Strict };
         let request_options = referral::RequestOptions::default();
         document(&Setting {
             options: &options,
@@ -621,7 +621,10 @@ mod tests {
         for (extended, sandbox) in [(false, false), (true, false), (false, true), (true, true)] {
             let document = described(extended, sandbox);
             let paths = document["paths"].as_object().expect("paths");
-            let offers = Offers { extended, sandbox };
+            let offers = Offers {
+                mode: if extended { exchange::ApiMode::Extended } else { exchange::ApiMode::Strict },
+                sandbox,
+            };
             for (path, item) in paths {
                 for method in METHODS {
                     let found = Route::find(&filled(path), &method, offers);
@@ -647,7 +650,7 @@ mod tests {
     #[test]
     fn every_alias_leads_where_the_path_leads() {
         let document = described(true, true);
-        let offers = Offers { extended: true, sandbox: true };
+        let offers = Offers { mode: exchange::ApiMode::Extended, sandbox: true };
         let mut aliases = 0;
         for (path, item) in document["paths"].as_object().expect("paths") {
             let method = if item.get("get").is_some() { Method::GET } else { Method::POST };

@@ -474,7 +474,7 @@ pub(super) fn patch_operation(setting: &Setting<'_>) -> Value {
             "required": required,
         })
     };
-    if !setting.request_options.all_patch_operations {
+    if !setting.request_options.mode.is_extended() {
         return operation(&["add", "replace"], "value");
     }
     json!({ "oneOf": [

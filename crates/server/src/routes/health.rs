@@ -25,8 +25,8 @@ impl Shared {
         Scraped {
             accepts_writes: self.exchange.health().is_ok(),
             shares: self.shares.figures(),
-            store: self.exchange.figures(),
-            expiry: self.exchange.expiry_figures(),
+            store: self.exchange.store_metrics(),
+            expiry: self.exchange.expiry_metrics(),
         }
     }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use exchange::{
-    Apart, Budget, Caller, Continuation, Item, PAGE, Page, Question, RELATED_REFERRALS, Results, StoreError,
-    Temperament,
+    ApiMode, ApplyResult, Caller, Continuation, DetachedEvaluation, EvaluationBudget, ListItem, ListRequest,
+    MAX_PAGE_SIZE, Page, RELATED_REFERRALS, StoreError,
 };
 use http::header::{CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -78,22 +78,22 @@ impl Subject {
 
 impl Shared {
     /// How much of the query language is offered.
-    pub(crate) fn temperament(&self) -> Temperament {
-        if self.options.extended { Temperament::Extended } else { Temperament::Strict }
+    pub(crate) fn mode(&self) -> ApiMode {
+        self.options.mode
     }
 
     /// The question of a query string: clients that poll send the same one again and again.
-    pub(crate) async fn question(&self, caller: &Caller, query: &str) -> Result<Arc<Question>, Face> {
-        if let Some(known) = self.questions.get(query) {
+    pub(crate) async fn list_request(&self, caller: &Caller, query: &str) -> Result<Arc<ListRequest>, Face> {
+        if let Some(known) = self.list_requests.get(query) {
             return Ok(known);
         }
-        let read = || Question::read(query, self.temperament());
-        let question = self.read_query(caller, query.len(), read).await??;
+        let read = || ListRequest::from_query(query, self.mode());
+        let list_request = self.read_query(caller, query.len(), read).await??;
         // A short text may stand for much: aliases of aliases.
-        if query.len() <= LONGEST_REMEMBERED && question.bytes() <= LARGEST_REMEMBERED {
-            self.questions.insert(query.to_owned(), Arc::clone(&question));
+        if query.len() <= LONGEST_REMEMBERED && list_request.bytes() <= LARGEST_REMEMBERED {
+            self.list_requests.insert(query.to_owned(), Arc::clone(&list_request));
         }
-        Ok(question)
+        Ok(list_request)
     }
 
     /// Reads a query of so many bytes: a long one in a slot of the caller's, with what is written of it later.
@@ -101,18 +101,18 @@ impl Shared {
         &self,
         caller: &Caller,
         length: usize,
-        read: impl FnOnce() -> Result<Question, E>,
-    ) -> Result<Result<Arc<Question>, E>, Face> {
+        read: impl FnOnce() -> Result<ListRequest, E>,
+    ) -> Result<Result<Arc<ListRequest>, E>, Face> {
         let cost = length.saturating_mul(QUERY_COST);
         let read = || {
-            let question = read()?;
+            let list_request = read()?;
             if length > LONGEST_REMEMBERED {
-                question.rest();
-                question.fingerprint();
+                list_request.query_without_token();
+                list_request.fingerprint();
             }
-            Ok(Arc::new(question))
+            Ok(Arc::new(list_request))
         };
-        Ok(self.exchange.run_heavy(caller, cost, read).await?)
+        Ok(self.exchange.run_large(caller, cost, read).await?)
     }
 
     /// The question of a query string to a collection that `$filter` segments of the path have narrowed.
@@ -121,14 +121,14 @@ impl Shared {
         caller: &Caller,
         predicates: &[impl AsRef<str> + Sync],
         query: &str,
-    ) -> Result<Arc<Question>, Face> {
+    ) -> Result<Arc<ListRequest>, Face> {
         if predicates.is_empty() {
-            return self.question(caller, query).await;
+            return self.list_request(caller, query).await;
         }
         let length = query.len() + predicates.iter().map(|predicate| predicate.as_ref().len()).sum::<usize>();
-        let read = || -> Result<Question, Face> {
-            let options = Question::parse(query, self.temperament())?;
-            Ok(Question::narrowed(conditions(predicates)?, options, self.temperament())?)
+        let read = || -> Result<ListRequest, Face> {
+            let options = ListRequest::parse_options(query, self.mode())?;
+            Ok(ListRequest::with_path_filters(conditions(predicates)?, options, self.mode())?)
         };
         self.read_query(caller, length, read).await?
     }
@@ -138,22 +138,22 @@ impl Shared {
         &self,
         caller: &Caller,
         headers: &HeaderMap,
-        question: Arc<Question>,
+        list_request: Arc<ListRequest>,
         subject: Subject,
         end: End,
     ) -> Result<Answer, Face> {
         use SystemOption::{Count, Filter, Format, OrderBy, Search, Skip, SkipToken, Top};
         match end {
-            End::Itself => self.list(caller, headers, question, subject).await,
+            End::Itself => self.list(caller, headers, list_request, subject).await,
             End::Count => {
-                refuse_others(question.asked(), &[Filter, Search], "a count")?;
-                self.count(caller, &question, subject).await
+                refuse_others(list_request.raw_options(), &[Filter, Search], "a count")?;
+                self.count(caller, &list_request, subject).await
             }
             End::Reference => {
                 let allowed = [Count, Filter, Format, OrderBy, Search, Skip, SkipToken, Top];
-                refuse_options(question.asked(), &allowed, "references")?;
+                refuse_options(list_request.raw_options(), &allowed, "references")?;
                 let references = Subject { references: true, ..subject };
-                self.list(caller, headers, question, references).await
+                self.list(caller, headers, list_request, references).await
             }
             End::Value => Err(Face::no_such_path()),
         }
@@ -164,21 +164,23 @@ impl Shared {
         &self,
         caller: &Caller,
         headers: &HeaderMap,
-        mut question: Arc<Question>,
+        mut list_request: Arc<ListRequest>,
         subject: Subject,
     ) -> Result<Answer, Face> {
-        let metadata = Metadata::asked(headers, question.asked().format.as_deref(), self.temperament())?;
+        let metadata = Metadata::asked(headers, list_request.raw_options().format.as_deref(), self.mode())?;
         let preferred = preferred_page_size(headers);
         if let Some(size) = preferred {
-            question = Arc::new(Question::clone(&question).with_page_size(size));
+            list_request = Arc::new(ListRequest::clone(&list_request).with_page_size(size));
         }
-        let uncounted = self.options.extended && preferred.is_some();
+        let uncounted = self.options.mode.is_extended() && preferred.is_some();
         let asked = match subject {
-            Subject { related: None, references: false } => Asked::of(caller, &question, metadata, uncounted),
+            Subject { related: None, references: false } => {
+                Asked::of(caller, &list_request, metadata, uncounted)
+            }
             _ => None,
         };
         let moment = match asked {
-            Some(_) => self.exchange.moment(caller).await?,
+            Some(_) => self.exchange.change_token(caller).await?,
             None => None,
         };
         let kept = asked.as_ref().zip(moment).and_then(|(asked, moment)| self.kept.get(asked, moment));
@@ -187,20 +189,20 @@ impl Shared {
             Some(body) => body,
             None => {
                 let reading = self.lists.begin(self.exchange.now());
-                let listed = self.listed(caller, &question, metadata, uncounted, subject).await;
+                let listed = self.listed(caller, &list_request, metadata, uncounted, subject).await;
                 if listed.as_ref().map_or_else(|face| !face.status.is_server_error(), |_| true) {
                     reading.came_through(self.exchange.now());
                 }
                 let listed = match listed {
                     Ok(listed) => listed,
-                    Err(face) => return Err(self.blamed(caller, &question, face).await),
+                    Err(face) => return Err(self.blamed(caller, &list_request, face).await),
                 };
                 left_out = listed.left_out;
                 let body = listed.body;
                 // Still the same moment: nothing has changed while it was read. One that lacks something is read anew.
                 if let (Some(asked), Some(moment)) = (&asked, moment)
                     && left_out == 0
-                    && self.exchange.moment(caller).await.is_ok_and(|now| now == Some(moment))
+                    && self.exchange.change_token(caller).await.is_ok_and(|now| now == Some(moment))
                 {
                     self.kept.keep(asked, moment, body.clone());
                 }
@@ -210,11 +212,11 @@ impl Shared {
         let mut answer = odata(StatusCode::OK, body);
         self.tell_left_out(&mut answer, left_out);
         answer.headers_mut().insert(VARY, HeaderValue::from_static("Accept, Prefer"));
-        if has_parameters(headers) || question.asked().format.is_some() {
-            answer.extensions_mut().insert(Content::List(Arc::clone(&question)));
+        if has_parameters(headers) || list_request.raw_options().format.is_some() {
+            answer.extensions_mut().insert(Content::List(Arc::clone(&list_request)));
         }
         if let Some(size) = preferred {
-            let applied = value(&format!("odata.maxpagesize={}", size.min(PAGE as u64)));
+            let applied = value(&format!("odata.maxpagesize={}", size.min(MAX_PAGE_SIZE as u64)));
             answer.headers_mut().insert(name::PREFERENCE_APPLIED, applied);
         }
         Ok(answer)
@@ -224,43 +226,46 @@ impl Shared {
     async fn listed(
         &self,
         caller: &Caller,
-        question: &Question,
+        list_request: &ListRequest,
         metadata: Metadata,
         uncounted: bool,
         subject: Subject,
     ) -> Result<Listed, Face> {
-        let from = self.continuation(caller, question, subject)?;
-        if question.options().apply.is_some() {
-            return self.aggregation(caller, question, from.as_ref(), metadata, subject).await;
+        let from = self.continuation(caller, list_request, subject)?;
+        if list_request.options().apply.is_some() {
+            return self.aggregation(caller, list_request, from.as_ref(), metadata, subject).await;
         }
         let page = match subject.related {
-            None => self.exchange.page(caller, question, from.as_ref(), uncounted).await,
-            Some((_, engagement)) => self.exchange.related(caller, engagement, question, from.as_ref()).await,
+            None => self.exchange.page(caller, list_request, from.as_ref(), uncounted).await,
+            Some((_, engagement)) => {
+                self.exchange.related(caller, engagement, list_request, from.as_ref()).await
+            }
         }?;
-        self.page_body(caller, question, page, metadata, subject).await
+        self.page_body(caller, list_request, page, metadata, subject).await
     }
 
     /// The body of a page of referrals, or of references to them.
     async fn page_body(
         &self,
         caller: &Caller,
-        question: &Question,
+        list_request: &ListRequest,
         page: Page,
         metadata: Metadata,
         subject: Subject,
     ) -> Result<Listed, Face> {
         // References are counted where that is asked for; the contract knows none.
-        let count = page.count.filter(|_| !subject.references || question.options().count == Some(true));
-        let mut out = self.envelope_begin(question, metadata, count, subject);
-        if !subject.references && !Shape::copies(question, metadata) {
-            let all_left_out = page.all_left_out();
-            let items = self.rebuilt_items(caller, question, metadata, Arc::from(page.items)).await?;
+        let count = page.count.filter(|_| !subject.references || list_request.options().count == Some(true));
+        let mut out = self.envelope_begin(list_request, metadata, count, subject);
+        if !subject.references && !Shape::copies(list_request, metadata) {
+            let total_left_out = page.total_left_out();
+            let items = self.rebuilt_items(caller, list_request, metadata, Arc::from(page.items)).await?;
             out.extend_from_slice(&items);
-            let body = self.envelope_end(caller, question, page.next.as_ref(), page.left_out, subject, out);
-            return Ok(Listed { body, left_out: all_left_out });
+            let body =
+                self.envelope_end(caller, list_request, page.next.as_ref(), page.left_out, subject, out);
+            return Ok(Listed { body, left_out: total_left_out });
         }
         let work = Work::new(0, 0); // what is copied evaluates nothing
-        let shape = Shape::new(&self.base, question, metadata, self.exchange.now(), &work);
+        let shape = Shape::new(&self.base, list_request, metadata, self.exchange.now(), &work);
         let bytes: usize = page.items.iter().map(|item| item.visible.document.len() + ITEM_LINKS).sum();
         out.reserve(if subject.references { page.items.len() * ITEM_LINKS } else { bytes } + NEXT_LINK);
         let mut turn = TURN;
@@ -279,36 +284,42 @@ impl Shared {
             }
             shape.item(item, &mut out)?;
         }
-        let body = self.envelope_end(caller, question, page.next.as_ref(), page.left_out, subject, out);
-        Ok(Listed { body, left_out: page.all_left_out() })
+        let body = self.envelope_end(caller, list_request, page.next.as_ref(), page.left_out, subject, out);
+        Ok(Listed { body, left_out: page.total_left_out() })
     }
 
     /// The items of an answer, rebuilt: here or apart, as long as it takes.
     async fn rebuilt_items(
         &self,
         caller: &Caller,
-        question: &Question,
+        list_request: &ListRequest,
         metadata: Metadata,
-        items: Arc<[Item]>,
+        items: Arc<[ListItem]>,
     ) -> Result<Vec<u8>, StoreError> {
         let now = self.exchange.now();
-        let here = |work: &Work| write_items(&self.base, question, metadata, now, &items, work);
-        let apart = || -> Apart<Vec<u8>, StoreError> {
-            let (parts, question, items) = (Arc::clone(&self.parts), question.clone(), Arc::clone(&items));
-            Box::new(move |work| write_items(&parts.base, &question, metadata, now, &items, work))
+        let here = |work: &Work| write_items(&self.base, list_request, metadata, now, &items, work);
+        let apart = || -> DetachedEvaluation<Vec<u8>, StoreError> {
+            let (parts, list_request, items) =
+                (Arc::clone(&self.parts), list_request.clone(), Arc::clone(&items));
+            Box::new(move |work| write_items(&parts.base, &list_request, metadata, now, &items, work))
         };
-        self.exchange.evaluate(caller, &mut Budget::default(), price_of(&items), here, apart).await
+        self.exchange.evaluate(caller, &mut EvaluationBudget::default(), price_of(&items), here, apart).await
     }
 
     /// `GET …/$count`: the number alone, as text.
-    async fn count(&self, caller: &Caller, question: &Question, subject: Subject) -> Result<Answer, Face> {
+    async fn count(
+        &self,
+        caller: &Caller,
+        list_request: &ListRequest,
+        subject: Subject,
+    ) -> Result<Answer, Face> {
         let count = match subject.related {
-            None => self.exchange.count(caller, question).await,
-            Some((_, engagement)) => self.exchange.count_related(caller, engagement, question).await,
+            None => self.exchange.count(caller, list_request).await,
+            Some((_, engagement)) => self.exchange.count_related(caller, engagement, list_request).await,
         };
         let count = match count {
             Ok(count) => count,
-            Err(error) => return Err(self.blamed(caller, question, error.into()).await),
+            Err(error) => return Err(self.blamed(caller, list_request, error.into()).await),
         };
         let mut answer = plain(count.number.to_string());
         self.tell_left_out(&mut answer, count.left_out);
@@ -316,12 +327,12 @@ impl Shared {
     }
 
     /// A refusal that is about the query as a whole, with the option that it is about.
-    async fn blamed(&self, caller: &Caller, question: &Question, face: Face) -> Face {
-        let face = naming_option(question, face);
+    async fn blamed(&self, caller: &Caller, list_request: &ListRequest, face: Face) -> Face {
+        let face = naming_option(list_request, face);
         if face.status != StatusCode::NOT_IMPLEMENTED || face.target.as_deref() != Some("query") {
             return face;
         }
-        match self.exchange.unsupported_option(caller, question).await {
+        match self.exchange.unsupported_option(caller, list_request).await {
             Some(option) => face.about(option),
             None => face,
         }
@@ -338,7 +349,7 @@ impl Shared {
     async fn aggregation(
         &self,
         caller: &Caller,
-        question: &Question,
+        list_request: &ListRequest,
         from: Option<&Continuation>,
         metadata: Metadata,
         subject: Subject,
@@ -346,24 +357,25 @@ impl Shared {
         if subject.related.is_some() {
             return Err(Face::not_implemented("$apply", "$apply is offered on the collection alone."));
         }
-        let (rows, count, next) = match self.exchange.aggregate(caller, question, from).await? {
-            Results::Referrals(page) => {
-                return self.page_body(caller, question, page, metadata, subject).await;
+        let (rows, count, next) = match self.exchange.aggregate(caller, list_request, from).await? {
+            ApplyResult::Referrals(page) => {
+                return self.page_body(caller, list_request, page, metadata, subject).await;
             }
-            Results::Rows { rows, count, next } => (rows, count, next),
+            ApplyResult::Rows { rows, count, next } => (rows, count, next),
         };
         let now = odata::DateTimeOffset { ticks: self.exchange.now().ticks(), offset: 0 };
         let full = metadata == Metadata::Full;
         let rows: Arc<[Json]> = Arc::from(rows);
-        let here = |work: &Work| write_rows(question.options(), &rows, full, now, work);
-        let apart = || -> Apart<Vec<u8>, StoreError> {
-            let (options, rows) = (question.options().clone(), Arc::clone(&rows));
+        let here = |work: &Work| write_rows(list_request.options(), &rows, full, now, work);
+        let apart = || -> DetachedEvaluation<Vec<u8>, StoreError> {
+            let (options, rows) = (list_request.options().clone(), Arc::clone(&rows));
             Box::new(move |work| write_rows(&options, &rows, full, now, work))
         };
-        let written = self.exchange.evaluate(caller, &mut Budget::default(), 1, here, apart).await?;
-        let mut out = self.envelope_begin(question, metadata, count, subject);
+        let written =
+            self.exchange.evaluate(caller, &mut EvaluationBudget::default(), 1, here, apart).await?;
+        let mut out = self.envelope_begin(list_request, metadata, count, subject);
         out.extend_from_slice(&written);
-        let body = self.envelope_end(caller, question, next.as_ref(), 0, subject, out);
+        let body = self.envelope_end(caller, list_request, next.as_ref(), 0, subject, out);
         Ok(Listed { body, left_out: 0 })
     }
 
@@ -371,11 +383,11 @@ impl Shared {
     fn continuation(
         &self,
         caller: &Caller,
-        question: &Question,
+        list_request: &ListRequest,
         subject: Subject,
     ) -> Result<Option<Continuation>, Face> {
-        let Some(token) = &question.asked().skiptoken else { return Ok(None) };
-        match self.tokens_of_pages.open(caller, &subject.name(), question, token) {
+        let Some(token) = &list_request.raw_options().skiptoken else { return Ok(None) };
+        match self.tokens_of_pages.open(caller, &subject.name(), list_request, token) {
             Some(from) => Ok(Some(from)),
             None => Err(Face::foreign_continuation()),
         }
@@ -384,7 +396,7 @@ impl Shared {
     /// The members before `value`, in the order of spec 11.3.
     fn envelope_begin(
         &self,
-        question: &Question,
+        list_request: &ListRequest,
         metadata: Metadata,
         count: Option<u64>,
         subject: Subject,
@@ -393,7 +405,7 @@ impl Shared {
         if metadata != Metadata::None {
             let context = match subject.references {
                 true => format!("{}/v1.0/$metadata#Collection($ref)", self.base.url()),
-                false => format!("{}{}", self.base.list_context(), projection(question.options())),
+                false => format!("{}{}", self.base.list_context(), projection(list_request.options())),
             };
             out.extend_from_slice(format!("\"@odata.context\":{},", Json::String(context)).as_bytes());
         }
@@ -407,7 +419,7 @@ impl Shared {
     fn envelope_end(
         &self,
         caller: &Caller,
-        question: &Question,
+        list_request: &ListRequest,
         next: Option<&Continuation>,
         left_out: usize,
         subject: Subject,
@@ -418,13 +430,14 @@ impl Shared {
             out.extend_from_slice(format!(",\"@{LEFT_OUT}\":{left_out}").as_bytes());
         }
         if let Some(next) = next {
-            let token = self.tokens_of_pages.seal(caller, &subject.name(), question, next);
+            let token = self.tokens_of_pages.seal(caller, &subject.name(), list_request, next);
             let path = match subject.related {
                 None => self.base.referrals(),
                 Some((id, _)) => format!("{}/{RELATED_REFERRALS}", self.base.referral(id)),
             };
             let end = if subject.references { "/$ref" } else { "" };
-            let link = format!("{path}{}{end}?{}", question.path(), question.continued(&token));
+            let link =
+                format!("{path}{}{end}?{}", list_request.path(), list_request.continuation_query(&token));
             out.extend_from_slice(format!(",\"@odata.nextLink\":{}", Json::String(link)).as_bytes());
         }
         out.push(b'}');
@@ -433,8 +446,8 @@ impl Shared {
 }
 
 /// A refusal that is about the query as a whole, with the option that it can only be about.
-pub(super) fn naming_option(question: &Question, face: Face) -> Face {
-    match question.only_option() {
+pub(super) fn naming_option(list_request: &ListRequest, face: Face) -> Face {
+    match list_request.only_option() {
         Some(option) if face.target.as_deref() == Some("query") => face.about(option),
         _ => face,
     }

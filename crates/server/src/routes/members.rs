@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use exchange::{
-    Apart, Budget, Caller, Question, RELATED_REFERRALS, StoreError, VisibleReferral, price_of_reading, schema,
+    Caller, DetachedEvaluation, EvaluationBudget, ListRequest, RELATED_REFERRALS, StoreError,
+    VisibleReferral, reading_cost, schema,
 };
 use http::{HeaderMap, StatusCode};
 use odata::{Property, QueryOptions, SystemOption, Type, TypedOptions, TypedSelect, Work};
@@ -41,41 +42,43 @@ impl Shared {
         query: &str,
     ) -> Result<Answer, Face> {
         use SystemOption::{Compute, Expand, Format, Select};
-        let question = self.question(caller, query).await?;
-        refuse_others(question.asked(), &[Compute, Expand, Format, Select], "one referral")?;
-        let metadata = Metadata::asked(headers, question.asked().format.as_deref(), self.temperament())?;
-        let plain_answer = question.asked().given.iter().all(|option| *option == SystemOption::Format);
+        let list_request = self.list_request(caller, query).await?;
+        refuse_others(list_request.raw_options(), &[Compute, Expand, Format, Select], "one referral")?;
+        let metadata = Metadata::asked(headers, list_request.raw_options().format.as_deref(), self.mode())?;
+        let plain_answer =
+            list_request.raw_options().given.iter().all(|option| *option == SystemOption::Format);
         if plain_answer && metadata == Metadata::Minimal {
             return Ok(self.referral_answer(Reply::Whole, &visible, metadata));
         }
         let (etag, may_differ) = (visible.etag, visible.visibility_may_change);
-        let item = self.exchange.expanded(caller, visible, &question.options().expand).await;
-        let item = item.map_err(|error| naming_option(&question, error.into()))?;
+        let item = self.exchange.expand_item(caller, visible, &list_request.options().expand).await;
+        let item = item.map_err(|error| naming_option(&list_request, error.into()))?;
         let left_out = item.left_out();
-        let context =
-            (metadata != Metadata::None).then(|| self.base.entity_context(&projection(question.options())));
+        let context = (metadata != Metadata::None)
+            .then(|| self.base.entity_context(&projection(list_request.options())));
         let item = Arc::new(item);
         let now = self.exchange.now();
         let here = |work: &Work| {
-            Shape::new(&self.base, &question, metadata, now, work).entity(&item, context.clone())
+            Shape::new(&self.base, &list_request, metadata, now, work).entity(&item, context.clone())
         };
-        let apart = || -> Apart<Vec<u8>, StoreError> {
-            let (parts, question) = (Arc::clone(&self.parts), Arc::clone(&question));
+        let apart = || -> DetachedEvaluation<Vec<u8>, StoreError> {
+            let (parts, list_request) = (Arc::clone(&self.parts), Arc::clone(&list_request));
             let (item, context) = (Arc::clone(&item), context.clone());
             Box::new(move |work| {
-                Shape::new(&parts.base, &question, metadata, now, work).entity(&item, context)
+                Shape::new(&parts.base, &list_request, metadata, now, work).entity(&item, context)
             })
         };
         let price = price_of(std::slice::from_ref(&*item));
-        let body = self.exchange.evaluate(caller, &mut Budget::default(), price, here, apart).await?;
+        let body =
+            self.exchange.evaluate(caller, &mut EvaluationBudget::default(), price, here, apart).await?;
         let mut answer = odata(StatusCode::OK, body);
         answer.headers_mut().insert(http::header::ETAG, crate::headers::shown(etag));
         self.tell_left_out(&mut answer, left_out);
-        if may_differ || !question.is_of_own_alone() {
+        if may_differ || !list_request.depends_only_on_own() {
             answer.extensions_mut().insert(MayDiffer);
         }
-        if has_parameters(headers) || question.asked().format.is_some() {
-            answer.extensions_mut().insert(Content::Referral(Some(question)));
+        if has_parameters(headers) || list_request.raw_options().format.is_some() {
+            answer.extensions_mut().insert(Content::Referral(Some(list_request)));
         }
         Ok(answer)
     }
@@ -109,8 +112,8 @@ impl Shared {
             ([name, rest @ ..], end) if name.split('(').next() == Some(RELATED_REFERRALS) => {
                 let predicates = related_path(name, rest)?;
                 let subject = Subject::related(id, visible.engagement_id);
-                let question = self.narrowed(caller, &predicates, query).await?;
-                self.collection(caller, headers, question, subject, end).await
+                let list_request = self.narrowed(caller, &predicates, query).await?;
+                self.collection(caller, headers, list_request, subject, end).await
             }
             (_, End::Reference) => Err(Face::no_such_path()),
             (parts, end) => self.property(caller, &visible, &member_at(parts)?, end, headers, query).await,
@@ -120,7 +123,7 @@ impl Shared {
     /// `GET …/{id}/$ref`
     fn reference(&self, id: ReferralId, headers: &HeaderMap, query: &str) -> Result<Answer, Face> {
         let options = self.taken(query, &[SystemOption::Format], "a reference")?;
-        let metadata = Metadata::asked(headers, options.format.as_deref(), self.temperament())?;
+        let metadata = Metadata::asked(headers, options.format.as_deref(), self.mode())?;
         let reference = Json::String(self.base.referral(id));
         let mut body = Json::Object(Map::from_iter([("@odata.id".to_owned(), reference)]));
         if metadata != Metadata::None {
@@ -153,10 +156,10 @@ impl Shared {
         };
         let length = query.len() + member.predicates.iter().map(|predicate| predicate.len()).sum::<usize>();
         let cost = length.saturating_mul(QUERY_COST);
-        let (selection, format) = self.exchange.run_heavy(caller, cost, read).await??;
+        let (selection, format) = self.exchange.run_large(caller, cost, read).await??;
         let names: Vec<&str> = member.steps.iter().map(|step| &*step.name).collect();
         let context = match end {
-            End::Itself => match Metadata::asked(headers, format.as_deref(), self.temperament())? {
+            End::Itself => match Metadata::asked(headers, format.as_deref(), self.mode())? {
                 Metadata::None => None,
                 _ => {
                     let (base, id) = (self.base.list_context(), visible.id);
@@ -178,12 +181,13 @@ impl Shared {
             now: odata::DateTimeOffset { ticks: self.exchange.now().ticks(), offset: 0 },
         });
         let here = |work: &Work| shown.text(work);
-        let apart = || -> Apart<Option<String>, StoreError> {
+        let apart = || -> DetachedEvaluation<Option<String>, StoreError> {
             let shown = Arc::clone(&shown);
             Box::new(move |work| shown.text(work))
         };
-        let price = price_of_reading(shown.document.len());
-        let text = self.exchange.evaluate(caller, &mut Budget::default(), price, here, apart).await?;
+        let price = reading_cost(shown.document.len());
+        let text =
+            self.exchange.evaluate(caller, &mut EvaluationBudget::default(), price, here, apart).await?;
         Ok(match (text, end) {
             (None, _) => no_content(),
             (Some(text), End::Itself) => {
@@ -197,7 +201,7 @@ impl Shared {
 
     /// The options of a part of a referral that takes only `allowed`.
     fn taken(&self, query: &str, allowed: &[SystemOption], of: &str) -> Result<QueryOptions, Face> {
-        let options = Question::parse(query, self.temperament())?;
+        let options = ListRequest::parse_options(query, self.mode())?;
         refuse_unbuilt(&options)?;
         refuse_others(&options, allowed, of)?;
         Ok(options)
@@ -206,7 +210,7 @@ impl Shared {
     /// The options as those of the property alone, in a selection of it.
     fn selection(&self, member: &Member<'_>, options: QueryOptions, end: End) -> Result<TypedOptions, Face> {
         let path = conditions(&member.predicates)?;
-        let mut inner = Question::options_of(&member.ty, path, options, self.temperament())?;
+        let mut inner = ListRequest::property_options(&member.ty, path, options, self.mode())?;
         if end == End::Count {
             inner.count = Some(true);
         }
@@ -231,7 +235,7 @@ struct ShownProperty {
 impl ShownProperty {
     /// The body of the answer; `None` for a property without a value.
     fn text(&self, work: &Work) -> Result<Option<String>, StoreError> {
-        work.take(price_of_reading(self.document.len()))?;
+        work.take(reading_cost(self.document.len()))?;
         let document: Json = serde_json::from_slice(&self.document)
             .map_err(|error| StoreError::Engine(format!("referral {} is not JSON: {error}", self.id)))?;
         let evaluator = odata::Evaluator { schema: schema(), now: self.now, work: Some(work) };
@@ -248,7 +252,7 @@ impl ShownProperty {
             (End::Value, other) => other.to_string(),
             (_, value) => self.body(value, count),
         };
-        work.take(price_of_reading(text.len()))?;
+        work.take(reading_cost(text.len()))?;
         Ok(Some(text))
     }
 

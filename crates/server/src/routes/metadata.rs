@@ -1,6 +1,6 @@
 //! `$metadata`, the service document and OpenAPI: what the service says of itself, to anybody (spec 4.5).
 
-use exchange::Temperament;
+use exchange::ApiMode;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use odata::SystemOption;
@@ -42,10 +42,10 @@ impl Shared {
     /// `GET …/$metadata`, as XML unless JSON is asked for.
     pub(crate) fn metadata(&self, uri: &Uri, headers: &HeaderMap) -> Result<Answer, Face> {
         let form = match self.format_option(uri, "the metadata document")? {
-            Some(asked) => asked_form(&asked, self.temperament())?,
-            None => accepted_form(headers, self.temperament())?,
+            Some(asked) => asked_form(&asked, self.mode())?,
+            None => accepted_form(headers, self.mode())?,
         };
-        accepts_coding(headers, self.temperament())?;
+        accepts_coding(headers, self.mode())?;
         let metadata = self.description.metadata(takes_newest(headers));
         let document = match form {
             Form::Xml => &metadata.xml,
@@ -60,9 +60,9 @@ impl Shared {
     /// `GET /v1.0/`: the service document.
     pub(crate) fn service_document(&self, uri: &Uri, headers: &HeaderMap) -> Result<Answer, Face> {
         match self.format_option(uri, "the service document")? {
-            Some(asked) if asked_form(&asked, self.temperament())? == Form::Json => {}
+            Some(asked) if asked_form(&asked, self.mode())? == Form::Json => {}
             Some(asked) => return Err(Face::not_acceptable(&asked).target("$format")),
-            None => accepts_json(headers, self.temperament())?,
+            None => accepts_json(headers, self.mode())?,
         }
         let mut answer = document_answer(&self.description.service);
         mark_odata(&mut answer);
@@ -72,12 +72,12 @@ impl Shared {
     /// `$format`, which overrides `Accept`. No other option of OData's means anything here.
     fn format_option(&self, uri: &Uri, of: &str) -> Result<Option<String>, Face> {
         let query = uri.query().unwrap_or_default();
-        Ok(only(query, self.temperament(), &[SystemOption::Format], of)?.format)
+        Ok(only(query, self.mode(), &[SystemOption::Format], of)?.format)
     }
 
     /// `GET /openapi.json`
     pub(crate) fn open_api(&self, headers: &HeaderMap) -> Result<Answer, Face> {
-        accepts_json(headers, self.temperament())?;
+        accepts_json(headers, self.mode())?;
         Ok(document_answer(&self.description.openapi))
     }
 }
@@ -93,16 +93,16 @@ fn document_answer(document: &Document) -> Answer {
 }
 
 /// The form that `$format` names: an abbreviation or a media type.
-fn asked_form(asked: &str, temperament: Temperament) -> Result<Form, Face> {
+fn asked_form(asked: &str, mode: ApiMode) -> Result<Form, Face> {
     let form = match asked.trim().to_ascii_lowercase().as_str() {
         "xml" => Some(Form::Xml),
         "json" => Some(Form::Json),
         _ => MediaRange::parse(asked).and_then(|range| {
             let forms = [(Form::Xml, XML), (Form::Json, JSON)];
             let (form, media_type) = forms.into_iter().find(|(_, media_type)| range.name == *media_type)?;
-            let rule = match temperament {
-                Temperament::Strict => Parameters::Lenient,
-                Temperament::Extended => Parameters::Exact,
+            let rule = match mode {
+                ApiMode::Strict => Parameters::Lenient,
+                ApiMode::Extended => Parameters::Exact,
             };
             can_be_written(&range, media_type, rule).then_some(form)
         }),
@@ -112,11 +112,11 @@ fn asked_form(asked: &str, temperament: Temperament) -> Result<Form, Face> {
 
 /// The form that `Accept` prefers; XML where it leaves the choice, and to a client of 4.0 that takes it at all, since JSON
 /// came with 4.01.
-fn accepted_form(headers: &HeaderMap, temperament: Temperament) -> Result<Form, Face> {
+fn accepted_form(headers: &HeaderMap, mode: ApiMode) -> Result<Form, Face> {
     let Some(accept) = joined(headers, &ACCEPT).filter(|accept| !accept.trim().is_empty()) else {
         return Ok(Form::Xml);
     };
-    let rule = parameters_of(headers, temperament);
+    let rule = parameters_of(headers, mode);
     let weight = |media_type| preferred(&accept, media_type, rule).map_or(0, |preferred| preferred.weight);
     match (weight(XML), weight(JSON)) {
         (0, 0) => Err(not_acceptable(&accept)),
@@ -157,7 +157,7 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.extend(accept.map(|accept| (ACCEPT, HeaderValue::from_static(accept))));
-            assert_eq!(accepted_form(&headers, Temperament::Strict).ok(), form, "{accept:?}");
+            assert_eq!(accepted_form(&headers, ApiMode::Strict).ok(), form, "{accept:?}");
         }
     }
 }

@@ -165,8 +165,8 @@ const UNSERVED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 pub(crate) struct Offers {
     /// The sandbox's issuer.
     pub sandbox: bool,
-    /// The paths of the extended temperament.
-    pub extended: bool,
+    /// Strict or extended.
+    pub mode: exchange::ApiMode,
 }
 
 /// The name of the route to one referral.
@@ -196,33 +196,35 @@ impl Route {
 
     /// The route of a path as sent, whatever the method.
     pub(crate) fn find_path(path: &str, offers: Offers) -> Option<Route> {
-        let path = &*decoded_path(path, offers.extended)?;
+        let path = &*decoded_path(path, offers.mode.is_extended())?;
         let trimmed = path.trim_end_matches('/');
-        if offers.extended
+        if offers.mode.is_extended()
             && let Some(folder) = trimmed.strip_suffix("$batch")
             && let Some(root) = BATCH_ROOTS.into_iter().find(|root| *root == folder)
         {
             return Some(Route::Batch(root));
         }
-        for collection in COLLECTIONS.into_iter().chain(offers.extended.then_some(BY_ENTITY_SET)) {
+        for collection in COLLECTIONS.into_iter().chain(offers.mode.is_extended().then_some(BY_ENTITY_SET)) {
             let Some(rest) = trimmed.strip_prefix(collection) else { continue };
             return match rest.strip_prefix('/') {
                 None if rest.is_empty() => Some(Route::Referrals),
-                None if offers.extended => Route::of_key(rest),
+                None if offers.mode.is_extended() => Route::of_key(rest),
                 Some("$metadata") => Some(Route::Metadata),
-                Some(rest) if offers.extended && !is_plain_id(rest) => Route::of_collection(rest),
+                Some(rest) if offers.mode.is_extended() && !is_plain_id(rest) => Route::of_collection(rest),
                 Some(rest) if rest.is_empty() || rest.contains('/') => None,
                 Some(rest) => Some(Route::Referral(rest.to_owned())),
                 None => None,
             };
         }
         match path {
-            "/v1.0/$entity" if offers.extended => Some(Route::Below(Below::Entity)),
-            _ if offers.extended && path.strip_prefix("/v1.0/$entity/").is_some_and(is_own_type) => {
+            "/v1.0/$entity" if offers.mode.is_extended() => Some(Route::Below(Below::Entity)),
+            _ if offers.mode.is_extended()
+                && path.strip_prefix("/v1.0/$entity/").is_some_and(is_own_type) =>
+            {
                 Some(Route::Below(Below::Entity))
             }
-            "/v1.0/$all" if offers.extended => Some(Route::Below(Below::Unserved("$all"))),
-            _ if offers.extended && path.starts_with("/v1.0/$crossjoin(") => {
+            "/v1.0/$all" if offers.mode.is_extended() => Some(Route::Below(Below::Unserved("$all"))),
+            _ if offers.mode.is_extended() && path.starts_with("/v1.0/$crossjoin(") => {
                 Some(Route::Below(Below::Unserved("$crossjoin")))
             }
             "/v1.0" | "/v1.0/" => Some(Route::Service),

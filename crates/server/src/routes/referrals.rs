@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use exchange::{Caller, Once, Question, VisibleReferral, Written};
+use exchange::{Caller, IdempotentRequest, ListRequest, VisibleReferral, WriteResult};
 use http::header::{CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request};
@@ -43,7 +43,7 @@ impl Shared {
     {
         let (head, body) = request.into_parts();
         let caller = self.known_caller(&head.headers, &trace).await?;
-        accepts_json(&head.headers, self.temperament())?;
+        accepts_json(&head.headers, self.mode())?;
         if head.method == Method::POST {
             self.refuse_options(&head.uri, "a write")?;
             let sent = self.body(&caller.account, &head.headers, body, &[MediaType::Json]).await?;
@@ -52,8 +52,8 @@ impl Shared {
             return Ok(caller.holding_anyway(answer));
         }
         let _permit = caller.permit()?;
-        let question = self.question(&caller, head.uri.query().unwrap_or_default()).await?;
-        let answer = self.list(&caller, &head.headers, question, Subject::REFERRALS).await?;
+        let list_request = self.list_request(&caller, head.uri.query().unwrap_or_default()).await?;
+        let answer = self.list(&caller, &head.headers, list_request, Subject::REFERRALS).await?;
         Ok(caller.holding(answer)?)
     }
 
@@ -70,7 +70,7 @@ impl Shared {
     {
         let (head, body) = request.into_parts();
         let caller = self.known_caller(&head.headers, &trace).await?;
-        accepts_json(&head.headers, self.temperament())?;
+        accepts_json(&head.headers, self.mode())?;
         // The id is opaque to callers; what is no GUID names nothing here.
         let known = self.key(id, &head.uri);
         match head.method {
@@ -81,7 +81,7 @@ impl Shared {
             _ => {
                 // What names nothing has no options either.
                 let id = known?;
-                let query = match self.options.extended {
+                let query = match self.options.mode.is_extended() {
                     true => head.uri.query().unwrap_or_default(),
                     false => {
                         self.refuse_options(&head.uri, "one referral")?;
@@ -130,18 +130,18 @@ impl Shared {
         self.accepts(below, &head.headers)?;
         match below {
             Below::Collection { predicates, end } => {
-                let question = self.narrowed(caller, predicates, query).await?;
-                self.collection(caller, &head.headers, question, Subject::REFERRALS, *end).await
+                let list_request = self.narrowed(caller, predicates, query).await?;
+                self.collection(caller, &head.headers, list_request, Subject::REFERRALS, *end).await
             }
             Below::Query => {
-                let question = match query.is_empty() {
-                    true => self.question(caller, posted).await?,
-                    false => self.question(caller, &format!("{query}&{posted}")).await?,
+                let list_request = match query.is_empty() {
+                    true => self.list_request(caller, posted).await?,
+                    false => self.list_request(caller, &format!("{query}&{posted}")).await?,
                 };
-                self.list(caller, &head.headers, question, Subject::REFERRALS).await
+                self.list(caller, &head.headers, list_request, Subject::REFERRALS).await
             }
             Below::Entity => {
-                let mut options = Question::parse(query, self.temperament())?;
+                let mut options = ListRequest::parse_options(query, self.mode())?;
                 let id = options.id.take().and_then(|id| self.named_by(&id));
                 let id = id.ok_or_else(|| {
                     Face::unsupported_query("$id", "The $id names no referral of this service.")
@@ -161,14 +161,14 @@ impl Shared {
 
     /// 406 when the headers exclude what lies there.
     fn accepts(&self, below: &Below, headers: &HeaderMap) -> Result<(), Face> {
-        let temperament = self.temperament();
+        let mode = self.mode();
         match below {
             // Protocol 4.01, 11.2.10: nothing is negotiated with the segment `$count`.
-            Below::Collection { end: End::Count, .. } => accepts_coding(headers, temperament),
-            Below::Member(_, path) if path.ends_with("/$count") => accepts_coding(headers, temperament),
-            Below::Member(_, path) if path.ends_with("/$value") => accepts_text(headers, temperament),
+            Below::Collection { end: End::Count, .. } => accepts_coding(headers, mode),
+            Below::Member(_, path) if path.ends_with("/$count") => accepts_coding(headers, mode),
+            Below::Member(_, path) if path.ends_with("/$value") => accepts_text(headers, mode),
             Below::Collection { .. } | Below::Query | Below::Entity | Below::Member(..) => {
-                accepts_json(headers, temperament)
+                accepts_json(headers, mode)
             }
             Below::Unserved(_) => Ok(()),
         }
@@ -201,7 +201,7 @@ impl Shared {
     /// Refuses OData's options where none means anything.
     fn refuse_options(&self, uri: &http::Uri, of: &str) -> Result<(), Face> {
         match uri.query() {
-            Some(query) if !query.is_empty() => only(query, self.temperament(), &[], of).map(|_| ()),
+            Some(query) if !query.is_empty() => only(query, self.mode(), &[], of).map(|_| ()),
             _ => Ok(()),
         }
     }
@@ -209,10 +209,10 @@ impl Shared {
     /// The referral that a key in a path names; in the extended temperament, also by an alias: `(@id)?@id='…'`. Source:
     /// OData 4.01 URL Conventions, section 5.3.1.1.
     fn key(&self, key: &str, uri: &http::Uri) -> Result<ReferralId, Face> {
-        let Some(name) = key.strip_prefix('@').filter(|_| self.options.extended) else {
+        let Some(name) = key.strip_prefix('@').filter(|_| self.options.mode.is_extended()) else {
             return key.parse().map_err(|_| exchange::ReadError::NotFound.into());
         };
-        let options = Question::parse(uri.query().unwrap_or_default(), self.temperament())?;
+        let options = ListRequest::parse_options(uri.query().unwrap_or_default(), self.mode())?;
         let text = match options.alias(name).and_then(odata::Expr::as_literal) {
             Some(Literal::Guid(id)) => id.to_string(),
             Some(Literal::String(id)) => id.clone(),
@@ -246,7 +246,7 @@ impl Shared {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let replaces = *method == Method::PUT;
-        let taken: &[MediaType] = match (replaces, self.options.extended) {
+        let taken: &[MediaType] = match (replaces, self.options.mode.is_extended()) {
             (true, _) => &[MediaType::Json],
             (false, true) => &[MediaType::Json, MediaType::JsonPatch, MediaType::MergePatch],
             (false, false) => &[MediaType::Json, MediaType::JsonPatch],
@@ -261,7 +261,7 @@ impl Shared {
             true => self.replacement(&sent, named, &preconditions),
             false => self.patch_request(&sent),
         };
-        let request = self.exchange.run_heavy(caller, sent.bytes.len(), read).await??;
+        let request = self.exchange.run_large(caller, sent.bytes.len(), read).await??;
         let reply = match replaces {
             true => Reply::Whole,
             false if prefers_representation(headers) => Reply::Preferred,
@@ -279,12 +279,12 @@ impl Shared {
             .exchange
             .edit(caller, id, &preconditions, &request, sent.cost(), once.as_ref(), &remember)
             .await;
-        let metadata = Metadata::asked(headers, None, self.temperament())?;
+        let metadata = Metadata::asked(headers, None, self.mode())?;
         let answer = match written {
-            Ok(Written::Now(visible)) => {
+            Ok(WriteResult::Done(visible)) => {
                 Ok(caller.holding_anyway(self.referral_answer(reply, &visible, metadata)))
             }
-            Ok(Written::Before(answer)) => Ok(caller.holding_anyway(self.replay(&answer, metadata))),
+            Ok(WriteResult::Replayed(answer)) => Ok(caller.holding_anyway(self.replay(&answer, metadata))),
             Err(error) => Err(Face::from(error).naming(trace.request_id)),
         };
         telling(answer, request.unknown_members())
@@ -293,7 +293,7 @@ impl Shared {
     /// What a write holds against the stored version. The strict mode ignores `If-None-Match` (spec 4.1).
     fn preconditions(&self, headers: &HeaderMap) -> Preconditions {
         let read = |name| joined(headers, name).map(|value| Precondition::parse(&value));
-        let if_none_match = if self.options.extended { read(&IF_NONE_MATCH) } else { None };
+        let if_none_match = if self.options.mode.is_extended() { read(&IF_NONE_MATCH) } else { None };
         Preconditions { if_match: read(&IF_MATCH), if_none_match }
     }
 
@@ -348,7 +348,7 @@ impl Shared {
         query: &str,
     ) -> Result<Answer, Face> {
         let visible = self.exchange.referral(caller, id).await?;
-        if query.is_empty() && Metadata::asked(headers, None, self.temperament())? == Metadata::Minimal {
+        if query.is_empty() && Metadata::asked(headers, None, self.mode())? == Metadata::Minimal {
             return Ok(self.referral_answer(Reply::Whole, &visible, Metadata::Minimal));
         }
         Box::pin(self.projected(caller, visible, headers, query)).await
@@ -366,18 +366,18 @@ impl Shared {
         let read = || -> Result<CreateRequest<'_>, Face> {
             Ok(CreateRequest::parse(self.parse(&sent.bytes)?, &self.exchange.policy().request_options)?)
         };
-        let request = self.exchange.run_heavy(caller, sent.bytes.len(), read).await??;
+        let request = self.exchange.run_large(caller, sent.bytes.len(), read).await??;
         self.collection_preconditions(headers)?;
         let once = self.once(caller, "POST", COLLECTION, headers, sent, trace);
         let remember = |outcome: Result<&VisibleReferral, &exchange::CreateError>| match outcome {
             Ok(visible) => record::success(Reply::Created, visible),
             Err(error) => record::failure(&Face::from(error)),
         };
-        let metadata = Metadata::asked(headers, None, self.temperament())?;
+        let metadata = Metadata::asked(headers, None, self.mode())?;
         let made = self.exchange.create(caller, &request, sent.cost(), once.as_ref(), &remember).await;
         let answer = match made {
-            Ok(Written::Now(visible)) => Ok(self.referral_answer(Reply::Created, &visible, metadata)),
-            Ok(Written::Before(answer)) => Ok(self.replay(&answer, metadata)),
+            Ok(WriteResult::Done(visible)) => Ok(self.referral_answer(Reply::Created, &visible, metadata)),
+            Ok(WriteResult::Replayed(answer)) => Ok(self.replay(&answer, metadata)),
             Err(error) => Err(Face::from(error).naming(trace.request_id)),
         };
         telling(answer, request.unknown_members())
@@ -389,7 +389,7 @@ impl Shared {
         let preconditions = self.preconditions(headers);
         let names = |precondition: &Option<Precondition>| *precondition == Some(Precondition::Any);
         let fails = preconditions.if_match.is_some() && !names(&preconditions.if_match);
-        if self.options.extended && (fails || names(&preconditions.if_none_match)) {
+        if self.options.mode.is_extended() && (fails || names(&preconditions.if_none_match)) {
             return Err(Face::precondition_of_collection_failed());
         }
         Ok(())
@@ -403,10 +403,10 @@ impl Shared {
         headers: &HeaderMap,
         sent: &Sent,
         trace: &Trace,
-    ) -> Option<Once> {
+    ) -> Option<IdempotentRequest> {
         let id = trace.once?;
         let if_match = joined(headers, &IF_MATCH).unwrap_or_default();
-        Some(Once::new(caller, method, path, id, &sent.bytes, &if_match))
+        Some(IdempotentRequest::new(caller, method, path, id, &sent.bytes, &if_match))
     }
 }
 

@@ -167,7 +167,7 @@ async fn the_caller_of_a_batch_is_the_caller_of_its_requests() {
 #[tokio::test]
 async fn every_request_of_a_batch_takes_its_token_from_the_bucket() {
     let world = World::with(|options, _| {
-        options.extended = true;
+        options.mode = referral::ApiMode::Extended;
         options.rate = Some(Rate { per_second: 0.01, burst: 3.0 });
     })
     .await;
@@ -181,7 +181,7 @@ async fn every_request_of_a_batch_takes_its_token_from_the_bucket() {
 #[tokio::test]
 async fn a_batch_needs_no_place_among_the_requests_in_work_for_itself() {
     let world = World::with(|options, _| {
-        options.extended = true;
+        options.mode = referral::ApiMode::Extended;
         options.concurrency = 1;
     })
     .await;
@@ -217,7 +217,7 @@ async fn the_number_of_requests_is_limited_by_name() {
 #[tokio::test]
 async fn a_batch_is_no_longer_than_other_bodies() {
     let world = World::with(|options, _| {
-        options.extended = true;
+        options.mode = referral::ApiMode::Extended;
         options.body_limit = 2000;
     })
     .await;
@@ -245,7 +245,7 @@ async fn requests_after_the_longest_answer_are_refused() {
 #[tokio::test]
 async fn what_is_done_before_the_deadline_is_told() {
     let world = World::with(|options, _| {
-        options.extended = true;
+        options.mode = referral::ApiMode::Extended;
         options.deadline = std::time::Duration::from_secs(1);
     })
     .await;

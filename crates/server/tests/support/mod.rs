@@ -79,8 +79,8 @@ impl World {
     /// The extended temperament.
     pub async fn extended() -> World {
         World::with(|options, policy| {
-            options.extended = true;
-            policy.request_options.all_patch_operations = true;
+            options.mode = referral::ApiMode::Extended;
+            policy.request_options.mode = referral::ApiMode::Extended;
         })
         .await
     }
@@ -278,7 +278,7 @@ impl World {
             changes: "{}".into(),
         };
         let told = referral::Referral::from_document(&next.document);
-        let search = told.map(|referral| exchange::search_words(&referral)).unwrap_or_default();
+        let search = told.map(|referral| exchange::search_text(&referral)).unwrap_or_default();
         let write = Write { referral: next, decided_on: Some(stored.version), entry, search: Some(search) };
         let change = Change { write: Some(write), guards: Vec::new(), answer: None };
         let outcome = self.store.inner().commit(change).await.unwrap();
@@ -295,7 +295,7 @@ impl World {
             actor: None,
             changes: "{}".into(),
         };
-        let search = exchange::search_words(&referral);
+        let search = exchange::search_text(&referral);
         let write = Write { referral: stored, decided_on: None, entry, search: Some(search) };
         let change = Change { write: Some(write), guards: Vec::new(), answer: None };
         let outcome = self.store.inner().commit(change).await.unwrap();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
-use exchange::{Clock, Ids, search_words, to_store};
+use exchange::{Clock, Ids, search_text, to_store};
 use referral::{
     ETag, EditRequest, LifecycleState, MAX_DOCUMENT_BYTES, OrganizationId, Referral, RequestOptions,
     Timestamp,
@@ -140,7 +140,7 @@ pub fn imported(referral: &Referral) -> Write {
     let at = referral.updated_date_time;
     let version = u64::from(referral.etag.counter()).max(1); // so that the next tag counts on
     let entry = Entry { action: Action::Imported, at, actor: None, changes: Bytes::from_static(b"{}") };
-    let search = search_words(referral);
+    let search = search_text(referral);
     Write { referral: to_store(referral, version, None), decided_on: None, entry, search: Some(search) }
 }
 

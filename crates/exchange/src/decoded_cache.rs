@@ -7,33 +7,33 @@ use referral::{DamagedDocument, Referral, ReferralId};
 use store::{StoredReferral, Version};
 
 /// So many at once.
-const REMEMBERED: usize = 512;
+const MAX_ENTRIES: usize = 512;
 /// Larger documents are read again, in bytes: together they shall not take much memory.
-const LARGEST: usize = 16 * 1024;
+const MAX_DOCUMENT_BYTES: usize = 16 * 1024;
 
 /// What stored documents say. Version and tag together name one document, so nothing here is taken for another.
-pub(crate) struct Recent {
+pub(crate) struct DecodedCache {
     known: Cache<ReferralId, (Version, Arc<Referral>)>,
     largest: usize,
 }
 
-impl Default for Recent {
-    fn default() -> Recent {
-        Recent { known: Cache::new(REMEMBERED), largest: LARGEST }
+impl Default for DecodedCache {
+    fn default() -> DecodedCache {
+        DecodedCache { known: Cache::new(MAX_ENTRIES), largest: MAX_DOCUMENT_BYTES }
     }
 }
 
-impl Recent {
+impl DecodedCache {
     /// For one group of writes: a few, of any length, for it often changes one referral step by step.
-    pub(crate) fn of_group() -> Recent {
-        Recent { known: Cache::new(2), largest: usize::MAX }
+    pub(crate) fn for_group() -> DecodedCache {
+        DecodedCache { known: Cache::new(2), largest: usize::MAX }
     }
 
     /// What a stored referral's document says.
     ///
     /// # Errors
     /// [`Damaged`] for bytes that are none of ours.
-    pub(crate) fn of(&self, stored: &StoredReferral) -> Result<Arc<Referral>, DamagedDocument> {
+    pub(crate) fn decode(&self, stored: &StoredReferral) -> Result<Arc<Referral>, DamagedDocument> {
         let is_this = |(version, referral): &(Version, Arc<Referral>)| {
             (*version, referral.etag) == (stored.version, stored.etag)
         };
@@ -44,7 +44,7 @@ impl Recent {
     }
 
     /// Keeps what was committed as a version, with a document of so many bytes.
-    pub(crate) fn keep(&self, version: Version, referral: Referral, bytes: usize) {
+    pub(crate) fn insert(&self, version: Version, referral: Referral, bytes: usize) {
         if bytes <= self.largest {
             self.known.insert(referral.id, (version, Arc::new(referral)));
         }

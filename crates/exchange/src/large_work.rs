@@ -9,34 +9,34 @@ use crate::caller::Caller;
 
 /// Documents and bodies up to this size, in bytes, are worked on where they are: reading one and writing it takes a
 /// millisecond.
-const LIGHT: usize = 64 * 1024;
+const MAX_INLINE_BYTES: usize = 64 * 1024;
 /// Smaller documents are not counted: so many as there are requests take little together.
-const SMALL: usize = 16 * 1024;
+const MAX_UNCOUNTED_BYTES: usize = 16 * 1024;
 /// What a change of a referral holds until it is answered, by the length of its document: the document as it was, as it
 /// becomes, and as it is shown, its members, and what goes to the store.
-const DOCUMENTS: usize = 6;
+const COPIES_PER_CHANGE: usize = 6;
 
 /// The memory of one request: asked before it is taken.
-pub trait Memory: Send + Sync {
+pub trait RequestMemory: Send + Sync {
     /// Takes so many bytes more.
     ///
     /// # Errors
     /// When there are none for this caller, or for anybody.
-    fn take(&self, bytes: u64) -> Result<(), NoMemory>;
+    fn take(&self, bytes: u64) -> Result<(), MemoryLimitError>;
 }
 
 /// What a write costs before it is looked at.
 #[derive(Clone, Copy)]
 pub struct RequestCost<'a> {
     /// Where its memory is taken.
-    pub memory: &'a dyn Memory,
+    pub memory: &'a dyn RequestMemory,
     /// The length of its body, in bytes.
     pub body_bytes: usize,
 }
 
 /// Why a request gets no more memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NoMemory {
+pub enum MemoryLimitError {
     /// The caller or its organization has its share.
     #[error("the requests of this caller or its organization take too much memory at once")]
     Share,
@@ -47,12 +47,16 @@ pub enum NoMemory {
 
 /// What one request has taken for documents.
 #[derive(Default)]
-pub(crate) struct Taken(u64);
+pub(crate) struct DocumentMemory(u64);
 
-impl Taken {
+impl DocumentMemory {
     /// Takes what a change of a document of this length needs, unless it was taken before.
-    pub(crate) fn for_document(&mut self, memory: &dyn Memory, length: usize) -> Result<(), NoMemory> {
-        let needed = if length <= SMALL { 0 } else { (length * DOCUMENTS) as u64 };
+    pub(crate) fn for_document(
+        &mut self,
+        memory: &dyn RequestMemory,
+        length: usize,
+    ) -> Result<(), MemoryLimitError> {
+        let needed = if length <= MAX_UNCOUNTED_BYTES { 0 } else { (length * COPIES_PER_CHANGE) as u64 };
         if needed > self.0 {
             memory.take(needed - self.0)?;
             self.0 = needed;
@@ -67,26 +71,26 @@ impl Exchange {
     ///
     /// # Errors
     /// `Unavailable` where too much work of the same user waits.
-    pub async fn run_heavy<T>(
+    pub async fn run_large<T>(
         &self,
         caller: &Caller,
         bytes: usize,
         work: impl FnOnce() -> T,
     ) -> Result<T, StoreError> {
-        if bytes <= LIGHT {
+        if bytes <= MAX_INLINE_BYTES {
             return Ok(work());
         }
-        let _slot = self.heavy.acquire(caller).await?;
-        Ok(off_the_runtime(bytes, work))
+        let _slot = self.large_work.acquire(caller).await?;
+        Ok(block_in_place_if_large(bytes, work))
     }
 }
 
 /// Does work on so many bytes without keeping the runtime's other tasks from this thread, where it would for long. For
 /// what no caller waits for in line: work that follows another in a slot, or that is nobody's own.
-pub fn off_the_runtime<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+pub fn block_in_place_if_large<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     let several =
         || Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
-    if bytes > LIGHT && several() { tokio::task::block_in_place(work) } else { work() }
+    if bytes > MAX_INLINE_BYTES && several() { tokio::task::block_in_place(work) } else { work() }
 }
 
 #[cfg(test)]
@@ -106,7 +110,9 @@ mod tests {
                 let (sender, receiver) = mpsc::channel();
                 // It runs only when this thread, the only one, is free for it.
                 tokio::spawn(async move { sender.send(()) });
-                off_the_runtime(LIGHT + 1, || receiver.recv_timeout(Duration::from_secs(20)).is_ok())
+                block_in_place_if_large(MAX_INLINE_BYTES + 1, || {
+                    receiver.recv_timeout(Duration::from_secs(20)).is_ok()
+                })
             });
             task.await.expect("no panic")
         });

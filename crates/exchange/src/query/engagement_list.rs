@@ -11,39 +11,40 @@ use referral::{EngagementId, Redaction, Referral};
 use serde_json::Value as Json;
 use store::{Counting, Key, Place, StoreError, StoredReferral, schema};
 
-use super::page::{Matches, Window};
+use super::page::{Matches, PageWindow};
 use crate::caller::Caller;
 use crate::error::ReadError;
-use crate::evaluation::{Budget, price_of_reading};
+use crate::evaluation::{EvaluationBudget, reading_cost};
 use crate::visibility::{Membership, redacted, unredacted, visibility_for};
 use crate::{Exchange, VisibleReferral};
 
 /// The most referrals of an engagement that one question looks at.
-const MEMBERS: usize = 10_000;
+const MAX_REFERRALS: usize = 10_000;
 /// So many are read at a time.
 const CHUNK: usize = 32;
 
 /// How the caller sees a referral of the engagement.
 #[derive(Clone, Copy)]
-enum Visibility {
+enum PartyVisibility {
     Own,
     Redacted(Redaction),
 }
 
 impl Exchange {
     /// What the options leave of an engagement's referrals, as the caller sees them.
-    pub(super) async fn together(
+    pub(super) async fn engagement_matches(
         &self,
         caller: &Caller,
         engagement: EngagementId,
         options: &TypedOptions,
-        window: Window<'_>,
-        budget: &mut Budget,
+        window: PageWindow<'_>,
+        budget: &mut EvaluationBudget,
     ) -> Result<Matches, ReadError> {
         let now = DateTimeOffset { ticks: self.now().ticks(), offset: 0 };
         let newest = newest_first();
         let order = if options.orderby.is_empty() { &newest } else { &options.orderby };
-        let asks = Asks { filter: options.filter.as_ref(), search: options.search.as_ref(), order, now };
+        let criteria =
+            Criteria { filter: options.filter.as_ref(), search: options.search.as_ref(), order, now };
         let membership = self.membership(caller, engagement).await?;
         let mut places: Vec<Place> = Vec::new();
         let mut read_to = None;
@@ -52,8 +53,8 @@ impl Exchange {
         loop {
             let chunk = self.store.engagement_members(engagement, read_to, CHUNK).await?;
             read += chunk.len();
-            if read > MEMBERS {
-                let message = format!("the engagement has more than {MEMBERS} referrals");
+            if read > MAX_REFERRALS {
+                let message = format!("the engagement has more than {MAX_REFERRALS} referrals");
                 return Err(StoreError::TooCostly(message).into());
             }
             match chunk.last() {
@@ -64,22 +65,22 @@ impl Exchange {
                 let visibility = self.visibility_of(caller, &stored, &membership)?;
                 Some((stored, visibility))
             });
-            let seen: Arc<[(Arc<StoredReferral>, Visibility)]> = visibilities.collect();
+            let seen: Arc<[(Arc<StoredReferral>, PartyVisibility)]> = visibilities.collect();
             let (found, damaged) = self
                 .evaluate(
                     caller,
                     budget,
-                    price(&seen),
-                    |work| asks.places(&seen, work),
+                    reading_cost_of(&seen),
+                    |work| criteria.places(&seen, work),
                     || {
-                        let (seen, asks) = (Arc::clone(&seen), asks.to_owned());
-                        Box::new(move |work| asks.borrowed().places(&seen, work))
+                        let (seen, criteria) = (Arc::clone(&seen), criteria.to_owned());
+                        Box::new(move |work| criteria.borrowed().places(&seen, work))
                     },
                 )
                 .await?;
             left_out += damaged;
             for place in &found {
-                budget.hold(bytes(place))?;
+                budget.hold(place_bytes(place))?;
             }
             places.extend(found);
             if read_to.is_none() {
@@ -107,17 +108,17 @@ impl Exchange {
                 seen.push((stored, visibility));
             }
         }
-        let seen: Arc<[(Arc<StoredReferral>, Visibility)]> = seen.into();
-        let redacted = price_of_redaction(&seen);
+        let seen: Arc<[(Arc<StoredReferral>, PartyVisibility)]> = seen.into();
+        let redacted = redaction_cost(&seen);
         let visible = self
             .evaluate(
                 caller,
                 budget,
                 redacted,
-                |work| visible(&seen, work),
+                |work| visible_referrals(&seen, work),
                 || {
                     let seen = Arc::clone(&seen);
-                    Box::new(move |work| visible(&seen, work))
+                    Box::new(move |work| visible_referrals(&seen, work))
                 },
             )
             .await?;
@@ -130,20 +131,20 @@ impl Exchange {
         caller: &Caller,
         stored: &StoredReferral,
         membership: &Membership,
-    ) -> Option<Visibility> {
+    ) -> Option<PartyVisibility> {
         if self.is_hidden(stored) {
             return None;
         }
         if stored.owner == caller.organization {
-            return caller.reaches(stored).then_some(Visibility::Own);
+            return caller.may_access(stored).then_some(PartyVisibility::Own);
         }
-        visibility_for(caller, stored, membership).map(Visibility::Redacted)
+        visibility_for(caller, stored, membership).map(PartyVisibility::Redacted)
     }
 }
 
 /// What is asked of each referral.
 #[derive(Clone, Copy)]
-struct Asks<'a> {
+struct Criteria<'a> {
     filter: Option<&'a Typed>,
     search: Option<&'a Search>,
     order: &'a [TypedOrder],
@@ -151,36 +152,36 @@ struct Asks<'a> {
 }
 
 /// The same for another thread.
-struct OwnedAsks {
+struct OwnedCriteria {
     filter: Option<Typed>,
     search: Option<Search>,
     order: Vec<TypedOrder>,
     now: DateTimeOffset,
 }
 
-impl OwnedAsks {
-    fn borrowed(&self) -> Asks<'_> {
+impl OwnedCriteria {
+    fn borrowed(&self) -> Criteria<'_> {
         let (filter, search) = (self.filter.as_ref(), self.search.as_ref());
-        Asks { filter, search, order: &self.order, now: self.now }
+        Criteria { filter, search, order: &self.order, now: self.now }
     }
 }
 
-impl Asks<'_> {
-    fn to_owned(self) -> OwnedAsks {
+impl Criteria<'_> {
+    fn to_owned(self) -> OwnedCriteria {
         let (filter, search) = (self.filter.cloned(), self.search.cloned());
-        OwnedAsks { filter, search, order: self.order.to_vec(), now: self.now }
+        OwnedCriteria { filter, search, order: self.order.to_vec(), now: self.now }
     }
 
     /// The places of those that are found, and how many cannot be read: whoever may see one is told so, and the rest of
     /// the list goes on.
     fn places(
         &self,
-        seen: &[(Arc<StoredReferral>, Visibility)],
+        seen: &[(Arc<StoredReferral>, PartyVisibility)],
         work: &Work,
     ) -> Result<(Vec<Place>, usize), ReadError> {
         let (mut places, mut damaged) = (Vec::new(), 0);
         for (stored, visibility) in seen {
-            work.take(price_of_reading(stored.document.len())).map_err(StoreError::from)?;
+            work.take(reading_cost(stored.document.len())).map_err(StoreError::from)?;
             let Some((document, words)) = as_visible(stored, *visibility)? else {
                 damaged += 1;
                 continue;
@@ -217,27 +218,27 @@ impl Asks<'_> {
 }
 
 /// What it takes at least to look at these, in nodes.
-fn price(seen: &[(Arc<StoredReferral>, Visibility)]) -> u64 {
-    seen.iter().map(|(stored, _)| price_of_reading(stored.document.len())).sum()
+fn reading_cost_of(seen: &[(Arc<StoredReferral>, PartyVisibility)]) -> u64 {
+    seen.iter().map(|(stored, _)| reading_cost(stored.document.len())).sum()
 }
 
 /// What it takes to show them: the owner's own are shown as they are stored.
-fn price_of_redaction(seen: &[(Arc<StoredReferral>, Visibility)]) -> u64 {
-    let others = seen.iter().filter(|(_, visibility)| matches!(visibility, Visibility::Redacted(_)));
-    others.map(|(stored, _)| price_of_reading(stored.document.len())).sum()
+fn redaction_cost(seen: &[(Arc<StoredReferral>, PartyVisibility)]) -> u64 {
+    let others = seen.iter().filter(|(_, visibility)| matches!(visibility, PartyVisibility::Redacted(_)));
+    others.map(|(stored, _)| reading_cost(stored.document.len())).sum()
 }
 
 /// Referrals of a page as they are shown.
-fn visible(
-    seen: &[(Arc<StoredReferral>, Visibility)],
+fn visible_referrals(
+    seen: &[(Arc<StoredReferral>, PartyVisibility)],
     work: &Work,
 ) -> Result<Vec<VisibleReferral>, ReadError> {
     let mut all = Vec::with_capacity(seen.len());
     for (stored, visibility) in seen {
         all.push(match visibility {
-            Visibility::Own => unredacted(stored),
-            Visibility::Redacted(redaction) => {
-                work.take(price_of_reading(stored.document.len())).map_err(StoreError::from)?;
+            PartyVisibility::Own => unredacted(stored),
+            PartyVisibility::Redacted(redaction) => {
+                work.take(reading_cost(stored.document.len())).map_err(StoreError::from)?;
                 redacted(stored, *redaction)?
             }
         });
@@ -245,7 +246,7 @@ fn visible(
     Ok(all)
 }
 
-fn bytes(place: &Place) -> usize {
+fn place_bytes(place: &Place) -> usize {
     place.keys.iter().map(key_bytes).sum::<usize>() + size_of::<Place>()
 }
 
@@ -259,7 +260,10 @@ fn key_bytes(key: &Key) -> usize {
 }
 
 /// The document as seen from a side, and the words that `$search` looks in; `None` for a damaged one.
-fn as_visible(stored: &StoredReferral, visibility: Visibility) -> Result<Option<(Json, String)>, ReadError> {
+fn as_visible(
+    stored: &StoredReferral,
+    visibility: PartyVisibility,
+) -> Result<Option<(Json, String)>, ReadError> {
     let referral = match Referral::from_document(&stored.document) {
         Ok(referral) => referral,
         Err(error) => {
@@ -269,8 +273,8 @@ fn as_visible(stored: &StoredReferral, visibility: Visibility) -> Result<Option<
         }
     };
     let referral = match visibility {
-        Visibility::Own => referral,
-        Visibility::Redacted(redaction) => referral.redact(redaction),
+        PartyVisibility::Own => referral,
+        PartyVisibility::Redacted(redaction) => referral.redact(redaction),
     };
     let words = store::index_text(referral.search_texts());
     let document = serde_json::to_value(&referral).map_err(|error| StoreError::Engine(error.to_string()))?;
@@ -293,7 +297,7 @@ fn compare(order: &[TypedOrder], left: &Place, right: &Place) -> Ordering {
 fn newest_first() -> Vec<TypedOrder> {
     use odata::{PathBase, Position, Typed, TypedKind, TypedPath};
     let steps: Vec<_> =
-        schema().property(super::ITEM, "createdDateTime", false).cloned().into_iter().collect();
+        schema().property(super::ENTITY_TYPE, "createdDateTime", false).cloned().into_iter().collect();
     let ty = steps.first().map(|step| step.ty.clone());
     let kind = TypedKind::Path(TypedPath { base: PathBase::Item, steps });
     vec![TypedOrder {
