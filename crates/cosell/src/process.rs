@@ -3,7 +3,7 @@
 use std::fs;
 
 use referral::Timestamp;
-use server::{Process, ProcessFigures};
+use server::{ProcessMetrics, ProcessProbe};
 
 /// Linux tells times of processors in hundredths of a second, whatever its own clock does. Source: times(2), USER_HZ.
 const CPU_TICKS: f64 = 100.0;
@@ -24,10 +24,10 @@ impl ThisProcess {
     }
 }
 
-impl Process for ThisProcess {
-    fn figures(&self) -> ProcessFigures {
+impl ProcessProbe for ThisProcess {
+    fn metrics(&self) -> ProcessMetrics {
         let read = |name: &str| fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
-        ProcessFigures {
+        ProcessMetrics {
             resident_bytes: resident_bytes(&read("status")),
             cpu_seconds: cpu_seconds(&read("stat")),
             // The directory itself is open while it is read.

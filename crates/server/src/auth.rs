@@ -7,13 +7,13 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use identity::{TokenError, TokenHash, VerifiedToken};
 
-use crate::Shared;
-use crate::face::Face;
-use crate::headers::Trace;
-use crate::shares::KnownCaller;
+use crate::RequestContext;
+use crate::api_error::ApiError;
+use crate::headers::RequestIds;
+use crate::shares::AuthenticatedCaller;
 
 /// A verified token is looked at again after an hour at the latest: its key may have been withdrawn.
-const REMEMBERED_SECONDS: i64 = 3600;
+const MAX_CACHED_SECONDS: i64 = 3600;
 
 /// The scheme (RFC 6750, 2.1).
 const BEARER: &[u8] = b"Bearer";
@@ -36,26 +36,36 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<&[u8], TokenError> {
     }
 }
 
-impl Shared {
+impl RequestContext {
     /// Who is calling: 401 and 403, in this order. A verified token is remembered until it expires, for an
     /// hour at the most.
-    pub(crate) async fn caller(&self, headers: &HeaderMap, trace: &Trace) -> Result<Arc<KnownCaller>, Face> {
+    pub(crate) async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        request_ids: &RequestIds,
+    ) -> Result<Arc<AuthenticatedCaller>, ApiError> {
         let token = bearer(headers)?;
-        let hash = trace.token.unwrap_or_else(|| TokenHash::sha256(token));
-        let seconds = trace.arrived.unix_seconds();
+        let hash = request_ids.token.unwrap_or_else(|| TokenHash::sha256(token));
+        let seconds = request_ids.arrived.unix_seconds();
         if let Some(caller) = self.tokens.get(&hash, seconds) {
             return Ok(caller);
         }
         // Boxed, as every rare branch on the way of a GET: a request's future stays small and is quick to move.
-        Box::pin(self.verified(token, hash, seconds)).await
+        Box::pin(self.verify_token(token, hash, seconds)).await
     }
 
-    async fn verified(&self, token: &[u8], hash: TokenHash, seconds: i64) -> Result<Arc<KnownCaller>, Face> {
+    async fn verify_token(
+        &self,
+        token: &[u8],
+        hash: TokenHash,
+        seconds: i64,
+    ) -> Result<Arc<AuthenticatedCaller>, ApiError> {
         let token = std::str::from_utf8(token)
             .map_err(|_| TokenError::Invalid("the Authorization header is no text"))?;
         let verified = self.verifier.verify(token, seconds).await?;
-        let expires = verified.expires.min(seconds.saturating_add(REMEMBERED_SECONDS));
-        let caller = Arc::new(self.shares.known(self.exchange.admit(&self.principal(verified))?));
+        let expires = verified.expires.min(seconds.saturating_add(MAX_CACHED_SECONDS));
+        let caller =
+            Arc::new(self.shares.authenticated_caller(self.exchange.admit(&self.principal(verified))?));
         self.tokens.insert(hash, caller.clone(), seconds..expires);
         Ok(caller)
     }

@@ -11,18 +11,18 @@ use exchange::{Caller, Continuation, Key, ListRequest, Place};
 use referral::ReferralId;
 
 /// The first byte of every token: its form.
-const FORM: u8 = 1;
+const FORMAT_VERSION: u8 = 1;
 /// The MAC's length in bytes: HMAC-SHA-256, cut in half (RFC 2104, section 5).
-const MAC: usize = 16;
+const MAC_BYTES: usize = 16;
 /// The longest token read, in characters.
-const LONGEST: usize = 65_536;
+const MAX_TOKEN_BYTES: usize = 65_536;
 
 /// Seals and opens tokens.
-pub(crate) struct Tokens(hmac::Key);
+pub(crate) struct PageTokens(hmac::Key);
 
-impl Tokens {
-    pub(crate) fn new(key: &[u8]) -> Tokens {
-        Tokens(hmac::Key::new(hmac::HMAC_SHA256, key))
+impl PageTokens {
+    pub(crate) fn new(key: &[u8]) -> PageTokens {
+        PageTokens(hmac::Key::new(hmac::HMAC_SHA256, key))
     }
 
     /// The token of a place in the list of this name, for this caller and this question.
@@ -33,10 +33,10 @@ impl Tokens {
         list_request: &ListRequest,
         next: &Continuation,
     ) -> String {
-        let mut bytes = vec![FORM];
+        let mut bytes = vec![FORMAT_VERSION];
         write(next, &mut bytes);
         let mac = self.mac(caller, list, list_request, &bytes);
-        bytes.extend_from_slice(&mac.as_ref()[..MAC]);
+        bytes.extend_from_slice(&mac.as_ref()[..MAC_BYTES]);
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
@@ -48,18 +48,18 @@ impl Tokens {
         list_request: &ListRequest,
         token: &str,
     ) -> Option<Continuation> {
-        if token.len() > LONGEST {
+        if token.len() > MAX_TOKEN_BYTES {
             return None;
         }
         let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
-        let (payload, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC)?)?;
+        let (payload, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC_BYTES)?)?;
         let expected = self.mac(caller, list, list_request, payload);
-        constant_time::verify_slices_are_equal(&expected.as_ref()[..MAC], mac).ok()?;
+        constant_time::verify_slices_are_equal(&expected.as_ref()[..MAC_BYTES], mac).ok()?;
         let (form, rest) = payload.split_first()?;
-        if *form != FORM {
+        if *form != FORMAT_VERSION {
             return None;
         }
-        Reader(rest).continuation()
+        TokenReader(rest).continuation()
     }
 
     fn mac(&self, caller: &Caller, list: &str, list_request: &ListRequest, payload: &[u8]) -> hmac::Tag {
@@ -134,9 +134,9 @@ fn write_key(key: &Key, out: &mut Vec<u8>) {
 }
 
 /// Reads what [`write`] wrote. The MAC has vouched for it, and still nothing here trusts a length.
-struct Reader<'a>(&'a [u8]);
+struct TokenReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> TokenReader<'a> {
     fn continuation(mut self) -> Option<Continuation> {
         let next = match self.byte()? {
             OFFSET => Continuation::Offset(self.number()?),
@@ -214,9 +214,9 @@ mod tests {
         ] {
             let mut bytes = Vec::new();
             write(&next, &mut bytes);
-            assert_eq!(Reader(&bytes).continuation(), Some(next));
+            assert_eq!(TokenReader(&bytes).continuation(), Some(next));
             bytes.pop();
-            assert_eq!(Reader(&bytes).continuation(), None);
+            assert_eq!(TokenReader(&bytes).continuation(), None);
         }
     }
 }

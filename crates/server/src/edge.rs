@@ -17,15 +17,15 @@ use hyper::body::{Body, Incoming};
 use identity::{LastToken, TokenHash};
 use uuid::Uuid;
 
-use crate::answer::{Answer, name_newest, refusal, represent};
+use crate::api_error::ApiError;
 use crate::auth::bearer;
-use crate::face::Face;
-use crate::headers::{Trace, joined, name};
+use crate::headers::{RequestIds, joined_lines, name};
 use crate::media_range::members;
-use crate::negotiation::{Representation, refuses_ours, takes_newest};
-use crate::preconditions::Preconditions;
-use crate::routes::{Offers, REFERRAL, Route, known_method};
-use crate::{App, Shared};
+use crate::negotiation::{Representation, accepts_newest_version, check_max_version};
+use crate::preconditions::ReadPreconditions;
+use crate::response::{ApiResponse, apply_representation, error_response, set_newest_version};
+use crate::routes::{OfferedRoutes, REFERRAL, Route, known_method};
+use crate::{App, RequestContext};
 
 /// The service of one connection.
 pub struct Service {
@@ -40,9 +40,9 @@ impl Service {
 }
 
 impl hyper::service::Service<Request<Incoming>> for Service {
-    type Response = Answer;
+    type Response = ApiResponse;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<ApiResponse, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let app = self.app.clone();
@@ -53,7 +53,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
 
 impl App {
     /// Answers one request. Never panics, never fails.
-    pub async fn handle<B>(&self, request: Request<B>) -> Answer
+    pub async fn handle<B>(&self, request: Request<B>) -> ApiResponse
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -62,95 +62,97 @@ impl App {
     }
 }
 
-impl Shared {
+impl RequestContext {
     /// Answers one request, from the network or from a batch; `token` is the hash of its token where it is known.
-    pub(crate) async fn handle<B>(&self, request: Request<B>, token: Option<TokenHash>) -> Answer
+    pub(crate) async fn handle<B>(&self, request: Request<B>, token: Option<TokenHash>) -> ApiResponse
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let begun = Instant::now();
-        let running = self.metrics.begin();
-        let trace = self.trace(request.headers()).of_token(token);
+        let running = self.metrics.start_request();
+        let request_ids = self.request_ids(request.headers()).with_token(token);
         let head = request.method() == Method::HEAD;
         let method = known_method(request.method());
-        let newest = takes_newest(request.headers());
-        let asked = Representation::asked(request.headers(), request.uri(), self.mode());
-        let preconditions = Preconditions::of(request.method(), request.headers());
+        let newest = accepts_newest_version(request.headers());
+        let asked = Representation::from_request(request.headers(), request.uri(), self.mode());
+        let preconditions = ReadPreconditions::from_request(request.method(), request.headers());
         let mut route = "none";
-        let mut answer = match self.guarded(request, trace, &mut route).await {
-            Ok(answer) => answer,
-            Err(face) => {
-                self.report(&face, route, &trace);
-                refusal(&face)
+        let mut response = match self.route_with_limits(request, request_ids, &mut route).await {
+            Ok(response) => response,
+            Err(api_error) => {
+                self.log_error(&api_error, route, &request_ids);
+                error_response(&api_error)
             }
         };
         if method == "PUT" && route == REFERRAL {
-            self.mark_obsolete(&mut answer);
+            self.add_deprecation(&mut response);
         }
-        if method == "PATCH" && answer.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
-            self.name_patch_formats(&mut answer);
+        if method == "PATCH" && response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            self.add_accept_patch(&mut response);
         }
         if newest {
-            name_newest(&mut answer);
+            set_newest_version(&mut response);
         }
-        if let Err(face) = self.with_numbers(&mut answer, &asked).await {
-            self.report(&face, route, &trace);
-            answer = refusal(&face);
+        if let Err(api_error) = self.write_numbers_as_strings(&mut response, &asked).await {
+            self.log_error(&api_error, route, &request_ids);
+            response = error_response(&api_error);
         }
-        represent(&mut answer, &asked);
-        if let Some(preconditions) = preconditions.and_then(|all| self.evaluated(all, route)) {
-            answer = preconditions.hold(answer);
+        apply_representation(&mut response, &asked);
+        if let Some(preconditions) = preconditions.and_then(|all| self.applicable_preconditions(all, route)) {
+            response = preconditions.apply(response);
         }
-        trace.write(answer.headers_mut());
+        request_ids.write(response.headers_mut());
         if head {
-            without_body(&mut answer);
+            strip_body(&mut response);
         }
         let took = begun.elapsed();
         drop(running);
-        self.metrics.end(route, method, answer.status().as_u16(), took);
+        self.metrics.record_request(route, method, response.status().as_u16(), took);
         if self.options.log_requests {
-            let (status, took_us) = (answer.status().as_u16(), took.as_micros() as u64);
-            tracing::info!(request.id = %trace.request_id, method, route, status, took_us, "{method} {route} {status}, {took_us} µs, {}", trace.request_id);
+            let (status, took_us) = (response.status().as_u16(), took.as_micros() as u64);
+            tracing::info!(request.id = %request_ids.request_id, method, route, status, took_us, "{method} {route} {status}, {took_us} µs, {}", request_ids.request_id);
         }
-        answer
+        response
     }
 
     /// The request under its limits: concurrency, deadline, and what happens when the code itself fails.
-    async fn guarded<B>(
+    async fn route_with_limits<B>(
         &self,
         request: Request<B>,
-        trace: Trace,
+        request_ids: RequestIds,
         route: &mut &'static str,
-    ) -> Result<Answer, Face>
+    ) -> Result<ApiResponse, ApiError>
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        strict_http(&request)?;
-        known_expectation(request.headers())?;
-        let found = Route::find(request.uri(), request.method(), self.offers())?;
+        validate_framing(&request)?;
+        check_expectation(request.headers())?;
+        let found = Route::find(request.uri(), request.method(), self.offered_routes())?;
         *route = found.name();
         if let Route::Health(health) = found {
             return Ok(self.health(health));
         }
         if found.speaks_odata() {
-            refuses_ours(request.headers(), self.mode())?;
-            self.no_isolation(request.headers())?;
+            check_max_version(request.headers(), self.mode())?;
+            self.refuse_isolation(request.headers())?;
         }
-        let mut work = pin!(caught(self.route(found, request, trace)));
+        let mut work = pin!(catch_panic(self.route(found, request, request_ids)));
         // What is done at once needs no timer.
-        if let Poll::Ready(answer) = poll_once(work.as_mut()).await {
-            return answer;
+        if let Poll::Ready(response) = poll_once(work.as_mut()).await {
+            return response;
         }
         match tokio::time::timeout(self.options.deadline, work).await {
-            Ok(answer) => answer,
-            Err(_) => Err(Face::unavailable("the deadline has passed").for_capacity("deadline").closing()),
+            Ok(response) => response,
+            Err(_) => Err(ApiError::unavailable("the deadline has passed")
+                .for_capacity("deadline")
+                .closing_connection()),
         }
     }
 
     /// The preconditions of a GET that this route minds.
-    fn evaluated(&self, all: Preconditions, route: &str) -> Option<Preconditions> {
+    fn applicable_preconditions(&self, all: ReadPreconditions, route: &str) -> Option<ReadPreconditions> {
         match route {
             "service" | "metadata" | "openapi" if !self.options.mode.is_extended() => {
                 Some(all.only_if_none_match())
@@ -165,36 +167,38 @@ impl Shared {
     }
 
     /// 412 for a request that must see one state of all data. Source: OData 4.01 Protocol, section 8.2.6.
-    fn no_isolation(&self, headers: &HeaderMap) -> Result<(), Face> {
+    fn refuse_isolation(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         let wanted = headers.contains_key(name::ISOLATION) || headers.contains_key(name::ODATA_ISOLATION);
-        if self.options.mode.is_extended() && wanted { Err(Face::no_isolation()) } else { Ok(()) }
+        if self.options.mode.is_extended() && wanted { Err(ApiError::no_isolation()) } else { Ok(()) }
     }
 
     /// What ties an answer to a request with these headers that arrives now.
-    pub(crate) fn trace(&self, headers: &HeaderMap) -> Trace {
-        Trace::of(headers, self.exchange.now(), || Uuid::from_bytes(random_guid(self.random.bytes())))
+    pub(crate) fn request_ids(&self, headers: &HeaderMap) -> RequestIds {
+        RequestIds::from_headers(headers, self.exchange.now(), || {
+            Uuid::from_bytes(random_guid(self.random.bytes()))
+        })
     }
 
     /// What this server offers beside the contract's own paths.
-    pub(crate) fn offers(&self) -> Offers {
-        Offers { sandbox: self.sandbox.is_some(), mode: self.options.mode }
+    pub(crate) fn offered_routes(&self) -> OfferedRoutes {
+        OfferedRoutes { sandbox: self.sandbox.is_some(), mode: self.options.mode }
     }
 
     /// A failure is logged once, here, with what the client is not told.
-    pub(crate) fn report(&self, face: &Face, route: &'static str, trace: &Trace) {
-        let (status, id) = (face.status.as_u16(), trace.request_id);
-        if face.costly {
+    pub(crate) fn log_error(&self, api_error: &ApiError, route: &'static str, request_ids: &RequestIds) {
+        let (status, id) = (api_error.status.as_u16(), request_ids.request_id);
+        if api_error.costly {
             self.metrics.refused_for_cost();
         }
-        if let Some(of) = face.capacity {
+        if let Some(of) = api_error.capacity {
             self.metrics.refused_for_capacity(of);
         }
-        let cause = face.cause.as_deref().unwrap_or_default();
+        let cause = api_error.cause.as_deref().unwrap_or_default();
         match status {
             500 => tracing::error!(request.id = %id, route, status, cause, "request {id} failed: {cause}"),
             502.. => tracing::warn!(request.id = %id, route, status, cause, "request {id} put off: {cause}"),
             _ => {
-                let inner = face.inner.as_ref().map_or("", |inner| inner.code);
+                let inner = api_error.inner.as_ref().map_or("", |inner| inner.code);
                 tracing::debug!(request.id = %id, route, status, inner, "request {id} refused: {status} {inner}");
             }
         }
@@ -208,53 +212,56 @@ fn random_guid(bytes: [u8; 16]) -> [u8; 16] {
 
 /// HEAD: the head of the answer to GET, with its length, and nothing after it. Answers that never have a body have no
 /// length either (RFC 9110, 8.6).
-fn without_body(answer: &mut Answer) {
-    let bodiless = matches!(answer.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    if let Some(length) = answer.body().size_hint().exact().filter(|_| !bodiless) {
-        answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+fn strip_body(response: &mut ApiResponse) {
+    let bodiless = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if let Some(length) = response.body().size_hint().exact().filter(|_| !bodiless) {
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
-    *answer.body_mut() = Default::default();
+    *response.body_mut() = Default::default();
 }
 
 /// 417 for an expectation that is not met. Source: RFC 9110, 10.1.1.
-fn known_expectation(headers: &HeaderMap) -> Result<(), Face> {
-    match joined(headers, &EXPECT) {
+fn check_expectation(headers: &HeaderMap) -> Result<(), ApiError> {
+    match joined_lines(headers, &EXPECT) {
         Some(expected) if !members(&expected).all(|one| one.eq_ignore_ascii_case("100-continue")) => {
-            Err(Face::expectation_failed(&expected))
+            Err(ApiError::expectation_failed(&expected))
         }
         _ => Ok(()),
     }
 }
 
 /// What HTTP/1.1 demands and the library below lets pass. Source: RFC 9112, 3.2 and 6.1.
-fn strict_http<B>(request: &Request<B>) -> Result<(), Face> {
+fn validate_framing<B>(request: &Request<B>) -> Result<(), ApiError> {
     let headers = request.headers();
     if headers.contains_key(TRANSFER_ENCODING) {
         if request.extensions().get::<net::AmbiguousLength>().is_some() {
             let message = "A request has Content-Length or Transfer-Encoding, not both.";
-            return Err(Face::malformed_request("Transfer-Encoding", message));
+            return Err(ApiError::malformed_request("Transfer-Encoding", message));
         }
         let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
         let only_chunked =
             codings.next().is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
         if !only_chunked || codings.next().is_some() {
-            return Err(Face::malformed_request("Transfer-Encoding", "The only transfer coding is chunked."));
+            return Err(ApiError::malformed_request(
+                "Transfer-Encoding",
+                "The only transfer coding is chunked.",
+            ));
         }
     }
     let mut hosts = headers.get_all(HOST).iter();
     let host = hosts.next();
     if hosts.next().is_some() {
-        return Err(Face::malformed_request("Host", "A request has one Host header."));
+        return Err(ApiError::malformed_request("Host", "A request has one Host header."));
     }
     match host {
         None if request.version() >= Version::HTTP_2 => Ok(()),
         None if request.version() == Version::HTTP_11 => {
-            Err(Face::malformed_request("Host", "An HTTP/1.1 request needs a Host header."))
+            Err(ApiError::malformed_request("Host", "An HTTP/1.1 request needs a Host header."))
         }
         None => Ok(()),
         Some(host) if host.to_str().is_ok_and(is_host) => Ok(()),
         Some(_) => {
-            Err(Face::malformed_request("Host", "The Host header is not a host with an optional port."))
+            Err(ApiError::malformed_request("Host", "The Host header is not a host with an optional port."))
         }
     }
 }
@@ -283,7 +290,9 @@ async fn poll_once<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
 }
 
 /// Turns a panic into the 500 face; the connection and the process go on.
-async fn caught(work: impl Future<Output = Result<Answer, Face>>) -> Result<Answer, Face> {
+async fn catch_panic(
+    work: impl Future<Output = Result<ApiResponse, ApiError>>,
+) -> Result<ApiResponse, ApiError> {
     let mut work = pin!(work);
     std::future::poll_fn(move |context| {
         match std::panic::catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
@@ -291,7 +300,7 @@ async fn caught(work: impl Future<Output = Result<Answer, Face>>) -> Result<Answ
             Err(panic) => {
                 let text = panic.downcast_ref::<String>().map(String::as_str);
                 let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text");
-                Poll::Ready(Err(Face::internal(format!("panic: {text}")).closing()))
+                Poll::Ready(Err(ApiError::internal(format!("panic: {text}")).closing_connection()))
             }
         }
     })

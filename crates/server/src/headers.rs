@@ -40,9 +40,9 @@ const DIAGNOSTIC: HeaderValue = HeaderValue::from_static(concat!(
 
 /// What ties an answer to its request.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Trace {
+pub(crate) struct RequestIds {
     /// The idempotency key, when the request brought one (4.3).
-    pub once: Option<ClientRequestId>,
+    pub idempotency_id: Option<ClientRequestId>,
     /// The answer's `Request-ID`: the request's own, or a generated one.
     pub request_id: Uuid,
     client_request_id: Uuid,
@@ -52,15 +52,19 @@ pub(crate) struct Trace {
     pub token: Option<TokenHash>,
 }
 
-impl Trace {
+impl RequestIds {
     /// Reads the ids of a request; `fresh` gives those it lacks.
-    pub(crate) fn of(headers: &HeaderMap, arrived: Timestamp, fresh: impl Fn() -> Uuid) -> Trace {
-        let once = guid(headers, &name::REQUEST_ID).or_else(|| guid(headers, &name::MS_REQUEST_ID));
+    pub(crate) fn from_headers(
+        headers: &HeaderMap,
+        arrived: Timestamp,
+        fresh: impl Fn() -> Uuid,
+    ) -> RequestIds {
+        let idempotency_id = guid(headers, &name::REQUEST_ID).or_else(|| guid(headers, &name::MS_REQUEST_ID));
         let client =
             guid(headers, &name::CLIENT_REQUEST_ID).or_else(|| guid(headers, &name::MS_CORRELATION_ID));
-        Trace {
-            once,
-            request_id: once.map_or_else(&fresh, |id| id.as_uuid()),
+        RequestIds {
+            idempotency_id,
+            request_id: idempotency_id.map_or_else(&fresh, |id| id.as_uuid()),
             client_request_id: client.map_or_else(&fresh, |id| id.as_uuid()),
             arrived,
             token: None,
@@ -68,15 +72,15 @@ impl Trace {
     }
 
     /// With the hash of the request's token, if it is known.
-    pub(crate) fn of_token(self, token: Option<TokenHash>) -> Trace {
-        Trace { token, ..self }
+    pub(crate) fn with_token(self, token: Option<TokenHash>) -> RequestIds {
+        RequestIds { token, ..self }
     }
 
     /// Puts the headers of every answer on this one.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
         headers.insert(name::REQUEST_ID, guid_value(self.request_id));
         headers.insert(name::CLIENT_REQUEST_ID, guid_value(self.client_request_id));
-        headers.insert(name::TIMESTAMP, shown(self.arrived));
+        headers.insert(name::TIMESTAMP, short_value(self.arrived));
         headers.insert(name::DIAGNOSTIC, DIAGNOSTIC);
     }
 }
@@ -92,7 +96,7 @@ fn guid_value(id: Uuid) -> HeaderValue {
 }
 
 /// A header value from something short of ours, such as a tag or an instant.
-pub(crate) fn shown(what: impl Display) -> HeaderValue {
+pub(crate) fn short_value(what: impl Display) -> HeaderValue {
     let mut buffer = [0; 64];
     let mut room = &mut buffer[..];
     let written = write!(room, "{what}");
@@ -116,7 +120,7 @@ pub(crate) fn value(text: &str) -> HeaderValue {
 }
 
 /// All lines of a list header, joined by commas; bytes that are no text become question marks.
-pub(crate) fn joined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>> {
+pub(crate) fn joined_lines<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>> {
     let mut lines = headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
     let first = lines.next()?;
     Some(lines.fold(first, |all, line| format!("{all},{line}").into()))

@@ -3,16 +3,16 @@
 //! A request goes through [`App::handle`]: traced, held against the limits, routed, authorised, answered. No SQL,
 //! no rule of the resource, no clock and no randomness of its own.
 
-mod answer;
+mod api_error;
 mod auth;
 mod batch;
 mod body;
 mod continuation;
 mod description;
 mod edge;
-mod face;
 mod headers;
-mod kept;
+mod item_writer;
+mod list_cache;
 mod media_range;
 mod metrics;
 mod negotiation;
@@ -20,11 +20,11 @@ mod numbers;
 mod preconditions;
 mod progress;
 mod query;
-mod record;
+mod response;
 mod routes;
 mod scrape;
-mod shape;
 mod shares;
+mod stored_response;
 mod throttle;
 
 use std::ops::Deref;
@@ -35,28 +35,28 @@ use std::time::Duration;
 use exchange::{ApiMode, Exchange};
 use identity::{TokenCache, TokenVerifier, sandbox::SandboxIssuer};
 use referral::PublicBase;
-use shares::{KnownCaller, Limits, Shares};
+use shares::{AuthenticatedCaller, CapacityLimits, FairShares};
 
-pub use body::Pace;
+pub use body::BodyPace;
 pub use edge::Service;
-pub use scrape::{Process, ProcessFigures};
-pub use throttle::Rate;
+pub use scrape::{ProcessMetrics, ProcessProbe};
+pub use throttle::RateLimit;
 
 /// The largest request body, in bytes (spec 8.5).
-const BODY_LIMIT: usize = 1024 * 1024;
+const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// Questions remembered at once, each of a few kilobytes.
-const REMEMBERED_QUESTIONS: usize = 256;
+const CACHED_LIST_REQUESTS: usize = 256;
 /// What answers to lists may take, in bytes.
-const LIST_CACHE: u64 = 8 * 1024 * 1024;
+const LIST_CACHE_BYTES: u64 = 8 * 1024 * 1024;
 /// What requests and unread answers may take, in bytes, where nobody says otherwise.
-const REQUEST_MEMORY: u64 = 64 * 1024 * 1024;
-const ANSWER_MEMORY: u64 = 64 * 1024 * 1024;
+const REQUEST_MEMORY_BYTES: u64 = 64 * 1024 * 1024;
+const RESPONSE_MEMORY_BYTES: u64 = 64 * 1024 * 1024;
 /// What requests without a token may take, in bytes: those to the sandbox's issuer.
-const STRANGERS_MEMORY: u64 = 4 * 1024 * 1024;
+const ANONYMOUS_MEMORY: u64 = 4 * 1024 * 1024;
 /// How long the requests of one batch may be worked on.
-const BATCH_WORK: Duration = Duration::from_secs(5);
+const BATCH_WORK_TIME: Duration = Duration::from_secs(5);
 /// Verified tokens remembered at once.
-const REMEMBERED_TOKENS: usize = 10_000;
+const CACHED_TOKENS: usize = 10_000;
 
 /// Gives random bytes: for the request ids of requests that bring none, and for the sandbox's issuer.
 pub trait Random: Send + Sync + 'static {
@@ -87,13 +87,13 @@ pub struct ServerOptions {
     /// How many bytes of answers may wait for their clients to take them.
     pub answer_memory: u64,
     /// How quickly a body must come.
-    pub body_pace: Pace,
+    pub body_pace: BodyPace,
     /// How long the requests of one batch may be worked on; those that are left then are refused.
     pub batch_work: Duration,
     /// A request that takes longer is answered 503.
     pub deadline: Duration,
     /// The token bucket of each caller; `None`: no limit.
-    pub rate: Option<Rate>,
+    pub rate: Option<RateLimit>,
     /// What `Organization::issuer` says for each issuer of the verifier, by its index.
     pub issuer_names: Vec<String>,
     /// What next links are sealed with: secret, the same for all servers of one exchange, and kept over restarts.
@@ -103,7 +103,7 @@ pub struct ServerOptions {
     /// Log one line for each request (at level info), not only for failures.
     pub log_requests: bool,
     /// Tells `/metrics` about the process; `None`: nothing.
-    pub process: Option<Arc<dyn Process>>,
+    pub process: Option<Arc<dyn ProcessProbe>>,
 }
 
 impl ServerOptions {
@@ -115,17 +115,17 @@ impl ServerOptions {
             tolerant_json: true,
             object_patch: false,
             misspelt_context: false,
-            body_limit: BODY_LIMIT,
+            body_limit: MAX_BODY_BYTES,
             concurrency: 1024,
-            request_memory: REQUEST_MEMORY,
-            answer_memory: ANSWER_MEMORY,
-            body_pace: Pace::default(),
-            batch_work: BATCH_WORK,
+            request_memory: REQUEST_MEMORY_BYTES,
+            answer_memory: RESPONSE_MEMORY_BYTES,
+            body_pace: BodyPace::default(),
+            batch_work: BATCH_WORK_TIME,
             deadline: Duration::from_secs(30),
             rate: None,
             issuer_names: Vec::new(),
             link_key: [0; 32],
-            list_cache_bytes: LIST_CACHE,
+            list_cache_bytes: LIST_CACHE_BYTES,
             log_requests: false,
             process: None,
         }
@@ -134,36 +134,36 @@ impl ServerOptions {
 
 /// The server: everything a request needs. Cheap to clone.
 #[derive(Clone)]
-pub struct App(Arc<Shared>);
+pub struct App(Arc<RequestContext>);
 
 /// What a request is answered with: an exchange, and everything else.
-pub(crate) struct Shared {
+pub(crate) struct RequestContext {
     exchange: Arc<Exchange>,
-    parts: Arc<Parts>,
+    state: Arc<AppState>,
 }
 
-impl Deref for Shared {
-    type Target = Parts;
+impl Deref for RequestContext {
+    type Target = AppState;
 
-    fn deref(&self) -> &Parts {
-        &self.parts
+    fn deref(&self) -> &AppState {
+        &self.state
     }
 }
 
 /// What all exchanges of one server share.
-pub(crate) struct Parts {
+pub(crate) struct AppState {
     verifier: TokenVerifier,
-    tokens: TokenCache<KnownCaller>,
+    tokens: TokenCache<AuthenticatedCaller>,
     sandbox: Option<Arc<SandboxIssuer>>,
     random: Arc<dyn Random>,
     options: ServerOptions,
     base: PublicBase,
     description: description::Description,
-    shares: Shares,
+    shares: FairShares,
     lists: progress::ListProgress,
     throttle: Option<throttle::Throttle>,
-    tokens_of_pages: continuation::Tokens,
-    kept: kept::Kept,
+    page_tokens: continuation::PageTokens,
+    list_cache: list_cache::ListCache,
     /// Questions by the text of their query strings.
     list_requests: quick_cache::sync::Cache<String, Arc<exchange::ListRequest>>,
     metrics: metrics::Metrics,
@@ -180,37 +180,37 @@ impl App {
         options: ServerOptions,
     ) -> App {
         let base = PublicBase::new(&options.public_url, options.misspelt_context);
-        let description = description::Description::new(description::Setting {
+        let description = description::Description::new(description::DescriptionInput {
             options: &options,
             public_url: base.url(),
             request_options: &exchange.policy().request_options,
             sandbox: sandbox.is_some(),
         });
-        let parts = Parts {
+        let state = AppState {
             verifier,
-            tokens: TokenCache::new(REMEMBERED_TOKENS),
+            tokens: TokenCache::new(CACHED_TOKENS),
             sandbox,
             random,
             base,
             description,
-            shares: Shares::new(
-                Limits {
+            shares: FairShares::new(
+                CapacityLimits {
                     requests: options.concurrency,
                     memory: options.request_memory,
                     answers: options.answer_memory,
                 },
-                STRANGERS_MEMORY,
+                ANONYMOUS_MEMORY,
             ),
             lists: progress::ListProgress::default(),
             throttle: options.rate.map(throttle::Throttle::new),
-            tokens_of_pages: continuation::Tokens::new(&options.link_key),
-            kept: kept::Kept::new(options.list_cache_bytes),
-            list_requests: quick_cache::sync::Cache::new(REMEMBERED_QUESTIONS),
+            page_tokens: continuation::PageTokens::new(&options.link_key),
+            list_cache: list_cache::ListCache::new(options.list_cache_bytes),
+            list_requests: quick_cache::sync::Cache::new(CACHED_LIST_REQUESTS),
             metrics: metrics::Metrics::default(),
             draining: AtomicBool::new(false),
             options,
         };
-        App(Arc::new(Shared { exchange, parts: Arc::new(parts) }))
+        App(Arc::new(RequestContext { exchange, state: Arc::new(state) }))
     }
 
     /// From now on `/readyz` says that no new work should come.

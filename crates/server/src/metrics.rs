@@ -11,49 +11,49 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::routes::REFERRAL;
-use crate::scrape::{ProcessFigures, Scraped};
+use crate::scrape::{MetricsSnapshot, ProcessMetrics};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Call {
+struct RequestLabels {
     route: &'static str,
     method: &'static str,
     status: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Kind {
+struct RouteLabels {
     route: &'static str,
     method: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Of {
+struct CapacityLabel {
     of: &'static str,
 }
 
 /// The server's own figures.
 pub(crate) struct Metrics {
     registry: Registry,
-    requests: Family<Call, Counter<u64, AtomicU64>>,
-    seconds: Family<Kind, Histogram>,
+    requests: Family<RequestLabels, Counter<u64, AtomicU64>>,
+    seconds: Family<RouteLabels, Histogram>,
     running: Gauge<i64, AtomicI64>,
     too_costly: Counter<u64, AtomicU64>,
     left_out: Counter<u64, AtomicU64>,
-    for_capacity: Family<Of, Counter<u64, AtomicU64>>,
-    usual: Usual,
+    for_capacity: Family<CapacityLabel, Counter<u64, AtomicU64>>,
+    hot: HotMetrics,
 }
 
 /// The figures of a GET of one referral that is there, at hand without a look for them.
-struct Usual {
+struct HotMetrics {
     requests: Counter<u64, AtomicU64>,
     seconds: Histogram,
 }
 
-const USUAL: Call = Call { route: REFERRAL, method: "GET", status: 200 };
+const HOT_LABELS: RequestLabels = RequestLabels { route: REFERRAL, method: "GET", status: 200 };
 
 /// What requests are refused for: the places that callers share, the rate of one caller, the time of one request, and the
 /// work of one batch.
-const CAPACITIES: [&str; 7] = ["requests", "bodies", "memory", "answers", "rate", "deadline", "batch"];
+const REFUSAL_REASONS: [&str; 7] = ["requests", "bodies", "memory", "answers", "rate", "deadline", "batch"];
 
 /// From 20 µs, what a GET of a hot referral takes, to 10 s, three steps a decade.
 const BUCKETS: [f64; 18] = [
@@ -67,12 +67,12 @@ fn histogram() -> Histogram {
 
 impl Default for Metrics {
     fn default() -> Metrics {
-        let requests = Family::<Call, Counter<u64, AtomicU64>>::default();
-        let seconds = Family::<Kind, Histogram>::new_with_constructor(histogram as fn() -> Histogram);
-        let Call { route, method, .. } = USUAL;
-        let usual = Usual {
-            requests: requests.get_or_create_owned(&USUAL),
-            seconds: seconds.get_or_create_owned(&Kind { route, method }),
+        let requests = Family::<RequestLabels, Counter<u64, AtomicU64>>::default();
+        let seconds = Family::<RouteLabels, Histogram>::new_with_constructor(histogram as fn() -> Histogram);
+        let RequestLabels { route, method, .. } = HOT_LABELS;
+        let hot = HotMetrics {
+            requests: requests.get_or_create_owned(&HOT_LABELS),
+            seconds: seconds.get_or_create_owned(&RouteLabels { route, method }),
         };
         let mut metrics = Metrics {
             registry: Registry::with_prefix("cosell"),
@@ -82,7 +82,7 @@ impl Default for Metrics {
             too_costly: Counter::default(),
             left_out: Counter::default(),
             for_capacity: Family::default(),
-            usual,
+            hot,
         };
         let registry = &mut metrics.registry;
         registry.register("http_requests", "Answers, by route, method and status", metrics.requests.clone());
@@ -108,8 +108,8 @@ impl Default for Metrics {
             metrics.for_capacity.clone(),
         );
         // Shown from the beginning, so that an alert sees the first one.
-        for of in CAPACITIES {
-            drop(metrics.for_capacity.get_or_create(&Of { of }));
+        for of in REFUSAL_REASONS {
+            drop(metrics.for_capacity.get_or_create(&CapacityLabel { of }));
         }
         metrics
     }
@@ -126,20 +126,26 @@ impl Drop for RunningRequest<'_> {
 
 impl Metrics {
     /// Counts a request as running until the guard is dropped, also when its client goes away before the answer.
-    pub(crate) fn begin(&self) -> RunningRequest<'_> {
+    pub(crate) fn start_request(&self) -> RunningRequest<'_> {
         self.running.inc();
         RunningRequest(&self.running)
     }
 
-    pub(crate) fn end(&self, route: &'static str, method: &'static str, status: u16, took: Duration) {
-        let call = Call { route, method, status };
-        if call == USUAL {
-            self.usual.requests.inc();
-            self.usual.seconds.observe(took.as_secs_f64());
+    pub(crate) fn record_request(
+        &self,
+        route: &'static str,
+        method: &'static str,
+        status: u16,
+        took: Duration,
+    ) {
+        let call = RequestLabels { route, method, status };
+        if call == HOT_LABELS {
+            self.hot.requests.inc();
+            self.hot.seconds.observe(took.as_secs_f64());
             return;
         }
         self.requests.get_or_create(&call).inc();
-        self.seconds.get_or_create(&Kind { route, method }).observe(took.as_secs_f64());
+        self.seconds.get_or_create(&RouteLabels { route, method }).observe(took.as_secs_f64());
     }
 
     pub(crate) fn refused_for_cost(&self) {
@@ -151,13 +157,13 @@ impl Metrics {
     }
 
     pub(crate) fn refused_for_capacity(&self, of: &'static str) {
-        self.for_capacity.get_or_create(&Of { of }).inc();
+        self.for_capacity.get_or_create(&CapacityLabel { of }).inc();
     }
 
     /// The text of `/metrics`.
-    pub(crate) fn text(&self, scraped: Scraped, process: ProcessFigures) -> String {
+    pub(crate) fn text(&self, snapshot: MetricsSnapshot, process: ProcessMetrics) -> String {
         let (mut others, mut of_the_system) = (Registry::with_prefix("cosell"), Registry::default());
-        others.register_collector(Box::new(scraped));
+        others.register_collector(Box::new(snapshot));
         of_the_system.register_collector(Box::new(process));
         let mut out = String::new();
         // Writing to a String cannot fail.

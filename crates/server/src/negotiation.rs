@@ -8,8 +8,8 @@ use exchange::ApiMode;
 use http::header::{ACCEPT, ACCEPT_CHARSET, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Uri};
 
-use crate::face::Face;
-use crate::headers::{joined, name};
+use crate::api_error::ApiError;
+use crate::headers::{joined_lines, name};
 use crate::media_range::{self, MediaRange, members, split, unquoted};
 use crate::query::pairs;
 
@@ -19,52 +19,52 @@ pub(crate) const JSON: &str = "application/json";
 pub(crate) const TEXT: &str = "text/plain";
 
 /// 406 when the headers exclude JSON.
-pub(crate) fn accepts_json(headers: &HeaderMap, mode: ApiMode) -> Result<(), Face> {
+pub(crate) fn accepts_json(headers: &HeaderMap, mode: ApiMode) -> Result<(), ApiError> {
     accepts_coding(headers, mode)?;
-    let Some(accept) = joined(headers, &ACCEPT) else { return Ok(()) };
+    let Some(accept) = joined_lines(headers, &ACCEPT) else { return Ok(()) };
     if matches!(&*accept, "application/json" | "*/*") || accept.trim().is_empty() {
         return Ok(());
     }
     match preferred(&accept, JSON, parameters_of(headers, mode)) {
         Some(_) => Ok(()),
-        None => Err(Face::not_acceptable(&accept)),
+        None => Err(ApiError::not_acceptable(&accept)),
     }
 }
 
 /// 406 when the headers exclude plain text.
-pub(crate) fn accepts_text(headers: &HeaderMap, mode: ApiMode) -> Result<(), Face> {
+pub(crate) fn accepts_text(headers: &HeaderMap, mode: ApiMode) -> Result<(), ApiError> {
     accepts_coding(headers, mode)?;
-    let Some(accept) = joined(headers, &ACCEPT).filter(|accept| !accept.trim().is_empty()) else {
+    let Some(accept) = joined_lines(headers, &ACCEPT).filter(|accept| !accept.trim().is_empty()) else {
         return Ok(());
     };
     if preferred(&accept, TEXT, parameters_of(headers, mode)).is_some() {
         return Ok(());
     }
-    let mut face = Face::not_acceptable(&accept).hint("send Accept: text/plain, or leave it out");
-    face.message = "Only text/plain can be produced.".into();
-    Err(face)
+    let mut api_error = ApiError::not_acceptable(&accept).hint("send Accept: text/plain, or leave it out");
+    api_error.message = "Only text/plain can be produced.".into();
+    Err(api_error)
 }
 
 /// 406 when `Accept-Charset` excludes UTF-8, or `Accept-Encoding` an answer as it is (extended).
-pub(crate) fn accepts_coding(headers: &HeaderMap, mode: ApiMode) -> Result<(), Face> {
+pub(crate) fn accepts_coding(headers: &HeaderMap, mode: ApiMode) -> Result<(), ApiError> {
     if mode == ApiMode::Strict {
         return Ok(());
     }
-    if let Some(charsets) = joined(headers, &ACCEPT_CHARSET)
+    if let Some(charsets) = joined_lines(headers, &ACCEPT_CHARSET)
         && !charsets.trim().is_empty()
         && wanted(&charsets, "utf-8").unwrap_or(0) == 0
     {
-        let mut face = Face::not_acceptable(&charsets).target("Accept-Charset");
-        face.message = "Answers are in UTF-8 only.".into();
-        return Err(face.hint("leave Accept-Charset out"));
+        let mut api_error = ApiError::not_acceptable(&charsets).target("Accept-Charset");
+        api_error.message = "Answers are in UTF-8 only.".into();
+        return Err(api_error.hint("leave Accept-Charset out"));
     }
     // RFC 9110, 12.5.3: an answer as it is may be sent unless it is excluded by name, or by `*` without it.
-    if let Some(codings) = joined(headers, &ACCEPT_ENCODING)
+    if let Some(codings) = joined_lines(headers, &ACCEPT_ENCODING)
         && wanted(&codings, "identity") == Some(0)
     {
-        let mut face = Face::not_acceptable(&codings).target("Accept-Encoding");
-        face.message = "Answers are not compressed.".into();
-        return Err(face.hint("leave identity acceptable in Accept-Encoding"));
+        let mut api_error = ApiError::not_acceptable(&codings).target("Accept-Encoding");
+        api_error.message = "Answers are not compressed.".into();
+        return Err(api_error.hint("leave identity acceptable in Accept-Encoding"));
     }
     Ok(())
 }
@@ -110,7 +110,7 @@ pub(crate) fn can_be_written(range: &MediaRange<'_>, media_type: &str, rule: Par
 
 /// A way to write an answer that `Accept` takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Preferred {
+pub(crate) struct PreferredRange {
     /// In thousandths, from 1.
     pub weight: u16,
     /// How JSON is written; the default for other media types.
@@ -120,7 +120,7 @@ pub(crate) struct Preferred {
 /// The way to write a media type that an `Accept` header wants most; `None`: none that can be produced. The most
 /// specific range decides how much a way is wanted; of two ways the one that is named wins over what a wildcard leaves open,
 /// and the first over the second.
-pub(crate) fn preferred(accept: &str, media_type: &str, parameters: Parameters) -> Option<Preferred> {
+pub(crate) fn preferred(accept: &str, media_type: &str, parameters: Parameters) -> Option<PreferredRange> {
     let ranges: Vec<(u8, u16, Representation)> = members(accept)
         .filter_map(|member| {
             let range = MediaRange::parse(member)?;
@@ -140,11 +140,11 @@ pub(crate) fn preferred(accept: &str, media_type: &str, parameters: Parameters) 
     };
     let named = ranges.iter().filter(|(rank, ..)| *rank == 3).map(|(.., named)| *named);
     let open = ranges.iter().filter(|(rank, ..)| *rank < 3).map(|(.., named)| *named);
-    let mut best: Option<Preferred> = None;
+    let mut best: Option<PreferredRange> = None;
     for representation in named.chain(open).chain([Representation::default()]) {
         let weight = weight_of(&representation);
         if weight > best.map_or(0, |best| best.weight) {
-            best = Some(Preferred { weight, representation });
+            best = Some(PreferredRange { weight, representation });
         }
     }
     best
@@ -159,14 +159,14 @@ pub(crate) fn has_parameters(headers: &HeaderMap) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Representation {
     /// `odata.metadata`
-    pub metadata: Option<Metadata>,
+    pub metadata: Option<MetadataLevel>,
     /// `IEEE754Compatible`: numbers of `Edm.Int64` and `Edm.Decimal` are strings.
     pub numbers_as_strings: Option<bool>,
 }
 
 impl Representation {
     /// What `$format` asks for, else `Accept`; the default where neither can be executed, which is refused elsewhere.
-    pub(crate) fn asked(headers: &HeaderMap, uri: &Uri, mode: ApiMode) -> Representation {
+    pub(crate) fn from_request(headers: &HeaderMap, uri: &Uri, mode: ApiMode) -> Representation {
         let extended = mode == ApiMode::Extended;
         if let Some(format) = uri.query().filter(|_| extended).and_then(format_option) {
             return Representation::of_format(&format).unwrap_or_default();
@@ -174,7 +174,7 @@ impl Representation {
         if !has_parameters(headers) {
             return Representation::default();
         }
-        let accept = joined(headers, &ACCEPT).unwrap_or_default();
+        let accept = joined_lines(headers, &ACCEPT).unwrap_or_default();
         let preferred = preferred(&accept, JSON, parameters_of(headers, mode));
         preferred.map(|preferred| preferred.representation).unwrap_or_default()
     }
@@ -202,7 +202,7 @@ impl Representation {
             };
             let json = media_type == JSON;
             match name.as_str() {
-                "odata.metadata" | "metadata" if json => match Metadata::named(&value) {
+                "odata.metadata" | "metadata" if json => match MetadataLevel::named(&value) {
                     Some(level) if found.metadata.is_none_or(|known| known == level) => {
                         found.metadata = Some(level);
                     }
@@ -239,17 +239,18 @@ impl Representation {
     }
 
     /// Whether the body is the one that is answered unasked.
-    pub(crate) fn is_usual(&self) -> bool {
-        self.metadata.unwrap_or_default() == Metadata::Minimal && !self.numbers_as_strings.unwrap_or(false)
+    pub(crate) fn is_default(&self) -> bool {
+        self.metadata.unwrap_or_default() == MetadataLevel::Minimal
+            && !self.numbers_as_strings.unwrap_or(false)
     }
 
     /// The content type that says what the client named; `None`: it named nothing.
     pub(crate) fn content_type(&self) -> Option<HeaderValue> {
         let level = match self.metadata {
             None => "",
-            Some(Metadata::None) => ";odata.metadata=none",
-            Some(Metadata::Minimal) => ";odata.metadata=minimal",
-            Some(Metadata::Full) => ";odata.metadata=full",
+            Some(MetadataLevel::None) => ";odata.metadata=none",
+            Some(MetadataLevel::Minimal) => ";odata.metadata=minimal",
+            Some(MetadataLevel::Full) => ";odata.metadata=full",
         };
         let strings = if self.numbers_as_strings == Some(true) { ";IEEE754Compatible=true" } else { "" };
         if level.is_empty() && strings.is_empty() {
@@ -271,7 +272,7 @@ fn format_option(query: &str) -> Option<String> {
 
 /// How much an answer says about what it holds. Source: OData JSON Format 4.01, section 3.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub(crate) enum Metadata {
+pub(crate) enum MetadataLevel {
     /// `odata.metadata=none`: no context either.
     None,
     /// `odata.metadata=minimal`, and what is answered unasked.
@@ -281,29 +282,33 @@ pub(crate) enum Metadata {
     Full,
 }
 
-impl Metadata {
+impl MetadataLevel {
     /// What `$format` asks for, else the best of `Accept`'s ranges that are JSON. An unknown level is minimal.
     ///
     /// 406 for a `$format` that cannot be produced.
-    pub(crate) fn asked(headers: &HeaderMap, format: Option<&str>, mode: ApiMode) -> Result<Metadata, Face> {
+    pub(crate) fn from_request(
+        headers: &HeaderMap,
+        format: Option<&str>,
+        mode: ApiMode,
+    ) -> Result<MetadataLevel, ApiError> {
         if let Some(format) = format {
             let asked = Representation::of_format(format)
-                .ok_or_else(|| Face::not_acceptable(format).target("$format"))?;
+                .ok_or_else(|| ApiError::not_acceptable(format).target("$format"))?;
             return Ok(asked.metadata.unwrap_or_default());
         }
         if !has_parameters(headers) {
-            return Ok(Metadata::default());
+            return Ok(MetadataLevel::default());
         }
-        let accept = joined(headers, &ACCEPT).unwrap_or_default();
+        let accept = joined_lines(headers, &ACCEPT).unwrap_or_default();
         let found = preferred(&accept, JSON, parameters_of(headers, mode));
         Ok(found.and_then(|found| found.representation.metadata).unwrap_or_default())
     }
 
-    fn named(value: &str) -> Option<Metadata> {
+    fn named(value: &str) -> Option<MetadataLevel> {
         match value {
-            "none" => Some(Metadata::None),
-            "full" => Some(Metadata::Full),
-            "minimal" => Some(Metadata::Minimal),
+            "none" => Some(MetadataLevel::None),
+            "full" => Some(MetadataLevel::Full),
+            "minimal" => Some(MetadataLevel::Minimal),
             _ => None,
         }
     }
@@ -311,7 +316,7 @@ impl Metadata {
 
 /// The newest version of OData that the client takes, if it says one.
 fn max_version(headers: &HeaderMap) -> Option<odata::ODataVersion> {
-    let text = joined(headers, &name::ODATA_MAX_VERSION)?;
+    let text = joined_lines(headers, &name::ODATA_MAX_VERSION)?;
     odata::ODataVersion::parse(text.trim()).ok()
 }
 
@@ -321,29 +326,29 @@ pub(crate) fn is_capped(headers: &HeaderMap) -> bool {
 }
 
 /// Whether the answer may be of version 4.01: a client that does not say so gets 4.0 (spec 4.2).
-pub(crate) fn takes_newest(headers: &HeaderMap) -> bool {
+pub(crate) fn accepts_newest_version(headers: &HeaderMap) -> bool {
     max_version(headers).is_some_and(|version| (version.major, version.minor.as_str()) > (4, "0"))
 }
 
 /// Refuses a client that takes only versions before 4.0. What is no version is refused in the extended mode. Source: OData
 /// 4.01 Protocol, section 8.2.7.
-pub(crate) fn refuses_ours(headers: &HeaderMap, mode: ApiMode) -> Result<(), Face> {
+pub(crate) fn check_max_version(headers: &HeaderMap, mode: ApiMode) -> Result<(), ApiError> {
     if !headers.contains_key(name::ODATA_MAX_VERSION) {
         return Ok(());
     }
     match max_version(headers) {
         Some(version) if version.major >= 4 => Ok(()),
         None if mode == ApiMode::Strict => Ok(()),
-        _ => Err(Face::unknown_version("OData-MaxVersion")),
+        _ => Err(ApiError::unknown_version("OData-MaxVersion")),
     }
 }
 
 /// 400 for a body that was written by the rules of another version than 4.0 and 4.01. Source: OData 4.01 Protocol,
 /// section 8.1.5.
-pub(crate) fn version_is_known(headers: &HeaderMap) -> Result<(), Face> {
-    match joined(headers, &name::ODATA_VERSION) {
+pub(crate) fn check_version(headers: &HeaderMap) -> Result<(), ApiError> {
+    match joined_lines(headers, &name::ODATA_VERSION) {
         Some(version) if !matches!(version.trim(), "4.0" | "4.01") => {
-            Err(Face::unknown_version("OData-Version"))
+            Err(ApiError::unknown_version("OData-Version"))
         }
         _ => Ok(()),
     }
@@ -351,7 +356,7 @@ pub(crate) fn version_is_known(headers: &HeaderMap) -> Result<(), Face> {
 
 /// The page size that `Prefer` wishes for (`odata.maxpagesize`, or without its prefix).
 pub(crate) fn preferred_page_size(headers: &HeaderMap) -> Option<u64> {
-    let prefer = joined(headers, &name::PREFER)?;
+    let prefer = joined_lines(headers, &name::PREFER)?;
     odata::Preference::read_all(&prefer).into_iter().find_map(|preference| match preference {
         odata::Preference::MaxPageSize(size) => Some(size),
         _ => None,
@@ -369,16 +374,19 @@ pub(crate) enum MediaType {
 /// The media type of the body; `None` when the header is absent.
 ///
 /// 415 for anything that is no JSON the contract knows, and for compressed bodies.
-pub(crate) fn media_type(headers: &HeaderMap, mode: ApiMode) -> Result<Option<MediaType>, Face> {
-    not_encoded(headers)?;
-    let Some(sent) = joined(headers, &CONTENT_TYPE) else { return Ok(None) };
+pub(crate) fn media_type(headers: &HeaderMap, mode: ApiMode) -> Result<Option<MediaType>, ApiError> {
+    refuse_encoded(headers)?;
+    let Some(sent) = joined_lines(headers, &CONTENT_TYPE) else { return Ok(None) };
     if sent == JSON {
         return Ok(Some(MediaType::Json));
     }
-    let unsupported = || Face::unsupported_media_type(&sent, "send Content-Type: application/json");
+    let unsupported = || ApiError::unsupported_media_type(&sent, "send Content-Type: application/json");
     let range = MediaRange::parse(&sent).ok_or_else(unsupported)?;
     if !has_known_parameters(&range, mode) {
-        return Err(Face::unsupported_media_type(&sent, "send Content-Type without parameters, in UTF-8"));
+        return Err(ApiError::unsupported_media_type(
+            &sent,
+            "send Content-Type without parameters, in UTF-8",
+        ));
     }
     match range.name.as_str() {
         JSON => Ok(Some(MediaType::Json)),
@@ -400,10 +408,10 @@ pub(crate) fn has_known_parameters(sent: &MediaRange<'_>, mode: ApiMode) -> bool
 }
 
 /// 415 for a compressed body.
-pub(crate) fn not_encoded(headers: &HeaderMap) -> Result<(), Face> {
-    match joined(headers, &CONTENT_ENCODING) {
+pub(crate) fn refuse_encoded(headers: &HeaderMap) -> Result<(), ApiError> {
+    match joined_lines(headers, &CONTENT_ENCODING) {
         Some(encoding) if !members(&encoding).all(|coding| coding.eq_ignore_ascii_case("identity")) => {
-            Err(Face::unsupported_encoding(&encoding))
+            Err(ApiError::unsupported_encoding(&encoding))
         }
         _ => Ok(()),
     }
@@ -411,7 +419,7 @@ pub(crate) fn not_encoded(headers: &HeaderMap) -> Result<(), Face> {
 
 /// What `Prefer` says first of a preference, in lower case. Source: RFC 7240, section 2.
 fn preference(headers: &HeaderMap, wanted: &str) -> Option<String> {
-    let prefer = joined(headers, &name::PREFER)?;
+    let prefer = joined_lines(headers, &name::PREFER)?;
     members(&prefer).find_map(|member| {
         let first = split(member, ';').next().unwrap_or_default();
         let (name, value) = first.split_once('=').unwrap_or((first, ""));

@@ -8,11 +8,11 @@ use odata::{Primitive, Property, Schema, Type, TypedOptions, TypedSelect};
 use referral::Referral;
 use serde_json::Value as Json;
 
-use crate::shape::{Members, end_of_value};
+use crate::item_writer::{JsonMembers, end_of_value};
 
 /// What the body of an answer is, where it holds numbers: it travels with the answer until the answer leaves.
 #[derive(Debug, Clone)]
-pub(crate) enum Content {
+pub(crate) enum BodyContent {
     /// One referral, as a question shows it; `None`: whole.
     Referral(Option<Arc<ListRequest>>),
     /// The answer to a question.
@@ -23,37 +23,37 @@ pub(crate) enum Content {
     Property(Type, Option<Box<TypedOptions>>),
 }
 
-impl Content {
+impl BodyContent {
     /// A property that is the only one that is selected.
-    pub(crate) fn property(ty: Type, selection: &TypedOptions) -> Content {
+    pub(crate) fn property(ty: Type, selection: &TypedOptions) -> BodyContent {
         let options = match selection.select.as_deref() {
             Some([TypedSelect::Property { options, .. }]) => options.clone(),
             _ => None,
         };
-        Content::Property(ty, options)
+        BodyContent::Property(ty, options)
     }
 
     /// The body with strings in place of these numbers; `None` where it is not JSON, for a document is damaged.
     pub(crate) fn with_strings(&self, body: &[u8]) -> Option<Vec<u8>> {
         let none = TypedOptions::default();
-        if let Content::List(list_request) = self {
+        if let BodyContent::List(list_request) = self {
             return list_with_strings(body, list_request.options());
         }
         let mut json: Json = serde_json::from_slice(body).ok()?;
         match self {
-            Content::Referral(list_request) => {
+            BodyContent::Referral(list_request) => {
                 let options = list_request.as_ref().map_or(&none, |list_request| list_request.options());
                 entity(&mut json, options);
             }
-            Content::List(_) | Content::Batch => {} // has been dealt with, or needs nothing
-            Content::Property(ty, options) => {
+            BodyContent::List(_) | BodyContent::Batch => {} // has been dealt with, or needs nothing
+            BodyContent::Property(ty, options) => {
                 counts(&mut json);
-                let picks = [Pick { steps: &[], options: options.as_deref() }];
+                let selection = [SelectedMember { steps: &[], options: options.as_deref() }];
                 match ty {
-                    Type::Structured(_) => typed(&mut json, ty, schema(), &picks),
+                    Type::Structured(_) => typed(&mut json, ty, schema(), &selection),
                     _ => {
                         if let Some(value) = json.get_mut("value") {
-                            typed(value, ty, schema(), &picks);
+                            typed(value, ty, schema(), &selection);
                         }
                     }
                 }
@@ -67,7 +67,7 @@ impl Content {
 fn list_with_strings(body: &[u8], options: &TypedOptions) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(body.len() + body.len() / 8);
     let mut read = 0;
-    for (name, member) in Members(body.get(1..)?) {
+    for (name, member) in JsonMembers(body.get(1..)?) {
         out.push(if read == 0 { b'{' } else { b',' });
         read += 1 + member.len();
         if name == b"value" {
@@ -102,7 +102,7 @@ fn items_with_strings(mut rest: &[u8], options: &TypedOptions, out: &mut Vec<u8>
 
 /// A selected path, as far as it is still ahead, with what was asked of its end.
 #[derive(Clone, Copy)]
-struct Pick<'a> {
+struct SelectedMember<'a> {
     steps: &'a [Property],
     options: Option<&'a TypedOptions>,
 }
@@ -113,7 +113,7 @@ fn entity(json: &mut Json, options: &TypedOptions) {
         Some(apply) => (&*apply.schema, &*apply.result),
         None => (schema(), Referral::TYPE.name),
     };
-    object(json, of, schema, &[Pick { steps: &[], options: Some(options) }]);
+    object(json, of, schema, &[SelectedMember { steps: &[], options: Some(options) }]);
     let Json::Object(members) = json else { return };
     let related = options.expand.first().map(|expand| &expand.options);
     if let (Some(Json::Array(items)), Some(related)) = (members.get_mut(RELATED_REFERRALS), related) {
@@ -122,11 +122,11 @@ fn entity(json: &mut Json, options: &TypedOptions) {
 }
 
 /// The members of an object: declared ones by the schema, computed ones by their expressions.
-fn object(json: &mut Json, of: &str, schema: &Schema, picks: &[Pick<'_>]) {
+fn object(json: &mut Json, of: &str, schema: &Schema, selection: &[SelectedMember<'_>]) {
     counts(json);
     let Json::Object(members) = json else { return };
     let asked: Vec<&TypedOptions> =
-        picks.iter().filter(|pick| pick.steps.is_empty()).filter_map(|pick| pick.options).collect();
+        selection.iter().filter(|pick| pick.steps.is_empty()).filter_map(|pick| pick.options).collect();
     for (name, value) in members.iter_mut() {
         let computed = asked.iter().flat_map(|options| &options.compute).find(|one| *one.name == **name);
         if let Some(computed) = computed {
@@ -141,28 +141,28 @@ fn object(json: &mut Json, of: &str, schema: &Schema, picks: &[Pick<'_>]) {
         let selected = asked.iter().flat_map(|options| options.select.iter().flatten());
         let selected = selected.filter_map(|one| match one {
             TypedSelect::Property { steps, options } => {
-                Some(Pick { steps: steps.as_slice(), options: options.as_deref() })
+                Some(SelectedMember { steps: steps.as_slice(), options: options.as_deref() })
             }
             _ => None,
         });
-        let ahead = picks.iter().copied().filter(|pick| !pick.steps.is_empty()).chain(selected);
-        let inner: Vec<Pick<'_>> = ahead
+        let ahead = selection.iter().copied().filter(|pick| !pick.steps.is_empty()).chain(selected);
+        let inner: Vec<SelectedMember<'_>> = ahead
             .filter(|pick| pick.steps.first().is_some_and(|step| *step.name == **name))
-            .map(|pick| Pick { steps: pick.steps.get(1..).unwrap_or_default(), ..pick })
+            .map(|pick| SelectedMember { steps: pick.steps.get(1..).unwrap_or_default(), ..pick })
             .collect();
         typed(value, &property.ty, schema, &inner);
     }
 }
 
-fn typed(json: &mut Json, ty: &Type, schema: &Schema, picks: &[Pick<'_>]) {
+fn typed(json: &mut Json, ty: &Type, schema: &Schema, selection: &[SelectedMember<'_>]) {
     match (ty, json) {
         (Type::Primitive(Primitive::Int64 | Primitive::Decimal), json @ Json::Number(_)) => {
             *json = Json::String(json.to_string());
         }
         (Type::Collection(element), Json::Array(items)) => {
-            items.iter_mut().for_each(|item| typed(item, element, schema, picks));
+            items.iter_mut().for_each(|item| typed(item, element, schema, selection));
         }
-        (Type::Structured(of), json @ Json::Object(_)) => object(json, of, schema, picks),
+        (Type::Structured(of), json @ Json::Object(_)) => object(json, of, schema, selection),
         _ => {}
     }
 }
@@ -185,7 +185,7 @@ mod tests {
     fn list(body: &str) -> Option<String> {
         let list_request =
             ListRequest::from_query("$compute=details/dealValue as v", ApiMode::Extended).unwrap();
-        let text = Content::List(Arc::new(list_request)).with_strings(body.as_bytes())?;
+        let text = BodyContent::List(Arc::new(list_request)).with_strings(body.as_bytes())?;
         Some(String::from_utf8(text).unwrap())
     }
 

@@ -5,52 +5,52 @@
 use http::header::{CACHE_CONTROL, ETAG, IF_MATCH, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, Method, StatusCode};
 
-use crate::answer::{Answer, empty, refusal};
-use crate::face::Face;
-use crate::headers::{joined, name};
+use crate::api_error::ApiError;
+use crate::headers::{joined_lines, name};
 use crate::media_range::members;
+use crate::response::{ApiResponse, empty_response, error_response};
 
 /// Marks an answer whose tag does not tell whether its body is still the same: it shows other referrals, or the time, or
 /// less of a referral than the caller may come to see of the same version.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct MayDiffer;
+pub(crate) struct BodyMayDiffer;
 
 /// The preconditions of a GET or HEAD.
 #[derive(Debug, Default)]
-pub(crate) struct Preconditions {
+pub(crate) struct ReadPreconditions {
     if_match: Option<String>,
     if_none_match: Option<String>,
 }
 
-impl Preconditions {
+impl ReadPreconditions {
     /// Reads them, where there are any.
-    pub(crate) fn of(method: &Method, headers: &HeaderMap) -> Option<Preconditions> {
+    pub(crate) fn from_request(method: &Method, headers: &HeaderMap) -> Option<ReadPreconditions> {
         let reads = *method == Method::GET || *method == Method::HEAD;
         if !reads || !(headers.contains_key(IF_MATCH) || headers.contains_key(IF_NONE_MATCH)) {
             return None;
         }
-        let read = |name| joined(headers, name).map(|value| value.into_owned());
-        Some(Preconditions { if_match: read(&IF_MATCH), if_none_match: read(&IF_NONE_MATCH) })
+        let read = |name| joined_lines(headers, name).map(|value| value.into_owned());
+        Some(ReadPreconditions { if_match: read(&IF_MATCH), if_none_match: read(&IF_NONE_MATCH) })
     }
 
     /// Only `If-None-Match`: the strict mode ignores the other on GET (spec 4.1).
-    pub(crate) fn only_if_none_match(self) -> Preconditions {
-        Preconditions { if_match: None, ..self }
+    pub(crate) fn only_if_none_match(self) -> ReadPreconditions {
+        ReadPreconditions { if_match: None, ..self }
     }
 
     /// The answer, or 412, or 304 in its place. An answer that is no success stays what it is (13.2.1).
-    pub(crate) fn hold(&self, answer: Answer) -> Answer {
-        if answer.status() != StatusCode::OK && answer.status() != StatusCode::NO_CONTENT {
-            return answer;
+    pub(crate) fn apply(&self, response: ApiResponse) -> ApiResponse {
+        if response.status() != StatusCode::OK && response.status() != StatusCode::NO_CONTENT {
+            return response;
         }
-        let tag = answer.headers().get(ETAG).and_then(|tag| tag.to_str().ok());
+        let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok());
         if self.if_match.as_deref().is_some_and(|tags| !names(tags, tag)) {
-            return refusal(&Face::precondition_of_read_failed());
+            return error_response(&ApiError::precondition_of_read_failed());
         }
-        let tells = answer.extensions().get::<MayDiffer>().is_none();
+        let tells = response.extensions().get::<BodyMayDiffer>().is_none();
         match &self.if_none_match {
-            Some(tags) if names(tags, tag.filter(|_| tells)) => not_modified(&answer),
-            _ => answer,
+            Some(tags) if names(tags, tag.filter(|_| tells)) => not_modified(&response),
+            _ => response,
         }
     }
 }
@@ -71,10 +71,10 @@ fn opaque(tag: &str) -> &str {
 }
 
 /// 304, with what the 200 would have said of caching. Source: RFC 9110, 15.4.5.
-fn not_modified(answer: &Answer) -> Answer {
-    let mut unchanged = empty(StatusCode::NOT_MODIFIED);
+fn not_modified(response: &ApiResponse) -> ApiResponse {
+    let mut unchanged = empty_response(StatusCode::NOT_MODIFIED);
     for name in [ETAG, CACHE_CONTROL, VARY, name::ODATA_VERSION] {
-        if let Some(value) = answer.headers().get(&name) {
+        if let Some(value) = response.headers().get(&name) {
             unchanged.headers_mut().insert(name, value.clone());
         }
     }

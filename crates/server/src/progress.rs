@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::SeqCst};
 use referral::Timestamp;
 
 /// When some lists wait and none has come through for so long, the server is not ready. In ticks of a timestamp.
-const STALLED: i64 = 10 * 10_000_000;
+const STALLED_AFTER_TICKS: i64 = 10 * 10_000_000;
 
 /// The lists that are being read, and when one last came through.
 #[derive(Debug, Default)]
@@ -16,31 +16,32 @@ pub(crate) struct ListProgress {
 }
 
 /// A list that is being read, until it is dropped.
-pub(crate) struct Reading<'a>(&'a ListProgress);
+pub(crate) struct ListInProgress<'a>(&'a ListProgress);
 
 impl ListProgress {
     /// A list begins to be read.
-    pub(crate) fn begin(&self, now: Timestamp) -> Reading<'_> {
+    pub(crate) fn begin(&self, now: Timestamp) -> ListInProgress<'_> {
         if self.waiting.fetch_add(1, SeqCst) == 0 {
             self.last.store(now.ticks(), SeqCst);
         }
-        Reading(self)
+        ListInProgress(self)
     }
 
     /// Whether lists wait, of whatever organization, and none has come through for ten seconds.
     pub(crate) fn is_stalled(&self, now: Timestamp) -> bool {
-        self.waiting.load(SeqCst) > 0 && now.ticks().saturating_sub(self.last.load(SeqCst)) >= STALLED
+        self.waiting.load(SeqCst) > 0
+            && now.ticks().saturating_sub(self.last.load(SeqCst)) >= STALLED_AFTER_TICKS
     }
 }
 
-impl Reading<'_> {
+impl ListInProgress<'_> {
     /// It was read, or refused for a reason of its own.
-    pub(crate) fn came_through(self, now: Timestamp) {
+    pub(crate) fn finish(self, now: Timestamp) {
         self.0.last.store(now.ticks(), SeqCst);
     }
 }
 
-impl Drop for Reading<'_> {
+impl Drop for ListInProgress<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, SeqCst);
     }
@@ -61,7 +62,7 @@ mod tests {
         // Another one comes through: somebody's lists do.
         let other = lists.begin(at(111));
         assert!(lists.is_stalled(at(112)), "one that begins changes nothing");
-        other.came_through(at(113));
+        other.finish(at(113));
         assert!(!lists.is_stalled(at(122)));
         assert!(lists.is_stalled(at(123)));
         // One that is given up is none that came through, and when nobody waits any more all is well.

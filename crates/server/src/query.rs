@@ -3,7 +3,7 @@
 use exchange::{ApiMode, ListRequest, PAGE_SIZE_OPTION};
 use odata::{QueryOptions, SystemOption};
 
-use crate::face::Face;
+use crate::api_error::ApiError;
 
 /// Takes the two digits behind a `%` off the front.
 pub(crate) fn decoded_byte(rest: &mut &[u8]) -> Option<u8> {
@@ -16,7 +16,11 @@ pub(crate) fn decoded_byte(rest: &mut &[u8]) -> Option<u8> {
 
 /// Refuses options that mean nothing of what is asked: `allowed` are those that mean something of `of`. Names that are
 /// not OData's are nobody's (spec 11.1), but for the size of a page.
-pub(crate) fn refuse_others(options: &QueryOptions, allowed: &[SystemOption], of: &str) -> Result<(), Face> {
+pub(crate) fn refuse_others(
+    options: &QueryOptions,
+    allowed: &[SystemOption],
+    of: &str,
+) -> Result<(), ApiError> {
     refuse_options(options, allowed, of)?;
     match options.custom.iter().any(|(name, _)| name.eq_ignore_ascii_case(PAGE_SIZE_OPTION)) {
         true => Err(misplaced(PAGE_SIZE_OPTION, of)),
@@ -25,15 +29,19 @@ pub(crate) fn refuse_others(options: &QueryOptions, allowed: &[SystemOption], of
 }
 
 /// The same, where there are pages.
-pub(crate) fn refuse_options(options: &QueryOptions, allowed: &[SystemOption], of: &str) -> Result<(), Face> {
+pub(crate) fn refuse_options(
+    options: &QueryOptions,
+    allowed: &[SystemOption],
+    of: &str,
+) -> Result<(), ApiError> {
     match options.given.iter().find(|option| !allowed.contains(option)) {
         Some(option) => Err(misplaced(option.name(), of)),
         None => Ok(()),
     }
 }
 
-fn misplaced(option: &str, of: &str) -> Face {
-    Face::unsupported_query(option, format!("{option} is no option of {of}."))
+fn misplaced(option: &str, of: &str) -> ApiError {
+    ApiError::unsupported_query(option, format!("{option} is no option of {of}."))
 }
 
 /// The options of a resource that takes only `allowed`.
@@ -42,7 +50,7 @@ pub(crate) fn only(
     mode: ApiMode,
     allowed: &[SystemOption],
     of: &str,
-) -> Result<QueryOptions, Face> {
+) -> Result<QueryOptions, ApiError> {
     let options = ListRequest::parse_options(query, mode)?;
     match mode {
         ApiMode::Extended => refuse_others(&options, allowed, of)?,
@@ -52,17 +60,17 @@ pub(crate) fn only(
 }
 
 /// Refuses the options that OData has and this service has not.
-pub(crate) fn refuse_unbuilt(options: &QueryOptions) -> Result<(), Face> {
+pub(crate) fn refuse_unbuilt(options: &QueryOptions) -> Result<(), ApiError> {
     use SystemOption::{DeltaToken, Id, Index, SchemaVersion};
     let unbuilt =
         options.given.iter().find(|option| matches!(option, DeltaToken | Id | Index | SchemaVersion));
     unbuilt.map_or(Ok(()), |option| {
-        Err(Face::not_implemented(option.name(), format!("{} is not offered here.", option.name())))
+        Err(ApiError::not_implemented(option.name(), format!("{} is not offered here.", option.name())))
     })
 }
 
 /// `name=value` pairs of a query, decoded; `+` is a blank.
-pub(crate) fn pairs(query: &str) -> Result<Vec<(String, String)>, Face> {
+pub(crate) fn pairs(query: &str) -> Result<Vec<(String, String)>, ApiError> {
     query
         .split('&')
         .filter(|pair| !pair.is_empty())
@@ -74,7 +82,7 @@ pub(crate) fn pairs(query: &str) -> Result<Vec<(String, String)>, Face> {
 }
 
 /// Percent-decodes; what is no UTF-8 in the end is refused.
-fn decoded(text: &str, plus_is_blank: bool) -> Result<String, Face> {
+fn decoded(text: &str, plus_is_blank: bool) -> Result<String, ApiError> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
@@ -94,6 +102,6 @@ fn decoded(text: &str, plus_is_blank: bool) -> Result<String, Face> {
     String::from_utf8(bytes).map_err(|_| not_decodable())
 }
 
-fn not_decodable() -> Face {
-    Face::unsupported_query("query", "The address is not percent-encoded UTF-8.")
+fn not_decodable() -> ApiError {
+    ApiError::unsupported_query("query", "The address is not percent-encoded UTF-8.")
 }

@@ -10,7 +10,7 @@ use prometheus_client::metrics::MetricType;
 
 /// What the operating system says of this process; `None` where it does not say.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct ProcessFigures {
+pub struct ProcessMetrics {
     /// Memory that is in use and not on disk alone, in bytes.
     pub resident_bytes: Option<u64>,
     /// Time of processors that was used, in seconds.
@@ -24,14 +24,14 @@ pub struct ProcessFigures {
 }
 
 /// Tells about the process. The composition root has the one that asks the operating system.
-pub trait Process: std::fmt::Debug + Send + Sync + 'static {
+pub trait ProcessProbe: std::fmt::Debug + Send + Sync + 'static {
     /// The figures now.
-    fn figures(&self) -> ProcessFigures;
+    fn metrics(&self) -> ProcessMetrics;
 }
 
 /// What is known beside the server's own figures.
 #[derive(Debug)]
-pub(crate) struct Scraped {
+pub(crate) struct MetricsSnapshot {
     pub(crate) accepts_writes: bool,
     /// For each place that callers share: its name, what is held of it, and how much there is.
     pub(crate) shares: [(&'static str, u64, u64); 4],
@@ -40,9 +40,9 @@ pub(crate) struct Scraped {
 }
 
 /// Writes figures one by one.
-struct Out<'a>(DescriptorEncoder<'a>);
+struct FamilyWriter<'a>(DescriptorEncoder<'a>);
 
-impl Out<'_> {
+impl FamilyWriter<'_> {
     fn gauge(&mut self, name: &str, help: &str, value: u64) -> Result<(), Error> {
         self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
     }
@@ -66,9 +66,9 @@ impl Out<'_> {
     }
 }
 
-impl Collector for Scraped {
+impl Collector for MetricsSnapshot {
     fn encode(&self, encoder: DescriptorEncoder) -> Result<(), Error> {
-        let mut out = Out(encoder);
+        let mut out = FamilyWriter(encoder);
         let mut build =
             out.0.encode_descriptor("build", "The version of the program", None, MetricType::Info)?;
         build.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])?;
@@ -84,8 +84,8 @@ impl Collector for Scraped {
     }
 }
 
-impl Scraped {
-    fn shares(&self, out: &mut Out) -> Result<(), Error> {
+impl MetricsSnapshot {
+    fn shares(&self, out: &mut FamilyWriter) -> Result<(), Error> {
         let held = "What is held of the places that callers share: numbers, or bytes of memory and answers";
         let mut gauges = out.0.encode_descriptor("shares_held", held, None, MetricType::Gauge)?;
         for (name, held, _) in &self.shares {
@@ -99,7 +99,7 @@ impl Scraped {
         Ok(())
     }
 
-    fn store(&self, out: &mut Out) -> Result<(), Error> {
+    fn store(&self, out: &mut FamilyWriter) -> Result<(), Error> {
         let Figures { group_sizes, commit_microseconds, cache, lists_waiting, log_bytes, pool } = &self.store;
         out.histogram("store_group_changes", "Changes that shared a commit", group_sizes, 1.0)?;
         let commit = "Time that commits took, with the writing to disk";
@@ -132,9 +132,9 @@ impl Scraped {
 }
 
 /// Under the names that Prometheus gives such figures of any process.
-impl Collector for ProcessFigures {
+impl Collector for ProcessMetrics {
     fn encode(&self, encoder: DescriptorEncoder) -> Result<(), Error> {
-        let mut out = Out(encoder);
+        let mut out = FamilyWriter(encoder);
         if let Some(seconds) = self.cpu_seconds {
             out.counter("process_cpu_seconds", "Time of processors that was used", seconds)?;
         }
@@ -166,14 +166,14 @@ mod tests {
     fn everything() -> String {
         let (cache, pool) = (Some(Default::default()), Some(Default::default()));
         let store = Figures { cache, pool, lists_waiting: Some(3), log_bytes: Some(4), ..Figures::default() };
-        let scraped = Scraped {
+        let snapshot = MetricsSnapshot {
             accepts_writes: true,
             shares: [("requests", 0, 1); 4],
             store,
             expiry: ExpiryMetrics::default(),
         };
         let mut registry = Registry::with_prefix("cosell");
-        registry.register_collector(Box::new(scraped));
+        registry.register_collector(Box::new(snapshot));
         let mut out = String::new();
         text::encode(&mut out, &registry).unwrap();
         out

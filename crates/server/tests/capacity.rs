@@ -13,7 +13,7 @@ use http::Request;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame};
 use serde_json::{Value, json};
-use server::{Pace, Rate};
+use server::{BodyPace, RateLimit};
 use store::StoreError;
 use support::*;
 
@@ -172,7 +172,7 @@ async fn what_was_held_is_given_back_when_the_client_goes() {
 
 #[tokio::test]
 async fn a_body_that_dribbles_ends_long_before_its_time() {
-    let pace = Pace { whole: Duration::from_secs(3600), window: Duration::from_millis(50) };
+    let pace = BodyPace { total: Duration::from_secs(3600), window: Duration::from_millis(50) };
     let world = World::with(|options, _| options.body_pace = pace).await;
     for every in [None, Some(Duration::from_millis(5))] {
         let mut request = slow_post(&world, CONTOSO_ADMIN, REFERRALS, 500, 100_000).await;
@@ -404,7 +404,8 @@ async fn lists_in_a_batch_are_answered_up_to_the_share_of_the_caller_and_no_furt
 async fn every_refusal_for_capacity_says_when_to_come_again_and_is_counted() {
     let mut seen = Vec::new();
     // The rate of a caller.
-    let world = World::with(|options, _| options.rate = Some(Rate { per_second: 0.1, burst: 1.0 })).await;
+    let world =
+        World::with(|options, _| options.rate = Some(RateLimit { per_second: 0.1, burst: 1.0 })).await;
     world.contoso().lists("").await.expect(200);
     seen.push(("rate", world.contoso().lists("").await, refused(&world, "rate").await));
     // The time of a request.

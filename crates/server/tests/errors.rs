@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use server::Rate;
+use server::RateLimit;
 use store::StoreError;
 use support::*;
 
@@ -175,7 +175,8 @@ async fn a_body_over_the_limit_is_413() {
 #[tokio::test]
 async fn a_caller_that_is_too_fast_gets_429_until_time_has_passed() {
     // REF-257
-    let world = World::with(|options, _| options.rate = Some(Rate { per_second: 0.5, burst: 2.0 })).await;
+    let world =
+        World::with(|options, _| options.rate = Some(RateLimit { per_second: 0.5, burst: 2.0 })).await;
     let get = || world.contoso().lists("");
     get().await.expect(200);
     get().await.expect(200);
@@ -203,7 +204,7 @@ async fn a_caller_that_is_too_fast_gets_429_until_time_has_passed() {
 async fn who_waits_as_long_as_told_is_served() {
     // REF-257
     for per_second in [1.0 / 49.0, 0.3, 0.7, 1.0 / 3.0, 2.5] {
-        let world = World::with(|options, _| options.rate = Some(Rate { per_second, burst: 1.0 })).await;
+        let world = World::with(|options, _| options.rate = Some(RateLimit { per_second, burst: 1.0 })).await;
         for _ in 0..3 {
             world.contoso().lists("").await.expect(200);
             world.clock.set(&world.clock.time().next().to_string());
@@ -219,7 +220,7 @@ async fn who_waits_as_long_as_told_is_served() {
 async fn the_throttled_body_is_the_published_one() {
     // REF-257
     let world =
-        World::with(|options, _| options.rate = Some(Rate { per_second: 1.0 / 30.0, burst: 1.0 })).await;
+        World::with(|options, _| options.rate = Some(RateLimit { per_second: 1.0 / 30.0, burst: 1.0 })).await;
     world.contoso().lists("").await.expect(200);
     let answer = world.contoso().lists("").await.expect(429);
     assert_eq!(

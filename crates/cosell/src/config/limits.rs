@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use server::{Rate, ServerOptions};
+use server::{RateLimit, ServerOptions};
 
 use crate::failure::Failure;
 use crate::machine::MemoryPlan;
@@ -50,6 +50,6 @@ impl Limits {
         options.deadline = Duration::from_secs(self.request_deadline_seconds);
         let limited = self.requests_per_second > 0.0;
         options.rate =
-            limited.then_some(Rate { per_second: self.requests_per_second, burst: self.burst_requests });
+            limited.then_some(RateLimit { per_second: self.requests_per_second, burst: self.burst_requests });
     }
 }

@@ -3,7 +3,7 @@
 use http::Uri;
 use http::uri::PathAndQuery;
 
-use crate::face::Face;
+use crate::api_error::ApiError;
 
 /// First segments that are resources of the service, never references.
 const SYSTEM: [&str; 7] = ["batch", "crossjoin", "all", "entity", "root", "id", "metadata"];
@@ -18,7 +18,7 @@ pub(super) fn reference(url: &str) -> Option<(&str, &str)> {
 
 /// The path and query of an address that holds no reference: absolute under the public base, an absolute path, or
 /// relative to the folder of `$batch`.
-pub(super) fn resolve(url: &str, root: &str, base: &str) -> Result<Uri, Face> {
+pub(super) fn resolve(url: &str, root: &str, base: &str) -> Result<Uri, ApiError> {
     if url.starts_with("//") {
         return Err(elsewhere());
     }
@@ -42,7 +42,7 @@ pub(super) fn under<'a>(url: &'a str, base: &str) -> Option<&'a str> {
 }
 
 /// A path with its query. What a URI cannot hold, such as blanks, is percent-encoded; a fragment goes no further.
-pub(super) fn parse(path: &str) -> Result<Uri, Face> {
+pub(super) fn parse(path: &str) -> Result<Uri, ApiError> {
     let mut encoded = String::with_capacity(path.len());
     for byte in path.split('#').next().unwrap_or_default().bytes() {
         match byte {
@@ -52,12 +52,12 @@ pub(super) fn parse(path: &str) -> Result<Uri, Face> {
     }
     match encoded.parse::<PathAndQuery>() {
         Ok(path) => Ok(Uri::from(path)),
-        Err(_) => Err(Face::malformed_batch("url", "The url is no path with an optional query.")),
+        Err(_) => Err(ApiError::malformed_batch("url", "The url is no path with an optional query.")),
     }
 }
 
-fn elsewhere() -> Face {
-    Face::malformed_batch("url", "The url leads to another service; a batch reaches this one alone.")
+fn elsewhere() -> ApiError {
+    ApiError::malformed_batch("url", "The url leads to another service; a batch reaches this one alone.")
 }
 
 #[cfg(test)]

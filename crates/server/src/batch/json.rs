@@ -9,43 +9,45 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Map, Value, json};
 
-use super::{Ask, Batch, MOST_REQUESTS, Part, Reply, Unit, is_id, method, proper_headers, too_many};
-use crate::face::Face;
-use crate::headers::joined;
+use super::{
+    Batch, BatchPart, MAX_REQUESTS, PartRequest, PartResponse, UnitResponse, is_id, method, proper_headers,
+    too_many,
+};
+use crate::api_error::ApiError;
+use crate::headers::joined_lines;
 
 /// Reads a batch. Its form as a whole must be right; what is wrong within one request is refused to that one.
-pub(super) fn read(body: &Value) -> Result<Batch, Face> {
-    let requests = body
-        .get("requests")
-        .and_then(Value::as_array)
-        .ok_or_else(|| Face::malformed_batch("requests", "A batch is an object with the array requests."))?;
-    if requests.len() > MOST_REQUESTS {
+pub(super) fn read(body: &Value) -> Result<Batch, ApiError> {
+    let requests = body.get("requests").and_then(Value::as_array).ok_or_else(|| {
+        ApiError::malformed_batch("requests", "A batch is an object with the array requests.")
+    })?;
+    if requests.len() > MAX_REQUESTS {
         return Err(too_many());
     }
-    let mut reading = Reading::default();
+    let mut reader = JsonBatchReader::default();
     for (at, request) in requests.iter().enumerate() {
         let request = request.as_object().ok_or_else(|| wrong(at, "", "A request is an object."))?;
-        reading.request(at, request)?;
+        reader.request(at, request)?;
     }
-    Ok(reading.batch)
+    Ok(reader.batch)
 }
 
 /// What has been read so far.
-struct Reading {
+struct JsonBatchReader {
     batch: Batch,
     ids: HashMap<String, usize>,
     groups: HashMap<String, usize>,
 }
 
-impl Default for Reading {
-    fn default() -> Reading {
+impl Default for JsonBatchReader {
+    fn default() -> JsonBatchReader {
         let batch = Batch { parts: Vec::new(), groups: Vec::new() };
-        Reading { batch, ids: HashMap::new(), groups: HashMap::new() }
+        JsonBatchReader { batch, ids: HashMap::new(), groups: HashMap::new() }
     }
 }
 
-impl Reading {
-    fn request(&mut self, at: usize, request: &Map<String, Value>) -> Result<(), Face> {
+impl JsonBatchReader {
+    fn request(&mut self, at: usize, request: &Map<String, Value>) -> Result<(), ApiError> {
         let id = text(request, at, "id")?.ok_or_else(|| missing(at, "id"))?;
         if !is_id(id) {
             return Err(wrong(at, "id", "An id consists of letters, digits and -._~ alone."));
@@ -57,22 +59,22 @@ impl Reading {
         }
         let method = text(request, at, "method")?.ok_or_else(|| missing(at, "method"))?;
         let url = text(request, at, "url")?.ok_or_else(|| missing(at, "url"))?;
-        let ask = match request.get("if") {
-            None | Some(Value::Null) => ask(request, method, url),
+        let part_request = match request.get("if") {
+            None | Some(Value::Null) => part_request(request, method, url),
             // JSON Format 19.1: without conditions, the dependent request fails with 424.
-            Some(_) => Err(Face::failed_dependency("if", "Conditions of requests are not supported.")),
+            Some(_) => Err(ApiError::failed_dependency("if", "Conditions of requests are not supported.")),
         };
-        let ask = ask.and_then(|ask| match group {
-            Some(_) if ask.method == Method::GET => {
-                Err(Face::not_implemented("atomicityGroup", "A group holds writes alone."))
+        let part_request = part_request.and_then(|part_request| match group {
+            Some(_) if part_request.method == Method::GET => {
+                Err(ApiError::not_implemented("atomicityGroup", "A group holds writes alone."))
             }
-            _ => Ok(ask),
+            _ => Ok(part_request),
         });
-        self.batch.parts.push(Part { id: Some(id.to_owned()), group, depends_on, ask });
+        self.batch.parts.push(BatchPart { id: Some(id.to_owned()), group, depends_on, part_request });
         Ok(())
     }
 
-    fn group(&mut self, at: usize, request: &Map<String, Value>) -> Result<Option<usize>, Face> {
+    fn group(&mut self, at: usize, request: &Map<String, Value>) -> Result<Option<usize>, ApiError> {
         let Some(name) = text(request, at, "atomicityGroup")? else { return Ok(None) };
         if !is_id(name) || self.ids.contains_key(name) {
             let message = "An atomicityGroup is named as ids are, and otherwise than any of them.";
@@ -98,7 +100,7 @@ impl Reading {
         at: usize,
         request: &Map<String, Value>,
         group: Option<usize>,
-    ) -> Result<Vec<usize>, Face> {
+    ) -> Result<Vec<usize>, ApiError> {
         let wrong = |message| wrong(at, "dependsOn", message);
         let names = match request.get("dependsOn") {
             None | Some(Value::Null) => return Ok(Vec::new()),
@@ -124,14 +126,14 @@ impl Reading {
     }
 }
 
-fn ask(request: &Map<String, Value>, method_name: &str, url: &str) -> Result<Ask, Face> {
+fn part_request(request: &Map<String, Value>, method_name: &str, url: &str) -> Result<PartRequest, ApiError> {
     let method = method(method_name)?;
     let mut headers = headers(request)?;
     proper_headers(&headers)?;
     let body = match request.get("body") {
         None | Some(Value::Null) => Bytes::new(),
         Some(_) if matches!(method, Method::GET | Method::DELETE) => {
-            return Err(Face::malformed_batch("body", "A get or delete has no body."));
+            return Err(ApiError::malformed_batch("body", "A get or delete has no body."));
         }
         Some(body) => {
             let json = HeaderValue::from_static("application/json");
@@ -139,11 +141,12 @@ fn ask(request: &Map<String, Value>, method_name: &str, url: &str) -> Result<Ask
             content(body, sent_as.to_str().unwrap_or_default())?
         }
     };
-    Ok(Ask { method, url: url.to_owned(), headers, body })
+    Ok(PartRequest { method, url: url.to_owned(), headers, body })
 }
 
-fn headers(request: &Map<String, Value>) -> Result<HeaderMap, Face> {
-    let wrong = || Face::malformed_batch("headers", "headers is an object of strings, with each name once.");
+fn headers(request: &Map<String, Value>) -> Result<HeaderMap, ApiError> {
+    let wrong =
+        || ApiError::malformed_batch("headers", "headers is an object of strings, with each name once.");
     let mut headers = HeaderMap::new();
     let named = match request.get("headers") {
         None | Some(Value::Null) => return Ok(headers),
@@ -160,42 +163,42 @@ fn headers(request: &Map<String, Value>) -> Result<HeaderMap, Face> {
 }
 
 /// How a body is written within the batch, by its media type.
-enum Written {
+enum BodyEncoding {
     Json,
     Text,
     Base64,
 }
 
-impl Written {
-    fn of(content_type: &str) -> Written {
+impl BodyEncoding {
+    fn of(content_type: &str) -> BodyEncoding {
         let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match essence.as_str() {
-            "application/json" => Written::Json,
-            json if json.starts_with("application/") && json.ends_with("+json") => Written::Json,
-            text if text.starts_with("text/") => Written::Text,
-            _ => Written::Base64,
+            "application/json" => BodyEncoding::Json,
+            json if json.starts_with("application/") && json.ends_with("+json") => BodyEncoding::Json,
+            text if text.starts_with("text/") => BodyEncoding::Text,
+            _ => BodyEncoding::Base64,
         }
     }
 }
 
-fn content(body: &Value, content_type: &str) -> Result<Bytes, Face> {
+fn content(body: &Value, content_type: &str) -> Result<Bytes, ApiError> {
     let text = || {
         let message = "The body of this content-type is a string.";
-        body.as_str().ok_or_else(|| Face::malformed_batch("body", message))
+        body.as_str().ok_or_else(|| ApiError::malformed_batch("body", message))
     };
-    Ok(match Written::of(content_type) {
-        Written::Json => body.to_string().into(),
-        Written::Text => text()?.to_owned().into(),
-        Written::Base64 => {
+    Ok(match BodyEncoding::of(content_type) {
+        BodyEncoding::Json => body.to_string().into(),
+        BodyEncoding::Text => text()?.to_owned().into(),
+        BodyEncoding::Base64 => {
             let text = text()?.trim_end_matches('=');
             let decoded = URL_SAFE_NO_PAD.decode(text);
             let message = "The body of this content-type is base64url.";
-            decoded.map_err(|_| Face::malformed_batch("body", message))?.into()
+            decoded.map_err(|_| ApiError::malformed_batch("body", message))?.into()
         }
     })
 }
 
-fn text<'a>(request: &'a Map<String, Value>, at: usize, member: &str) -> Result<Option<&'a str>, Face> {
+fn text<'a>(request: &'a Map<String, Value>, at: usize, member: &str) -> Result<Option<&'a str>, ApiError> {
     match request.get(member) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
@@ -203,17 +206,17 @@ fn text<'a>(request: &'a Map<String, Value>, at: usize, member: &str) -> Result<
     }
 }
 
-fn missing(at: usize, member: &str) -> Face {
+fn missing(at: usize, member: &str) -> ApiError {
     wrong(at, member, "A request has id, method and url.")
 }
 
-fn wrong(at: usize, member: &str, message: &'static str) -> Face {
+fn wrong(at: usize, member: &str, message: &'static str) -> ApiError {
     let slash = if member.is_empty() { "" } else { "/" };
-    Face::malformed_batch(format!("requests/{at}{slash}{member}"), message)
+    ApiError::malformed_batch(format!("requests/{at}{slash}{member}"), message)
 }
 
 /// Writes the answers, in the order of their requests.
-pub(super) fn write(batch: &Batch, units: &[Unit]) -> Vec<u8> {
+pub(super) fn write(batch: &Batch, units: &[UnitResponse]) -> Vec<u8> {
     let mut out = br#"{"responses":["#.to_vec();
     for (count, reply) in units.iter().flat_map(|unit| &unit.replies).enumerate() {
         if count > 0 {
@@ -225,7 +228,7 @@ pub(super) fn write(batch: &Batch, units: &[Unit]) -> Vec<u8> {
     out
 }
 
-fn response(batch: &Batch, reply: &Reply, out: &mut Vec<u8>) {
+fn response(batch: &Batch, reply: &PartResponse, out: &mut Vec<u8>) {
     let mut put = |text: &str| out.extend_from_slice(text.as_bytes());
     put("{");
     let part = batch.parts.get(reply.at);
@@ -235,16 +238,19 @@ fn response(batch: &Batch, reply: &Reply, out: &mut Vec<u8>) {
     if let Some(group) = part.and_then(|part| part.group).and_then(|group| batch.groups.get(group)) {
         put(&format!("\"atomicityGroup\":{},", json!(group)));
     }
-    let headers: Map<String, Value> =
-        reply.headers.keys().map(|name| (name.to_string(), joined(&reply.headers, name).into())).collect();
+    let headers: Map<String, Value> = reply
+        .headers
+        .keys()
+        .map(|name| (name.to_string(), joined_lines(&reply.headers, name).into()))
+        .collect();
     put(&format!("\"status\":{},\"headers\":{}", reply.status.as_u16(), Value::Object(headers)));
     if !reply.body.is_empty() {
         put(",\"body\":");
-        match Written::of(&joined(&reply.headers, &CONTENT_TYPE).unwrap_or_default()) {
+        match BodyEncoding::of(&joined_lines(&reply.headers, &CONTENT_TYPE).unwrap_or_default()) {
             // It is long, and JSON already: it is copied, not read.
-            Written::Json => out.extend_from_slice(&reply.body),
-            Written::Text => put(&json!(String::from_utf8_lossy(&reply.body)).to_string()),
-            Written::Base64 => put(&json!(URL_SAFE.encode(&reply.body)).to_string()),
+            BodyEncoding::Json => out.extend_from_slice(&reply.body),
+            BodyEncoding::Text => put(&json!(String::from_utf8_lossy(&reply.body)).to_string()),
+            BodyEncoding::Base64 => put(&json!(URL_SAFE.encode(&reply.body)).to_string()),
         }
     }
     out.push(b'}');

@@ -6,30 +6,33 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use super::{Ask, Batch, MOST_REQUESTS, Part, Reply, Unit, is_id, method, proper_headers, too_many};
-use crate::face::Face;
-use crate::headers::joined;
+use super::{
+    Batch, BatchPart, MAX_REQUESTS, PartRequest, PartResponse, UnitResponse, is_id, method, proper_headers,
+    too_many,
+};
+use crate::api_error::ApiError;
+use crate::headers::joined_lines;
 use crate::media_range::MediaRange;
 
 /// The most header lines of one part, and of the request within it.
-const MOST_HEADERS: usize = 64;
+const MAX_HEADERS: usize = 64;
 
 const CONTENT_ID: HeaderName = HeaderName::from_static("content-id");
 const TRANSFER_ENCODING: HeaderName = HeaderName::from_static("content-transfer-encoding");
 
 /// The boundary that `Content-Type` names: 400 without one that RFC 2046, 5.1.1 allows.
-pub(super) fn boundary(headers: &HeaderMap) -> Result<String, Face> {
+pub(super) fn boundary(headers: &HeaderMap) -> Result<String, ApiError> {
     let missing = || {
         let message = "multipart/mixed needs a boundary of 1 to 70 characters (RFC 2046).";
-        Face::malformed_batch("Content-Type", message)
+        ApiError::malformed_batch("Content-Type", message)
     };
-    let sent = joined(headers, &CONTENT_TYPE).unwrap_or_default();
+    let sent = joined_lines(headers, &CONTENT_TYPE).unwrap_or_default();
     let others = MediaRange::parse(&sent).is_some_and(|range| {
         range.parameters.iter().any(|(name, _)| !matches!(name.as_str(), "boundary" | "charset"))
     });
     if others {
         let message = "multipart/mixed has no parameter but the boundary.";
-        return Err(Face::malformed_batch("Content-Type", message));
+        return Err(ApiError::malformed_batch("Content-Type", message));
     }
     let boundary = parameter(&sent, "boundary").ok_or_else(missing)?;
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&byte);
@@ -60,29 +63,29 @@ fn parameter<'a>(media_type: &'a str, wanted: &str) -> Option<&'a str> {
 }
 
 /// Reads a batch. A part that cannot be read spoils all of it; what is wrong with one request is refused to that one.
-pub(super) fn read(body: &Bytes, boundary: &str) -> Result<Batch, Face> {
-    let mut reading =
-        Reading { body, batch: Batch { parts: Vec::new(), groups: Vec::new() }, ids: HashSet::new() };
+pub(super) fn read(body: &Bytes, boundary: &str) -> Result<Batch, ApiError> {
+    let mut reader =
+        MultipartReader { body, batch: Batch { parts: Vec::new(), groups: Vec::new() }, ids: HashSet::new() };
     for part in split(body, boundary)? {
         let (head, content) = head(part)?;
         match essence(&head).as_str() {
-            "application/http" => reading.request(&head, content, None)?,
-            "multipart/mixed" => reading.change_set(content, &self::boundary(&head)?)?,
+            "application/http" => reader.request(&head, content, None)?,
+            "multipart/mixed" => reader.change_set(content, &self::boundary(&head)?)?,
             _ => return Err(wrong("A part of a batch is application/http or multipart/mixed.")),
         }
     }
-    Ok(reading.batch)
+    Ok(reader.batch)
 }
 
 /// What has been read so far.
-struct Reading<'a> {
+struct MultipartReader<'a> {
     body: &'a Bytes,
     batch: Batch,
     ids: HashSet<String>,
 }
 
-impl Reading<'_> {
-    fn change_set(&mut self, content: &[u8], boundary: &str) -> Result<(), Face> {
+impl MultipartReader<'_> {
+    fn change_set(&mut self, content: &[u8], boundary: &str) -> Result<(), ApiError> {
         let group = self.batch.groups.len();
         self.batch.groups.push(format!("changeset-{}", group + 1));
         for part in split(content, boundary)? {
@@ -95,15 +98,15 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn request(&mut self, head: &HeaderMap, content: &[u8], group: Option<usize>) -> Result<(), Face> {
-        if self.batch.parts.len() >= MOST_REQUESTS {
+    fn request(&mut self, head: &HeaderMap, content: &[u8], group: Option<usize>) -> Result<(), ApiError> {
+        if self.batch.parts.len() >= MAX_REQUESTS {
             return Err(too_many());
         }
-        let encoding = joined(head, &TRANSFER_ENCODING).unwrap_or_default().trim().to_ascii_lowercase();
+        let encoding = joined_lines(head, &TRANSFER_ENCODING).unwrap_or_default().trim().to_ascii_lowercase();
         if !matches!(encoding.as_str(), "" | "binary" | "8bit" | "7bit") {
             return Err(wrong("A part is sent as it is: Content-Transfer-Encoding is binary."));
         }
-        let id = joined(head, &CONTENT_ID).map(|id| id.trim().to_owned());
+        let id = joined_lines(head, &CONTENT_ID).map(|id| id.trim().to_owned());
         if let Some(id) = &id {
             if !is_id(id) {
                 return Err(wrong("A Content-ID consists of letters, digits and -._~ alone."));
@@ -112,18 +115,18 @@ impl Reading<'_> {
                 return Err(wrong("The Content-ID is not unique within the batch."));
             }
         }
-        let ask = self.ask(content)?.and_then(|ask| match group {
-            Some(_) if ask.method == Method::GET => {
-                Err(Face::malformed_batch("method", "A change set holds writes alone."))
+        let part_request = self.part_request(content)?.and_then(|part_request| match group {
+            Some(_) if part_request.method == Method::GET => {
+                Err(ApiError::malformed_batch("method", "A change set holds writes alone."))
             }
-            _ => Ok(ask),
+            _ => Ok(part_request),
         });
-        self.batch.parts.push(Part { id, group, depends_on: Vec::new(), ask });
+        self.batch.parts.push(BatchPart { id, group, depends_on: Vec::new(), part_request });
         Ok(())
     }
 
     /// The request within a part. The outer error is the batch's, the inner one the request's.
-    fn ask(&self, content: &[u8]) -> Result<Result<Ask, Face>, Face> {
+    fn part_request(&self, content: &[u8]) -> Result<Result<PartRequest, ApiError>, ApiError> {
         let content = trimmed_start(content);
         let line_end = content.iter().position(|byte| *byte == b'\n');
         let (line, rest) = content.split_at(line_end.map_or(content.len(), |end| end + 1));
@@ -133,14 +136,14 @@ impl Reading<'_> {
         let body = self.body.slice_ref(measured(&headers, body)?);
         Ok(method(method_name).and_then(|method| {
             proper_headers(&headers)?;
-            Ok(Ask { method, url: url.to_owned(), headers, body })
+            Ok(PartRequest { method, url: url.to_owned(), headers, body })
         }))
     }
 }
 
 /// `PATCH url HTTP/1.1`. The version may be missing, as in an example of the standard, and blanks in the url are
 /// passed over.
-fn request_line(line: &str) -> Result<(&str, &str), Face> {
+fn request_line(line: &str) -> Result<(&str, &str), ApiError> {
     let malformed = || wrong("A part does not begin with a request line, such as GET url HTTP/1.1.");
     let (method, rest) = line.split_once(' ').ok_or_else(malformed)?;
     let url = match rest.rsplit_once(' ') {
@@ -153,7 +156,7 @@ fn request_line(line: &str) -> Result<(&str, &str), Face> {
 }
 
 /// The body by its `Content-Length`, if there is one: what is missing is an error, line ends behind it are not.
-fn measured<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<&'a [u8], Face> {
+fn measured<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<&'a [u8], ApiError> {
     let mut lines = headers.get_all(CONTENT_LENGTH).iter();
     let Some(line) = lines.next() else { return Ok(body) };
     let length = line.to_str().ok().and_then(|length| length.trim().parse::<usize>().ok());
@@ -177,8 +180,8 @@ fn trimmed_start(bytes: &[u8]) -> &[u8] {
 }
 
 /// The header lines of a part, and what follows the empty line.
-fn head(part: &[u8]) -> Result<(HeaderMap, &[u8]), Face> {
-    let mut lines = [httparse::EMPTY_HEADER; MOST_HEADERS];
+fn head(part: &[u8]) -> Result<(HeaderMap, &[u8]), ApiError> {
+    let mut lines = [httparse::EMPTY_HEADER; MAX_HEADERS];
     match httparse::parse_headers(part, &mut lines) {
         Ok(httparse::Status::Complete((end, lines))) => {
             Ok((header_map(lines)?, part.get(end..).unwrap_or_default()))
@@ -189,8 +192,8 @@ fn head(part: &[u8]) -> Result<(HeaderMap, &[u8]), Face> {
 
 /// The header lines of a request and its body. The empty line between them may be missing where there is no body, for
 /// the line end before a boundary belongs to the boundary.
-fn fields(rest: &[u8]) -> Result<(HeaderMap, &[u8]), Face> {
-    let mut lines = [httparse::EMPTY_HEADER; MOST_HEADERS];
+fn fields(rest: &[u8]) -> Result<(HeaderMap, &[u8]), ApiError> {
+    let mut lines = [httparse::EMPTY_HEADER; MAX_HEADERS];
     match httparse::parse_headers(rest, &mut lines) {
         Ok(httparse::Status::Complete((end, lines))) => {
             Ok((header_map(lines)?, rest.get(end..).unwrap_or_default()))
@@ -205,7 +208,7 @@ fn fields(rest: &[u8]) -> Result<(HeaderMap, &[u8]), Face> {
     }
 }
 
-fn header_map(lines: &[httparse::Header<'_>]) -> Result<HeaderMap, Face> {
+fn header_map(lines: &[httparse::Header<'_>]) -> Result<HeaderMap, ApiError> {
     let unreadable = || wrong("A header line cannot be read.");
     let mut headers = HeaderMap::new();
     for line in lines {
@@ -217,13 +220,13 @@ fn header_map(lines: &[httparse::Header<'_>]) -> Result<HeaderMap, Face> {
 }
 
 fn essence(head: &HeaderMap) -> String {
-    let sent = joined(head, &CONTENT_TYPE).unwrap_or_default();
+    let sent = joined_lines(head, &CONTENT_TYPE).unwrap_or_default();
     sent.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// The parts between the delimiter lines of a boundary. What stands before the first and behind the last is passed
 /// over; the line end before a delimiter belongs to the delimiter. Lines may end without CR.
-fn split<'a>(body: &'a [u8], boundary: &str) -> Result<Vec<&'a [u8]>, Face> {
+fn split<'a>(body: &'a [u8], boundary: &str) -> Result<Vec<&'a [u8]>, ApiError> {
     let mut parts = Vec::new();
     let mut begin = None;
     let mut at = 0;
@@ -236,7 +239,7 @@ fn split<'a>(body: &'a [u8], boundary: &str) -> Result<Vec<&'a [u8]>, Face> {
             let content = content.strip_suffix(b"\n").unwrap_or(content);
             parts.push(content.strip_suffix(b"\r").unwrap_or(content));
         }
-        if parts.len() > MOST_REQUESTS {
+        if parts.len() > MAX_REQUESTS {
             return Err(too_many());
         }
         match delimiter {
@@ -266,15 +269,15 @@ impl Delimiter {
     }
 }
 
-fn wrong(message: &'static str) -> Face {
-    Face::malformed_batch("body", message)
+fn wrong(message: &'static str) -> ApiError {
+    ApiError::malformed_batch("body", message)
 }
 
 /// Writes the answers and their content type. `nested`: groups are parts of parts, as they were sent; a group that
 /// failed is one part in either case. `fresh` gives text that occurs nowhere else.
 pub(super) fn write(
     batch: &Batch,
-    units: &[Unit],
+    units: &[UnitResponse],
     nested: bool,
     fresh: &mut dyn FnMut() -> String,
 ) -> (String, Vec<u8>) {
@@ -308,7 +311,7 @@ fn delimit(boundary: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("--{boundary}\r\n").as_bytes());
 }
 
-fn part(batch: &Batch, reply: &Reply, boundary: &str, out: &mut Vec<u8>) {
+fn part(batch: &Batch, reply: &PartResponse, boundary: &str, out: &mut Vec<u8>) {
     delimit(boundary, out);
     out.extend_from_slice(b"Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n");
     if let Some(id) = batch.parts.get(reply.at).and_then(|part| part.id.as_deref()) {

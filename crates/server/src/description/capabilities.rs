@@ -9,7 +9,7 @@ use exchange::{ApiMode, ListRequest, RELATED_REFERRALS};
 use odata::Function;
 use referral::{Kind, ObjectType, PropertyDefinition, Referral};
 
-use super::Setting;
+use super::DescriptionInput;
 use super::csdl::{Annotation, Expression, RESOURCE_PATH, paths, texts};
 
 /// What strict takes in `$filter` (spec 11.2).
@@ -64,8 +64,8 @@ fn one(term: &'static str, value: impl Into<Expression>) -> Annotation {
 }
 
 /// Of the service as a whole.
-pub(super) fn of_container(setting: &Setting<'_>) -> Vec<Annotation> {
-    let extended = setting.extended();
+pub(super) fn of_container(input: &DescriptionInput<'_>) -> Vec<Annotation> {
+    let extended = input.extended();
     let mut all = vec![
         one("Core.ODataVersions", if extended { "4.01" } else { "4.0" }),
         one("Capabilities.SupportedFormats", texts(&["application/json"])),
@@ -90,8 +90,8 @@ pub(super) fn of_container(setting: &Setting<'_>) -> Vec<Annotation> {
 }
 
 /// Of the referrals.
-pub(super) fn of_entity_set(setting: &Setting<'_>) -> Vec<Annotation> {
-    let extended = setting.extended();
+pub(super) fn of_entity_set(input: &DescriptionInput<'_>) -> Vec<Annotation> {
+    let extended = input.extended();
     let mut all = vec![
         one("Core.Description", "The referrals of the caller's organization."),
         one("Core.ResourcePath", RESOURCE_PATH),

@@ -3,7 +3,7 @@
 use exchange::{NAMESPACE, RELATED_REFERRALS};
 use referral::{Access, Enumeration, Kind, ObjectType, PropertyDefinition, Referral};
 
-use super::{Setting, capabilities, words};
+use super::{DescriptionInput, capabilities, descriptions};
 
 /// The entity set, as `@odata.context` names it (spec 5.6).
 pub(super) const ENTITY_SET: &str = "Referrals";
@@ -35,12 +35,12 @@ pub(super) enum Definition {
 pub(super) struct Structured {
     pub name: &'static str,
     pub key: Option<&'static str>,
-    pub members: Vec<Member>,
+    pub members: Vec<CsdlMember>,
     pub annotations: Vec<Annotation>,
 }
 
 /// A property of a structured type.
-pub(super) struct Member {
+pub(super) struct CsdlMember {
     pub name: &'static str,
     /// Qualified, such as `Edm.String`; that of the elements, if it is a collection.
     pub type_name: String,
@@ -119,13 +119,13 @@ pub(super) fn paths(all: Vec<String>) -> Expression {
 }
 
 /// The whole document for this server.
-pub(super) fn document(setting: &Setting<'_>) -> Csdl {
-    let mut types = Types { program: setting.program(), definitions: Vec::new(), known: Vec::new() };
+pub(super) fn document(input: &DescriptionInput<'_>) -> Csdl {
+    let mut types = Types { program: input.program(), definitions: Vec::new(), known: Vec::new() };
     types.structured(&Referral::TYPE);
     Csdl {
         definitions: types.definitions,
-        container: capabilities::of_container(setting),
-        entity_set: capabilities::of_entity_set(setting),
+        container: capabilities::of_container(input),
+        entity_set: capabilities::of_entity_set(input),
     }
 }
 
@@ -147,11 +147,11 @@ impl Types {
             return;
         }
         let is_entity = of.name == Referral::TYPE.name;
-        let mut members: Vec<Member> = of.properties.iter().map(|row| self.member(of, row)).collect();
+        let mut members: Vec<CsdlMember> = of.properties.iter().map(|row| self.member(of, row)).collect();
         if is_entity {
             members.push(related_referrals());
         }
-        let words = words::of_type(of.name).map(|words| Annotation::new("Core.Description", words));
+        let words = descriptions::of_type(of.name).map(|words| Annotation::new("Core.Description", words));
         self.definitions.push(Definition::Structured(Structured {
             name: of.name,
             key: is_entity.then_some("id"),
@@ -177,10 +177,10 @@ impl Types {
         new
     }
 
-    fn member(&self, of: &ObjectType, row: &'static PropertyDefinition) -> Member {
+    fn member(&self, of: &ObjectType, row: &'static PropertyDefinition) -> CsdlMember {
         let (type_name, collection) = type_of(&row.kind);
-        let words =
-            words::of_member(of.name, row.name).map(|words| Annotation::new("Core.Description", words));
+        let words = descriptions::of_member(of.name, row.name)
+            .map(|words| Annotation::new("Core.Description", words));
         let mut annotations: Vec<Annotation> = words.into_iter().collect();
         match row.access {
             Access::Server | Access::Derived => annotations.push(Annotation::new("Core.Computed", true)),
@@ -188,7 +188,7 @@ impl Types {
             Access::AtCreation if self.program => annotations.push(Annotation::new("Core.Immutable", true)),
             Access::AtCreation | Access::OnceShared | Access::Free | Access::FreeWhenClosed => {}
         }
-        Member {
+        CsdlMember {
             name: row.name,
             type_name,
             collection,
@@ -200,9 +200,9 @@ impl Types {
     }
 }
 
-fn related_referrals() -> Member {
+fn related_referrals() -> CsdlMember {
     let words = "Every referral of the engagement that the caller may see, this one included.";
-    Member {
+    CsdlMember {
         name: RELATED_REFERRALS,
         type_name: qualified(Referral::TYPE.name),
         collection: true,
@@ -263,11 +263,15 @@ mod tests {
     fn the_described_types_are_those_that_queries_are_bound_against() {
         let options = crate::ServerOptions::new("https://referrals.contoso.example");
         let request_options = referral::RequestOptions::default();
-        let setting =
-            Setting { options: &options, public_url: "", request_options: &request_options, sandbox: false };
+        let input = DescriptionInput {
+            options: &options,
+            public_url: "",
+            request_options: &request_options,
+            sandbox: false,
+        };
         let schema = exchange::schema();
         let mut structured = 0;
-        for definition in document(&setting).definitions {
+        for definition in document(&input).definitions {
             match definition {
                 Definition::Enumeration(list) => {
                     let bound = schema.find_enum(list.name).expect(list.name);

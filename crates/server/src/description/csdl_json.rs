@@ -5,7 +5,7 @@ use referral::Enumeration;
 use serde_json::{Map, Value, json};
 
 use super::csdl::{
-    Annotation, CONTAINER, Csdl, Definition, ENTITY_SET, Expression, Member, Structured, VOCABULARIES,
+    Annotation, CONTAINER, Csdl, CsdlMember, Definition, ENTITY_SET, Expression, Structured, VOCABULARIES,
     qualified,
 };
 use super::csdl_xml::vocabulary_address;
@@ -46,7 +46,7 @@ fn structured(of: &Structured) -> Value {
     Value::Object(out)
 }
 
-fn member(member: &Member) -> Value {
+fn member(member: &CsdlMember) -> Value {
     let mut out = Map::new();
     if member.navigation {
         out.insert("$Kind".to_owned(), "NavigationProperty".into());

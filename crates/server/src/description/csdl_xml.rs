@@ -6,14 +6,14 @@ use exchange::NAMESPACE;
 use referral::Enumeration;
 
 use super::csdl::{
-    Annotation, CONTAINER, Csdl, Definition, ENTITY_SET, Expression, Member, Structured, VOCABULARIES,
+    Annotation, CONTAINER, Csdl, CsdlMember, Definition, ENTITY_SET, Expression, Structured, VOCABULARIES,
     qualified,
 };
 
 /// The document, for a version of OData.
 pub(super) fn write(csdl: &Csdl, version: &str) -> String {
     let mut out =
-        Writer { text: "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned(), open: Vec::new() };
+        XmlWriter { text: "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned(), open: Vec::new() };
     let edmx = "http://docs.oasis-open.org/odata/ns/edmx";
     out.begin("edmx:Edmx", &[("Version", version), ("xmlns:edmx", edmx)]);
     for (namespace, alias) in VOCABULARIES {
@@ -41,7 +41,7 @@ pub(super) fn vocabulary_address(namespace: &str, form: &str) -> String {
     format!("https://oasis-tcs.github.io/odata-vocabularies/vocabularies/{namespace}.{form}")
 }
 
-fn structured(out: &mut Writer, of: &Structured) {
+fn structured(out: &mut XmlWriter, of: &Structured) {
     out.begin(if of.key.is_some() { "EntityType" } else { "ComplexType" }, &[("Name", of.name)]);
     if let Some(key) = of.key {
         out.begin("Key", &[]);
@@ -53,7 +53,7 @@ fn structured(out: &mut Writer, of: &Structured) {
     out.end();
 }
 
-fn member(out: &mut Writer, member: &Member) {
+fn member(out: &mut XmlWriter, member: &CsdlMember) {
     let type_name = match member.collection {
         true => format!("Collection({})", member.type_name),
         false => member.type_name.clone(),
@@ -71,7 +71,7 @@ fn member(out: &mut Writer, member: &Member) {
     out.element(element, &attributes, |out| annotations(out, &member.annotations));
 }
 
-fn enumeration(out: &mut Writer, list: &Enumeration) {
+fn enumeration(out: &mut XmlWriter, list: &Enumeration) {
     out.begin("EnumType", &[("Name", list.name)]);
     for (number, spelling) in list.spellings.iter().enumerate() {
         out.leaf("Member", &[("Name", spelling), ("Value", &number.to_string())]);
@@ -79,7 +79,7 @@ fn enumeration(out: &mut Writer, list: &Enumeration) {
     out.end();
 }
 
-fn container(out: &mut Writer, csdl: &Csdl) {
+fn container(out: &mut XmlWriter, csdl: &Csdl) {
     out.begin("EntityContainer", &[("Name", CONTAINER)]);
     out.begin(
         "EntitySet",
@@ -93,14 +93,14 @@ fn container(out: &mut Writer, csdl: &Csdl) {
     out.end();
 }
 
-fn annotations(out: &mut Writer, all: &[Annotation]) {
+fn annotations(out: &mut XmlWriter, all: &[Annotation]) {
     for annotation in all {
         valued(out, "Annotation", ("Term", annotation.term), &annotation.value);
     }
 }
 
 /// An element that has an expression, as an attribute where it is a single value.
-fn valued(out: &mut Writer, element: &str, name: (&str, &str), value: &Expression) {
+fn valued(out: &mut XmlWriter, element: &str, name: (&str, &str), value: &Expression) {
     match value {
         Expression::Record(_) | Expression::Collection(_) => {
             out.element(element, &[name], |out| expression(out, value));
@@ -113,7 +113,7 @@ fn valued(out: &mut Writer, element: &str, name: (&str, &str), value: &Expressio
 }
 
 /// An expression as an element.
-fn expression(out: &mut Writer, value: &Expression) {
+fn expression(out: &mut XmlWriter, value: &Expression) {
     match value {
         Expression::Record(members) => out.element("Record", &[], |out| {
             for (name, value) in members {
@@ -146,12 +146,12 @@ fn constant(value: &Expression) -> (&'static str, String) {
 }
 
 /// XML with one element a line.
-struct Writer {
+struct XmlWriter {
     text: String,
     open: Vec<String>,
 }
 
-impl Writer {
+impl XmlWriter {
     fn begin(&mut self, name: &str, attributes: &[(&str, &str)]) {
         self.tag(name, attributes, ">");
         self.open.push(name.to_owned());
@@ -170,7 +170,7 @@ impl Writer {
     }
 
     /// An element with what `inside` writes, or one without content.
-    fn element(&mut self, name: &str, attributes: &[(&str, &str)], inside: impl FnOnce(&mut Writer)) {
+    fn element(&mut self, name: &str, attributes: &[(&str, &str)], inside: impl FnOnce(&mut XmlWriter)) {
         let before = self.text.len();
         self.begin(name, attributes);
         let empty = self.text.len();

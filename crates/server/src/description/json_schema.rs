@@ -6,28 +6,28 @@
 use referral::{Access, Kind, ObjectType, PropertyDefinition, Referral};
 use serde_json::{Map, Value, json};
 
-use super::words;
+use super::descriptions;
 
 /// Members that an answer leaves out unless they are set (spec 5.3).
 const SOMETIMES_ABSENT: [&str; 3] =
     ["emailValidationStatus", "phoneValidationStatus", "consentToMicrosoftToContactSpecificPartners"];
 
 /// The most targets of one referral (spec 8.5).
-const MOST_TARGETS: usize = 50;
+const MAX_TARGETS: usize = 50;
 
 /// Which way the JSON goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Answer,
+enum SchemaUse {
+    Response,
     Request,
 }
 
 /// Schemas by name: of every type in answers, under its own name, and in requests, with `Input` behind it.
 pub(super) fn of_resource() -> Map<String, Value> {
     let mut schemas = Map::new();
-    for way in [Way::Answer, Way::Request] {
+    for usage in [SchemaUse::Response, SchemaUse::Request] {
         let mut known = Vec::new();
-        structured(&Referral::TYPE, way, false, &mut schemas, &mut known);
+        structured(&Referral::TYPE, usage, false, &mut schemas, &mut known);
     }
     schemas
 }
@@ -42,17 +42,17 @@ pub(super) fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
-fn name_of(of: &ObjectType, way: Way) -> String {
-    match way {
-        Way::Answer => of.name.to_owned(),
-        Way::Request => format!("{}Input", of.name),
+fn name_of(of: &ObjectType, usage: SchemaUse) -> String {
+    match usage {
+        SchemaUse::Response => of.name.to_owned(),
+        SchemaUse::Request => format!("{}Input", of.name),
     }
 }
 
 /// Adds the schema of a type, and after it those it uses, each once.
 fn structured(
     of: &'static ObjectType,
-    way: Way,
+    usage: SchemaUse,
     is_element: bool,
     schemas: &mut Map<String, Value>,
     known: &mut Vec<&'static str>,
@@ -61,27 +61,29 @@ fn structured(
         return;
     }
     known.push(of.name);
-    let rows = || of.properties.iter().filter(|row| way == Way::Answer || is_senders(row));
+    let rows = || of.properties.iter().filter(|row| usage == SchemaUse::Response || is_senders(row));
     let properties: Map<String, Value> =
-        rows().map(|row| (row.name.to_owned(), member(of, row, way))).collect();
-    let needed: Vec<&str> = match way {
-        Way::Answer => rows().map(|row| row.name).filter(|name| !SOMETIMES_ABSENT.contains(name)).collect(),
+        rows().map(|row| (row.name.to_owned(), member(of, row, usage))).collect();
+    let needed: Vec<&str> = match usage {
+        SchemaUse::Response => {
+            rows().map(|row| row.name).filter(|name| !SOMETIMES_ABSENT.contains(name)).collect()
+        }
         // An element stands alone; any other object may be laid over the stored one.
-        Way::Request if is_element => rows().filter(|row| row.required).map(|row| row.name).collect(),
-        Way::Request => Vec::new(),
+        SchemaUse::Request if is_element => rows().filter(|row| row.required).map(|row| row.name).collect(),
+        SchemaUse::Request => Vec::new(),
     };
     let mut schema = json!({ "type": "object", "properties": properties });
-    if let Some(words) = words::of_type(of.name) {
+    if let Some(words) = descriptions::of_type(of.name) {
         schema["description"] = words.into();
     }
     if !needed.is_empty() {
         schema["required"] = needed.into();
     }
-    schemas.insert(name_of(of, way), schema);
+    schemas.insert(name_of(of, usage), schema);
     for row in rows() {
         match row.kind {
-            Kind::Object(inner) => structured(inner, way, false, schemas, known),
-            Kind::List(inner) | Kind::ProfileIds(inner) => structured(inner, way, true, schemas, known),
+            Kind::Object(inner) => structured(inner, usage, false, schemas, known),
+            Kind::List(inner) | Kind::ProfileIds(inner) => structured(inner, usage, true, schemas, known),
             Kind::Enumeration(list) => {
                 let values = json!({ "type": "string", "enum": list.spellings });
                 schemas.entry(list.name).or_insert(values);
@@ -96,16 +98,16 @@ fn is_senders(row: &PropertyDefinition) -> bool {
     !matches!(row.access, Access::Server | Access::Derived)
 }
 
-fn member(of: &ObjectType, row: &PropertyDefinition, way: Way) -> Value {
-    let mut schema = value(row, way);
-    let may_be_null = row.nullable || (way == Way::Request && is_cleared_by_null(&row.kind));
+fn member(of: &ObjectType, row: &PropertyDefinition, usage: SchemaUse) -> Value {
+    let mut schema = value(row, usage);
+    let may_be_null = row.nullable || (usage == SchemaUse::Request && is_cleared_by_null(&row.kind));
     if may_be_null {
         schema = or_null(schema);
     }
-    if let Some(words) = words::of_member(of.name, row.name) {
+    if let Some(words) = descriptions::of_member(of.name, row.name) {
         schema["description"] = words.into();
     }
-    if way == Way::Answer && !is_senders(row) {
+    if usage == SchemaUse::Response && !is_senders(row) {
         schema["readOnly"] = true.into();
     }
     schema
@@ -136,8 +138,8 @@ fn or_null(mut schema: Value) -> Value {
 }
 
 /// A value that is not null. The limits are those of spec 8.5.
-fn value(row: &PropertyDefinition, way: Way) -> Value {
-    let request = way == Way::Request;
+fn value(row: &PropertyDefinition, usage: SchemaUse) -> Value {
+    let request = usage == SchemaUse::Request;
     match &row.kind {
         Kind::Text(max) => json!({ "type": "string", "maxLength": max }),
         Kind::NonEmpty(max) => json!({ "type": "string", "minLength": 1, "maxLength": max }),
@@ -161,15 +163,15 @@ fn value(row: &PropertyDefinition, way: Way) -> Value {
         Kind::Digits => json!({ "type": "string", "pattern": "^[0-9]+$", "maxLength": 1024 }),
         Kind::SalesStage if request => json!({ "type": ["string", "number"] }),
         Kind::SalesStage => json!({ "type": "string" }),
-        Kind::Object(inner) => reference(&name_of(inner, way)),
+        Kind::Object(inner) => reference(&name_of(inner, usage)),
         Kind::ProfileIds(inner) if request => {
-            let list = json!({ "type": "array", "items": reference(&name_of(inner, way)) });
+            let list = json!({ "type": "array", "items": reference(&name_of(inner, usage)) });
             json!({ "anyOf": [list, { "type": "object" }] })
         }
         Kind::List(inner) | Kind::ProfileIds(inner) => {
-            let mut list = json!({ "type": "array", "items": reference(&name_of(inner, way)) });
+            let mut list = json!({ "type": "array", "items": reference(&name_of(inner, usage)) });
             if inner.name == referral::Target::TYPE.name {
-                list["maxItems"] = MOST_TARGETS.into();
+                list["maxItems"] = MAX_TARGETS.into();
             }
             list
         }

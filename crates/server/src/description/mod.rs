@@ -7,10 +7,10 @@ mod capabilities;
 mod csdl;
 mod csdl_json;
 mod csdl_xml;
+mod descriptions;
 mod json_schema;
 mod openapi;
 mod openapi_parts;
-mod words;
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
@@ -24,14 +24,14 @@ const VERSIONS: [&str; 2] = ["4.0", "4.01"];
 /// The documents, ready to be sent.
 #[derive(Debug)]
 pub(crate) struct Description {
-    metadata: [Metadata; 2],
+    metadata: [MetadataDocuments; 2],
     pub service: Document,
     pub openapi: Document,
 }
 
 /// `$metadata` of one version of OData.
 #[derive(Debug)]
-pub(crate) struct Metadata {
+pub(crate) struct MetadataDocuments {
     pub xml: Document,
     pub json: Document,
 }
@@ -54,7 +54,7 @@ impl Document {
 
 /// What the documents depend on.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Setting<'a> {
+pub(crate) struct DescriptionInput<'a> {
     pub options: &'a ServerOptions,
     /// The base of every link, without a trailing slash.
     pub public_url: &'a str,
@@ -63,7 +63,7 @@ pub(crate) struct Setting<'a> {
     pub sandbox: bool,
 }
 
-impl Setting<'_> {
+impl DescriptionInput<'_> {
     fn extended(&self) -> bool {
         self.options.mode.is_extended()
     }
@@ -74,21 +74,21 @@ impl Setting<'_> {
 }
 
 impl Description {
-    pub(crate) fn new(setting: Setting<'_>) -> Description {
-        let csdl = csdl::document(&setting);
-        let metadata = VERSIONS.map(|version| Metadata {
+    pub(crate) fn new(input: DescriptionInput<'_>) -> Description {
+        let csdl = csdl::document(&input);
+        let metadata = VERSIONS.map(|version| MetadataDocuments {
             xml: Document::new(csdl_xml::write(&csdl, version)),
             json: Document::new(csdl_json::write(&csdl, version).to_string()),
         });
         Description {
             metadata,
-            service: Document::new(service(setting.public_url)),
-            openapi: Document::new(openapi::document(&setting).to_string()),
+            service: Document::new(service(input.public_url)),
+            openapi: Document::new(openapi::document(&input).to_string()),
         }
     }
 
     /// `$metadata` for a client that takes the newest version of OData, or for any other.
-    pub(crate) fn metadata(&self, newest: bool) -> &Metadata {
+    pub(crate) fn metadata(&self, newest: bool) -> &MetadataDocuments {
         let [any, new] = &self.metadata;
         if newest { new } else { any }
     }

@@ -7,7 +7,7 @@ use exchange::NAMESPACE;
 use serde_json::{Map, Value, json};
 
 use super::json_schema::{self, reference};
-use super::{Setting, openapi_parts as parts};
+use super::{DescriptionInput, openapi_parts as parts};
 
 const COLLECTION: &str = "/v1.0/engagements/referrals";
 /// Further names of the collection's folder (spec 2.2 and 2.3).
@@ -22,32 +22,32 @@ const OTHER_COLLECTIONS: [&str; 4] = [
 const BY_ENTITY_SET: &str = "/v1.0/Referrals";
 
 /// The document.
-pub(super) fn document(setting: &Setting<'_>) -> Value {
+pub(super) fn document(input: &DescriptionInput<'_>) -> Value {
     json!({
         "openapi": "3.1.1",
         "info": {
             "title": "Cosell: Referrals",
             "summary": "Leads and co-sell opportunities, by the referrals API of Microsoft Partner Center.",
-            "description": parts::introduction(setting),
+            "description": parts::introduction(input),
             "version": env!("CARGO_PKG_VERSION"),
             "license": { "name": "Apache 2.0", "identifier": "Apache-2.0" },
         },
-        "servers": [{ "url": setting.public_url }],
+        "servers": [{ "url": input.public_url }],
         "security": [{ "bearer": [] }],
-        "tags": parts::tags(setting),
-        "paths": paths(setting),
+        "tags": parts::tags(input),
+        "paths": paths(input),
         "components": {
-            "schemas": schemas(setting),
-            "parameters": parts::parameters(setting),
+            "schemas": schemas(input),
+            "parameters": parts::parameters(input),
             "headers": parts::headers(),
-            "responses": parts::responses(setting),
-            "examples": parts::examples(setting),
+            "responses": parts::responses(input),
+            "examples": parts::examples(input),
             "securitySchemes": { "bearer": parts::bearer() },
         },
     })
 }
 
-fn schemas(setting: &Setting<'_>) -> Map<String, Value> {
+fn schemas(input: &DescriptionInput<'_>) -> Map<String, Value> {
     let mut all = json_schema::of_resource();
     let text = json!({ "type": "string" });
     let mut add = |name: &str, schema: Value| all.insert(name.to_owned(), schema);
@@ -82,17 +82,17 @@ fn schemas(setting: &Setting<'_>) -> Map<String, Value> {
         }),
     );
     add("NewReferral", json!({ "allOf": [reference("ReferralInput"), json_schema::required_in_new()] }));
-    let links = if setting.request_options.ignore_links {
+    let links = if input.request_options.ignore_links {
         json!({})
     } else {
         json!({ "properties": { "links": false } })
     };
     add("ReferralReplacement", json!({ "allOf": [reference("ReferralInput"), links] }));
     add("JsonPatch", json!({ "type": "array", "items": reference("PatchOperation") }));
-    add("PatchOperation", parts::patch_operation(setting));
+    add("PatchOperation", parts::patch_operation(input));
     add("Error", parts::error());
     add("InnerError", parts::inner_error());
-    if setting.sandbox {
+    if input.sandbox {
         add("IssuerError", parts::issuer_error());
     }
     add(
@@ -106,19 +106,19 @@ fn schemas(setting: &Setting<'_>) -> Map<String, Value> {
     all
 }
 
-fn paths(setting: &Setting<'_>) -> Map<String, Value> {
+fn paths(input: &DescriptionInput<'_>) -> Map<String, Value> {
     let mut all = Map::new();
     let mut add = |path: &str, item: Value| all.insert(path.to_owned(), item);
-    let others = || OTHER_COLLECTIONS.into_iter().chain(setting.extended().then_some(BY_ENTITY_SET));
-    add(COLLECTION, with_aliases(collection(setting), others().map(str::to_owned)));
+    let others = || OTHER_COLLECTIONS.into_iter().chain(input.extended().then_some(BY_ENTITY_SET));
+    add(COLLECTION, with_aliases(collection(input), others().map(str::to_owned)));
     let by_id = others().map(|other| format!("{other}/{{id}}"));
-    let by_id = by_id.chain(setting.extended().then(|| format!("{COLLECTION}({{id}})")));
-    add(&format!("{COLLECTION}/{{id}}"), with_aliases(referral(setting), by_id));
-    if setting.extended() {
+    let by_id = by_id.chain(input.extended().then(|| format!("{COLLECTION}({{id}})")));
+    add(&format!("{COLLECTION}/{{id}}"), with_aliases(referral(input), by_id));
+    if input.extended() {
         add(&format!("{COLLECTION}/$count"), count());
         let filtered = format!("{COLLECTION}/$filter({{predicate}})");
         add(&format!("{filtered}/$count"), filtered_count());
-        add(&filtered, self::filtered(setting));
+        add(&filtered, self::filtered(input));
         add(&format!("{filtered}/$ref"), filtered_references());
         add(&format!("{COLLECTION}/$ref"), references());
         add(&format!("{COLLECTION}/$query"), query());
@@ -126,10 +126,10 @@ fn paths(setting: &Setting<'_>) -> Map<String, Value> {
         add(&format!("{COLLECTION}/{{id}}/{{path}}"), member());
         add("/v1.0/$batch", with_aliases(batch(), [format!("{COLLECTION}/$batch")]));
     }
-    add("/v1.0/", with_aliases(service(setting), ["/v1.0".to_owned()]));
+    add("/v1.0/", with_aliases(service(input), ["/v1.0".to_owned()]));
     let metadata = [COLLECTION].into_iter().chain(others()).map(|other| format!("{other}/$metadata"));
-    add("/v1.0/$metadata", with_aliases(self::metadata(setting), metadata));
-    add("/openapi.json", open_api(setting));
+    add("/v1.0/$metadata", with_aliases(self::metadata(input), metadata));
+    add("/openapi.json", open_api(input));
     add(
         "/docs/patch",
         page("patchPage", "How to change a referral with PATCH.", "description", &["text/markdown"]),
@@ -138,7 +138,7 @@ fn paths(setting: &Setting<'_>) -> Map<String, Value> {
     add("/readyz", readiness());
     let figures = "application/openmetrics-text";
     add("/metrics", page("metrics", "Figures for Prometheus.", "operation", &[figures]));
-    if setting.sandbox {
+    if input.sandbox {
         issuer(&mut add);
     }
     all
@@ -197,7 +197,7 @@ fn may_name_nothing(mut item: Value) -> Value {
     item
 }
 
-fn collection(setting: &Setting<'_>) -> Value {
+fn collection(input: &DescriptionInput<'_>) -> Value {
     let tag = ["referrals"];
     let mut get = json!({
         "operationId": "listReferrals",
@@ -205,10 +205,10 @@ fn collection(setting: &Setting<'_>) -> Value {
         "description": "Newest first, unless $orderby says otherwise. Those of the caller's organization; under \
             `engagementId eq …` those of the engagement that the caller may see.",
         "tags": tag,
-        "parameters": parts::list_parameters(setting),
-        "responses": parts::answers(setting, &[("200", parts::list_answer())], &["400", "403", "406"]),
+        "parameters": parts::list_parameters(input),
+        "responses": parts::answers(input, &[("200", parts::list_answer())], &["400", "403", "406"]),
     });
-    if setting.extended() {
+    if input.extended() {
         get = parts::conditional(get, true, false);
     }
     let mut post = json!({
@@ -219,21 +219,21 @@ fn collection(setting: &Setting<'_>) -> Value {
         "parameters": parts::refs("parameters", &["requestId"]),
         "requestBody": parts::body(&[("application/json", "NewReferral", &["privateDeal", "partnerLedDeal", "sharedDeal", "dealForMicrosoft"])]),
         "responses": parts::answers(
-            setting,
+            input,
             &[("201", parts::referral_answer("The new referral.", &["ETag", "Location", "OData-Version"]))],
             &["400", "403", "404", "406", "408", "409", "411", "413", "415"],
         ),
     });
-    if setting.extended() {
+    if input.extended() {
         post["responses"]["412"] = parts::refusal("412");
     }
     with_head(json!({ "get": get, "post": post }))
 }
 
-fn referral(setting: &Setting<'_>) -> Value {
+fn referral(input: &DescriptionInput<'_>) -> Value {
     let tag = ["referrals"];
     let good = [("200", parts::referral_answer("The referral.", &["ETag", "OData-Version", "Vary"]))];
-    let reading: &[&str] = match setting.extended() {
+    let reading: &[&str] = match input.extended() {
         true => &["select", "expand", "compute", "format"],
         false => &["format"],
     };
@@ -244,9 +244,9 @@ fn referral(setting: &Setting<'_>) -> Value {
         "description": "One of another organization is shown, redacted, inside a common engagement.",
         "tags": tag,
         "parameters": reading,
-        "responses": parts::answers(setting, &good, &["400", "403", "404", "406"]),
+        "responses": parts::answers(input, &good, &["400", "403", "404", "406"]),
     });
-    if setting.extended() {
+    if input.extended() {
         get = parts::conditional(get, true, true);
     }
     let changed = &["400", "403", "404", "406", "408", "409", "411", "412", "413", "415"];
@@ -259,7 +259,7 @@ fn referral(setting: &Setting<'_>) -> Value {
         "parameters": parts::refs("parameters", &["ifMatchRequired", "requestId"]),
         "requestBody": parts::body(&[("application/json", "ReferralReplacement", &["replacement"])]),
         "responses": parts::answers(
-            setting,
+            input,
             &[("200", parts::referral_answer("The changed referral.", &["ETag", "Deprecation", "Link", "OData-Version"]))],
             changed,
         ),
@@ -269,9 +269,9 @@ fn referral(setting: &Setting<'_>) -> Value {
         "summary": "Changes members of a referral: all operations apply, or none.",
         "tags": tag,
         "parameters": parts::refs("parameters", &["ifMatch", "prefer", "requestId"]),
-        "requestBody": parts::patch_body(setting),
+        "requestBody": parts::patch_body(input),
         "responses": parts::answers(
-            setting,
+            input,
             &[
                 ("200", parts::referral_answer("The changed referral, if Prefer asks for it.", &["ETag", "Preference-Applied", "OData-Version"])),
                 ("204", parts::bare_with("Changed.", &["ETag", "OData-Version"])),
@@ -295,13 +295,13 @@ fn count() -> Value {
     with_head(json!({ "get": parts::conditional(get, true, false) }))
 }
 
-fn filtered(setting: &Setting<'_>) -> Value {
+fn filtered(input: &DescriptionInput<'_>) -> Value {
     let get = json!({
         "operationId": "listFilteredReferrals",
         "summary": "A page of the referrals for which the predicate holds.",
         "description": "As the list with $filter. Several such segments may follow one another.",
         "tags": ["referrals"],
-        "parameters": parts::list_parameters(setting),
+        "parameters": parts::list_parameters(input),
         "responses": parts::read_answers(parts::list_answer(), &["400", "403", "406", "501"]),
     });
     let mut item = with_head(json!({ "get": parts::conditional(get, true, false) }));
@@ -392,7 +392,7 @@ fn batch() -> Value {
     with_options(json!({ "post": post }), json!(["referrals"]))
 }
 
-fn service(setting: &Setting<'_>) -> Value {
+fn service(input: &DescriptionInput<'_>) -> Value {
     let mut item = page(
         "serviceDocument",
         "The service document: the entity sets and where they are.",
@@ -402,27 +402,27 @@ fn service(setting: &Setting<'_>) -> Value {
     item["get"]["parameters"] = parts::refs("parameters", &["format"]);
     item["get"]["responses"]["200"]["content"] =
         json!({ "application/json": { "schema": reference("ServiceDocument") } });
-    with_head(described(item, setting))
+    with_head(described(item, input))
 }
 
-fn metadata(setting: &Setting<'_>) -> Value {
+fn metadata(input: &DescriptionInput<'_>) -> Value {
     let what = format!("The schema {NAMESPACE} as CSDL: XML, or JSON if Accept or $format asks for it.");
     let mut item = page("metadata", &what, "description", &["application/xml", "application/json"]);
     item["get"]["parameters"] = parts::refs("parameters", &["metadataFormat"]);
-    with_head(described(item, setting))
+    with_head(described(item, input))
 }
 
 /// A description of the service: in forms of its own, and kept by clients.
-fn described(mut item: Value, setting: &Setting<'_>) -> Value {
-    item["get"] = parts::conditional(item["get"].take(), setting.extended(), true);
+fn described(mut item: Value, input: &DescriptionInput<'_>) -> Value {
+    item["get"] = parts::conditional(item["get"].take(), input.extended(), true);
     item["get"]["responses"]["200"]["headers"] = parts::bare_with("", &["ETag", "Vary"])["headers"].take();
     item["get"]["responses"]["406"] = parts::refusal("406");
     item
 }
 
-fn open_api(setting: &Setting<'_>) -> Value {
+fn open_api(input: &DescriptionInput<'_>) -> Value {
     let item = page("openApi", "This document.", "description", &["application/json"]);
-    with_head(described(item, setting))
+    with_head(described(item, input))
 }
 
 fn readiness() -> Value {
@@ -517,13 +517,13 @@ mod tests {
     use http::{Method, Uri};
 
     use super::*;
-    use crate::routes::{Below, End, Health, Offers, Route};
+    use crate::routes::{Health, OfferedRoutes, PathSuffix, Route, SubResource};
 
     fn described(extended: bool, sandbox: bool) -> Value {
         let mut options = crate::ServerOptions::new("https://referrals.contoso.example");
         options.mode = if extended { exchange::ApiMode::Extended } else { exchange::ApiMode::Strict };
         let request_options = referral::RequestOptions::default();
-        document(&Setting {
+        document(&DescriptionInput {
             options: &options,
             public_url: &options.public_url,
             request_options: &request_options,
@@ -545,20 +545,22 @@ mod tests {
         use identity::sandbox::Endpoint;
         match route {
             // A decided refusal is nothing to offer.
-            Route::Below(Below::Unserved(_)) => "",
-            Route::Below(Below::Collection { predicates, end }) => match (predicates.as_slice(), end) {
-                ([], End::Count) => "/v1.0/engagements/referrals/$count",
-                ([], End::Reference) => "/v1.0/engagements/referrals/$ref",
-                ([], _) => "",
-                (_, End::Count) => "/v1.0/engagements/referrals/$filter({predicate})/$count",
-                (_, End::Reference) => "/v1.0/engagements/referrals/$filter({predicate})/$ref",
-                (..) => "/v1.0/engagements/referrals/$filter({predicate})",
-            },
-            Route::Below(Below::Query) => "/v1.0/engagements/referrals/$query",
-            Route::Below(Below::Entity) => "/v1.0/$entity",
+            Route::SubResource(SubResource::Unserved(_)) => "",
+            Route::SubResource(SubResource::Collection { predicates, end }) => {
+                match (predicates.as_slice(), end) {
+                    ([], PathSuffix::Count) => "/v1.0/engagements/referrals/$count",
+                    ([], PathSuffix::Reference) => "/v1.0/engagements/referrals/$ref",
+                    ([], _) => "",
+                    (_, PathSuffix::Count) => "/v1.0/engagements/referrals/$filter({predicate})/$count",
+                    (_, PathSuffix::Reference) => "/v1.0/engagements/referrals/$filter({predicate})/$ref",
+                    (..) => "/v1.0/engagements/referrals/$filter({predicate})",
+                }
+            }
+            Route::SubResource(SubResource::Query) => "/v1.0/engagements/referrals/$query",
+            Route::SubResource(SubResource::Entity) => "/v1.0/$entity",
             Route::Referrals => "/v1.0/engagements/referrals",
             Route::Referral(_) => "/v1.0/engagements/referrals/{id}",
-            Route::Below(Below::Member(..)) => "/v1.0/engagements/referrals/{id}/{path}",
+            Route::SubResource(SubResource::Member(..)) => "/v1.0/engagements/referrals/{id}/{path}",
             Route::Batch(_) => "/v1.0/$batch",
             Route::Service => "/v1.0/",
             Route::Metadata => "/v1.0/$metadata",
@@ -621,7 +623,7 @@ mod tests {
         for (extended, sandbox) in [(false, false), (true, false), (false, true), (true, true)] {
             let document = described(extended, sandbox);
             let paths = document["paths"].as_object().expect("paths");
-            let offers = Offers {
+            let offers = OfferedRoutes {
                 mode: if extended { exchange::ApiMode::Extended } else { exchange::ApiMode::Strict },
                 sandbox,
             };
@@ -650,7 +652,7 @@ mod tests {
     #[test]
     fn every_alias_leads_where_the_path_leads() {
         let document = described(true, true);
-        let offers = Offers { mode: exchange::ApiMode::Extended, sandbox: true };
+        let offers = OfferedRoutes { mode: exchange::ApiMode::Extended, sandbox: true };
         let mut aliases = 0;
         for (path, item) in document["paths"].as_object().expect("paths") {
             let method = if item.get("get").is_some() { Method::GET } else { Method::POST };

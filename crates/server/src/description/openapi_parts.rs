@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Setting;
+use super::DescriptionInput;
 use super::json_schema::reference;
 
 /// The headers of every answer (spec 4.2).
@@ -93,8 +93,8 @@ const REFUSALS: [(&str, &str, &str, &str); 15] = [
 /// 501 belongs to the extended temperament.
 const NOT_IMPLEMENTED: (&str, &str, &str) = ("501", "NotImplemented", "OData has it, this server has not.");
 
-pub(super) fn introduction(setting: &Setting<'_>) -> String {
-    let temperament = match setting.extended() {
+pub(super) fn introduction(input: &DescriptionInput<'_>) -> String {
+    let temperament = match input.extended() {
         true => "This server is extended: the contract, and all of OData's query language that is built.",
         false => "This server is strict: what the sources show of the real service, and nothing else.",
     };
@@ -102,17 +102,17 @@ pub(super) fn introduction(setting: &Setting<'_>) -> String {
         "{temperament} Answers are described exactly, requests in their recommended form: names and enumerations are \
          taken in any case, unknown members are ignored. The schema as OData has it is at \
          {}/v1.0/$metadata.",
-        setting.public_url
+        input.public_url
     )
 }
 
-pub(super) fn tags(setting: &Setting<'_>) -> Value {
+pub(super) fn tags(input: &DescriptionInput<'_>) -> Value {
     let mut all = vec![
         json!({ "name": "referrals", "description": "The contract: leads and opportunities." }),
         json!({ "name": "description", "description": "What the service says of itself, to anybody." }),
         json!({ "name": "operation", "description": "For operators." }),
     ];
-    if setting.sandbox {
+    if input.sandbox {
         all.push(json!({ "name": "issuer", "description": "The sandbox's issuer of tokens." }));
     }
     all.into()
@@ -127,7 +127,7 @@ pub(super) fn bearer() -> Value {
     })
 }
 
-pub(super) fn parameters(setting: &Setting<'_>) -> Map<String, Value> {
+pub(super) fn parameters(input: &DescriptionInput<'_>) -> Map<String, Value> {
     let whole = json!({ "type": "integer", "minimum": 0 });
     let text = json!({ "type": "string" });
     let mut all = Map::new();
@@ -137,7 +137,7 @@ pub(super) fn parameters(setting: &Setting<'_>) -> Map<String, Value> {
         all.insert(key.to_owned(), parameter);
     };
     add("id", "id", "path", &json!({ "type": "string", "format": "uuid" }), "The referral's identifier.");
-    let extended = setting.extended();
+    let extended = input.extended();
     let filter = match extended {
         true => "A condition of OData 4.01.",
         false => {
@@ -241,16 +241,16 @@ pub(super) fn parameters(setting: &Setting<'_>) -> Map<String, Value> {
         &key,
         "Idempotency key: a repeat with the same body has no further effect.",
     );
-    if setting.sandbox {
+    if input.sandbox {
         add("tenant", "tenant", "path", &text, "A tenant's id, common or organizations.");
     }
     all
 }
 
-pub(super) fn list_parameters(setting: &Setting<'_>) -> Value {
+pub(super) fn list_parameters(input: &DescriptionInput<'_>) -> Value {
     let mut all =
         vec!["filter", "orderby", "select", "top", "skip", "count", "skiptoken", "pageSize", "expand"];
-    if setting.extended() {
+    if input.extended() {
         all.extend(["search", "compute", "apply", "format", "preferPageSize"]);
     }
     refs("parameters", &all)
@@ -368,9 +368,9 @@ pub(super) fn conditional(mut get: Value, holds_if_match: bool, tagged: bool) ->
 }
 
 /// The good answers of an operation, those refusals, and the ones that every call with a token knows.
-pub(super) fn answers(setting: &Setting<'_>, good: &[(&str, Value)], refused: &[&str]) -> Value {
+pub(super) fn answers(input: &DescriptionInput<'_>, good: &[(&str, Value)], refused: &[&str]) -> Value {
     let mut refused = refused.to_vec();
-    if setting.extended() {
+    if input.extended() {
         refused.push("501");
     }
     all_answers(good, &refused)
@@ -403,7 +403,7 @@ pub(super) fn open_responses(good: &[(&str, Value)], refused: &[&str]) -> Value 
     Value::Object(all)
 }
 
-pub(super) fn responses(setting: &Setting<'_>) -> Map<String, Value> {
+pub(super) fn responses(input: &DescriptionInput<'_>) -> Map<String, Value> {
     let mut all = Map::new();
     for (status, name, words, example) in REFUSALS {
         let special: &[&str] = match status {
@@ -419,7 +419,7 @@ pub(super) fn responses(setting: &Setting<'_>) -> Map<String, Value> {
         answer["content"] = json!({ "application/json": content });
         all.insert(name.to_owned(), answer);
     }
-    if setting.extended() {
+    if input.extended() {
         let (_, name, words) = NOT_IMPLEMENTED;
         let mut answer = bare(words);
         answer["content"] = json!({ "application/json": { "schema": reference("Error") } });
@@ -443,17 +443,17 @@ pub(super) fn body(forms: &[(&str, &str, &[&str])]) -> Value {
     json!({ "required": true, "content": content })
 }
 
-pub(super) fn patch_body(setting: &Setting<'_>) -> Value {
+pub(super) fn patch_body(input: &DescriptionInput<'_>) -> Value {
     let examples: &[&str] = &["closeAsWon", "addTeamMember"];
     let mut body = body(&[
         ("application/json-patch+json", "JsonPatch", examples),
         ("application/json", "JsonPatch", examples),
     ]);
-    if setting.options.object_patch {
+    if input.options.object_patch {
         let either = [reference("JsonPatch"), reference("ReferralReplacement")];
         body["content"]["application/json"]["schema"] = json!({ "anyOf": either });
     }
-    if setting.extended() {
+    if input.extended() {
         body["content"]["application/merge-patch+json"] =
             json!({ "schema": reference("ReferralReplacement") });
     }
@@ -461,7 +461,7 @@ pub(super) fn patch_body(setting: &Setting<'_>) -> Value {
 }
 
 /// One operation of a JSON Patch. Source: RFC 6902 and spec 10.
-pub(super) fn patch_operation(setting: &Setting<'_>) -> Value {
+pub(super) fn patch_operation(input: &DescriptionInput<'_>) -> Value {
     let operation = |names: &[&str], more: &str| {
         let mut required = vec!["op", "path"];
         required.extend(Some(more).filter(|more| !more.is_empty()));
@@ -474,7 +474,7 @@ pub(super) fn patch_operation(setting: &Setting<'_>) -> Value {
             "required": required,
         })
     };
-    if !setting.request_options.mode.is_extended() {
+    if !input.request_options.mode.is_extended() {
         return operation(&["add", "replace"], "value");
     }
     json!({ "oneOf": [
@@ -545,7 +545,7 @@ pub(super) fn inner_error() -> Value {
 }
 
 /// Bodies of `docs/examples`, on the server's own address.
-pub(super) fn examples(setting: &Setting<'_>) -> Map<String, Value> {
+pub(super) fn examples(input: &DescriptionInput<'_>) -> Map<String, Value> {
     let all = [
         ("referral", include_str!("../../../../docs/examples/get-by-id.response.full.json")),
         ("page", include_str!("../../../../docs/examples/list.response.page-with-next-link.json")),
@@ -561,7 +561,7 @@ pub(super) fn examples(setting: &Setting<'_>) -> Map<String, Value> {
         ("addTeamMember", include_str!("../../../../docs/examples/patch.request.add-team-member.json")),
     ];
     let value = |text: &str| -> Value {
-        serde_json::from_str(&text.replace(EXAMPLE_HOST, setting.public_url)).unwrap_or_default()
+        serde_json::from_str(&text.replace(EXAMPLE_HOST, input.public_url)).unwrap_or_default()
     };
     all.into_iter().map(|(name, text)| (name.to_owned(), json!({ "value": value(text) }))).collect()
 }

@@ -5,49 +5,49 @@ use std::sync::atomic::Ordering;
 use http::StatusCode;
 
 use super::{Health, text};
-use crate::Shared;
-use crate::answer::{Answer, json};
-use crate::scrape::{ProcessFigures, Scraped};
+use crate::RequestContext;
+use crate::response::{ApiResponse, json_response};
+use crate::scrape::{MetricsSnapshot, ProcessMetrics};
 
-impl Shared {
-    pub(crate) fn health(&self, asked: Health) -> Answer {
+impl RequestContext {
+    pub(crate) fn health(&self, asked: Health) -> ApiResponse {
         match asked {
-            Health::Live => json(StatusCode::OK, r#"{"status":"alive"}"#),
+            Health::Live => json_response(StatusCode::OK, r#"{"status":"alive"}"#),
             Health::Ready => self.readiness(),
             Health::Metrics => {
-                let figures = self.metrics.text(self.scraped(), self.process());
+                let figures = self.metrics.text(self.snapshot(), self.process());
                 text(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", figures)
             }
         }
     }
 
-    fn scraped(&self) -> Scraped {
-        Scraped {
+    fn snapshot(&self) -> MetricsSnapshot {
+        MetricsSnapshot {
             accepts_writes: self.exchange.health().is_ok(),
-            shares: self.shares.figures(),
+            shares: self.shares.usage(),
             store: self.exchange.store_metrics(),
             expiry: self.exchange.expiry_metrics(),
         }
     }
 
-    fn process(&self) -> ProcessFigures {
-        self.options.process.as_ref().map(|process| process.figures()).unwrap_or_default()
+    fn process(&self) -> ProcessMetrics {
+        self.options.process.as_ref().map(|process| process.metrics()).unwrap_or_default()
     }
 
     /// Ready while writes are accepted, lists come through, and no shutdown has begun.
-    fn readiness(&self) -> Answer {
+    fn readiness(&self) -> ApiResponse {
         if self.draining.load(Ordering::SeqCst) {
-            return json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"draining"}"#);
+            return json_response(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"draining"}"#);
         }
         if self.lists.is_stalled(self.exchange.now()) {
-            return json(
+            return json_response(
                 StatusCode::SERVICE_UNAVAILABLE,
                 r#"{"status":"unavailable","reason":"lists wait, and none has come through for ten seconds"}"#,
             );
         }
         match self.exchange.health() {
-            Ok(()) => json(StatusCode::OK, r#"{"status":"ready"}"#),
-            Err(_) => json(
+            Ok(()) => json_response(StatusCode::OK, r#"{"status":"ready"}"#),
+            Err(_) => json_response(
                 StatusCode::SERVICE_UNAVAILABLE,
                 r#"{"status":"unavailable","reason":"the store accepts no writes; see the log"}"#,
             ),

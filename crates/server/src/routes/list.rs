@@ -16,36 +16,36 @@ use odata::{
 use referral::{EngagementId, ReferralId};
 use serde_json::{Value as Json, json};
 
-use crate::Shared;
-use crate::answer::{Answer, mark_odata, odata};
-use crate::face::{Face, sentence};
+use crate::RequestContext;
+use crate::api_error::{ApiError, sentence};
 use crate::headers::{name, value};
-use crate::kept::Asked;
-use crate::negotiation::{Metadata, has_parameters, preferred_page_size};
-use crate::numbers::Content;
+use crate::item_writer::{ItemWriter, annotated, write_items, writing_cost};
+use crate::list_cache::ListCacheQuery;
+use crate::negotiation::{MetadataLevel, has_parameters, preferred_page_size};
+use crate::numbers::BodyContent;
 use crate::query::{refuse_options, refuse_others};
-use crate::routes::End;
-use crate::shape::{Shape, annotated, price_of, write_items};
+use crate::response::{ApiResponse, add_odata_version, odata_response};
+use crate::routes::PathSuffix;
 
 /// The longest query string whose question is remembered, and the most that this may take, in bytes.
-const LONGEST_REMEMBERED: usize = 1024;
-const LARGEST_REMEMBERED: usize = 64 << 10;
+const MAX_CACHED_QUERY_BYTES: usize = 1024;
+const MAX_CACHED_REQUEST_BYTES: usize = 64 << 10;
 
 /// Reading a byte of a query takes about as long as reading so many bytes of JSON.
-pub(super) const QUERY_COST: usize = 8;
+pub(super) const COST_PER_QUERY_BYTE: usize = 8;
 
 /// After so many bytes other requests have their turn: a millisecond of copying.
-const TURN: usize = 1 << 20;
+const YIELD_AFTER_BYTES: usize = 1 << 20;
 
 /// About what an item's links and a next link take, in bytes.
-const ITEM_LINKS: usize = 384;
-const NEXT_LINK: usize = 1024;
+const ITEM_LINKS_BYTES: usize = 384;
+const NEXT_LINK_BYTES: usize = 1024;
 
 /// The annotation of an answer that lacks damaged referrals: how many.
 pub(crate) const LEFT_OUT: &str = "cosell.leftOut";
 
 /// The body of a list.
-struct Listed {
+struct ListBody {
     body: Bytes,
     /// Number of damaged referrals that it lacks.
     left_out: usize,
@@ -53,20 +53,20 @@ struct Listed {
 
 /// What a list is of.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Subject {
+pub(super) struct ListSubject {
     /// What `relatedReferrals` of this referral leads to, in this engagement; `None`: the collection.
     related: Option<(ReferralId, EngagementId)>,
     /// References to them are wanted, not they.
     references: bool,
 }
 
-impl Subject {
+impl ListSubject {
     /// The collection.
-    pub(super) const REFERRALS: Subject = Subject { related: None, references: false };
+    pub(super) const REFERRALS: ListSubject = ListSubject { related: None, references: false };
 
     /// What `relatedReferrals` of a referral leads to.
-    pub(super) fn related(id: ReferralId, engagement: EngagementId) -> Subject {
-        Subject { related: Some((id, engagement)), references: false }
+    pub(super) fn related(id: ReferralId, engagement: EngagementId) -> ListSubject {
+        ListSubject { related: Some((id, engagement)), references: false }
     }
 
     /// What a next link is bound to.
@@ -76,21 +76,25 @@ impl Subject {
     }
 }
 
-impl Shared {
+impl RequestContext {
     /// How much of the query language is offered.
     pub(crate) fn mode(&self) -> ApiMode {
         self.options.mode
     }
 
     /// The question of a query string: clients that poll send the same one again and again.
-    pub(crate) async fn list_request(&self, caller: &Caller, query: &str) -> Result<Arc<ListRequest>, Face> {
+    pub(crate) async fn list_request(
+        &self,
+        caller: &Caller,
+        query: &str,
+    ) -> Result<Arc<ListRequest>, ApiError> {
         if let Some(known) = self.list_requests.get(query) {
             return Ok(known);
         }
         let read = || ListRequest::from_query(query, self.mode());
         let list_request = self.read_query(caller, query.len(), read).await??;
         // A short text may stand for much: aliases of aliases.
-        if query.len() <= LONGEST_REMEMBERED && list_request.bytes() <= LARGEST_REMEMBERED {
+        if query.len() <= MAX_CACHED_QUERY_BYTES && list_request.bytes() <= MAX_CACHED_REQUEST_BYTES {
             self.list_requests.insert(query.to_owned(), Arc::clone(&list_request));
         }
         Ok(list_request)
@@ -102,11 +106,11 @@ impl Shared {
         caller: &Caller,
         length: usize,
         read: impl FnOnce() -> Result<ListRequest, E>,
-    ) -> Result<Result<Arc<ListRequest>, E>, Face> {
-        let cost = length.saturating_mul(QUERY_COST);
+    ) -> Result<Result<Arc<ListRequest>, E>, ApiError> {
+        let cost = length.saturating_mul(COST_PER_QUERY_BYTE);
         let read = || {
             let list_request = read()?;
-            if length > LONGEST_REMEMBERED {
+            if length > MAX_CACHED_QUERY_BYTES {
                 list_request.query_without_token();
                 list_request.fingerprint();
             }
@@ -116,17 +120,17 @@ impl Shared {
     }
 
     /// The question of a query string to a collection that `$filter` segments of the path have narrowed.
-    pub(super) async fn narrowed(
+    pub(super) async fn filtered_list_request(
         &self,
         caller: &Caller,
         predicates: &[impl AsRef<str> + Sync],
         query: &str,
-    ) -> Result<Arc<ListRequest>, Face> {
+    ) -> Result<Arc<ListRequest>, ApiError> {
         if predicates.is_empty() {
             return self.list_request(caller, query).await;
         }
         let length = query.len() + predicates.iter().map(|predicate| predicate.as_ref().len()).sum::<usize>();
-        let read = || -> Result<ListRequest, Face> {
+        let read = || -> Result<ListRequest, ApiError> {
             let options = ListRequest::parse_options(query, self.mode())?;
             Ok(ListRequest::with_path_filters(conditions(predicates)?, options, self.mode())?)
         };
@@ -139,23 +143,23 @@ impl Shared {
         caller: &Caller,
         headers: &HeaderMap,
         list_request: Arc<ListRequest>,
-        subject: Subject,
-        end: End,
-    ) -> Result<Answer, Face> {
+        subject: ListSubject,
+        end: PathSuffix,
+    ) -> Result<ApiResponse, ApiError> {
         use SystemOption::{Count, Filter, Format, OrderBy, Search, Skip, SkipToken, Top};
         match end {
-            End::Itself => self.list(caller, headers, list_request, subject).await,
-            End::Count => {
+            PathSuffix::Itself => self.list(caller, headers, list_request, subject).await,
+            PathSuffix::Count => {
                 refuse_others(list_request.raw_options(), &[Filter, Search], "a count")?;
                 self.count(caller, &list_request, subject).await
             }
-            End::Reference => {
+            PathSuffix::Reference => {
                 let allowed = [Count, Filter, Format, OrderBy, Search, Skip, SkipToken, Top];
                 refuse_options(list_request.raw_options(), &allowed, "references")?;
-                let references = Subject { references: true, ..subject };
+                let references = ListSubject { references: true, ..subject };
                 self.list(caller, headers, list_request, references).await
             }
-            End::Value => Err(Face::no_such_path()),
+            PathSuffix::Value => Err(ApiError::no_such_path()),
         }
     }
 
@@ -165,72 +169,78 @@ impl Shared {
         caller: &Caller,
         headers: &HeaderMap,
         mut list_request: Arc<ListRequest>,
-        subject: Subject,
-    ) -> Result<Answer, Face> {
-        let metadata = Metadata::asked(headers, list_request.raw_options().format.as_deref(), self.mode())?;
+        subject: ListSubject,
+    ) -> Result<ApiResponse, ApiError> {
+        let metadata =
+            MetadataLevel::from_request(headers, list_request.raw_options().format.as_deref(), self.mode())?;
         let preferred = preferred_page_size(headers);
         if let Some(size) = preferred {
             list_request = Arc::new(ListRequest::clone(&list_request).with_page_size(size));
         }
         let uncounted = self.options.mode.is_extended() && preferred.is_some();
-        let asked = match subject {
-            Subject { related: None, references: false } => {
-                Asked::of(caller, &list_request, metadata, uncounted)
+        let cache_query = match subject {
+            ListSubject { related: None, references: false } => {
+                ListCacheQuery::for_request(caller, &list_request, metadata, uncounted)
             }
             _ => None,
         };
-        let moment = match asked {
+        let change_token = match cache_query {
             Some(_) => self.exchange.change_token(caller).await?,
             None => None,
         };
-        let kept = asked.as_ref().zip(moment).and_then(|(asked, moment)| self.kept.get(asked, moment));
+        let cached = cache_query
+            .as_ref()
+            .zip(change_token)
+            .and_then(|(cache_query, change_token)| self.list_cache.get(cache_query, change_token));
         let mut left_out = 0;
-        let body = match kept {
+        let body = match cached {
             Some(body) => body,
             None => {
                 let reading = self.lists.begin(self.exchange.now());
-                let listed = self.listed(caller, &list_request, metadata, uncounted, subject).await;
-                if listed.as_ref().map_or_else(|face| !face.status.is_server_error(), |_| true) {
-                    reading.came_through(self.exchange.now());
+                let listed = self.read_list(caller, &list_request, metadata, uncounted, subject).await;
+                if listed.as_ref().map_or_else(|api_error| !api_error.status.is_server_error(), |_| true) {
+                    reading.finish(self.exchange.now());
                 }
                 let listed = match listed {
                     Ok(listed) => listed,
-                    Err(face) => return Err(self.blamed(caller, &list_request, face).await),
+                    Err(api_error) => {
+                        return Err(self.name_option_at_fault(caller, &list_request, api_error).await);
+                    }
                 };
                 left_out = listed.left_out;
                 let body = listed.body;
                 // Still the same moment: nothing has changed while it was read. One that lacks something is read anew.
-                if let (Some(asked), Some(moment)) = (&asked, moment)
+                if let (Some(cache_query), Some(change_token)) = (&cache_query, change_token)
                     && left_out == 0
-                    && self.exchange.change_token(caller).await.is_ok_and(|now| now == Some(moment))
+                    && self.exchange.change_token(caller).await.is_ok_and(|now| now == Some(change_token))
                 {
-                    self.kept.keep(asked, moment, body.clone());
+                    self.list_cache.insert(cache_query, change_token, body.clone());
                 }
                 body
             }
         };
-        let mut answer = odata(StatusCode::OK, body);
-        self.tell_left_out(&mut answer, left_out);
-        answer.headers_mut().insert(VARY, HeaderValue::from_static("Accept, Prefer"));
+        let mut response = odata_response(StatusCode::OK, body);
+        self.add_left_out_header(&mut response, left_out);
+        response.headers_mut().insert(VARY, HeaderValue::from_static("Accept, Prefer"));
         if has_parameters(headers) || list_request.raw_options().format.is_some() {
-            answer.extensions_mut().insert(Content::List(Arc::clone(&list_request)));
+            response.extensions_mut().insert(BodyContent::List(Arc::clone(&list_request)));
         }
         if let Some(size) = preferred {
             let applied = value(&format!("odata.maxpagesize={}", size.min(MAX_PAGE_SIZE as u64)));
-            answer.headers_mut().insert(name::PREFERENCE_APPLIED, applied);
+            response.headers_mut().insert(name::PREFERENCE_APPLIED, applied);
         }
-        Ok(answer)
+        Ok(response)
     }
 
     /// The body of a list, read now.
-    async fn listed(
+    async fn read_list(
         &self,
         caller: &Caller,
         list_request: &ListRequest,
-        metadata: Metadata,
+        metadata: MetadataLevel,
         uncounted: bool,
-        subject: Subject,
-    ) -> Result<Listed, Face> {
+        subject: ListSubject,
+    ) -> Result<ListBody, ApiError> {
         let from = self.continuation(caller, list_request, subject)?;
         if list_request.options().apply.is_some() {
             return self.aggregation(caller, list_request, from.as_ref(), metadata, subject).await;
@@ -250,25 +260,27 @@ impl Shared {
         caller: &Caller,
         list_request: &ListRequest,
         page: Page,
-        metadata: Metadata,
-        subject: Subject,
-    ) -> Result<Listed, Face> {
+        metadata: MetadataLevel,
+        subject: ListSubject,
+    ) -> Result<ListBody, ApiError> {
         // References are counted where that is asked for; the contract knows none.
         let count = page.count.filter(|_| !subject.references || list_request.options().count == Some(true));
         let mut out = self.envelope_begin(list_request, metadata, count, subject);
-        if !subject.references && !Shape::copies(list_request, metadata) {
+        if !subject.references && !ItemWriter::copies(list_request, metadata) {
             let total_left_out = page.total_left_out();
             let items = self.rebuilt_items(caller, list_request, metadata, Arc::from(page.items)).await?;
             out.extend_from_slice(&items);
             let body =
                 self.envelope_end(caller, list_request, page.next.as_ref(), page.left_out, subject, out);
-            return Ok(Listed { body, left_out: total_left_out });
+            return Ok(ListBody { body, left_out: total_left_out });
         }
         let work = Work::new(0, 0); // what is copied evaluates nothing
-        let shape = Shape::new(&self.base, list_request, metadata, self.exchange.now(), &work);
-        let bytes: usize = page.items.iter().map(|item| item.visible.document.len() + ITEM_LINKS).sum();
-        out.reserve(if subject.references { page.items.len() * ITEM_LINKS } else { bytes } + NEXT_LINK);
-        let mut turn = TURN;
+        let writer = ItemWriter::new(&self.base, list_request, metadata, self.exchange.now(), &work);
+        let bytes: usize = page.items.iter().map(|item| item.visible.document.len() + ITEM_LINKS_BYTES).sum();
+        out.reserve(
+            if subject.references { page.items.len() * ITEM_LINKS_BYTES } else { bytes } + NEXT_LINK_BYTES,
+        );
+        let mut turn = YIELD_AFTER_BYTES;
         for (at, item) in page.items.iter().enumerate() {
             if at > 0 {
                 out.push(b',');
@@ -280,12 +292,12 @@ impl Shared {
             }
             if out.len() >= turn {
                 tokio::task::yield_now().await;
-                turn = out.len() + TURN;
+                turn = out.len() + YIELD_AFTER_BYTES;
             }
-            shape.item(item, &mut out)?;
+            writer.item(item, &mut out)?;
         }
         let body = self.envelope_end(caller, list_request, page.next.as_ref(), page.left_out, subject, out);
-        Ok(Listed { body, left_out: page.total_left_out() })
+        Ok(ListBody { body, left_out: page.total_left_out() })
     }
 
     /// The items of an answer, rebuilt: here or apart, as long as it takes.
@@ -293,17 +305,19 @@ impl Shared {
         &self,
         caller: &Caller,
         list_request: &ListRequest,
-        metadata: Metadata,
+        metadata: MetadataLevel,
         items: Arc<[ListItem]>,
     ) -> Result<Vec<u8>, StoreError> {
         let now = self.exchange.now();
-        let here = |work: &Work| write_items(&self.base, list_request, metadata, now, &items, work);
-        let apart = || -> DetachedEvaluation<Vec<u8>, StoreError> {
-            let (parts, list_request, items) =
-                (Arc::clone(&self.parts), list_request.clone(), Arc::clone(&items));
-            Box::new(move |work| write_items(&parts.base, &list_request, metadata, now, &items, work))
+        let inline = |work: &Work| write_items(&self.base, list_request, metadata, now, &items, work);
+        let detached = || -> DetachedEvaluation<Vec<u8>, StoreError> {
+            let (state, list_request, items) =
+                (Arc::clone(&self.state), list_request.clone(), Arc::clone(&items));
+            Box::new(move |work| write_items(&state.base, &list_request, metadata, now, &items, work))
         };
-        self.exchange.evaluate(caller, &mut EvaluationBudget::default(), price_of(&items), here, apart).await
+        self.exchange
+            .evaluate(caller, &mut EvaluationBudget::default(), writing_cost(&items), inline, detached)
+            .await
     }
 
     /// `GET …/$count`: the number alone, as text.
@@ -311,38 +325,43 @@ impl Shared {
         &self,
         caller: &Caller,
         list_request: &ListRequest,
-        subject: Subject,
-    ) -> Result<Answer, Face> {
+        subject: ListSubject,
+    ) -> Result<ApiResponse, ApiError> {
         let count = match subject.related {
             None => self.exchange.count(caller, list_request).await,
             Some((_, engagement)) => self.exchange.count_related(caller, engagement, list_request).await,
         };
         let count = match count {
             Ok(count) => count,
-            Err(error) => return Err(self.blamed(caller, list_request, error.into()).await),
+            Err(error) => return Err(self.name_option_at_fault(caller, list_request, error.into()).await),
         };
-        let mut answer = plain(count.number.to_string());
-        self.tell_left_out(&mut answer, count.left_out);
-        Ok(answer)
+        let mut response = plain_text_response(count.number.to_string());
+        self.add_left_out_header(&mut response, count.left_out);
+        Ok(response)
     }
 
     /// A refusal that is about the query as a whole, with the option that it is about.
-    async fn blamed(&self, caller: &Caller, list_request: &ListRequest, face: Face) -> Face {
-        let face = naming_option(list_request, face);
-        if face.status != StatusCode::NOT_IMPLEMENTED || face.target.as_deref() != Some("query") {
-            return face;
+    async fn name_option_at_fault(
+        &self,
+        caller: &Caller,
+        list_request: &ListRequest,
+        api_error: ApiError,
+    ) -> ApiError {
+        let api_error = with_only_option(list_request, api_error);
+        if api_error.status != StatusCode::NOT_IMPLEMENTED || api_error.target.as_deref() != Some("query") {
+            return api_error;
         }
         match self.exchange.unsupported_option(caller, list_request).await {
-            Some(option) => face.about(option),
-            None => face,
+            Some(option) => api_error.about_option(option),
+            None => api_error,
         }
     }
 
     /// Tells the client, and whoever watches the figures, of damaged referrals that an answer lacks.
-    pub(super) fn tell_left_out(&self, answer: &mut Answer, left_out: usize) {
+    pub(super) fn add_left_out_header(&self, response: &mut ApiResponse, left_out: usize) {
         if left_out > 0 {
             self.metrics.left_out(left_out);
-            answer.headers_mut().insert(name::LEFT_OUT, HeaderValue::from(left_out));
+            response.headers_mut().insert(name::LEFT_OUT, HeaderValue::from(left_out));
         }
     }
 
@@ -351,11 +370,11 @@ impl Shared {
         caller: &Caller,
         list_request: &ListRequest,
         from: Option<&Continuation>,
-        metadata: Metadata,
-        subject: Subject,
-    ) -> Result<Listed, Face> {
+        metadata: MetadataLevel,
+        subject: ListSubject,
+    ) -> Result<ListBody, ApiError> {
         if subject.related.is_some() {
-            return Err(Face::not_implemented("$apply", "$apply is offered on the collection alone."));
+            return Err(ApiError::not_implemented("$apply", "$apply is offered on the collection alone."));
         }
         let (rows, count, next) = match self.exchange.aggregate(caller, list_request, from).await? {
             ApplyResult::Referrals(page) => {
@@ -364,19 +383,19 @@ impl Shared {
             ApplyResult::Rows { rows, count, next } => (rows, count, next),
         };
         let now = odata::DateTimeOffset { ticks: self.exchange.now().ticks(), offset: 0 };
-        let full = metadata == Metadata::Full;
+        let full = metadata == MetadataLevel::Full;
         let rows: Arc<[Json]> = Arc::from(rows);
-        let here = |work: &Work| write_rows(list_request.options(), &rows, full, now, work);
-        let apart = || -> DetachedEvaluation<Vec<u8>, StoreError> {
+        let inline = |work: &Work| write_rows(list_request.options(), &rows, full, now, work);
+        let detached = || -> DetachedEvaluation<Vec<u8>, StoreError> {
             let (options, rows) = (list_request.options().clone(), Arc::clone(&rows));
             Box::new(move |work| write_rows(&options, &rows, full, now, work))
         };
         let written =
-            self.exchange.evaluate(caller, &mut EvaluationBudget::default(), 1, here, apart).await?;
+            self.exchange.evaluate(caller, &mut EvaluationBudget::default(), 1, inline, detached).await?;
         let mut out = self.envelope_begin(list_request, metadata, count, subject);
         out.extend_from_slice(&written);
         let body = self.envelope_end(caller, list_request, next.as_ref(), 0, subject, out);
-        Ok(Listed { body, left_out: 0 })
+        Ok(ListBody { body, left_out: 0 })
     }
 
     /// Where the question goes on, when it does.
@@ -384,12 +403,12 @@ impl Shared {
         &self,
         caller: &Caller,
         list_request: &ListRequest,
-        subject: Subject,
-    ) -> Result<Option<Continuation>, Face> {
+        subject: ListSubject,
+    ) -> Result<Option<Continuation>, ApiError> {
         let Some(token) = &list_request.raw_options().skiptoken else { return Ok(None) };
-        match self.tokens_of_pages.open(caller, &subject.name(), list_request, token) {
+        match self.page_tokens.open(caller, &subject.name(), list_request, token) {
             Some(from) => Ok(Some(from)),
-            None => Err(Face::foreign_continuation()),
+            None => Err(ApiError::invalid_continuation()),
         }
     }
 
@@ -397,12 +416,12 @@ impl Shared {
     fn envelope_begin(
         &self,
         list_request: &ListRequest,
-        metadata: Metadata,
+        metadata: MetadataLevel,
         count: Option<u64>,
-        subject: Subject,
+        subject: ListSubject,
     ) -> Vec<u8> {
         let mut out = b"{".to_vec();
-        if metadata != Metadata::None {
+        if metadata != MetadataLevel::None {
             let context = match subject.references {
                 true => format!("{}/v1.0/$metadata#Collection($ref)", self.base.url()),
                 false => format!("{}{}", self.base.list_context(), projection(list_request.options())),
@@ -422,7 +441,7 @@ impl Shared {
         list_request: &ListRequest,
         next: Option<&Continuation>,
         left_out: usize,
-        subject: Subject,
+        subject: ListSubject,
         mut out: Vec<u8>,
     ) -> Bytes {
         out.push(b']');
@@ -430,7 +449,7 @@ impl Shared {
             out.extend_from_slice(format!(",\"@{LEFT_OUT}\":{left_out}").as_bytes());
         }
         if let Some(next) = next {
-            let token = self.tokens_of_pages.seal(caller, &subject.name(), list_request, next);
+            let token = self.page_tokens.seal(caller, &subject.name(), list_request, next);
             let path = match subject.related {
                 None => self.base.referrals(),
                 Some((id, _)) => format!("{}/{RELATED_REFERRALS}", self.base.referral(id)),
@@ -446,10 +465,10 @@ impl Shared {
 }
 
 /// A refusal that is about the query as a whole, with the option that it can only be about.
-pub(super) fn naming_option(list_request: &ListRequest, face: Face) -> Face {
+pub(super) fn with_only_option(list_request: &ListRequest, api_error: ApiError) -> ApiError {
     match list_request.only_option() {
-        Some(option) if face.target.as_deref() == Some("query") => face.about(option),
-        _ => face,
+        Some(option) if api_error.target.as_deref() == Some("query") => api_error.about_option(option),
+        _ => api_error,
     }
 }
 
@@ -482,11 +501,11 @@ fn write_rows(
 }
 
 /// The conditions of `$filter` segments.
-pub(super) fn conditions(predicates: &[impl AsRef<str>]) -> Result<Vec<Expr>, Face> {
+pub(super) fn conditions(predicates: &[impl AsRef<str>]) -> Result<Vec<Expr>, ApiError> {
     let limits = Limits::default();
     let read = |text: &str| {
         Expr::parse(text, &limits)
-            .map_err(|fault| Face::unsupported_query("$filter", sentence(format!("$filter, {fault}"))))
+            .map_err(|fault| ApiError::unsupported_query("$filter", sentence(format!("$filter, {fault}"))))
     };
     predicates.iter().map(|text| read(text.as_ref())).collect()
 }
@@ -575,9 +594,9 @@ fn identifier(name: &str) -> String {
 }
 
 /// A value as text alone (`$count`, `$value`).
-pub(super) fn plain(text: String) -> Answer {
-    let mut answer = crate::answer::json(StatusCode::OK, text);
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain;charset=utf-8"));
-    mark_odata(&mut answer);
-    answer
+pub(super) fn plain_text_response(text: String) -> ApiResponse {
+    let mut response = crate::response::json_response(StatusCode::OK, text);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain;charset=utf-8"));
+    add_odata_version(&mut response);
+    response
 }

@@ -12,19 +12,21 @@ use odata::{Property, QueryOptions, SystemOption, Type, TypedOptions, TypedSelec
 use referral::{Referral, ReferralId};
 use serde_json::{Map, Value as Json};
 
-use super::list::{QUERY_COST, Subject, conditions, naming_option, plain, projection};
-use super::{End, is_own_type, predicate, segments, unserved};
-use crate::Shared;
-use crate::answer::{Answer, Reply, empty, mark_odata, odata};
-use crate::face::Face;
-use crate::negotiation::{Metadata, has_parameters};
-use crate::numbers::Content;
-use crate::preconditions::MayDiffer;
+use super::list::{
+    COST_PER_QUERY_BYTE, ListSubject, conditions, plain_text_response, projection, with_only_option,
+};
+use super::{PathSuffix, is_own_type, predicate, segments, unserved};
+use crate::RequestContext;
+use crate::api_error::ApiError;
+use crate::item_writer::{ItemWriter, writing_cost};
+use crate::negotiation::{MetadataLevel, has_parameters};
+use crate::numbers::BodyContent;
+use crate::preconditions::BodyMayDiffer;
 use crate::query::{refuse_others, refuse_unbuilt};
-use crate::shape::{Shape, price_of};
+use crate::response::{ApiResponse, ResponseKind, add_odata_version, empty_response, odata_response};
 
 /// A property of a referral, as a path names it.
-struct Member<'p> {
+struct MemberPath<'p> {
     /// From the referral inwards.
     steps: Vec<Property>,
     ty: Type,
@@ -32,55 +34,56 @@ struct Member<'p> {
     predicates: Vec<&'p str>,
 }
 
-impl Shared {
+impl RequestContext {
     /// `GET …/{id}` with query options.
-    pub(super) async fn projected(
+    pub(super) async fn projected_referral(
         &self,
         caller: &Caller,
         visible: VisibleReferral,
         headers: &HeaderMap,
         query: &str,
-    ) -> Result<Answer, Face> {
+    ) -> Result<ApiResponse, ApiError> {
         use SystemOption::{Compute, Expand, Format, Select};
         let list_request = self.list_request(caller, query).await?;
         refuse_others(list_request.raw_options(), &[Compute, Expand, Format, Select], "one referral")?;
-        let metadata = Metadata::asked(headers, list_request.raw_options().format.as_deref(), self.mode())?;
+        let metadata =
+            MetadataLevel::from_request(headers, list_request.raw_options().format.as_deref(), self.mode())?;
         let plain_answer =
             list_request.raw_options().given.iter().all(|option| *option == SystemOption::Format);
-        if plain_answer && metadata == Metadata::Minimal {
-            return Ok(self.referral_answer(Reply::Whole, &visible, metadata));
+        if plain_answer && metadata == MetadataLevel::Minimal {
+            return Ok(self.referral_response(ResponseKind::Full, &visible, metadata));
         }
         let (etag, may_differ) = (visible.etag, visible.visibility_may_change);
         let item = self.exchange.expand_item(caller, visible, &list_request.options().expand).await;
-        let item = item.map_err(|error| naming_option(&list_request, error.into()))?;
+        let item = item.map_err(|error| with_only_option(&list_request, error.into()))?;
         let left_out = item.left_out();
-        let context = (metadata != Metadata::None)
+        let context = (metadata != MetadataLevel::None)
             .then(|| self.base.entity_context(&projection(list_request.options())));
         let item = Arc::new(item);
         let now = self.exchange.now();
-        let here = |work: &Work| {
-            Shape::new(&self.base, &list_request, metadata, now, work).entity(&item, context.clone())
+        let inline = |work: &Work| {
+            ItemWriter::new(&self.base, &list_request, metadata, now, work).entity(&item, context.clone())
         };
-        let apart = || -> DetachedEvaluation<Vec<u8>, StoreError> {
-            let (parts, list_request) = (Arc::clone(&self.parts), Arc::clone(&list_request));
+        let detached = || -> DetachedEvaluation<Vec<u8>, StoreError> {
+            let (state, list_request) = (Arc::clone(&self.state), Arc::clone(&list_request));
             let (item, context) = (Arc::clone(&item), context.clone());
             Box::new(move |work| {
-                Shape::new(&parts.base, &list_request, metadata, now, work).entity(&item, context)
+                ItemWriter::new(&state.base, &list_request, metadata, now, work).entity(&item, context)
             })
         };
-        let price = price_of(std::slice::from_ref(&*item));
+        let price = writing_cost(std::slice::from_ref(&*item));
         let body =
-            self.exchange.evaluate(caller, &mut EvaluationBudget::default(), price, here, apart).await?;
-        let mut answer = odata(StatusCode::OK, body);
-        answer.headers_mut().insert(http::header::ETAG, crate::headers::shown(etag));
-        self.tell_left_out(&mut answer, left_out);
+            self.exchange.evaluate(caller, &mut EvaluationBudget::default(), price, inline, detached).await?;
+        let mut response = odata_response(StatusCode::OK, body);
+        response.headers_mut().insert(http::header::ETAG, crate::headers::short_value(etag));
+        self.add_left_out_header(&mut response, left_out);
         if may_differ || !list_request.depends_only_on_own() {
-            answer.extensions_mut().insert(MayDiffer);
+            response.extensions_mut().insert(BodyMayDiffer);
         }
         if has_parameters(headers) || list_request.raw_options().format.is_some() {
-            answer.extensions_mut().insert(Content::Referral(Some(list_request)));
+            response.extensions_mut().insert(BodyContent::Referral(Some(list_request)));
         }
-        Ok(answer)
+        Ok(response)
     }
 
     /// `GET …/{id}/{path}`.
@@ -91,45 +94,45 @@ impl Shared {
         path: &str,
         headers: &HeaderMap,
         query: &str,
-    ) -> Result<Answer, Face> {
+    ) -> Result<ApiResponse, ApiError> {
         let visible = self.exchange.referral(caller, id).await?;
         // A cast to the type it has says nothing new.
         let mut parts: Vec<&str> = segments(path).into_iter().filter(|part| !is_own_type(part)).collect();
         let end = match parts.last() {
-            Some(&"$count") => End::Count,
-            Some(&"$value") => End::Value,
-            Some(&"$ref") => End::Reference,
-            _ => End::Itself,
+            Some(&"$count") => PathSuffix::Count,
+            Some(&"$value") => PathSuffix::Value,
+            Some(&"$ref") => PathSuffix::Reference,
+            _ => PathSuffix::Itself,
         };
-        if end != End::Itself {
+        if end != PathSuffix::Itself {
             parts.pop();
         }
         match (parts.as_slice(), end) {
-            ([], End::Itself) => self.projected(caller, visible, headers, query).await,
-            ([], End::Reference) => self.reference(id, headers, query),
-            ([], End::Value) => Err(not_offered("$value")),
-            ([], End::Count) => Err(Face::no_such_path()),
+            ([], PathSuffix::Itself) => self.projected_referral(caller, visible, headers, query).await,
+            ([], PathSuffix::Reference) => self.reference(id, headers, query),
+            ([], PathSuffix::Value) => Err(not_offered("$value")),
+            ([], PathSuffix::Count) => Err(ApiError::no_such_path()),
             ([name, rest @ ..], end) if name.split('(').next() == Some(RELATED_REFERRALS) => {
                 let predicates = related_path(name, rest)?;
-                let subject = Subject::related(id, visible.engagement_id);
-                let list_request = self.narrowed(caller, &predicates, query).await?;
+                let subject = ListSubject::related(id, visible.engagement_id);
+                let list_request = self.filtered_list_request(caller, &predicates, query).await?;
                 self.collection(caller, headers, list_request, subject, end).await
             }
-            (_, End::Reference) => Err(Face::no_such_path()),
+            (_, PathSuffix::Reference) => Err(ApiError::no_such_path()),
             (parts, end) => self.property(caller, &visible, &member_at(parts)?, end, headers, query).await,
         }
     }
 
     /// `GET …/{id}/$ref`
-    fn reference(&self, id: ReferralId, headers: &HeaderMap, query: &str) -> Result<Answer, Face> {
-        let options = self.taken(query, &[SystemOption::Format], "a reference")?;
-        let metadata = Metadata::asked(headers, options.format.as_deref(), self.mode())?;
+    fn reference(&self, id: ReferralId, headers: &HeaderMap, query: &str) -> Result<ApiResponse, ApiError> {
+        let options = self.parse_allowed(query, &[SystemOption::Format], "a reference")?;
+        let metadata = MetadataLevel::from_request(headers, options.format.as_deref(), self.mode())?;
         let reference = Json::String(self.base.referral(id));
         let mut body = Json::Object(Map::from_iter([("@odata.id".to_owned(), reference)]));
-        if metadata != Metadata::None {
+        if metadata != MetadataLevel::None {
             body = with_context(format!("{}/v1.0/$metadata#$ref", self.base.url()), body);
         }
-        Ok(odata(StatusCode::OK, body.to_string()))
+        Ok(odata_response(StatusCode::OK, body.to_string()))
     }
 
     /// A property, by its path. The options are those of a collection, where it is one.
@@ -137,30 +140,31 @@ impl Shared {
         &self,
         caller: &Caller,
         visible: &VisibleReferral,
-        member: &Member<'_>,
-        end: End,
+        member: &MemberPath<'_>,
+        end: PathSuffix,
         headers: &HeaderMap,
         query: &str,
-    ) -> Result<Answer, Face> {
-        let (allowed, what) = offered(&member.ty, end).ok_or_else(Face::no_such_path)?;
-        let read = || -> Result<_, Face> {
-            let options = self.taken(query, allowed, what)?;
+    ) -> Result<ApiResponse, ApiError> {
+        let (allowed, what) = offered(&member.ty, end).ok_or_else(ApiError::no_such_path)?;
+        let read = || -> Result<_, ApiError> {
+            let options = self.parse_allowed(query, allowed, what)?;
             let format = options.format.clone();
-            if let (End::Value, Some(format)) = (end, &format) {
+            if let (PathSuffix::Value, Some(format)) = (end, &format) {
                 let essence = format.split(';').next().unwrap_or_default().trim();
                 if !essence.eq_ignore_ascii_case("text/plain") {
-                    return Err(Face::not_acceptable(format).target("$format"));
+                    return Err(ApiError::not_acceptable(format).target("$format"));
                 }
             }
             Ok((self.selection(member, options, end)?, format))
         };
         let length = query.len() + member.predicates.iter().map(|predicate| predicate.len()).sum::<usize>();
-        let cost = length.saturating_mul(QUERY_COST);
+        let cost = length.saturating_mul(COST_PER_QUERY_BYTE);
         let (selection, format) = self.exchange.run_large(caller, cost, read).await??;
         let names: Vec<&str> = member.steps.iter().map(|step| &*step.name).collect();
         let context = match end {
-            End::Itself => match Metadata::asked(headers, format.as_deref(), self.mode())? {
-                Metadata::None => None,
+            PathSuffix::Itself => match MetadataLevel::from_request(headers, format.as_deref(), self.mode())?
+            {
+                MetadataLevel::None => None,
                 _ => {
                     let (base, id) = (self.base.list_context(), visible.id);
                     Some(format!("{base}({id})/{}{}", names.join("/"), inner_projection(&selection)))
@@ -168,10 +172,10 @@ impl Shared {
             },
             _ => None,
         };
-        let content = Content::property(member.ty.clone(), &selection);
+        let content = BodyContent::property(member.ty.clone(), &selection);
         let mut document = Vec::new();
         self.base.item(&visible.document, visible.id, visible.engagement_id, &mut document);
-        let shown = Arc::new(ShownProperty {
+        let shown = Arc::new(VisibleProperty {
             id: visible.id,
             document,
             names: names.into_iter().map(str::to_owned).collect(),
@@ -180,27 +184,32 @@ impl Shared {
             context,
             now: odata::DateTimeOffset { ticks: self.exchange.now().ticks(), offset: 0 },
         });
-        let here = |work: &Work| shown.text(work);
-        let apart = || -> DetachedEvaluation<Option<String>, StoreError> {
+        let inline = |work: &Work| shown.text(work);
+        let detached = || -> DetachedEvaluation<Option<String>, StoreError> {
             let shown = Arc::clone(&shown);
             Box::new(move |work| shown.text(work))
         };
         let price = reading_cost(shown.document.len());
         let text =
-            self.exchange.evaluate(caller, &mut EvaluationBudget::default(), price, here, apart).await?;
+            self.exchange.evaluate(caller, &mut EvaluationBudget::default(), price, inline, detached).await?;
         Ok(match (text, end) {
-            (None, _) => no_content(),
-            (Some(text), End::Itself) => {
-                let mut answer = odata(StatusCode::OK, text);
-                answer.extensions_mut().insert(content);
-                answer
+            (None, _) => no_content_response(),
+            (Some(text), PathSuffix::Itself) => {
+                let mut response = odata_response(StatusCode::OK, text);
+                response.extensions_mut().insert(content);
+                response
             }
-            (Some(text), _) => plain(text),
+            (Some(text), _) => plain_text_response(text),
         })
     }
 
     /// The options of a part of a referral that takes only `allowed`.
-    fn taken(&self, query: &str, allowed: &[SystemOption], of: &str) -> Result<QueryOptions, Face> {
+    fn parse_allowed(
+        &self,
+        query: &str,
+        allowed: &[SystemOption],
+        of: &str,
+    ) -> Result<QueryOptions, ApiError> {
         let options = ListRequest::parse_options(query, self.mode())?;
         refuse_unbuilt(&options)?;
         refuse_others(&options, allowed, of)?;
@@ -208,10 +217,15 @@ impl Shared {
     }
 
     /// The options as those of the property alone, in a selection of it.
-    fn selection(&self, member: &Member<'_>, options: QueryOptions, end: End) -> Result<TypedOptions, Face> {
+    fn selection(
+        &self,
+        member: &MemberPath<'_>,
+        options: QueryOptions,
+        end: PathSuffix,
+    ) -> Result<TypedOptions, ApiError> {
         let path = conditions(&member.predicates)?;
         let mut inner = ListRequest::property_options(&member.ty, path, options, self.mode())?;
-        if end == End::Count {
+        if end == PathSuffix::Count {
             inner.count = Some(true);
         }
         let selected = TypedSelect::Property { steps: member.steps.clone(), options: Some(Box::new(inner)) };
@@ -220,36 +234,36 @@ impl Shared {
 }
 
 /// A property that is to be shown.
-struct ShownProperty {
+struct VisibleProperty {
     id: ReferralId,
     /// The referral's document, with links.
     document: Vec<u8>,
     /// The names on the way to it.
     names: Vec<String>,
     selection: TypedOptions,
-    end: End,
+    end: PathSuffix,
     context: Option<String>,
     now: odata::DateTimeOffset,
 }
 
-impl ShownProperty {
+impl VisibleProperty {
     /// The body of the answer; `None` for a property without a value.
     fn text(&self, work: &Work) -> Result<Option<String>, StoreError> {
         work.take(reading_cost(self.document.len()))?;
         let document: Json = serde_json::from_slice(&self.document)
             .map_err(|error| StoreError::Engine(format!("referral {} is not JSON: {error}", self.id)))?;
         let evaluator = odata::Evaluator { schema: schema(), now: self.now, work: Some(work) };
-        let mut projected = evaluator.project(&self.selection, &document)?;
+        let mut projected_referral = evaluator.project(&self.selection, &document)?;
         let Some((name, before)) = self.names.split_last() else { return Ok(None) };
-        let parent = before.iter().try_fold(&mut projected, |json, segment| json.get_mut(segment));
+        let parent = before.iter().try_fold(&mut projected_referral, |json, segment| json.get_mut(segment));
         let Some(Json::Object(parent)) = parent else { return Ok(None) };
         let count = parent.remove(&format!("{name}@odata.count"));
         let value = parent.remove(name).unwrap_or_default();
         let text = match (self.end, value) {
-            (End::Count, _) => count.map_or_else(|| "0".to_owned(), |count| count.to_string()),
+            (PathSuffix::Count, _) => count.map_or_else(|| "0".to_owned(), |count| count.to_string()),
             (_, Json::Null) => return Ok(None),
-            (End::Value, Json::String(text)) => text,
-            (End::Value, other) => other.to_string(),
+            (PathSuffix::Value, Json::String(text)) => text,
+            (PathSuffix::Value, other) => other.to_string(),
             (_, value) => self.body(value, count),
         };
         work.take(reading_cost(text.len()))?;
@@ -282,42 +296,42 @@ pub(crate) fn type_at(path: &[&str]) -> Option<Type> {
 
 /// The options that a property of this type takes where the path ends so, and what it is called; `None` where a path
 /// to it cannot end so.
-fn offered(ty: &Type, end: End) -> Option<(&'static [SystemOption], &'static str)> {
+fn offered(ty: &Type, end: PathSuffix) -> Option<(&'static [SystemOption], &'static str)> {
     use SystemOption::{Apply, Compute, Count, Filter, Format, OrderBy, Search, Select, Skip, Top};
     Some(match (ty, end) {
-        (Type::Collection(_), End::Itself) => (
+        (Type::Collection(_), PathSuffix::Itself) => (
             // The last two are refused as what is not built.
             &[Compute, Count, Filter, Format, OrderBy, Select, Skip, Top, Apply, Search],
             "this collection",
         ),
-        (Type::Collection(_), End::Count) => (&[Filter, Search], "a count"),
-        (Type::Structured(_), End::Itself) => (&[Compute, Format, Select], "one object"),
-        (Type::Primitive(_) | Type::Enum(_), End::Itself) => (&[Format], "one value"),
-        (Type::Primitive(_) | Type::Enum(_), End::Value) => (&[Format], "a raw value"),
+        (Type::Collection(_), PathSuffix::Count) => (&[Filter, Search], "a count"),
+        (Type::Structured(_), PathSuffix::Itself) => (&[Compute, Format, Select], "one object"),
+        (Type::Primitive(_) | Type::Enum(_), PathSuffix::Itself) => (&[Format], "one value"),
+        (Type::Primitive(_) | Type::Enum(_), PathSuffix::Value) => (&[Format], "a raw value"),
         _ => return None,
     })
 }
 
-fn not_offered(what: &str) -> Face {
-    Face::not_implemented(what, format!("{what} is not offered here."))
+fn not_offered(what: &str) -> ApiError {
+    ApiError::not_implemented(what, format!("{what} is not offered here."))
 }
 
 /// The conditions of the segments behind `relatedReferrals`.
-fn related_path<'p>(name: &str, rest: &[&'p str]) -> Result<Vec<&'p str>, Face> {
+fn related_path<'p>(name: &str, rest: &[&'p str]) -> Result<Vec<&'p str>, ApiError> {
     if name != RELATED_REFERRALS {
         return Err(not_offered("a key behind relatedReferrals"));
     }
     let condition = |segment: &&'p str| match predicate(segment) {
         Some(predicate) => Ok(predicate),
         None if segment.parse::<ReferralId>().is_ok() => Err(not_offered("a key behind relatedReferrals")),
-        None => Err(unserved(segment).map_or_else(Face::no_such_path, not_offered)),
+        None => Err(unserved(segment).map_or_else(ApiError::no_such_path, not_offered)),
     };
     rest.iter().map(condition).collect()
 }
 
 /// The property that a path leads to, and the conditions that `$filter` segments put on its members.
-fn member_at<'p>(path: &[&'p str]) -> Result<Member<'p>, Face> {
-    let mut member = Member {
+fn member_at<'p>(path: &[&'p str]) -> Result<MemberPath<'p>, ApiError> {
+    let mut member = MemberPath {
         steps: Vec::new(),
         ty: Type::Structured(Referral::TYPE.name.into()),
         predicates: Vec::new(),
@@ -336,7 +350,7 @@ fn member_at<'p>(path: &[&'p str]) -> Result<Member<'p>, Face> {
             let at = segment.strip_prefix('-').unwrap_or(segment);
             let index = collection && !at.is_empty() && at.bytes().all(|byte| byte.is_ascii_digit());
             let what = if index { Some("a member by its index") } else { unserved(segment) };
-            return Err(what.map_or_else(Face::no_such_path, not_offered));
+            return Err(what.map_or_else(ApiError::no_such_path, not_offered));
         };
         member.ty = property.ty.clone();
         member.steps.push(property.clone());
@@ -361,8 +375,8 @@ pub(crate) fn with_context(context: String, body: Json) -> Json {
 }
 
 /// A property without value. Source: OData 4.01 Protocol, 11.2.3.
-fn no_content() -> Answer {
-    let mut answer = empty(StatusCode::NO_CONTENT);
-    mark_odata(&mut answer);
-    answer
+fn no_content_response() -> ApiResponse {
+    let mut response = empty_response(StatusCode::NO_CONTENT);
+    add_odata_version(&mut response);
+    response
 }

@@ -5,17 +5,17 @@ use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use odata::SystemOption;
 
-use crate::Shared;
-use crate::answer::{Answer, json, mark_odata};
+use crate::RequestContext;
+use crate::api_error::ApiError;
 use crate::description::Document;
-use crate::face::Face;
-use crate::headers::{joined, value};
+use crate::headers::{joined_lines, value};
 use crate::media_range::MediaRange;
 use crate::negotiation::{
-    JSON, Parameters, accepts_coding, accepts_json, can_be_written, is_capped, parameters_of, preferred,
-    takes_newest,
+    JSON, Parameters, accepts_coding, accepts_json, accepts_newest_version, can_be_written, is_capped,
+    parameters_of, preferred,
 };
 use crate::query::only;
+use crate::response::{ApiResponse, add_odata_version, json_response};
 
 /// The documents change with the program and its settings alone.
 const CACHED: HeaderValue = HeaderValue::from_static("public, max-age=3600");
@@ -38,62 +38,62 @@ impl Form {
     }
 }
 
-impl Shared {
+impl RequestContext {
     /// `GET …/$metadata`, as XML unless JSON is asked for.
-    pub(crate) fn metadata(&self, uri: &Uri, headers: &HeaderMap) -> Result<Answer, Face> {
+    pub(crate) fn metadata(&self, uri: &Uri, headers: &HeaderMap) -> Result<ApiResponse, ApiError> {
         let form = match self.format_option(uri, "the metadata document")? {
             Some(asked) => asked_form(&asked, self.mode())?,
             None => accepted_form(headers, self.mode())?,
         };
         accepts_coding(headers, self.mode())?;
-        let metadata = self.description.metadata(takes_newest(headers));
+        let metadata = self.description.metadata(accepts_newest_version(headers));
         let document = match form {
             Form::Xml => &metadata.xml,
             Form::Json => &metadata.json,
         };
-        let mut answer = document_answer(document);
-        mark_odata(&mut answer);
-        answer.headers_mut().insert(CONTENT_TYPE, form.media_type());
-        Ok(answer)
+        let mut response = document_answer(document);
+        add_odata_version(&mut response);
+        response.headers_mut().insert(CONTENT_TYPE, form.media_type());
+        Ok(response)
     }
 
     /// `GET /v1.0/`: the service document.
-    pub(crate) fn service_document(&self, uri: &Uri, headers: &HeaderMap) -> Result<Answer, Face> {
+    pub(crate) fn service_document(&self, uri: &Uri, headers: &HeaderMap) -> Result<ApiResponse, ApiError> {
         match self.format_option(uri, "the service document")? {
             Some(asked) if asked_form(&asked, self.mode())? == Form::Json => {}
-            Some(asked) => return Err(Face::not_acceptable(&asked).target("$format")),
+            Some(asked) => return Err(ApiError::not_acceptable(&asked).target("$format")),
             None => accepts_json(headers, self.mode())?,
         }
-        let mut answer = document_answer(&self.description.service);
-        mark_odata(&mut answer);
-        Ok(answer)
+        let mut response = document_answer(&self.description.service);
+        add_odata_version(&mut response);
+        Ok(response)
     }
 
     /// `$format`, which overrides `Accept`. No other option of OData's means anything here.
-    fn format_option(&self, uri: &Uri, of: &str) -> Result<Option<String>, Face> {
+    fn format_option(&self, uri: &Uri, of: &str) -> Result<Option<String>, ApiError> {
         let query = uri.query().unwrap_or_default();
         Ok(only(query, self.mode(), &[SystemOption::Format], of)?.format)
     }
 
     /// `GET /openapi.json`
-    pub(crate) fn open_api(&self, headers: &HeaderMap) -> Result<Answer, Face> {
+    pub(crate) fn open_api(&self, headers: &HeaderMap) -> Result<ApiResponse, ApiError> {
         accepts_json(headers, self.mode())?;
         Ok(document_answer(&self.description.openapi))
     }
 }
 
 /// A document, with its tag.
-fn document_answer(document: &Document) -> Answer {
-    let mut answer = json(StatusCode::OK, document.bytes.clone());
-    let out = answer.headers_mut();
+fn document_answer(document: &Document) -> ApiResponse {
+    let mut response = json_response(StatusCode::OK, document.bytes.clone());
+    let out = response.headers_mut();
     out.insert(ETAG, value(&document.etag));
     out.insert(CACHE_CONTROL, CACHED);
     out.insert(VARY, HeaderValue::from_static("accept, odata-maxversion"));
-    answer
+    response
 }
 
 /// The form that `$format` names: an abbreviation or a media type.
-fn asked_form(asked: &str, mode: ApiMode) -> Result<Form, Face> {
+fn asked_form(asked: &str, mode: ApiMode) -> Result<Form, ApiError> {
     let form = match asked.trim().to_ascii_lowercase().as_str() {
         "xml" => Some(Form::Xml),
         "json" => Some(Form::Json),
@@ -112,8 +112,8 @@ fn asked_form(asked: &str, mode: ApiMode) -> Result<Form, Face> {
 
 /// The form that `Accept` prefers; XML where it leaves the choice, and to a client of 4.0 that takes it at all, since JSON
 /// came with 4.01.
-fn accepted_form(headers: &HeaderMap, mode: ApiMode) -> Result<Form, Face> {
-    let Some(accept) = joined(headers, &ACCEPT).filter(|accept| !accept.trim().is_empty()) else {
+fn accepted_form(headers: &HeaderMap, mode: ApiMode) -> Result<Form, ApiError> {
+    let Some(accept) = joined_lines(headers, &ACCEPT).filter(|accept| !accept.trim().is_empty()) else {
         return Ok(Form::Xml);
     };
     let rule = parameters_of(headers, mode);
@@ -126,10 +126,11 @@ fn accepted_form(headers: &HeaderMap, mode: ApiMode) -> Result<Form, Face> {
     }
 }
 
-fn not_acceptable(asked: &str) -> Face {
-    let mut face = Face::not_acceptable(asked).hint("send Accept: application/xml or application/json");
-    face.message = "Only application/xml and application/json can be produced.".into();
-    face
+fn not_acceptable(asked: &str) -> ApiError {
+    let mut api_error =
+        ApiError::not_acceptable(asked).hint("send Accept: application/xml or application/json");
+    api_error.message = "Only application/xml and application/json can be produced.".into();
+    api_error
 }
 
 #[cfg(test)]

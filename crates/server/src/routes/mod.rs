@@ -18,11 +18,11 @@ use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use hyper::body::Body;
 
-use crate::Shared;
-use crate::answer::{Answer, empty, mark_odata};
-use crate::face::Face;
-use crate::headers::Trace;
+use crate::RequestContext;
+use crate::api_error::ApiError;
+use crate::headers::RequestIds;
 use crate::query::decoded_byte;
+use crate::response::{ApiResponse, add_odata_version, empty_response};
 
 /// Where a request leads.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(crate) enum Route {
     /// Partners: many requests in one, by the folder in which their addresses begin.
     Batch(&'static str),
     /// Partners, in the extended temperament: what lies below them.
-    Below(Below),
+    SubResource(SubResource),
     /// Clients of any kind: the service document, the schema of what it names, and OpenAPI.
     Service,
     Metadata,
@@ -51,13 +51,13 @@ pub(crate) enum Route {
 
 /// Paths of the extended temperament.
 #[derive(Debug)]
-pub(crate) enum Below {
+pub(crate) enum SubResource {
     /// The collection behind `$filter({predicate})` segments, perhaps none, and what is wanted of it.
     Collection {
         /// What is between the parentheses.
         predicates: Vec<String>,
         /// How the path ends.
-        end: End,
+        end: PathSuffix,
     },
     /// `POST …/referrals/$query`: a list whose options are in the body
     Query,
@@ -71,7 +71,7 @@ pub(crate) enum Below {
 
 /// How a path ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum PathSuffix {
     /// With the thing itself.
     Itself,
     /// `$count`
@@ -162,7 +162,7 @@ const UNSERVED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// What a server offers beside the contract's own paths.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Offers {
+pub(crate) struct OfferedRoutes {
     /// The sandbox's issuer.
     pub sandbox: bool,
     /// Strict or extended.
@@ -175,14 +175,14 @@ pub(crate) const REFERRAL: &str = "referral";
 impl Route {
     /// Finds the route of a request: 404 for an unknown path, then 405 for a method it does not offer. No token is
     /// needed to learn either (spec 4.5).
-    pub(crate) fn find(uri: &Uri, method: &Method, offers: Offers) -> Result<Route, Face> {
+    pub(crate) fn find(uri: &Uri, method: &Method, offers: OfferedRoutes) -> Result<Route, ApiError> {
         if uri.path() == "*" && method == Method::OPTIONS {
             return Ok(Route::Options(SERVER_METHODS, true));
         }
         if !uri.path().starts_with('/') || method == Method::CONNECT {
-            return Err(Face::malformed_request("path", "The request target is no path."));
+            return Err(ApiError::malformed_request("path", "The request target is no path."));
         }
-        let route = Route::find_path(uri.path(), offers).ok_or_else(Face::no_such_path)?;
+        let route = Route::find_path(uri.path(), offers).ok_or_else(ApiError::no_such_path)?;
         let (of, methods) = route.offers();
         if method == Method::OPTIONS {
             return Ok(Route::Options(methods, route.speaks_odata()));
@@ -191,11 +191,11 @@ impl Route {
         if offered.any(|offered| offered == method.as_str().as_bytes()) {
             return Ok(route);
         }
-        Err(Face::method_not_allowed(method.as_str(), of, methods))
+        Err(ApiError::method_not_allowed(method.as_str(), of, methods))
     }
 
     /// The route of a path as sent, whatever the method.
-    pub(crate) fn find_path(path: &str, offers: Offers) -> Option<Route> {
+    pub(crate) fn find_path(path: &str, offers: OfferedRoutes) -> Option<Route> {
         let path = &*decoded_path(path, offers.mode.is_extended())?;
         let trimmed = path.trim_end_matches('/');
         if offers.mode.is_extended()
@@ -217,15 +217,17 @@ impl Route {
             };
         }
         match path {
-            "/v1.0/$entity" if offers.mode.is_extended() => Some(Route::Below(Below::Entity)),
+            "/v1.0/$entity" if offers.mode.is_extended() => Some(Route::SubResource(SubResource::Entity)),
             _ if offers.mode.is_extended()
                 && path.strip_prefix("/v1.0/$entity/").is_some_and(is_own_type) =>
             {
-                Some(Route::Below(Below::Entity))
+                Some(Route::SubResource(SubResource::Entity))
             }
-            "/v1.0/$all" if offers.mode.is_extended() => Some(Route::Below(Below::Unserved("$all"))),
+            "/v1.0/$all" if offers.mode.is_extended() => {
+                Some(Route::SubResource(SubResource::Unserved("$all")))
+            }
             _ if offers.mode.is_extended() && path.starts_with("/v1.0/$crossjoin(") => {
-                Some(Route::Below(Below::Unserved("$crossjoin")))
+                Some(Route::SubResource(SubResource::Unserved("$crossjoin")))
             }
             "/v1.0" | "/v1.0/" => Some(Route::Service),
             "/v1.0/$metadata" => Some(Route::Metadata),
@@ -253,7 +255,7 @@ impl Route {
         match path.strip_prefix('/') {
             _ if id.is_empty() => None,
             None if path.is_empty() => Some(Route::Referral(id.to_owned())),
-            Some(path) => Route::below(id, path),
+            Some(path) => Route::sub_resource(id, path),
             None => None,
         }
     }
@@ -273,27 +275,30 @@ impl Route {
             left = after;
         }
         let narrowed = left.len() < parts.len();
-        let collection = |predicates, end| Some(Route::Below(Below::Collection { predicates, end }));
+        let collection =
+            |predicates, end| Some(Route::SubResource(SubResource::Collection { predicates, end }));
         match left {
             [] if predicates.is_empty() => Some(Route::Referrals),
-            [] => collection(predicates, End::Itself),
-            ["$count"] => collection(predicates, End::Count),
-            ["$ref"] => collection(predicates, End::Reference),
-            ["$query"] if !narrowed => Some(Route::Below(Below::Query)),
+            [] => collection(predicates, PathSuffix::Itself),
+            ["$count"] => collection(predicates, PathSuffix::Count),
+            ["$ref"] => collection(predicates, PathSuffix::Reference),
+            ["$query"] if !narrowed => Some(Route::SubResource(SubResource::Query)),
             [segment, ..] if unserved(segment).is_some() => {
-                unserved(segment).map(|what| Route::Below(Below::Unserved(what)))
+                unserved(segment).map(|what| Route::SubResource(SubResource::Unserved(what)))
             }
             [segment, ..] if segment.starts_with('$') => None,
-            _ if !predicates.is_empty() => Some(Route::Below(Below::Unserved("a key behind $filter"))),
+            _ if !predicates.is_empty() => {
+                Some(Route::SubResource(SubResource::Unserved("a key behind $filter")))
+            }
             [id] if !id.is_empty() => Some(Route::Referral((*id).to_owned())),
             [_] => None,
-            [id, ..] => Route::below(id, &rest[rest.len() - length(left) + id.len() + 1..]),
+            [id, ..] => Route::sub_resource(id, &rest[rest.len() - length(left) + id.len() + 1..]),
         }
     }
 
-    fn below(id: &str, path: &str) -> Option<Route> {
+    fn sub_resource(id: &str, path: &str) -> Option<Route> {
         let named = !id.is_empty() && segments(path).iter().all(|segment| !segment.is_empty());
-        named.then(|| Route::Below(Below::Member(id.to_owned(), path.to_owned())))
+        named.then(|| Route::SubResource(SubResource::Member(id.to_owned(), path.to_owned())))
     }
 
     /// What it is in a sentence, and its methods.
@@ -301,9 +306,9 @@ impl Route {
         match self {
             Route::Referrals => ("the collection of referrals", COLLECTION_METHODS),
             Route::Referral(_) => ("a referral", REFERRAL_METHODS),
-            Route::Below(Below::Query) => ("a query", QUERY_METHODS),
-            Route::Below(Below::Unserved(_)) => ("this part of the collection", UNSERVED_METHODS),
-            Route::Below(_) => ("this part of the collection", READ_METHODS),
+            Route::SubResource(SubResource::Query) => ("a query", QUERY_METHODS),
+            Route::SubResource(SubResource::Unserved(_)) => ("this part of the collection", UNSERVED_METHODS),
+            Route::SubResource(_) => ("this part of the collection", READ_METHODS),
             Route::Batch(_) => ("a batch", BATCH_METHODS),
             Route::Service => ("the service document", READ_METHODS),
             Route::Metadata => ("the metadata document", READ_METHODS),
@@ -318,8 +323,8 @@ impl Route {
 
     /// Whether it belongs to the API proper.
     pub(crate) fn speaks_odata(&self) -> bool {
-        use Route::{Batch, Below, Metadata, Referral, Referrals, Service};
-        matches!(self, Referrals | Referral(_) | Below(_) | Batch(_) | Service | Metadata)
+        use Route::{Batch, Metadata, Referral, Referrals, Service, SubResource};
+        matches!(self, Referrals | Referral(_) | SubResource(_) | Batch(_) | Service | Metadata)
     }
 
     /// The route's name in the log and in the figures: never a caller's text.
@@ -327,7 +332,7 @@ impl Route {
         match self {
             Route::Referrals => "referrals",
             Route::Referral(_) => REFERRAL,
-            Route::Below(_) => "below",
+            Route::SubResource(_) => "below",
             Route::Batch(_) => "batch",
             Route::Service => "service",
             Route::Metadata => "metadata",
@@ -399,53 +404,55 @@ pub(crate) fn known_method(method: &Method) -> &'static str {
     KNOWN.iter().find(|known| **known == method.as_str()).copied().unwrap_or("other")
 }
 
-impl Shared {
+impl RequestContext {
     /// Hands a request to its route.
     pub(crate) async fn route<B>(
         &self,
         route: Route,
         request: Request<B>,
-        trace: Trace,
-    ) -> Result<Answer, Face>
+        request_ids: RequestIds,
+    ) -> Result<ApiResponse, ApiError>
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         match route {
-            Route::Referral(id) => self.referral(&id, request, trace).await,
+            Route::Referral(id) => self.referral(&id, request, request_ids).await,
             // Boxed, so that the future of a GET by id stays small: it is moved several times before it runs.
-            Route::Referrals => Box::pin(self.referrals(request, trace)).await,
-            Route::Batch(root) => Box::pin(self.batch(root, request, trace)).await,
-            Route::Below(below) => Box::pin(self.below(&below, request, trace)).await,
-            Route::Issuer(call) => Box::pin(self.issuer(call, request, trace)).await,
+            Route::Referrals => Box::pin(self.referrals(request, request_ids)).await,
+            Route::Batch(root) => Box::pin(self.batch(root, request, request_ids)).await,
+            Route::SubResource(sub_resource) => {
+                Box::pin(self.sub_resource(&sub_resource, request, request_ids)).await
+            }
+            Route::Issuer(call) => Box::pin(self.issuer(call, request, request_ids)).await,
             Route::Service => self.service_document(request.uri(), request.headers()),
             Route::Metadata => self.metadata(request.uri(), request.headers()),
             Route::OpenApi => self.open_api(request.headers()),
             Route::Health(health) => Ok(self.health(health)),
             Route::PatchPage => Ok(patch_page::page()),
-            Route::Options(methods, odata) => Ok(self.offered(methods, odata)),
+            Route::Options(methods, odata) => Ok(self.options_response(methods, odata)),
         }
     }
 }
 
-impl Shared {
+impl RequestContext {
     /// The answer to OPTIONS.
-    fn offered(&self, methods: &'static str, odata: bool) -> Answer {
-        let mut answer = empty(StatusCode::NO_CONTENT);
-        answer.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    fn options_response(&self, methods: &'static str, odata: bool) -> ApiResponse {
+        let mut response = empty_response(StatusCode::NO_CONTENT);
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
         if odata {
-            mark_odata(&mut answer);
+            add_odata_version(&mut response);
         }
         if methods.contains("PATCH") {
-            self.name_patch_formats(&mut answer);
+            self.add_accept_patch(&mut response);
         }
-        answer
+        response
     }
 }
 
 /// A page of plain text.
-fn text(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
-    let mut answer = crate::answer::json(status, body);
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    answer
+fn text(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> ApiResponse {
+    let mut response = crate::response::json_response(status, body);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
 }

@@ -2,9 +2,9 @@
 
 use http::StatusCode;
 
-use crate::answer::Answer;
+use crate::response::ApiResponse;
 
 /// `GET /docs/patch`
-pub(crate) fn page() -> Answer {
+pub(crate) fn page() -> ApiResponse {
     super::text(StatusCode::OK, "text/markdown; charset=utf-8", include_str!("../../../../docs/patch.md"))
 }

@@ -13,48 +13,52 @@ use referral::{
     CreateRequest, EditRequest, PatchRequest, Precondition, Preconditions, ReferralId, UnknownMembers,
 };
 
-use crate::Shared;
-use crate::answer::{Answer, Reply};
-use crate::body::{Received, RequestMemory, Sent, known_length};
-use crate::face::Face;
-use crate::headers::{Trace, joined, name, value};
+use crate::RequestContext;
+use crate::api_error::ApiError;
+use crate::body::{RawBody, RequestBody, RequestMemory, require_length};
+use crate::headers::{RequestIds, joined_lines, name, value};
 use crate::negotiation::{
-    MediaType, Metadata, accepts_coding, accepts_json, accepts_text, not_encoded, prefers_representation,
-    version_is_known,
+    MediaType, MetadataLevel, accepts_coding, accepts_json, accepts_text, check_version,
+    prefers_representation, refuse_encoded,
 };
 use crate::query::only;
-use crate::record;
-use crate::routes::list::Subject;
-use crate::routes::{Below, End, Route};
-use crate::shares::{Account, KnownCaller};
+use crate::response::{ApiResponse, ResponseKind};
+use crate::routes::list::ListSubject;
+use crate::routes::{PathSuffix, Route, SubResource};
+use crate::shares::{Account, AuthenticatedCaller};
+use crate::stored_response;
 
 /// The canonical path of the collection, for the idempotency key (4.3.3).
 const COLLECTION: &str = "/v1.0/engagements/referrals";
 
 /// Stands for a path that is no GUID, where a body is held against it.
-const NAMELESS: ReferralId = ReferralId::from_bytes([0; 16]);
+const NIL_ID: ReferralId = ReferralId::from_bytes([0; 16]);
 
-impl Shared {
+impl RequestContext {
     /// The collection: list and create.
-    pub(crate) async fn referrals<B>(&self, request: Request<B>, trace: Trace) -> Result<Answer, Face>
+    pub(crate) async fn referrals<B>(
+        &self,
+        request: Request<B>,
+        request_ids: RequestIds,
+    ) -> Result<ApiResponse, ApiError>
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (head, body) = request.into_parts();
-        let caller = self.known_caller(&head.headers, &trace).await?;
+        let caller = self.authenticate_and_throttle(&head.headers, &request_ids).await?;
         accepts_json(&head.headers, self.mode())?;
         if head.method == Method::POST {
             self.refuse_options(&head.uri, "a write")?;
             let sent = self.body(&caller.account, &head.headers, body, &[MediaType::Json]).await?;
             let _permit = caller.permit()?;
-            let answer = self.create(&caller, &head.headers, &sent, &trace).await?;
-            return Ok(caller.holding_anyway(answer));
+            let response = self.create(&caller, &head.headers, &sent, &request_ids).await?;
+            return Ok(caller.count_written_response(response));
         }
         let _permit = caller.permit()?;
         let list_request = self.list_request(&caller, head.uri.query().unwrap_or_default()).await?;
-        let answer = self.list(&caller, &head.headers, list_request, Subject::REFERRALS).await?;
-        Ok(caller.holding(answer)?)
+        let response = self.list(&caller, &head.headers, list_request, ListSubject::REFERRALS).await?;
+        Ok(caller.count_response(response)?)
     }
 
     /// One referral: get, replace, patch.
@@ -62,21 +66,21 @@ impl Shared {
         &self,
         id: &str,
         request: Request<B>,
-        trace: Trace,
-    ) -> Result<Answer, Face>
+        request_ids: RequestIds,
+    ) -> Result<ApiResponse, ApiError>
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (head, body) = request.into_parts();
-        let caller = self.known_caller(&head.headers, &trace).await?;
+        let caller = self.authenticate_and_throttle(&head.headers, &request_ids).await?;
         accepts_json(&head.headers, self.mode())?;
         // The id is opaque to callers; what is no GUID names nothing here.
-        let known = self.key(id, &head.uri);
+        let known = self.resolve_key(id, &head.uri);
         match head.method {
             Method::PUT | Method::PATCH => {
                 self.refuse_options(&head.uri, "a write")?;
-                Box::pin(self.change(&caller, known, &head.method, &head.headers, body, &trace)).await
+                Box::pin(self.edit(&caller, known, &head.method, &head.headers, body, &request_ids)).await
             }
             _ => {
                 // What names nothing has no options either.
@@ -89,88 +93,89 @@ impl Shared {
                     }
                 };
                 let _permit = caller.permit()?;
-                let answer = self.get(&caller, id, &head.headers, query).await?;
-                Ok(caller.holding(answer)?)
+                let response = self.get(&caller, id, &head.headers, query).await?;
+                Ok(caller.count_response(response)?)
             }
         }
     }
 
     /// What lies below the collection and below a referral, in the extended temperament.
-    pub(crate) async fn below<B>(
+    pub(crate) async fn sub_resource<B>(
         &self,
-        below: &Below,
+        sub_resource: &SubResource,
         request: Request<B>,
-        trace: Trace,
-    ) -> Result<Answer, Face>
+        request_ids: RequestIds,
+    ) -> Result<ApiResponse, ApiError>
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (head, body) = request.into_parts();
-        let caller = self.known_caller(&head.headers, &trace).await?;
+        let caller = self.authenticate_and_throttle(&head.headers, &request_ids).await?;
         // What the body takes is held as long as the request.
-        let posted = match below {
-            Below::Query => Some(self.posted_options(&caller.account, &head.headers, body).await?),
+        let posted = match sub_resource {
+            SubResource::Query => Some(self.posted_options(&caller.account, &head.headers, body).await?),
             _ => None,
         };
         let _permit = caller.permit()?;
         let options = posted.as_ref().map_or("", |(options, _)| options);
-        let answer = self.found_below(&caller, below, &head, options).await?;
-        Ok(caller.holding(answer)?)
+        let response = self.get_sub_resource(&caller, sub_resource, &head, options).await?;
+        Ok(caller.count_response(response)?)
     }
 
-    async fn found_below(
+    async fn get_sub_resource(
         &self,
         caller: &Caller,
-        below: &Below,
+        sub_resource: &SubResource,
         head: &Parts,
         posted: &str,
-    ) -> Result<Answer, Face> {
+    ) -> Result<ApiResponse, ApiError> {
         let query = head.uri.query().unwrap_or_default();
-        self.accepts(below, &head.headers)?;
-        match below {
-            Below::Collection { predicates, end } => {
-                let list_request = self.narrowed(caller, predicates, query).await?;
-                self.collection(caller, &head.headers, list_request, Subject::REFERRALS, *end).await
+        self.accepts(sub_resource, &head.headers)?;
+        match sub_resource {
+            SubResource::Collection { predicates, end } => {
+                let list_request = self.filtered_list_request(caller, predicates, query).await?;
+                self.collection(caller, &head.headers, list_request, ListSubject::REFERRALS, *end).await
             }
-            Below::Query => {
+            SubResource::Query => {
                 let list_request = match query.is_empty() {
                     true => self.list_request(caller, posted).await?,
                     false => self.list_request(caller, &format!("{query}&{posted}")).await?,
                 };
-                self.list(caller, &head.headers, list_request, Subject::REFERRALS).await
+                self.list(caller, &head.headers, list_request, ListSubject::REFERRALS).await
             }
-            Below::Entity => {
+            SubResource::Entity => {
                 let mut options = ListRequest::parse_options(query, self.mode())?;
-                let id = options.id.take().and_then(|id| self.named_by(&id));
+                let id = options.id.take().and_then(|id| self.resolve_entity_id(&id));
                 let id = id.ok_or_else(|| {
-                    Face::unsupported_query("$id", "The $id names no referral of this service.")
+                    ApiError::unsupported_query("$id", "The $id names no referral of this service.")
                 })?;
                 options.given.retain(|option| *option != odata::SystemOption::Id);
                 self.get(caller, id, &head.headers, &options.to_query()).await
             }
-            Below::Unserved(what) => {
-                Err(Face::not_implemented(what, format!("{what} is not offered by this service.")))
+            SubResource::Unserved(what) => {
+                Err(ApiError::not_implemented(what, format!("{what} is not offered by this service.")))
             }
-            Below::Member(id, path) => {
-                let id = self.key(id, &head.uri)?;
+            SubResource::Member(id, path) => {
+                let id = self.resolve_key(id, &head.uri)?;
                 self.member(caller, id, path, &head.headers, query).await
             }
         }
     }
 
     /// 406 when the headers exclude what lies there.
-    fn accepts(&self, below: &Below, headers: &HeaderMap) -> Result<(), Face> {
+    fn accepts(&self, sub_resource: &SubResource, headers: &HeaderMap) -> Result<(), ApiError> {
         let mode = self.mode();
-        match below {
+        match sub_resource {
             // Protocol 4.01, 11.2.10: nothing is negotiated with the segment `$count`.
-            Below::Collection { end: End::Count, .. } => accepts_coding(headers, mode),
-            Below::Member(_, path) if path.ends_with("/$count") => accepts_coding(headers, mode),
-            Below::Member(_, path) if path.ends_with("/$value") => accepts_text(headers, mode),
-            Below::Collection { .. } | Below::Query | Below::Entity | Below::Member(..) => {
-                accepts_json(headers, mode)
-            }
-            Below::Unserved(_) => Ok(()),
+            SubResource::Collection { end: PathSuffix::Count, .. } => accepts_coding(headers, mode),
+            SubResource::Member(_, path) if path.ends_with("/$count") => accepts_coding(headers, mode),
+            SubResource::Member(_, path) if path.ends_with("/$value") => accepts_text(headers, mode),
+            SubResource::Collection { .. }
+            | SubResource::Query
+            | SubResource::Entity
+            | SubResource::Member(..) => accepts_json(headers, mode),
+            SubResource::Unserved(_) => Ok(()),
         }
     }
 
@@ -180,26 +185,26 @@ impl Shared {
         account: &Arc<Account>,
         headers: &HeaderMap,
         body: B,
-    ) -> Result<(String, RequestMemory), Face>
+    ) -> Result<(String, RequestMemory), ApiError>
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let sent_as = joined(headers, &CONTENT_TYPE).unwrap_or_default();
+        let sent_as = joined_lines(headers, &CONTENT_TYPE).unwrap_or_default();
         let essence = sent_as.split(';').next().unwrap_or_default().trim();
         if !essence.eq_ignore_ascii_case("text/plain") {
-            return Err(Face::unsupported_media_type(&sent_as, "send Content-Type: text/plain"));
+            return Err(ApiError::unsupported_media_type(&sent_as, "send Content-Type: text/plain"));
         }
-        not_encoded(headers)?;
-        known_length(headers)?;
-        let Received { bytes, memory } = self.bytes(account, headers, body, self.options.body_limit).await?;
+        refuse_encoded(headers)?;
+        require_length(headers)?;
+        let RawBody { bytes, memory } = self.bytes(account, headers, body, self.options.body_limit).await?;
         let text = std::str::from_utf8(&bytes)
-            .map_err(|_| Face::unsupported_query("query", "The body is not UTF-8."))?;
+            .map_err(|_| ApiError::unsupported_query("query", "The body is not UTF-8."))?;
         Ok((text.trim_end_matches(['\r', '\n']).to_owned(), memory))
     }
 
     /// Refuses OData's options where none means anything.
-    fn refuse_options(&self, uri: &http::Uri, of: &str) -> Result<(), Face> {
+    fn refuse_options(&self, uri: &http::Uri, of: &str) -> Result<(), ApiError> {
         match uri.query() {
             Some(query) if !query.is_empty() => only(query, self.mode(), &[], of).map(|_| ()),
             _ => Ok(()),
@@ -208,7 +213,7 @@ impl Shared {
 
     /// The referral that a key in a path names; in the extended temperament, also by an alias: `(@id)?@id='…'`. Source:
     /// OData 4.01 URL Conventions, section 5.3.1.1.
-    fn key(&self, key: &str, uri: &http::Uri) -> Result<ReferralId, Face> {
+    fn resolve_key(&self, key: &str, uri: &http::Uri) -> Result<ReferralId, ApiError> {
         let Some(name) = key.strip_prefix('@').filter(|_| self.options.mode.is_extended()) else {
             return key.parse().map_err(|_| exchange::ReadError::NotFound.into());
         };
@@ -216,31 +221,36 @@ impl Shared {
         let text = match options.alias(name).and_then(odata::Expr::as_literal) {
             Some(Literal::Guid(id)) => id.to_string(),
             Some(Literal::String(id)) => id.clone(),
-            _ => return Err(Face::unsupported_query(key, format!("No value of a key is given for {key}."))),
+            _ => {
+                return Err(ApiError::unsupported_query(
+                    key,
+                    format!("No value of a key is given for {key}."),
+                ));
+            }
         };
         text.parse().map_err(|_| exchange::ReadError::NotFound.into())
     }
 
     /// The referral that an entity-id names: its address, absolute or from the service's root.
-    fn named_by(&self, entity_id: &str) -> Option<ReferralId> {
+    fn resolve_entity_id(&self, entity_id: &str) -> Option<ReferralId> {
         let path = entity_id.strip_prefix(self.base.url()).unwrap_or(entity_id);
         let path = path.strip_prefix("/v1.0/").unwrap_or(path);
-        match Route::find_path(&format!("/v1.0/{path}"), self.offers())? {
+        match Route::find_path(&format!("/v1.0/{path}"), self.offered_routes())? {
             Route::Referral(id) => id.parse().ok(),
             _ => None,
         }
     }
 
     /// `PUT …/{id}`, under `If-Match`, and `PATCH …/{id}`: an edit from a body.
-    async fn change<B>(
+    async fn edit<B>(
         &self,
-        caller: &KnownCaller,
-        id: Result<ReferralId, Face>,
+        caller: &AuthenticatedCaller,
+        id: Result<ReferralId, ApiError>,
         method: &Method,
         headers: &HeaderMap,
         body: B,
-        trace: &Trace,
-    ) -> Result<Answer, Face>
+        request_ids: &RequestIds,
+    ) -> Result<ApiResponse, ApiError>
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -252,47 +262,49 @@ impl Shared {
             (false, false) => &[MediaType::Json, MediaType::JsonPatch],
         };
         let sent = self.body(&caller.account, headers, body, taken).await?;
-        version_is_known(headers)?;
+        check_version(headers)?;
         let _permit = caller.permit()?;
         let preconditions = self.preconditions(headers);
         // What the request alone shows comes before the 404 of a path that names nothing.
-        let named = id.as_ref().copied().unwrap_or(NAMELESS);
+        let named = id.as_ref().copied().unwrap_or(NIL_ID);
         let read = || match replaces {
             true => self.replacement(&sent, named, &preconditions),
             false => self.patch_request(&sent),
         };
         let request = self.exchange.run_large(caller, sent.bytes.len(), read).await??;
-        let reply = match replaces {
-            true => Reply::Whole,
-            false if prefers_representation(headers) => Reply::Preferred,
-            false => Reply::Empty,
+        let kind = match replaces {
+            true => ResponseKind::Full,
+            false if prefers_representation(headers) => ResponseKind::Preferred,
+            false => ResponseKind::Empty,
         };
         let id = id?;
         let path = format!("{COLLECTION}/{id}");
         let method = if replaces { "PUT" } else { "PATCH" };
-        let once = self.once(caller, method, &path, headers, &sent, trace);
-        let remember = |outcome: Result<&VisibleReferral, &exchange::EditError>| match outcome {
-            Ok(visible) => record::success(reply, visible),
-            Err(error) => record::failure(&Face::from(error)),
+        let idempotent = self.idempotent_request(caller, method, &path, headers, &sent, request_ids);
+        let recorder = |outcome: Result<&VisibleReferral, &exchange::EditError>| match outcome {
+            Ok(visible) => stored_response::record_success(kind, visible),
+            Err(error) => stored_response::record_failure(&ApiError::from(error)),
         };
         let written = self
             .exchange
-            .edit(caller, id, &preconditions, &request, sent.cost(), once.as_ref(), &remember)
+            .edit(caller, id, &preconditions, &request, sent.cost(), idempotent.as_ref(), &recorder)
             .await;
-        let metadata = Metadata::asked(headers, None, self.mode())?;
-        let answer = match written {
+        let metadata = MetadataLevel::from_request(headers, None, self.mode())?;
+        let response = match written {
             Ok(WriteResult::Done(visible)) => {
-                Ok(caller.holding_anyway(self.referral_answer(reply, &visible, metadata)))
+                Ok(caller.count_written_response(self.referral_response(kind, &visible, metadata)))
             }
-            Ok(WriteResult::Replayed(answer)) => Ok(caller.holding_anyway(self.replay(&answer, metadata))),
-            Err(error) => Err(Face::from(error).naming(trace.request_id)),
+            Ok(WriteResult::Replayed(response)) => {
+                Ok(caller.count_written_response(self.replay(&response, metadata)))
+            }
+            Err(error) => Err(ApiError::from(error).with_request_id(request_ids.request_id)),
         };
-        telling(answer, request.unknown_members())
+        with_unknown_members_hint(response, request.unknown_members())
     }
 
     /// What a write holds against the stored version. The strict mode ignores `If-None-Match` (spec 4.1).
     fn preconditions(&self, headers: &HeaderMap) -> Preconditions {
-        let read = |name| joined(headers, name).map(|value| Precondition::parse(&value));
+        let read = |name| joined_lines(headers, name).map(|value| Precondition::parse(&value));
         let if_none_match = if self.options.mode.is_extended() { read(&IF_NONE_MATCH) } else { None };
         Preconditions { if_match: read(&IF_MATCH), if_none_match }
     }
@@ -300,19 +312,19 @@ impl Shared {
     /// Reads the body of a PUT.
     fn replacement<'a>(
         &self,
-        sent: &'a Sent,
+        sent: &'a RequestBody,
         id: ReferralId,
         preconditions: &Preconditions,
-    ) -> Result<EditRequest<'a>, Face> {
+    ) -> Result<EditRequest<'a>, ApiError> {
         let body = self.parse(&sent.bytes)?;
         if preconditions.if_match.is_none() {
-            return Err(Face::if_match_missing());
+            return Err(ApiError::if_match_missing());
         }
         Ok(EditRequest::put(body, id, &self.exchange.policy().request_options)?)
     }
 
     /// Reads the body of a PATCH.
-    fn patch_request<'a>(&self, sent: &'a Sent) -> Result<EditRequest<'a>, Face> {
+    fn patch_request<'a>(&self, sent: &'a RequestBody) -> Result<EditRequest<'a>, ApiError> {
         let body = self.parse(&sent.bytes)?;
         let request_options = &self.exchange.policy().request_options;
         let merges = match sent.media_type {
@@ -327,14 +339,14 @@ impl Shared {
     }
 
     /// 401, 403 for the role, 429.
-    pub(crate) async fn known_caller(
+    pub(crate) async fn authenticate_and_throttle(
         &self,
         headers: &HeaderMap,
-        trace: &Trace,
-    ) -> Result<std::sync::Arc<KnownCaller>, Face> {
-        let caller = self.caller(headers, trace).await?;
+        request_ids: &RequestIds,
+    ) -> Result<std::sync::Arc<AuthenticatedCaller>, ApiError> {
+        let caller = self.authenticate(headers, request_ids).await?;
         if let Some(throttle) = &self.throttle {
-            throttle.take(&caller, trace.arrived).map_err(Face::throttled)?;
+            throttle.take(&caller, request_ids.arrived).map_err(ApiError::throttled)?;
         }
         Ok(caller)
     }
@@ -346,12 +358,14 @@ impl Shared {
         id: ReferralId,
         headers: &HeaderMap,
         query: &str,
-    ) -> Result<Answer, Face> {
+    ) -> Result<ApiResponse, ApiError> {
         let visible = self.exchange.referral(caller, id).await?;
-        if query.is_empty() && Metadata::asked(headers, None, self.mode())? == Metadata::Minimal {
-            return Ok(self.referral_answer(Reply::Whole, &visible, Metadata::Minimal));
+        if query.is_empty()
+            && MetadataLevel::from_request(headers, None, self.mode())? == MetadataLevel::Minimal
+        {
+            return Ok(self.referral_response(ResponseKind::Full, &visible, MetadataLevel::Minimal));
         }
-        Box::pin(self.projected(caller, visible, headers, query)).await
+        Box::pin(self.projected_referral(caller, visible, headers, query)).await
     }
 
     /// `POST` on the collection.
@@ -359,98 +373,103 @@ impl Shared {
         &self,
         caller: &Caller,
         headers: &HeaderMap,
-        sent: &Sent,
-        trace: &Trace,
-    ) -> Result<Answer, Face> {
-        version_is_known(headers)?;
-        let read = || -> Result<CreateRequest<'_>, Face> {
+        sent: &RequestBody,
+        request_ids: &RequestIds,
+    ) -> Result<ApiResponse, ApiError> {
+        check_version(headers)?;
+        let read = || -> Result<CreateRequest<'_>, ApiError> {
             Ok(CreateRequest::parse(self.parse(&sent.bytes)?, &self.exchange.policy().request_options)?)
         };
         let request = self.exchange.run_large(caller, sent.bytes.len(), read).await??;
         self.collection_preconditions(headers)?;
-        let once = self.once(caller, "POST", COLLECTION, headers, sent, trace);
-        let remember = |outcome: Result<&VisibleReferral, &exchange::CreateError>| match outcome {
-            Ok(visible) => record::success(Reply::Created, visible),
-            Err(error) => record::failure(&Face::from(error)),
+        let idempotent = self.idempotent_request(caller, "POST", COLLECTION, headers, sent, request_ids);
+        let recorder = |outcome: Result<&VisibleReferral, &exchange::CreateError>| match outcome {
+            Ok(visible) => stored_response::record_success(ResponseKind::Created, visible),
+            Err(error) => stored_response::record_failure(&ApiError::from(error)),
         };
-        let metadata = Metadata::asked(headers, None, self.mode())?;
-        let made = self.exchange.create(caller, &request, sent.cost(), once.as_ref(), &remember).await;
-        let answer = match made {
-            Ok(WriteResult::Done(visible)) => Ok(self.referral_answer(Reply::Created, &visible, metadata)),
-            Ok(WriteResult::Replayed(answer)) => Ok(self.replay(&answer, metadata)),
-            Err(error) => Err(Face::from(error).naming(trace.request_id)),
+        let metadata = MetadataLevel::from_request(headers, None, self.mode())?;
+        let made = self.exchange.create(caller, &request, sent.cost(), idempotent.as_ref(), &recorder).await;
+        let response = match made {
+            Ok(WriteResult::Done(visible)) => {
+                Ok(self.referral_response(ResponseKind::Created, &visible, metadata))
+            }
+            Ok(WriteResult::Replayed(response)) => Ok(self.replay(&response, metadata)),
+            Err(error) => Err(ApiError::from(error).with_request_id(request_ids.request_id)),
         };
-        telling(answer, request.unknown_members())
+        with_unknown_members_hint(response, request.unknown_members())
     }
 
     /// 412 for what does not hold of the collection: it exists, and has no tag. The strict mode ignores both headers on
     /// POST (spec 4.1).
-    fn collection_preconditions(&self, headers: &HeaderMap) -> Result<(), Face> {
+    fn collection_preconditions(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         let preconditions = self.preconditions(headers);
         let names = |precondition: &Option<Precondition>| *precondition == Some(Precondition::Any);
         let fails = preconditions.if_match.is_some() && !names(&preconditions.if_match);
         if self.options.mode.is_extended() && (fails || names(&preconditions.if_none_match)) {
-            return Err(Face::precondition_of_collection_failed());
+            return Err(ApiError::precondition_of_collection_failed());
         }
         Ok(())
     }
 
-    fn once(
+    fn idempotent_request(
         &self,
         caller: &Caller,
         method: &str,
         path: &str,
         headers: &HeaderMap,
-        sent: &Sent,
-        trace: &Trace,
+        sent: &RequestBody,
+        request_ids: &RequestIds,
     ) -> Option<IdempotentRequest> {
-        let id = trace.once?;
-        let if_match = joined(headers, &IF_MATCH).unwrap_or_default();
+        let id = request_ids.idempotency_id?;
+        let if_match = joined_lines(headers, &IF_MATCH).unwrap_or_default();
         Some(IdempotentRequest::new(caller, method, path, id, &sent.bytes, &if_match))
     }
 }
 
 /// The answer to a write, telling the caller of members that were passed over (spec 5.1).
-fn telling(answer: Result<Answer, Face>, unknown: &UnknownMembers) -> Result<Answer, Face> {
+fn with_unknown_members_hint(
+    response: Result<ApiResponse, ApiError>,
+    unknown: &UnknownMembers,
+) -> Result<ApiResponse, ApiError> {
     if unknown.is_empty() {
-        return answer;
+        return response;
     }
     let told = unknown.to_string();
-    match answer {
-        Ok(mut answer) => {
-            let hint = match answer.headers().get(name::HINT).and_then(|line| line.to_str().ok()) {
+    match response {
+        Ok(mut response) => {
+            let hint = match response.headers().get(name::HINT).and_then(|line| line.to_str().ok()) {
                 Some(other) => format!("{told}; {other}"),
                 None => told,
             };
-            answer.headers_mut().insert(name::HINT, value(&hint));
-            Ok(answer)
+            response.headers_mut().insert(name::HINT, value(&hint));
+            Ok(response)
         }
-        Err(face) => Err(face.hint_first(told)),
+        Err(api_error) => Err(api_error.hint_first(told)),
     }
 }
 
 /// The face of a borrowed failure, for remembering it: only those that are remembered (4.3.3) need their own; the
 /// others are decided anew each time.
-impl From<&exchange::EditError> for Face {
-    fn from(error: &exchange::EditError) -> Face {
+impl From<&exchange::EditError> for ApiError {
+    fn from(error: &exchange::EditError) -> ApiError {
         use exchange::{EditError, ReadError};
         match error {
             EditError::Rejected(refusal) => refusal.clone().into(),
             EditError::Read(ReadError::NotFound) => ReadError::NotFound.into(),
-            other => Face::internal(other),
+            other => ApiError::internal(other),
         }
     }
 }
 
-impl From<&exchange::CreateError> for Face {
-    fn from(error: &exchange::CreateError) -> Face {
+impl From<&exchange::CreateError> for ApiError {
+    fn from(error: &exchange::CreateError) -> ApiError {
         use exchange::CreateError;
         match error {
             CreateError::Invalid(invalid) => invalid.clone().into(),
             CreateError::EngagementNotFound => CreateError::EngagementNotFound.into(),
             CreateError::EngagementClosed => CreateError::EngagementClosed.into(),
             CreateError::AlreadyInvited => CreateError::AlreadyInvited.into(),
-            other => Face::internal(other),
+            other => ApiError::internal(other),
         }
     }
 }

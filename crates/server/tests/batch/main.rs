@@ -7,7 +7,7 @@ mod parts;
 mod support;
 
 use serde_json::{Value, json};
-use server::Rate;
+use server::RateLimit;
 use store::StoreError;
 use support::*;
 
@@ -168,7 +168,7 @@ async fn the_caller_of_a_batch_is_the_caller_of_its_requests() {
 async fn every_request_of_a_batch_takes_its_token_from_the_bucket() {
     let world = World::with(|options, _| {
         options.mode = referral::ApiMode::Extended;
-        options.rate = Some(Rate { per_second: 0.01, burst: 3.0 });
+        options.rate = Some(RateLimit { per_second: 0.01, burst: 3.0 });
     })
     .await;
     let requests: Vec<Value> = (1..=4).map(|id| get(&id.to_string(), NOWHERE)).collect();

@@ -1,6 +1,6 @@
 //! Answers to lists, kept while nothing that they show has changed: clients that poll ask the same again and again.
 //!
-//! An answer is used for the same caller and the same question alone, and only while the store's moment for the
+//! A response is used only for the same caller and the same request, and only while the change token of the
 //! caller's organization is the one it was made at ([`exchange::Exchange::change_token`]). So nobody sees less than what was
 //! acknowledged before they asked.
 
@@ -9,41 +9,41 @@ use exchange::{Caller, ListRequest};
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 
-use crate::negotiation::Metadata;
+use crate::negotiation::MetadataLevel;
 
 /// About what an entry takes beside its texts, in bytes.
-const OVERHEAD: usize = 512;
+const ENTRY_OVERHEAD: usize = 512;
 
 /// Everything an answer depends on but the referrals.
 #[derive(Hash)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct ListCacheQuery<'a> {
     caller: &'a Caller,
     options: &'a str,
     token: Option<&'a str>,
-    metadata: Metadata,
+    metadata: MetadataLevel,
     page_size: usize,
     uncounted: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
+struct ListCacheKey {
     caller: Caller,
     options: String,
     token: Option<String>,
-    metadata: Metadata,
+    metadata: MetadataLevel,
     page_size: usize,
     uncounted: bool,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> ListCacheQuery<'a> {
     /// `None` for questions whose answers depend on more.
-    pub(crate) fn of(
+    pub(crate) fn for_request(
         caller: &'a Caller,
         list_request: &'a ListRequest,
-        metadata: Metadata,
+        metadata: MetadataLevel,
         uncounted: bool,
-    ) -> Option<Asked<'a>> {
-        list_request.depends_only_on_own().then(|| Asked {
+    ) -> Option<ListCacheQuery<'a>> {
+        list_request.depends_only_on_own().then(|| ListCacheQuery {
             caller,
             options: list_request.query_without_token(),
             token: list_request.raw_options().skiptoken.as_deref(),
@@ -53,8 +53,8 @@ impl<'a> Asked<'a> {
         })
     }
 
-    fn key(&self) -> Key {
-        Key {
+    fn key(&self) -> ListCacheKey {
+        ListCacheKey {
             caller: self.caller.clone(),
             options: self.options.to_owned(),
             token: self.token.map(str::to_owned),
@@ -65,9 +65,9 @@ impl<'a> Asked<'a> {
     }
 }
 
-impl Equivalent<Key> for Asked<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
-        let Asked { caller, options, token, metadata, page_size, uncounted } = *self;
+impl Equivalent<ListCacheKey> for ListCacheQuery<'_> {
+    fn equivalent(&self, key: &ListCacheKey) -> bool {
+        let ListCacheQuery { caller, options, token, metadata, page_size, uncounted } = *self;
         *caller == key.caller
             && options == key.options
             && token == key.token.as_deref()
@@ -76,38 +76,38 @@ impl Equivalent<Key> for Asked<'_> {
 }
 
 #[derive(Clone)]
-struct Answered {
-    moment: u64,
+struct CachedBody {
+    change_token: u64,
     body: Bytes,
 }
 
 #[derive(Clone)]
-struct ByBytes;
+struct WeighByBytes;
 
-impl Weighter<Key, Answered> for ByBytes {
-    fn weight(&self, key: &Key, answered: &Answered) -> u64 {
-        (answered.body.len() + key.options.len() + key.token.as_ref().map_or(0, String::len) + OVERHEAD)
+impl Weighter<ListCacheKey, CachedBody> for WeighByBytes {
+    fn weight(&self, key: &ListCacheKey, cached: &CachedBody) -> u64 {
+        (cached.body.len() + key.options.len() + key.token.as_ref().map_or(0, String::len) + ENTRY_OVERHEAD)
             as u64
     }
 }
 
 /// The answers, within so many bytes.
-pub(crate) struct Kept(Cache<Key, Answered, ByBytes>);
+pub(crate) struct ListCache(Cache<ListCacheKey, CachedBody, WeighByBytes>);
 
-impl Kept {
+impl ListCache {
     /// 0 keeps nothing.
-    pub(crate) fn new(bytes: u64) -> Kept {
+    pub(crate) fn new(bytes: u64) -> ListCache {
         let items = (bytes / (64 * 1024)).max(16) as usize;
-        Kept(Cache::with_weighter(items, bytes, ByBytes))
+        ListCache(Cache::with_weighter(items, bytes, WeighByBytes))
     }
 
     /// The body that was made at this moment.
-    pub(crate) fn get(&self, asked: &Asked<'_>, moment: u64) -> Option<Bytes> {
-        self.0.get(asked).filter(|answered| answered.moment == moment).map(|answered| answered.body)
+    pub(crate) fn get(&self, query: &ListCacheQuery<'_>, change_token: u64) -> Option<Bytes> {
+        self.0.get(query).filter(|cached| cached.change_token == change_token).map(|cached| cached.body)
     }
 
     /// Keeps a body that is good at a moment.
-    pub(crate) fn keep(&self, asked: &Asked<'_>, moment: u64, body: Bytes) {
-        self.0.insert(asked.key(), Answered { moment, body });
+    pub(crate) fn insert(&self, query: &ListCacheQuery<'_>, change_token: u64, body: Bytes) {
+        self.0.insert(query.key(), CachedBody { change_token, body });
     }
 }

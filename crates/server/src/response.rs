@@ -9,17 +9,17 @@ use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use odata::Work;
 
-use crate::Shared;
-use crate::face::Face;
+use crate::RequestContext;
+use crate::api_error::ApiError;
 use crate::headers::{self, name, value};
-use crate::negotiation::{Metadata, Representation};
-use crate::numbers::Content;
-use crate::preconditions::MayDiffer;
+use crate::item_writer::ItemWriter;
+use crate::negotiation::{MetadataLevel, Representation};
+use crate::numbers::BodyContent;
+use crate::preconditions::BodyMayDiffer;
 use crate::routes::with_context;
-use crate::shape::Shape;
-use crate::shares::Reader;
+use crate::shares::ResponseReader;
 
-pub(crate) type Answer = Response<Full<Bytes>>;
+pub(crate) type ApiResponse = Response<Full<Bytes>>;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const ODATA_VERSION: HeaderValue = HeaderValue::from_static("4.0");
@@ -29,104 +29,108 @@ const USUAL_HEADERS: usize = 12;
 
 /// What a successful write answers with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reply {
+pub(crate) enum ResponseKind {
     /// 201 with the whole referral.
     Created,
     /// 200 with the whole referral.
-    Whole,
+    Full,
     /// 200 with the whole referral, because `Prefer` asked for it.
     Preferred,
     /// 204 with the tag alone.
     Empty,
 }
 
-impl Reply {
+impl ResponseKind {
     pub(crate) fn status(self) -> StatusCode {
         match self {
-            Reply::Created => StatusCode::CREATED,
-            Reply::Whole | Reply::Preferred => StatusCode::OK,
-            Reply::Empty => StatusCode::NO_CONTENT,
+            ResponseKind::Created => StatusCode::CREATED,
+            ResponseKind::Full | ResponseKind::Preferred => StatusCode::OK,
+            ResponseKind::Empty => StatusCode::NO_CONTENT,
         }
     }
 }
 
 /// An answer with a body of JSON.
-pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()));
-    *answer.status_mut() = status;
+pub(crate) fn json_response(status: StatusCode, body: impl Into<Bytes>) -> ApiResponse {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
     // At once what all headers of an answer take, so that the map does not grow twice.
-    answer.headers_mut().reserve(USUAL_HEADERS);
-    answer.headers_mut().insert(CONTENT_TYPE, JSON);
-    answer
+    response.headers_mut().reserve(USUAL_HEADERS);
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
 }
 
 /// A successful answer of the API proper.
-pub(crate) fn odata(status: StatusCode, body: impl Into<Bytes>) -> Answer {
-    let mut answer = json(status, body);
-    mark_odata(&mut answer);
-    answer
+pub(crate) fn odata_response(status: StatusCode, body: impl Into<Bytes>) -> ApiResponse {
+    let mut response = json_response(status, body);
+    add_odata_version(&mut response);
+    response
 }
 
 /// Marks a successful answer on the API's paths (spec 4.2).
-pub(crate) fn mark_odata(answer: &mut Answer) {
-    answer.headers_mut().insert(name::ODATA_VERSION, ODATA_VERSION);
+pub(crate) fn add_odata_version(response: &mut ApiResponse) {
+    response.headers_mut().insert(name::ODATA_VERSION, ODATA_VERSION);
 }
 
 /// Names the newest version in place of the usual one, where the answer names one at all.
-pub(crate) fn name_newest(answer: &mut Answer) {
-    if let Some(version) = answer.headers_mut().get_mut(name::ODATA_VERSION) {
+pub(crate) fn set_newest_version(response: &mut ApiResponse) {
+    if let Some(version) = response.headers_mut().get_mut(name::ODATA_VERSION) {
         *version = HeaderValue::from_static("4.01");
     }
 }
 
-impl Shared {
+impl RequestContext {
     /// Gives the numbers of an answer the form that the client named: in a slot of the reader's, where it is long.
-    pub(crate) async fn with_numbers(&self, answer: &mut Answer, asked: &Representation) -> Result<(), Face> {
-        if asked.numbers_as_strings != Some(true) || !is_of_json(answer) {
+    pub(crate) async fn write_numbers_as_strings(
+        &self,
+        response: &mut ApiResponse,
+        asked: &Representation,
+    ) -> Result<(), ApiError> {
+        if asked.numbers_as_strings != Some(true) || !is_odata_json(response) {
             return Ok(());
         }
-        let extensions = answer.extensions_mut();
-        let reader = extensions.remove::<Reader>();
-        let content = extensions.remove::<Content>().unwrap_or(Content::Referral(None));
-        if matches!(content, Content::Batch) {
+        let extensions = response.extensions_mut();
+        let reader = extensions.remove::<ResponseReader>();
+        let content = extensions.remove::<BodyContent>().unwrap_or(BodyContent::Referral(None));
+        if matches!(content, BodyContent::Batch) {
             return Ok(());
         }
-        let body = std::mem::take(answer.body_mut()).into_inner().unwrap_or_default();
-        let work = || content.with_strings(&body).ok_or_else(|| Face::internal("the answer is not JSON"));
+        let body = std::mem::take(response.body_mut()).into_inner().unwrap_or_default();
+        let work = || content.with_strings(&body).ok_or_else(|| ApiError::internal("the answer is not JSON"));
         let made: Bytes = match reader {
             Some(reader) => {
                 let made = self.exchange.run_large(&reader.caller, body.len(), work).await??;
-                reader.holding_instead(made)
+                reader.count_replaced_body(made)
             }
             // Short, or of a write that has happened.
             None => exchange::block_in_place_if_large(body.len(), work)?.into(),
         };
-        *answer.body_mut() = Full::new(made);
+        *response.body_mut() = Full::new(made);
         Ok(())
     }
 }
 
 /// Whether it is an answer of the API proper in JSON.
-fn is_of_json(answer: &Answer) -> bool {
-    let headers = answer.headers();
+fn is_odata_json(response: &ApiResponse) -> bool {
+    let headers = response.headers();
     headers.contains_key(name::ODATA_VERSION) && headers.get(CONTENT_TYPE) == Some(&JSON)
 }
 
 /// Gives an answer of the API proper in JSON the form that the client named, but for its numbers, and says so. Its tag
 /// stays strong where the body is the one that is answered unasked; others have the same tag, weak.
-pub(crate) fn represent(answer: &mut Answer, asked: &Representation) {
-    if !is_of_json(answer) {
+pub(crate) fn apply_representation(response: &mut ApiResponse, asked: &Representation) {
+    if !is_odata_json(response) {
         return;
     }
-    if asked.metadata == Some(Metadata::None) {
-        let body = std::mem::take(answer.body_mut()).into_inner().unwrap_or_default();
-        *answer.body_mut() = Full::new(without_context(body));
+    if asked.metadata == Some(MetadataLevel::None) {
+        let body = std::mem::take(response.body_mut()).into_inner().unwrap_or_default();
+        *response.body_mut() = Full::new(without_context(body));
     }
-    let headers = answer.headers_mut();
+    let headers = response.headers_mut();
     if let Some(named) = asked.content_type() {
         headers.insert(CONTENT_TYPE, named);
     }
-    if !asked.is_usual()
+    if !asked.is_default()
         && let Some(tag) = headers.get(ETAG).and_then(|tag| tag.to_str().ok())
     {
         let weak = value(&format!("W/{tag}"));
@@ -144,107 +148,107 @@ fn without_context(body: Bytes) -> Bytes {
 }
 
 /// An answer without a body.
-pub(crate) fn empty(status: StatusCode) -> Answer {
-    let mut answer = Response::new(Full::default());
-    *answer.status_mut() = status;
-    answer
+pub(crate) fn empty_response(status: StatusCode) -> ApiResponse {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    response
 }
 
-impl Shared {
+impl RequestContext {
     /// A referral as the answer to a successful call.
-    pub(crate) fn referral_answer(
+    pub(crate) fn referral_response(
         &self,
-        reply: Reply,
+        kind: ResponseKind,
         visible: &VisibleReferral,
-        metadata: Metadata,
-    ) -> Answer {
-        let mut answer = match reply {
-            Reply::Empty => {
-                let mut answer = empty(StatusCode::NO_CONTENT);
-                mark_odata(&mut answer);
-                answer
+        metadata: MetadataLevel,
+    ) -> ApiResponse {
+        let mut response = match kind {
+            ResponseKind::Empty => {
+                let mut response = empty_response(StatusCode::NO_CONTENT);
+                add_odata_version(&mut response);
+                response
             }
-            _ => odata(reply.status(), self.referral_body(visible, metadata)),
+            _ => odata_response(kind.status(), self.referral_body(visible, metadata)),
         };
-        let headers = answer.headers_mut();
-        headers.insert(ETAG, headers::shown(visible.etag));
+        let headers = response.headers_mut();
+        headers.insert(ETAG, headers::short_value(visible.etag));
         if visible.visibility_may_change {
-            answer.extensions_mut().insert(MayDiffer);
+            response.extensions_mut().insert(BodyMayDiffer);
         }
-        let headers = answer.headers_mut();
-        if reply == Reply::Created {
+        let headers = response.headers_mut();
+        if kind == ResponseKind::Created {
             headers.insert(LOCATION, value(&self.base.referral(visible.id)));
         }
-        if reply == Reply::Preferred {
+        if kind == ResponseKind::Preferred {
             headers.insert(name::PREFERENCE_APPLIED, HeaderValue::from_static("return=representation"));
         }
-        answer
+        response
     }
 
-    fn referral_body(&self, visible: &VisibleReferral, metadata: Metadata) -> Bytes {
+    fn referral_body(&self, visible: &VisibleReferral, metadata: MetadataLevel) -> Bytes {
         let usual = || self.base.entity(&visible.document, visible.id, visible.engagement_id).into();
-        if metadata == Metadata::Minimal {
+        if metadata == MetadataLevel::Minimal {
             return usual();
         }
         let Ok(list_request) = ListRequest::from_query("", self.mode()) else { return usual() };
         let item = exchange::ListItem { visible: visible.clone(), related: Vec::new() };
         // One document, and no expression of anybody's. It follows a write, which had its slot.
         let work = Work::new(u64::MAX, u64::MAX);
-        let shape = Shape::new(&self.base, &list_request, metadata, self.exchange.now(), &work);
+        let writer = ItemWriter::new(&self.base, &list_request, metadata, self.exchange.now(), &work);
         exchange::block_in_place_if_large(visible.document.len(), || {
-            let Ok(tree) = shape.tree(&item) else { return usual() };
+            let Ok(tree) = writer.tree(&item) else { return usual() };
             match metadata {
-                Metadata::None => tree.to_string().into(),
+                MetadataLevel::None => tree.to_string().into(),
                 _ => with_context(self.base.entity_context(""), tree).to_string().into(),
             }
         })
     }
 
     /// Names the patch formats that are taken. Source: RFC 5789, 2.2 and 3.1.
-    pub(crate) fn name_patch_formats(&self, answer: &mut Answer) {
+    pub(crate) fn add_accept_patch(&self, response: &mut ApiResponse) {
         let formats = match self.options.mode.is_extended() {
             true => "application/json-patch+json, application/json, application/merge-patch+json",
             false => "application/json-patch+json, application/json",
         };
-        answer.headers_mut().insert(name::ACCEPT_PATCH, HeaderValue::from_static(formats));
+        response.headers_mut().insert(name::ACCEPT_PATCH, HeaderValue::from_static(formats));
     }
 
     /// Marks an answer of PUT, refusals included, which the contract calls obsolete (U1).
     /// Source: RFC 9745 (`Deprecation`: since the page's date, 2020-09-30) and RFC 8288 (`Link`).
-    pub(crate) fn mark_obsolete(&self, answer: &mut Answer) {
+    pub(crate) fn add_deprecation(&self, response: &mut ApiResponse) {
         let link =
             format!("<{}/docs/patch>; rel=\"successor-version\"; type=\"text/markdown\"", self.base.url());
-        answer.headers_mut().insert(name::DEPRECATION, HeaderValue::from_static("@1601424000"));
-        answer.headers_mut().insert(LINK, value(&link));
+        response.headers_mut().insert(name::DEPRECATION, HeaderValue::from_static("@1601424000"));
+        response.headers_mut().insert(LINK, value(&link));
     }
 }
 
 /// A refusal as an answer.
-pub(crate) fn refusal(face: &Face) -> Answer {
-    let mut answer = json(face.status, face.body());
-    let headers = answer.headers_mut();
-    if face.status == StatusCode::UNAUTHORIZED {
-        let inner = face.inner.as_ref().map_or("", |inner| inner.code);
+pub(crate) fn error_response(api_error: &ApiError) -> ApiResponse {
+    let mut response = json_response(api_error.status, api_error.body());
+    let headers = response.headers_mut();
+    if api_error.status == StatusCode::UNAUTHORIZED {
+        let inner = api_error.inner.as_ref().map_or("", |inner| inner.code);
         let challenge = match inner {
             "tokenMissing" => HeaderValue::from_static("Bearer realm=\"referrals\""),
             _ => HeaderValue::from_static("Bearer realm=\"referrals\", error=\"invalid_token\""),
         };
         headers.insert(WWW_AUTHENTICATE, challenge);
     }
-    if let Some(allow) = face.allow {
+    if let Some(allow) = api_error.allow {
         headers.insert(ALLOW, HeaderValue::from_static(allow));
     }
-    if let Some((name, value)) = &face.header {
+    if let Some((name, value)) = &api_error.header {
         headers.insert(name, value.clone());
     }
-    if let Some(seconds) = face.retry_after {
+    if let Some(seconds) = api_error.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    if let Some(hint) = &face.hint {
+    if let Some(hint) = &api_error.hint {
         headers.insert(name::HINT, value(hint));
     }
-    if face.close {
+    if api_error.close {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    answer
+    response
 }

@@ -12,11 +12,11 @@ use referral::{PublicBase, Referral};
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value as Json};
 
-use crate::negotiation::Metadata;
+use crate::negotiation::MetadataLevel;
 use crate::routes::{LEFT_OUT, with_context};
 
 /// Writes the items of one answer.
-pub(crate) struct Shape<'a> {
+pub(crate) struct ItemWriter<'a> {
     base: &'a PublicBase,
     asked: &'a QueryOptions,
     /// The values of parameter aliases of the whole query: options in parentheses may use them.
@@ -24,24 +24,24 @@ pub(crate) struct Shape<'a> {
     options: &'a TypedOptions,
     evaluator: Evaluator<'a>,
     work: &'a Work,
-    metadata: Metadata,
+    metadata: MetadataLevel,
     /// The members to copy; `None`: all.
     members: Option<Vec<&'a str>>,
     /// Copying bytes is not enough.
     rebuilt: bool,
 }
 
-impl<'a> Shape<'a> {
+impl<'a> ItemWriter<'a> {
     /// `work` is for the whole answer.
     pub(crate) fn new(
         base: &'a PublicBase,
         list_request: &'a ListRequest,
-        metadata: Metadata,
+        metadata: MetadataLevel,
         now: referral::Timestamp,
         work: &'a Work,
-    ) -> Shape<'a> {
+    ) -> ItemWriter<'a> {
         let now = DateTimeOffset { ticks: now.ticks(), offset: 0 };
-        Shape::of(
+        ItemWriter::of(
             base,
             list_request.raw_options(),
             &list_request.raw_options().aliases,
@@ -53,7 +53,7 @@ impl<'a> Shape<'a> {
     }
 
     /// Whether the items of an answer are copied from what is stored, without an evaluation.
-    pub(crate) fn copies(list_request: &ListRequest, metadata: Metadata) -> bool {
+    pub(crate) fn copies(list_request: &ListRequest, metadata: MetadataLevel) -> bool {
         let options = list_request.options();
         !is_rebuilt(options, metadata, options.select.as_deref().map(top_level).as_ref())
     }
@@ -65,11 +65,11 @@ impl<'a> Shape<'a> {
         options: &'a TypedOptions,
         evaluator: Evaluator<'a>,
         work: &'a Work,
-        metadata: Metadata,
-    ) -> Shape<'a> {
+        metadata: MetadataLevel,
+    ) -> ItemWriter<'a> {
         let members = options.select.as_deref().map(top_level);
         let rebuilt = is_rebuilt(options, metadata, members.as_ref());
-        Shape {
+        ItemWriter {
             base,
             asked,
             aliases,
@@ -138,14 +138,14 @@ impl<'a> Shape<'a> {
 
     fn rebuild(&self, item: &ListItem, document: &Json) -> Result<Json, StoreError> {
         let mut shown = self.evaluator.project(self.options, document)?;
-        if self.metadata == Metadata::Full {
+        if self.metadata == MetadataLevel::Full {
             shown = annotated(shown, Referral::TYPE.name, schema());
         }
         let mut members = match shown {
             Json::Object(members) => members,
             other => return Ok(other),
         };
-        if self.metadata == Metadata::Full {
+        if self.metadata == MetadataLevel::Full {
             members = self.with_control_information(item, document, members);
         }
         for (expand, page) in self.options.expand.iter().zip(&item.related) {
@@ -198,7 +198,7 @@ impl<'a> Shape<'a> {
         let none = QueryOptions::default();
         let asked = asked.unwrap_or(&none);
         let inner =
-            Shape::of(self.base, asked, self.aliases, options, self.evaluator, self.work, self.metadata);
+            ItemWriter::of(self.base, asked, self.aliases, options, self.evaluator, self.work, self.metadata);
         let items = page.items.iter().map(|related| match what {
             ExpandKind::References => {
                 let id = Json::String(self.base.referral(related.visible.id));
@@ -244,8 +244,8 @@ fn damaged(item: &ListItem, error: &serde_json::Error) -> StoreError {
 }
 
 /// Whether copying bytes is not enough.
-fn is_rebuilt(options: &TypedOptions, metadata: Metadata, members: Option<&Option<Vec<&str>>>) -> bool {
-    metadata == Metadata::Full
+fn is_rebuilt(options: &TypedOptions, metadata: MetadataLevel, members: Option<&Option<Vec<&str>>>) -> bool {
+    metadata == MetadataLevel::Full
         || !options.compute.is_empty()
         || !options.expand.is_empty()
         || matches!(members, Some(None))
@@ -258,25 +258,26 @@ fn is_rebuilt(options: &TypedOptions, metadata: Metadata, members: Option<&Optio
 pub(crate) fn write_items(
     base: &PublicBase,
     list_request: &ListRequest,
-    metadata: Metadata,
+    metadata: MetadataLevel,
     now: referral::Timestamp,
     items: &[ListItem],
     work: &Work,
 ) -> Result<Vec<u8>, StoreError> {
-    let shape = Shape::new(base, list_request, metadata, now, work);
+    let writer = ItemWriter::new(base, list_request, metadata, now, work);
     let mut out = Vec::new();
     for (at, item) in items.iter().enumerate() {
         if at > 0 {
             out.push(b',');
         }
-        shape.item(item, &mut out)?;
+        writer.item(item, &mut out)?;
     }
     Ok(out)
 }
 
 /// What it costs at least to rebuild items, in nodes.
-pub(crate) fn price_of(items: &[ListItem]) -> u64 {
-    let related = |item: &ListItem| item.related.iter().map(|page| 2 * price_of(&page.items)).sum::<u64>();
+pub(crate) fn writing_cost(items: &[ListItem]) -> u64 {
+    let related =
+        |item: &ListItem| item.related.iter().map(|page| 2 * writing_cost(&page.items)).sum::<u64>();
     items.iter().map(|item| reading_cost(item.visible.document.len()) + related(item)).sum()
 }
 
@@ -303,7 +304,7 @@ fn write_json(json: &Json, out: &mut Vec<u8>) {
 fn copy_members(document: &[u8], names: &[&str], out: &mut Vec<u8>) {
     out.push(b'{');
     let mut first = true;
-    for (name, member) in Members(document.get(1..).unwrap_or_default()) {
+    for (name, member) in JsonMembers(document.get(1..).unwrap_or_default()) {
         if names.iter().any(|wanted| wanted.as_bytes() == name) {
             if !std::mem::take(&mut first) {
                 out.push(b',');
@@ -316,9 +317,9 @@ fn copy_members(document: &[u8], names: &[&str], out: &mut Vec<u8>) {
 
 /// The members of an object as `serde_json` writes it, without white space and behind its first brace: name, and name with
 /// value.
-pub(crate) struct Members<'a>(pub(crate) &'a [u8]);
+pub(crate) struct JsonMembers<'a>(pub(crate) &'a [u8]);
 
-impl<'a> Iterator for Members<'a> {
+impl<'a> Iterator for JsonMembers<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -372,7 +373,7 @@ pub(crate) fn annotated(json: Json, of: &str, schema: &Schema) -> Json {
     for (name, value) in members {
         match schema.property(of, &name, false).map(|property| &property.ty) {
             Some(ty) if !value.is_null() => {
-                if let Some(told) = told_type(ty) {
+                if let Some(told) = type_annotation(ty) {
                     all.insert(format!("{name}@odata.type"), told.into());
                 }
                 all.insert(name, annotated_as(value, ty, schema));
@@ -396,7 +397,7 @@ fn annotated_as(value: Json, ty: &Type, schema: &Schema) -> Json {
 }
 
 /// The type as an annotation writes it; `None` for those that JSON tells.
-fn told_type(ty: &Type) -> Option<String> {
+fn type_annotation(ty: &Type) -> Option<String> {
     match ty {
         Type::Primitive(Primitive::String | Primitive::Boolean | Primitive::Double) => None,
         Type::Primitive(primitive) => Some(format!("#{}", primitive.short_name())),

@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn every_sentence_is_about_a_member_that_exists() {
         let described = count(&Referral::TYPE, &mut vec!["Referral"]);
-        let source = include_str!("words.rs");
+        let source = include_str!("descriptions.rs");
         let code = source.split("#[cfg(test)]").next().unwrap_or_default();
         let members = code.split("pub(super) fn of_member").nth(1).unwrap_or_default();
         // Names begin in lower case, the types that group them in upper case.
