@@ -61,6 +61,8 @@ pub struct MemoryPlan {
     pub cache: u64,
     /// For list responses that are sent again.
     pub list_cache: u64,
+    /// For what one list or aggregation sorts and groups.
+    pub list: u64,
 }
 
 impl MemoryPlan {
@@ -73,6 +75,7 @@ impl MemoryPlan {
             answers: part(16, 8, 64),
             cache: part(32, 2, 16),
             list_cache: part(64, 1, 8),
+            list: part(32, 4, 64),
         }
     }
 }
@@ -168,13 +171,14 @@ mod tests {
             (1024, 64, 64, 16, 8),
             (8192, 64, 64, 16, 8),
         ] {
-            let MemoryPlan { requests: r, answers: a, cache: c, list_cache: l } = plan(mib);
+            let MemoryPlan { requests: r, answers: a, cache: c, list_cache: l, .. } = plan(mib);
             assert_eq!(
                 [r, a, c, l],
                 [requests, answers, cache, list_cache].map(|mib| mib * MIB),
                 "{mib} MiB"
             );
-            assert!(r + a + c + l <= (mib * MIB / 2).max(32 * MIB), "{mib} MiB");
+            let lists = 3 * plan(mib).list;
+            assert!(r + a + c + l + lists <= (mib * MIB / 2).max(36 * MIB), "{mib} MiB");
         }
     }
 

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use referral::{EngagementId, OrganizationId, ReferralId, Timestamp};
 use store::{
-    Action, Aggregation, AllOrNone, AnswerKey, Assignment, Change, EngagementRole, FirstReferral, Found,
-    LogEntry, Organization, Outcome, Plan, Position, Query, RememberedAnswer, Store, StoreError,
+    Action, Aggregated, Aggregation, AllOrNone, AnswerKey, Assignment, Change, EngagementRole, FirstReferral,
+    Found, LogEntry, Organization, Outcome, Plan, Position, Query, RememberedAnswer, Store, StoreError,
     StoredReferral, Write,
 };
 
@@ -248,7 +248,7 @@ impl Store for StagingStore {
         self.inner.query(query).await
     }
 
-    async fn aggregate(&self, aggregation: &Aggregation) -> Result<Vec<serde_json::Value>, StoreError> {
+    async fn aggregate(&self, aggregation: &Aggregation) -> Result<Aggregated, StoreError> {
         self.inner.aggregate(aggregation).await
     }
 

@@ -80,8 +80,12 @@ impl Exchange {
         if bytes <= MAX_INLINE_BYTES {
             return Ok(work());
         }
-        let _slot = self.large_work.acquire(caller).await?;
-        Ok(block_in_place_if_large(bytes, work))
+        let slot = self.large_work.acquire(caller).await?;
+        let made = block_in_place_if_large(bytes, work);
+        drop(slot);
+        // A caller that is gone meanwhile is noticed before the next piece of work.
+        tokio::task::yield_now().await;
+        Ok(made)
     }
 }
 

@@ -42,7 +42,7 @@ pub use ast::{
 pub use bind::{BindSettings, Binder};
 pub use context::{Context, ContextItem, ContextSegment};
 pub use error::{ParseError, ParseErrorKind, QueryError};
-pub use eval::{EvalError, Evaluator, Pattern, PatternError, SearchMatcher, SumAccumulator, Work};
+pub use eval::{EvalError, Evaluator, Groups, Pattern, PatternError, SearchMatcher, Work};
 pub use function::Function;
 pub use headers::{AnnotationPattern, Header, ODataVersion, OmitValues, Preference, Return};
 pub use limits::Limits;

@@ -274,20 +274,28 @@ impl Typed {
         }
     }
 
-    /// Returns every path from the item, by its wire name.
+    /// Returns every path from the item, by its wire name. The empty name is the item itself.
     pub fn item_paths(&self) -> Vec<String> {
         let mut found = Vec::new();
+        self.walk(&mut |typed| {
+            if let TypedKind::SearchMatch { of: PathBase::Item, .. } = typed.kind {
+                found.push(String::new());
+            }
+        });
+        self.walk_paths(&mut |path| found.extend((path.base == PathBase::Item).then(|| path.wire())));
+        found
+    }
+
+    /// Visits every path, those of collections included.
+    pub fn walk_paths<'a>(&'a self, visit: &mut impl FnMut(&'a TypedPath)) {
         self.walk(&mut |typed| match &typed.kind {
-            TypedKind::Path(path) => found.extend((path.base == PathBase::Item).then(|| path.wire())),
+            TypedKind::Path(path) => visit(path),
             TypedKind::Member { collection, .. }
             | TypedKind::Count(collection)
             | TypedKind::Any { collection, .. }
-            | TypedKind::All { collection, .. } => {
-                found.extend((collection.path.base == PathBase::Item).then(|| collection.path.wire()));
-            }
+            | TypedKind::All { collection, .. } => visit(&collection.path),
             _ => {}
         });
-        found
     }
 }
 

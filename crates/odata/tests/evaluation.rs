@@ -266,11 +266,11 @@ fn a_pipeline_filters_groups_aggregates_and_ranks() {
         ("groupby((state))", r#"[{"state":"Draft"},{"state":"Open"},{"state":"Sold"}]"#),
         (
             "groupby((address/country),aggregate($count as n))",
-            r#"[{"n":2,"address":{"country":"DE"}},{"n":2,"address":{"country":"FR"}}]"#,
+            r#"[{"address":{"country":"DE"},"n":2},{"address":{"country":"FR"},"n":2}]"#,
         ),
         (
             "groupby((state),aggregate(price with sum as s))/filter(s gt 3.2)/orderby(s desc)",
-            r#"[{"s":3.30,"state":"Open"},{"s":3.30,"state":"Sold"}]"#,
+            r#"[{"state":"Open","s":3.30},{"state":"Sold","s":3.30}]"#,
         ),
         ("compute(count mul 2 as twice)/topcount(1,twice)/groupby((twice))", r#"[{"twice":8}]"#),
         ("bottomsum(2,count)/aggregate($count as n)", r#"[{"n":2}]"#),
@@ -278,6 +278,14 @@ fn a_pipeline_filters_groups_aggregates_and_ranks() {
         ("orderby(count desc)/skip(1)/top(1)/groupby((count))", r#"[{"count":3}]"#),
         ("concat(aggregate($count as n),top(1)/groupby((state)))", r#"[{"n":4},{"state":"Open"}]"#),
         ("identity/aggregate($count as n)", r#"[{"n":4}]"#),
+        (
+            "groupby((address/country),groupby((address/city),aggregate($count as n)))",
+            r#"[{"address":{"country":"DE","city":"x"},"n":2},{"address":{"country":"FR","city":"x"},"n":2}]"#,
+        ),
+        (
+            "groupby((address/country),topcount(1,count))/compute(1 as one)/groupby((address/city,count))",
+            r#"[{"address":{"city":"x"},"count":2},{"address":{"city":"x"},"count":4}]"#,
+        ),
     ] {
         let options = query(&format!("$apply={apply}"));
         let bound = Binder::new(&schema, "Item", &settings)

@@ -424,6 +424,7 @@ impl ApiError {
                 "Too many request bodies of this caller or its organization are on their way at once."
             }
             "answers" => "This caller or its organization has too many answers that it has not read yet.",
+            "lists" => "Too many lists of this organization are waiting.",
             _ => "The requests of this caller or its organization take too much memory at once.",
         };
         ApiError::new(StatusCode::TOO_MANY_REQUESTS, "serviceNotAvailable", message)
@@ -534,6 +535,7 @@ impl From<StoreError> for ApiError {
                 ApiError::unavailable(&error.to_string())
             }
             StoreError::Interrupted => ApiError::unavailable(&error.to_string()),
+            StoreError::Busy => ApiError::over_share("lists"),
             StoreError::Fault(what) => ApiError::unsupported_query("query", sentence(what)),
             StoreError::TooCostly(what) => ApiError::unsupported_query("query", what).costly(),
             StoreError::NotSupported(what) => ApiError::not_implemented("query", what),

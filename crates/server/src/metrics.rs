@@ -53,7 +53,8 @@ const HOT_LABELS: RequestLabels = RequestLabels { route: REFERRAL, method: "GET"
 
 /// What requests are refused for: the places that callers share, the rate of one caller, the time of one request, and the
 /// work of one batch.
-const REFUSAL_REASONS: [&str; 7] = ["requests", "bodies", "memory", "answers", "rate", "deadline", "batch"];
+const REFUSAL_REASONS: [&str; 8] =
+    ["requests", "bodies", "memory", "answers", "lists", "rate", "deadline", "batch"];
 
 /// From 20 µs, what a GET of a hot referral takes, to 10 s, three steps a decade.
 const BUCKETS: [f64; 18] = [

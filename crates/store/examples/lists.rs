@@ -4,14 +4,16 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use odata::{BindSettings, Binder, ParseSettings, QueryOptions};
+use odata::{BindSettings, Binder, Limits, ParseSettings, QueryOptions, Search};
 use referral::{
     ETag, EngagementId, OrganizationId, ReferralDirection, ReferralId, ReferralQualification, ReferralStatus,
     ReferralSubstatus, ReferralType, Timestamp,
 };
 use serde_json::json;
 use store::sqlite::{SqliteOptions, SqliteStore};
-use store::{Action, Columns, Counting, Entry, Query, Scope, Store, StoreError, StoredReferral, Write};
+use store::{
+    Action, Aggregation, Columns, Counting, Entry, Query, Scope, Store, StoreError, StoredReferral, Write,
+};
 
 const ROUNDS: u32 = 200;
 
@@ -39,6 +41,19 @@ const QUERIES: [(&str, &str, u64, Counting); 22] = [
     ("contains(name,'17')", "", 0, Counting::Exact),
     ("details/dealValue gt 100 and status eq 'New'", "", 0, Counting::IfCheap),
     ("status eq 'New'", "name desc", 0, Counting::No),
+];
+
+/// What `$apply` makes.
+const AGGREGATIONS: [&str; 9] = [
+    "aggregate($count as n)",
+    "groupby((status),aggregate($count as n))",
+    "groupby((customerProfile/address/country),aggregate($count as n))",
+    "groupby((customerProfile/address/country,status),aggregate($count as n))",
+    "groupby((status),aggregate(details/dealValue with sum as value))",
+    "filter(status eq 'New')/groupby((details/currency),aggregate(details/dealValue with average as value))",
+    "compute(year(createdDateTime) as y,month(createdDateTime) as m)/groupby((y,m),aggregate($count as n))",
+    "filter(status eq 'Active')/topcount(5,details/dealValue)",
+    "filter(contains(name,'17'))/aggregate($count as n)",
 ];
 
 fn scattered(number: u64) -> [u8; 16] {
@@ -157,6 +172,31 @@ async fn measure(store: &SqliteStore, name: &str, query: &Query) -> Result<store
     Ok(found)
 }
 
+async fn aggregated(store: &SqliteStore, apply: &str) -> Result<(), StoreError> {
+    let text = format!("$apply={}", apply.replace(' ', "%20"));
+    let options = QueryOptions::parse(&text, &ParseSettings::default()).expect("well-formed");
+    let settings = BindSettings::default();
+    let bound = Binder::new(store::schema(), "Referral", &settings).options(&options).expect("meaningful");
+    let aggregation = Aggregation {
+        scope: query("", "", 0, Counting::No).scope,
+        apply: bound.apply.expect("an $apply"),
+        filter: None,
+        order: Vec::new(),
+        skip: 0,
+        limit: 100,
+    };
+    store.aggregate(&aggregation).await?;
+    const TIMES: u32 = 3;
+    let worked = worked();
+    for _ in 0..TIMES {
+        store.aggregate(&aggregation).await?;
+    }
+    let spent = worked.zip(self::worked()).map_or(0, |(before, after)| after - before);
+    let micros = spent as f64 / 1000.0 / f64::from(TIMES);
+    say(&format!("{micros:>10.0} us  $apply={apply}"));
+    Ok(())
+}
+
 /// Nanoseconds that processors have worked for this process, which does not wait for others; where Linux tells it.
 fn worked() -> Option<u64> {
     let tasks = std::fs::read_dir("/proc/self/task").ok()?;
@@ -212,6 +252,16 @@ fn main() {
             page.after = found.referrals.last().map(|(_, place)| place.clone()).or(page.after);
         }
         measure(&store, "page 101 by its place, Incoming/Pending", &page).await.expect("the store is well");
+        for words in ["deal", "word17", "\"fabrikam inc\" word4999"] {
+            let search = Search::parse(words, &Limits::default()).ok();
+            let query = Query { search, ..query("", "", 0, Counting::Exact) };
+            measure(&store, &format!("$search={words}"), &query).await.expect("the store is well");
+        }
+        for apply in AGGREGATIONS {
+            if let Err(error) = aggregated(&store, apply).await {
+                say(&format!("refused: {error}  {apply}"));
+            }
+        }
         store.close().await;
     });
 }

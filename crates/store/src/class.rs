@@ -2,7 +2,7 @@
 
 use odata::{Comparison, EvalError, Evaluator, Typed, TypedKind, Value};
 use referral::{ReferralDirection, ReferralQualification, ReferralStatus, ReferralSubstatus, ReferralType};
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 use crate::Columns;
 
@@ -51,19 +51,29 @@ impl Class {
         (0..1 << 10).map(Class).filter(|class| class.document().is_some())
     }
 
-    /// A document with the five members alone; `None` for a number that is no class.
-    fn document(self) -> Option<Json> {
-        fn member<T: Copy>(all: &[T], bits: u16, name: fn(T) -> &'static str) -> Option<&'static str> {
-            all.get(usize::from(bits)).copied().map(name)
+    /// A document with the five members only; `None` for a number that is not a class.
+    pub(crate) fn document(self) -> Option<Json> {
+        let mut document = serde_json::Map::new();
+        for member in MEMBERS {
+            document.insert(member.to_owned(), self.name(member)?.into());
         }
-        let Class(number) = self;
-        Some(json!({
-            "direction": member(ReferralDirection::ALL, number & 1, ReferralDirection::as_str)?,
-            "type": member(ReferralType::ALL, number >> 1 & 1, ReferralType::as_str)?,
-            "qualification": member(ReferralQualification::ALL, number >> 2 & 3, ReferralQualification::as_str)?,
-            "status": member(ReferralStatus::ALL, number >> 4 & 3, ReferralStatus::as_str)?,
-            "substatus": member(ReferralSubstatus::ALL, number >> 6, ReferralSubstatus::as_str)?,
-        }))
+        Some(Json::Object(document))
+    }
+
+    /// The value of one of the five members; `None` for other members, and for a number that is not a class.
+    pub(crate) fn name(self, member: &str) -> Option<&'static str> {
+        fn of<T: Copy>(all: &[T], number: u16, name: fn(T) -> &'static str) -> Option<&'static str> {
+            all.get(usize::from(number)).copied().map(name)
+        }
+        let (shift, mask) = Class::bits(member)?;
+        let number = self.0 >> shift & mask;
+        match member {
+            "direction" => of(ReferralDirection::ALL, number, ReferralDirection::as_str),
+            "type" => of(ReferralType::ALL, number, ReferralType::as_str),
+            "qualification" => of(ReferralQualification::ALL, number, ReferralQualification::as_str),
+            "status" => of(ReferralStatus::ALL, number, ReferralStatus::as_str),
+            _ => of(ReferralSubstatus::ALL, number, ReferralSubstatus::as_str),
+        }
     }
 
     /// Whether all of these, each of which [`is told`](Class::tells) by a class, are true for referrals of this one.
@@ -131,6 +141,8 @@ impl Class {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::conformance::samples::{a_referral, organization};
 

@@ -1,21 +1,24 @@
 //! What the house keeps: referrals, the change log, remembered answers, organizations and their people.
 //!
-//! One trait, [`Store`], and one conformance suite that every engine passes whole. SQL lives in `sql/` and the
-//! engines' folders, and nowhere else. Every effective write appends exactly one entry to the change log, in the same
+//! One trait, [`Store`], and one conformance suite that every engine passes whole. SQL lives in the engines' folders
+//! and nowhere else. Every effective write appends exactly one entry to the change log, in the same
 //! transaction as the new state.
 
+mod aggregation;
 mod asked;
 mod class;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod fair_queue;
 mod figures;
+mod item;
 mod key;
+mod list_work;
 mod model;
 mod packing;
 mod plan;
 pub mod postgres;
 mod schema;
-mod sql;
 pub mod sqlite;
 mod transfer;
 
@@ -26,10 +29,11 @@ use async_trait::async_trait;
 use referral::{EngagementId, OrganizationId, ReferralId, Timestamp};
 
 pub use figures::{CacheFigures, Distribution, Figures, PoolFigures};
+pub use list_work::QueryLimits;
 pub use model::{
-    Action, Actor, Aggregation, AllOrNone, AnswerKey, Assignment, Change, Columns, Counting, EngagementRole,
-    Entry, FirstReferral, Found, Guard, Key, LogEntry, Organization, Outcome, Place, Plan, Position, Query,
-    RememberedAnswer, Replayable, Role, Scope, StoredReferral, Version, Write,
+    Action, Actor, Aggregated, Aggregation, AllOrNone, AnswerKey, Assignment, Change, Columns, Counting,
+    EngagementRole, Entry, FirstReferral, Found, Guard, Key, LogEntry, Organization, Outcome, Place, Plan,
+    Position, Query, RememberedAnswer, Replayable, Role, Scope, StoredReferral, Version, Write,
 };
 pub use odata::tokenizer::{index_text, matches, matches_within_budget};
 pub use schema::{NAMESPACE, RELATED_REFERRALS, schema};
@@ -72,6 +76,9 @@ pub enum StoreError {
     /// Nobody waits for the query any more, or its time is over.
     #[error("the query was interrupted")]
     Interrupted,
+    /// Too many lists of the same organization wait already.
+    #[error("too many lists of the organization are waiting")]
+    Busy,
     /// The query uses what no engine here can carry out.
     #[error("{0}")]
     NotSupported(String),
@@ -137,11 +144,11 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::TooCostly`], [`StoreError::NotSupported`].
     async fn query(&self, query: &Query) -> Result<Found, StoreError>;
 
-    /// What an aggregation makes of an owner's referrals: objects with the members of its result type.
+    /// Makes the results of an aggregation of an owner's referrals, all of one moment.
     ///
     /// # Errors
     /// [`StoreError::TooCostly`], [`StoreError::NotSupported`].
-    async fn aggregate(&self, aggregation: &Aggregation) -> Result<Vec<serde_json::Value>, StoreError>;
+    async fn aggregate(&self, aggregation: &Aggregation) -> Result<Aggregated, StoreError>;
 
     /// A number that stays the same while nothing changes that lists and aggregations of an owner's referrals show,
     /// by their documents and columns; `None` while it may be changing, and where this process cannot know. What was

@@ -181,14 +181,39 @@ pub enum Key {
     Bytes(Vec<u8>),
 }
 
+impl Place {
+    /// About how many bytes it takes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        let key = |key: &Key| match key {
+            Key::Text(text) => text.len(),
+            Key::Bytes(bytes) => bytes.len(),
+            Key::Null | Key::Boolean(_) | Key::Integer(_) | Key::Decimal(_) | Key::Real(_) => 0,
+        };
+        size_of::<Place>() + self.keys.iter().map(|one| size_of::<Key>() + key(one)).sum::<usize>()
+    }
+}
+
 /// What a query found.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Found {
     /// The referrals in order, each with its place.
     pub referrals: Vec<(Arc<StoredReferral>, Place)>,
     /// How many match in all, whatever `after`, `skip` and `limit`.
     pub count: Option<u64>,
     /// How many of the `limit` are left out because their documents are damaged.
+    pub left_out: usize,
+    /// How many others might match, but could not be evaluated because their documents are damaged.
+    pub unreadable: usize,
+    /// Whether there are fewer than `limit` because their documents are long: the next page begins after the last.
+    pub cut_short: bool,
+}
+
+/// What an aggregation made.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Aggregated {
+    /// Objects with the members of the result type.
+    pub rows: Vec<serde_json::Value>,
+    /// How many referrals are left out because their documents are damaged.
     pub left_out: usize,
 }
 

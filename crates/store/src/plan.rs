@@ -193,7 +193,8 @@ impl<'q> Conditions<'q> {
 
     /// Whether a term is one that the indexed columns tell.
     fn take(&mut self, term: &'q Typed, evaluator: &Evaluator<'_>) -> Result<bool, EvalError> {
-        if Class::tells(term) {
+        // What may fail is evaluated for the rows that the terms before it leave, as the language says.
+        if Class::tells(term) && !may_fail(term) {
             self.class.push(term);
             return Ok(true);
         }
@@ -291,14 +292,22 @@ impl<'q> Conditions<'q> {
         if self.impossible {
             return Some(0);
         }
-        let told = self.created.is_whole()
+        self.are_of_class_and_country().then(|| figures.matching(self, classes))
+    }
+
+    fn are_of_class_and_country(&self) -> bool {
+        self.created.is_whole()
             && self.updated.is_whole()
             && self.teams.is_empty()
             && self.ids.is_none()
             && self.engagement.is_none()
             && self.search.is_none()
-            && self.rest.is_empty();
-        told.then(|| figures.matching(self, classes))
+            && self.rest.is_empty()
+    }
+
+    /// Whether the class of a referral tells all that is asked.
+    pub(crate) fn are_of_class_only(&self) -> bool {
+        !self.impossible && self.country.is_none() && self.are_of_class_and_country()
     }
 
     /// Up to how many rows of a range of `updatedDateTime` are worth counting before a way is chosen: as many as make
@@ -456,13 +465,31 @@ fn sum(counts: &[(Class, u64)], classes: Option<&[Class]>) -> u64 {
     counts.iter().filter(|(class, _)| wanted(class)).map(|(_, count)| count).sum()
 }
 
-/// The value of an expression that speaks of no referral.
+/// The value of an expression that speaks of no referral; `None` for null and for one that has none.
 fn constant(expression: &Typed, evaluator: &Evaluator<'_>) -> Result<Option<Value>, EvalError> {
     if !expression.item_paths().is_empty() {
         return Ok(None);
     }
-    let value = evaluator.value(expression, &serde_json::Value::Null)?;
-    Ok(Some(value).filter(|value| !value.is_null()))
+    match evaluator.value(expression, &serde_json::Value::Null) {
+        Ok(value) => Ok(Some(value).filter(|value| !value.is_null())),
+        Err(EvalError::Fault { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the evaluation of an expression may end with [`EvalError::Fault`].
+fn may_fail(expression: &Typed) -> bool {
+    let mut may_fail = false;
+    expression.walk(&mut |typed| {
+        may_fail |= matches!(
+            typed.kind,
+            TypedKind::Arithmetic { .. }
+                | TypedKind::Negate(_)
+                | TypedKind::Call { .. }
+                | TypedKind::Cast { .. }
+        );
+    });
+    may_fail
 }
 
 fn guid(value: &Value) -> Option<ReferralId> {

@@ -193,7 +193,8 @@ fn lists(filled: &Filled) {
                 1 => random::order(order),
                 _ => format!("{} desc", random::expression(order)),
             };
-            if may_make_nan(&filter) || may_make_nan(&order) {
+            // Not-a-number equals nothing, so that places with it cannot be compared.
+            if may_make_nan(&order) {
                 return Ok(());
             }
             let Some(options) = bind(&[("$filter", &filter), ("$orderby", &order)]) else { return Ok(()) };
@@ -210,10 +211,8 @@ fn lists(filled: &Filled) {
             let Ok((expected, count)) = filled.expected(&query) else { return Ok(()) };
             match filled.pages(&query) {
                 Ok(found) => prop_assert_eq!(found, expected, "{} by {}", filter, order),
-                // SQL evaluates in another order, so it may meet a fault in what the evaluator leaves out.
-                Err(StoreError::Fault(_)) => return Ok(()),
                 Err(StoreError::NotSupported(why)) => {
-                    prop_assert!(why.contains("offset"), "{filter}: {why}");
+                    prop_assert!(why.contains("'links'"), "{filter}: {why}");
                     return Ok(());
                 }
                 Err(other) => return Err(TestCaseError::fail(format!("{filter}: {other}"))),
@@ -235,7 +234,7 @@ fn every_aggregation_on_postgresql_makes_what_the_evaluator_makes() {
     aggregations(&Filled::on_postgres());
 }
 
-/// Whether a text may make NaN, which SQLite has not: it takes it for NULL.
+/// Whether a text may make not-a-number.
 fn may_make_nan(text: &str) -> bool {
     ["INF", "NaN", "Edm.Double", "Edm.Single"].iter().any(|word| text.contains(word))
 }
@@ -247,9 +246,6 @@ fn aggregations(filled: &Filled) {
         .run(&(vec(any::<u8>(), 0..80), 0..3u64, 1..50usize), |(query, skip, limit)| {
             let (steps, filter, order) = random::pipeline(&mut Choices::new(&query));
             let text = format!("{steps} filter {filter} order {order}");
-            if may_make_nan(&text) {
-                return Ok(());
-            }
             let Some(options) = bind(&[("$apply", &steps), ("$filter", &filter), ("$orderby", &order)])
             else {
                 return Ok(());
@@ -274,16 +270,15 @@ fn aggregations(filled: &Filled) {
                 Aggregation { scope: scope.clone(), apply: apply.clone(), filter, order, skip, limit };
             match filled.runtime.block_on(filled.store.aggregate(&aggregation)) {
                 Ok(found) => {
-                    let found = Json::from(found);
+                    let found = Json::from(found.rows);
                     prop_assert!(
                         same(&found, &Json::from(made.clone())),
                         "{text}\n{found}\n{}",
                         Json::from(made)
                     );
                 }
-                Err(StoreError::Fault(_)) => {}
                 Err(StoreError::NotSupported(why)) => {
-                    let known = ["offset", "concat", "inside groupby"];
+                    let known = ["'links'", "search"];
                     prop_assert!(known.iter().any(|known| why.contains(known)), "{text}: {why}");
                 }
                 Err(other) => return Err(TestCaseError::fail(format!("{text}: {other}"))),

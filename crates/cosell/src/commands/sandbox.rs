@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::chance;
 use crate::clock::{SetClock, SystemClock};
-use crate::config::{Log, Switches, public_url};
+use crate::config::{Log, Switches, list_limits, public_url};
 use crate::failure::Failure;
 use crate::jobs::Jobs;
 use crate::logging::{self, Format, Level};
@@ -66,7 +66,8 @@ async fn serve(
         Some(time) => Arc::new(SetClock::beginning_at(time)),
         None => Arc::new(SystemClock),
     };
-    let store = super::open_store(&home.path(), SqliteOptions::default()).await?;
+    let storage = SqliteOptions { limits: list_limits(), ..SqliteOptions::default() };
+    let store = super::open_store(&home.path(), storage).await?;
     seed::plant(store.as_ref(), !options.no_seed).await?;
 
     let issuer = Arc::new(issuer(&base));

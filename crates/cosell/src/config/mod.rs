@@ -21,7 +21,7 @@ pub use issuer::Issuer;
 pub use limits::Limits;
 pub use listener::{Listener, Tls, public_url};
 pub use log::Log;
-pub use storage::{Place, Storage};
+pub use storage::{Place, Storage, list_limits};
 pub use switches::Switches;
 
 /// The manual and the defaults in one.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
+use store::QueryLimits;
 use store::postgres::PostgresOptions;
 use store::sqlite::SqliteOptions;
 
@@ -92,6 +93,8 @@ impl Storage {
             connections: self.connections,
             statement_timeout: Duration::from_secs(self.statement_timeout_seconds),
             lanes: defaults.lanes.min(self.connections as usize - 1),
+            list_threads: defaults.list_threads.min(self.connections as usize / 4).max(1),
+            limits: list_limits(),
             group_limit: self.group_limit.max(1),
             compression: self.compression,
             prepared_statements: self.prepared_statements,
@@ -107,13 +110,14 @@ impl Storage {
             readers: self.reader_threads,
             compression: self.compression,
             group_limit: self.group_limit,
+            limits: list_limits(),
             ..SqliteOptions::default()
         }
     }
 
     /// How many files it has open beside those of every server.
     pub fn files(&self) -> u64 {
-        let readers = self.reader_threads as u64 * 3;
+        let readers = (self.reader_threads as u64 + SqliteOptions::default().list_readers as u64) * 3;
         if self.database.is_some() { u64::from(self.connections) } else { readers }
     }
 
@@ -123,4 +127,9 @@ impl Storage {
             secrets::warn_of_open_trust(file, "The file of the database's authorities");
         }
     }
+}
+
+/// What one list may cost, by the memory there is.
+pub fn list_limits() -> QueryLimits {
+    QueryLimits { bytes: MemoryPlan::of(machine::memory()).list, ..QueryLimits::default() }
 }

@@ -122,7 +122,8 @@ impl Exchange {
                 },
             )
             .await?;
-        Ok(Matches { found: visible.into_iter().zip(page).collect(), count, left_out })
+        let found = visible.into_iter().zip(page).collect();
+        Ok(Matches { found, count, left_out, unreadable: 0, cut_short: false })
     }
 
     /// From which side the caller sees a referral of the engagement; `None`: not at all.

@@ -8,7 +8,7 @@ use odata::{
 };
 use referral::EngagementId;
 use serde_json::Value as Json;
-use store::{Aggregation, Counting, Found, Place, Query, Scope, StoreError, StoredReferral};
+use store::{Aggregated, Aggregation, Counting, Found, Place, Query, Scope, StoreError, StoredReferral};
 
 use super::ListRequest;
 use crate::caller::{Caller, Role};
@@ -22,6 +22,9 @@ const MAX_DAMAGED_PAGES: u64 = 8;
 
 /// The most results that the expansions of one answer may bring together.
 const MAX_EXPANDED: usize = 10_000;
+
+/// Bytes of results that are written before other tasks have their turn.
+const TURN: usize = 64 << 10;
 
 /// The name of the number in the row that counts the results of an aggregation.
 const COUNT_MEMBER: &str = "count";
@@ -93,6 +96,8 @@ pub enum ApplyResult {
         count: Option<u64>,
         /// Where the next page begins; `None` on the last.
         next: Option<Continuation>,
+        /// Number of referrals that could not be looked at because they are damaged.
+        left_out: usize,
     },
 }
 
@@ -112,6 +117,10 @@ pub(super) struct Matches {
     pub count: Option<u64>,
     /// How many could not be shown because they are damaged.
     pub left_out: usize,
+    /// How many others could not be looked at because they are damaged.
+    pub unreadable: usize,
+    /// Whether there are more, though fewer than wanted were found: their documents are long.
+    pub cut_short: bool,
 }
 
 impl Exchange {
@@ -170,7 +179,8 @@ impl Exchange {
                 &mut EvaluationBudget::default(),
             )
             .await?;
-        Ok(ReferralCount { number: matches.count.unwrap_or_default(), left_out: matches.left_out })
+        let left_out = matches.left_out + matches.unreadable;
+        Ok(ReferralCount { number: matches.count.unwrap_or_default(), left_out })
     }
 
     /// Every referral of an engagement that the caller may see, as the options want them: the navigation
@@ -247,7 +257,10 @@ impl Exchange {
             skip: options.skip.unwrap_or(0).saturating_add(done),
             limit: limit + 1,
         };
-        let mut rows = if limit == 0 { Vec::new() } else { self.store.aggregate(&aggregation).await? };
+        let Aggregated { mut rows, left_out } = match limit {
+            0 => Aggregated::default(),
+            _ => self.store.aggregate(&aggregation).await?,
+        };
         let more = rows.len() > limit && left > limit as u64;
         rows.truncate(limit);
         let next = more.then_some(Continuation::Offset(done + limit as u64));
@@ -256,10 +269,21 @@ impl Exchange {
             _ => None,
         };
         if !apply.keeps_items() {
-            return Ok(ApplyResult::Rows { rows, count, next });
+            return Ok(ApplyResult::Rows { rows, count, next, left_out });
         }
-        let items = rows.iter().map(item_from_row).collect::<Result<_, _>>()?;
-        let mut page = Page { items, count, left_out: 0, next };
+        let mut items = Vec::with_capacity(rows.len());
+        let mut written = 0;
+        for row in &rows {
+            let item = item_from_row(row)?;
+            written += item.visible.document.len();
+            items.push(item);
+            // Long documents are written one by one, with other tasks between them.
+            if written > TURN {
+                written = 0;
+                tokio::task::yield_now().await;
+            }
+        }
+        let mut page = Page { items, count, left_out, next };
         self.expand(caller, &options.expand, &mut page, &mut PageBudget::new()).await?;
         Ok(ApplyResult::Referrals(page))
     }
@@ -276,7 +300,7 @@ impl Exchange {
         }]));
         order.clear();
         (*skip, *limit) = (0, 1);
-        let rows = self.store.aggregate(&aggregation).await?;
+        let Aggregated { rows, .. } = self.store.aggregate(&aggregation).await?;
         Ok(rows.first().and_then(|row| row[COUNT_MEMBER].as_u64()).unwrap_or_default())
     }
 
@@ -397,9 +421,11 @@ impl Exchange {
             }
             matches = Matches { count: matches.count, ..behind };
         }
-        let more = matches.found.len() + matches.left_out > limit;
+        left_out += matches.unreadable;
+        let more = matches.cut_short || matches.found.len() + matches.left_out > limit;
         matches.found.truncate(limit);
-        let left = left.map(|left| left - limit as u64);
+        let used = if matches.cut_short { matches.found.len() + matches.left_out } else { limit };
+        let left = left.map(|left| left.saturating_sub(used as u64));
         let next = match matches.found.last() {
             Some((_, place)) if more && left != Some(0) => Some(Continuation::After(place.clone(), left)),
             _ => None,
@@ -422,8 +448,9 @@ impl Exchange {
         }
         let found = self.store.query(&store_query(self.query_scope(caller), options, &window)).await?;
         let visible = |(referral, place): (Arc<StoredReferral>, Place)| (unredacted(&referral), place);
-        let Found { referrals, count, left_out } = found;
-        Ok(Matches { found: referrals.into_iter().map(visible).collect(), count, left_out })
+        let Found { referrals, count, left_out, unreadable, cut_short } = found;
+        let found = referrals.into_iter().map(visible).collect();
+        Ok(Matches { found, count, left_out, unreadable, cut_short })
     }
 
     /// The caller's own organization's referrals, as far as the role reaches.

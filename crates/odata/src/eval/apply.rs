@@ -1,24 +1,24 @@
 //! `$apply` over documents. Groups are ordered by the values of their keys.
 
-use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
-use super::scalar::SumAccumulator;
+use super::groups::{GroupKey, Groups, put, sortable, with_group};
 use super::{EvalError, EvalResult, EvalScope, Evaluator, MEMBER};
 use crate::ast::Search;
-use crate::pipeline::{Method, RankMethod};
-use crate::typed::{Typed, TypedPath};
+use crate::pipeline::RankMethod;
+use crate::typed::TypedPath;
 use crate::typed_options::{TypedAggregate, TypedApply, TypedCompute, TypedOrder, TypedTransformation};
-use crate::value::{Value, fold};
+use crate::value::Value;
 
 /// A function that returns whether a document matches a search expression. It charges the budget itself.
 pub type SearchMatcher<'s> = dyn Fn(&Search, &Json) -> Result<bool, EvalError> + 's;
 
 /// Cost of finding the group of an item, for each key, in nodes.
 const GROUP: u64 = 16;
+
 impl Evaluator<'_> {
     /// Runs a pipeline over documents.
     ///
@@ -69,9 +69,7 @@ impl Evaluator<'_> {
                 Ok(items)
             }
             TypedTransformation::Ranked { kind, amount, by } => self.rank(*kind, amount, by, items),
-            TypedTransformation::Aggregate(aggregates) => {
-                Ok(vec![Arc::new(self.aggregate(aggregates, &items)?)])
-            }
+            TypedTransformation::Aggregate(aggregates) => self.grouped(&[], Some(aggregates), &items),
             TypedTransformation::GroupBy { by, apply } => self.group(by, apply, items, search),
             TypedTransformation::Concat(parts) => {
                 let mut all = Vec::new();
@@ -87,20 +85,29 @@ impl Evaluator<'_> {
     }
 
     fn with_computed(&self, computed: &[TypedCompute], mut item: Arc<Json>) -> EvalResult<Arc<Json>> {
-        let mut values: Vec<(&Arc<str>, Json)> = Vec::with_capacity(computed.len());
-        for one in computed {
-            let value = self.json(&one.expr, &item)?;
-            self.hold(MEMBER + one.name.len())?;
-            values.push((&one.name, value));
-        }
         if Arc::strong_count(&item) > 1 {
             let bytes = self.size_of(&item)?;
             self.hold(bytes)?;
         }
-        if let Json::Object(members) = Arc::make_mut(&mut item) {
+        self.add_computed(computed, Arc::make_mut(&mut item))?;
+        Ok(item)
+    }
+
+    /// Adds computed members to an item; their expressions see the item as it was.
+    ///
+    /// # Errors
+    /// [`EvalError`]
+    pub fn add_computed(&self, computed: &[TypedCompute], item: &mut Json) -> Result<(), EvalError> {
+        let mut values: Vec<(&Arc<str>, Json)> = Vec::with_capacity(computed.len());
+        for one in computed {
+            let value = self.json(&one.expr, item)?;
+            self.hold(MEMBER + one.name.len())?;
+            values.push((&one.name, value));
+        }
+        if let Json::Object(members) = item {
             members.extend(values.into_iter().map(|(name, value)| (name.to_string(), value)));
         }
-        Ok(item)
+        Ok(())
     }
 
     fn sorted_shared(&self, keys: &[TypedOrder], items: Vec<Arc<Json>>) -> EvalResult<Vec<Arc<Json>>> {
@@ -150,6 +157,35 @@ impl Evaluator<'_> {
         items: Vec<Arc<Json>>,
         search: &SearchMatcher<'_>,
     ) -> EvalResult<Vec<Arc<Json>>> {
+        match apply {
+            [] => self.grouped(by, None, &items),
+            [TypedTransformation::Aggregate(aggregates)] => self.grouped(by, Some(aggregates), &items),
+            _ => self.group_apart(by, apply, items, search),
+        }
+    }
+
+    /// Groups of which no more than aggregates are wanted.
+    fn grouped(
+        &self,
+        by: &[TypedPath],
+        aggregates: Option<&[TypedAggregate]>,
+        items: &[Arc<Json>],
+    ) -> EvalResult<Vec<Arc<Json>>> {
+        let mut grouping = Groups::new(*self, by, aggregates);
+        for (place, item) in items.iter().enumerate() {
+            grouping.add(item, &place, 1)?;
+        }
+        Ok(grouping.finish()?.into_iter().map(Arc::new).collect())
+    }
+
+    /// Groups whose items go through further transformations.
+    fn group_apart(
+        &self,
+        by: &[TypedPath],
+        apply: &[TypedTransformation],
+        items: Vec<Arc<Json>>,
+        search: &SearchMatcher<'_>,
+    ) -> EvalResult<Vec<Arc<Json>>> {
         let mut groups: BTreeMap<GroupKey, (Json, Vec<Arc<Json>>)> = BTreeMap::new();
         for item in items {
             self.take(GROUP * by.len() as u64)?;
@@ -177,116 +213,12 @@ impl Evaluator<'_> {
         }
         let mut results = Vec::new();
         for (shown, members) in groups.into_values() {
-            if apply.is_empty() {
-                results.push(Arc::new(shown));
-                continue;
-            }
-            for mut result in self.pipeline(apply, members, search)? {
-                if let (Json::Object(result), Json::Object(shown)) = (Arc::make_mut(&mut result), &shown) {
-                    for (name, value) in shown {
-                        self.hold(MEMBER)?;
-                        result.insert(name.clone(), value.clone());
-                    }
-                }
-                results.push(result);
+            for result in self.pipeline(apply, members, search)? {
+                self.hold(MEMBER * by.len())?;
+                results.push(with_group(&shown, result));
             }
         }
         Ok(results)
-    }
-
-    fn aggregate(&self, aggregates: &[TypedAggregate], items: &[Arc<Json>]) -> EvalResult<Json> {
-        let mut result = Map::new();
-        for aggregate in aggregates {
-            let value = match &aggregate.of {
-                None => Value::Integer(i64::try_from(items.len()).unwrap_or(i64::MAX)),
-                Some((expr, method)) => self.total(expr, method, aggregate.ignore_case, items)?,
-            };
-            self.hold(MEMBER + aggregate.name.len() + value.bytes())?;
-            result.insert(aggregate.name.to_string(), value.to_json());
-        }
-        Ok(Json::Object(result))
-    }
-
-    /// Null values are ignored. The sum, average, minimum and maximum of no values are null.
-    fn total(
-        &self,
-        expr: &Typed,
-        method: &Method,
-        ignore_case: bool,
-        items: &[Arc<Json>],
-    ) -> EvalResult<Value> {
-        let mut sum = SumAccumulator::default();
-        let mut best = Value::Null;
-        let mut distinct: BTreeSet<GroupKey> = BTreeSet::new();
-        let held = self.held();
-        for item in items {
-            let value = self.value(expr, item)?;
-            if value.is_null() {
-                continue;
-            }
-            self.take_text(value.bytes().saturating_mul(4))?;
-            match method {
-                Method::Sum | Method::Average => sum.add(&value)?,
-                Method::Min | Method::Max => {
-                    let order = value.sort(&best, ignore_case);
-                    let better = if *method == Method::Min { Ordering::Less } else { Ordering::Greater };
-                    // Of equal values, the first is the minimum and the last the maximum.
-                    let takes =
-                        best.is_null() || order == better || (order.is_eq() && *method == Method::Max);
-                    if takes {
-                        best = value;
-                    }
-                }
-                Method::CountDistinct => {
-                    self.take(GROUP)?;
-                    let bytes = value.bytes() + MEMBER;
-                    if distinct.insert(GroupKey(vec![sortable(value, ignore_case)])) {
-                        self.hold(bytes)?;
-                    }
-                }
-                Method::Custom(_) => {}
-            }
-        }
-        self.release_to(held);
-        Ok(match method {
-            Method::Sum => sum.sum(),
-            Method::Average => sum.average()?,
-            Method::Min | Method::Max => best,
-            Method::CountDistinct => Value::Integer(i64::try_from(distinct.len()).unwrap_or(i64::MAX)),
-            Method::Custom(_) => Value::Null,
-        })
-    }
-}
-
-/// The values of the keys of a group, in order.
-struct GroupKey(Vec<Value>);
-
-impl Ord for GroupKey {
-    fn cmp(&self, other: &GroupKey) -> Ordering {
-        let orders = self.0.iter().zip(&other.0).map(|(one, other)| one.sort(other, false));
-        orders.fold(Ordering::Equal, Ordering::then)
-    }
-}
-
-impl PartialOrd for GroupKey {
-    fn partial_cmp(&self, other: &GroupKey) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for GroupKey {
-    fn eq(&self, other: &GroupKey) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for GroupKey {}
-
-/// Folds a text if case is ignored, so that it sorts accordingly.
-fn sortable(value: Value, ignore_case: bool) -> Value {
-    match value {
-        Value::String(text) if ignore_case => Value::String(fold(&text)),
-        value => value,
     }
 }
 
@@ -298,17 +230,4 @@ fn kept(items: Vec<Arc<Json>>, wanted: impl Fn(&Json) -> EvalResult<bool>) -> Ev
         }
     }
     Ok(kept)
-}
-
-/// Inserts a value at a path, and creates the objects on the way.
-fn put(root: &mut Json, path: &TypedPath, value: Json) {
-    let Some((last, before)) = path.steps.split_last() else { return };
-    let mut object = root;
-    for step in before {
-        let Json::Object(members) = object else { return };
-        object = members.entry(step.name.to_string()).or_insert_with(|| Json::Object(Map::new()));
-    }
-    if let Json::Object(members) = object {
-        members.insert(last.name.to_string(), value);
-    }
 }

@@ -16,16 +16,17 @@ mod budget;
 mod cast;
 mod error;
 mod functions;
+mod groups;
 mod operand;
 mod pattern;
 mod project;
-mod scalar;
+mod sum;
 
 pub use apply::SearchMatcher;
 pub use budget::Work;
 pub use error::EvalError;
+pub use groups::Groups;
 pub use pattern::{Pattern, PatternError};
-pub use scalar::SumAccumulator;
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
@@ -181,7 +182,10 @@ impl Evaluator<'_> {
     }
 
     /// Returns the approximate size of a tree in bytes. Measuring is charged like a copy.
-    fn size_of(&self, json: &Json) -> EvalResult<usize> {
+    ///
+    /// # Errors
+    /// [`EvalError`]
+    pub fn size_of(&self, json: &Json) -> Result<usize, EvalError> {
         self.take(2)?;
         let mut bytes = size_of::<Json>();
         match json {

@@ -35,9 +35,11 @@ const MORE_FILTERS: [&str; 11] =
     ["has", "add", "sub", "mul", "div", "divby", "mod", "all", "cast", "isof", "case"];
 
 /// The transformations of `$apply` that the store carries out.
-const TRANSFORMATIONS: [&str; 12] = [
+const TRANSFORMATIONS: [&str; 16] = [
     "aggregate",
     "bottomcount",
+    "bottompercent",
+    "bottomsum",
     "compute",
     "concat",
     "filter",
@@ -48,6 +50,8 @@ const TRANSFORMATIONS: [&str; 12] = [
     "skip",
     "top",
     "topcount",
+    "toppercent",
+    "topsum",
 ];
 
 /// Parts of the extended temperament, claimed when they answer: `tests/metadata_truth.rs` fails while one of these is not

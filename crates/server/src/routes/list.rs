@@ -376,11 +376,11 @@ impl RequestContext {
         if subject.related.is_some() {
             return Err(ApiError::not_implemented("$apply", "$apply is offered on the collection alone."));
         }
-        let (rows, count, next) = match self.exchange.aggregate(caller, list_request, from).await? {
+        let (rows, count, next, left_out) = match self.exchange.aggregate(caller, list_request, from).await? {
             ApplyResult::Referrals(page) => {
                 return self.page_body(caller, list_request, page, metadata, subject).await;
             }
-            ApplyResult::Rows { rows, count, next } => (rows, count, next),
+            ApplyResult::Rows { rows, count, next, left_out } => (rows, count, next, left_out),
         };
         let now = odata::DateTimeOffset { ticks: self.exchange.now().ticks(), offset: 0 };
         let full = metadata == MetadataLevel::Full;
@@ -394,8 +394,8 @@ impl RequestContext {
             self.exchange.evaluate(caller, &mut EvaluationBudget::default(), 1, inline, detached).await?;
         let mut out = self.envelope_begin(list_request, metadata, count, subject);
         out.extend_from_slice(&written);
-        let body = self.envelope_end(caller, list_request, next.as_ref(), 0, subject, out);
-        Ok(ListBody { body, left_out: 0 })
+        let body = self.envelope_end(caller, list_request, next.as_ref(), left_out, subject, out);
+        Ok(ListBody { body, left_out })
     }
 
     /// Where the question goes on, when it does.

@@ -191,12 +191,11 @@ async fn of_two_options_the_one_at_fault_is_blamed() {
 #[tokio::test]
 async fn of_several_options_the_one_that_is_not_built_is_blamed() {
     let world = five().await;
-    let keys = (0..70).map(|at| format!("name eq '{at}'")).collect::<Vec<_>>().join(",");
     let lacking = "hassubset(tags,['x'])";
     for (query, target) in [
-        (format!("$filter=true&$orderby={keys}&$search=ada"), "$orderby"),
+        ("$filter=true&$orderby=links/self/uri&$search=ada".to_owned(), "$orderby"),
         (format!("$filter={lacking}&$orderby=name&$search=ada"), "$filter"),
-        ("$apply=toppercent(1,details/dealValue)&$filter=true&$orderby=name".to_owned(), "$apply"),
+        ("$apply=groupby((name))/search(ada)&$filter=true&$orderby=name".to_owned(), "$apply"),
     ] {
         let answer = world.contoso().asks(&format!("?{query}")).await;
         answer.refused(501, "invalidRequest", target, "notImplemented");

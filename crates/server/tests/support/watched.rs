@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use referral::{EngagementId, OrganizationId, ReferralId, Timestamp};
 use store::sqlite::SqliteStore;
 use store::{
-    Aggregation, AllOrNone, AnswerKey, Assignment, Change, EngagementRole, Found, LogEntry, Organization,
-    Outcome, Plan, Position, Query, RememberedAnswer, Store, StoreError, StoredReferral,
+    Aggregated, Aggregation, AllOrNone, AnswerKey, Assignment, Change, EngagementRole, Found, LogEntry,
+    Organization, Outcome, Plan, Position, Query, RememberedAnswer, Store, StoreError, StoredReferral,
 };
 use tokio::sync::{Notify, Semaphore};
 
@@ -208,7 +208,7 @@ impl Store for Watched {
         self.inner.moment(owner)
     }
 
-    async fn aggregate(&self, aggregation: &Aggregation) -> Result<Vec<serde_json::Value>, StoreError> {
+    async fn aggregate(&self, aggregation: &Aggregation) -> Result<Aggregated, StoreError> {
         self.inner.aggregate(aggregation).await
     }
 

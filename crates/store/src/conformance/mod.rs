@@ -73,6 +73,7 @@ macro_rules! conformance_suite {
             queries: a_count_is_told_as_it_is_wanted;
             queries: words_find_what_has_them_now;
             queries: a_place_of_another_order_is_refused;
+            queries: pages_of_long_documents_end_early;
             queries: a_plan_says_whether_an_index_carries_a_query;
             queries: the_members_of_an_engagement_come_oldest_first;
             log: positions_count_from_one_without_gaps_per_organization;

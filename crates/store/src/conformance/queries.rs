@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::Engine;
 use super::samples::*;
-use crate::{Counting, Found, Query, Scope, Store, StoreError, StoredReferral, matches};
+use crate::{Aggregation, Counting, Found, Query, Scope, Store, StoreError, StoredReferral, matches};
 
 /// Filters that indexes carry, and others.
 const FILTERS: [&str; 30] = [
@@ -257,6 +257,88 @@ fn renamed(mut referral: StoredReferral) -> StoredReferral {
     document["name"] = json!("Renamed, Été: NEW name");
     referral.document = Bytes::from(document.to_string());
     referral
+}
+
+/// A page of long documents ends before it is full, whatever leads to it, and the next one begins behind it.
+pub async fn pages_of_long_documents_end_early(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let long = "x".repeat(1 << 20);
+    for number in 0..20 {
+        let mut referral = told(a_referral(&organization(1), number));
+        let mut document: Json = serde_json::from_slice(&referral.document).expect("JSON");
+        document["details"]["notes"] = json!(long);
+        referral.document = Bytes::from(document.to_string());
+        created(&*store, referral).await;
+    }
+    for (filter, order) in [
+        ("", ""),
+        ("length(details/notes) gt 5", ""),
+        ("", "name"),
+        ("contains(details/notes,'x')", "name desc"),
+    ] {
+        let (mut seen, mut after, mut pages) = (Vec::new(), None, 0);
+        loop {
+            let page =
+                found(&*store, &Query { after, limit: 20, ..asked(&organization(1), filter, order) }).await;
+            seen.extend(page.referrals.iter().map(|(referral, _)| referral.id));
+            pages += 1;
+            if !page.cut_short {
+                break;
+            }
+            assert!(page.referrals.len() < 12, "{filter} by {order}: {}", page.referrals.len());
+            after = page.referrals.last().map(|(_, place)| place.clone());
+        }
+        let once: std::collections::HashSet<_> = seen.iter().collect();
+        assert_eq!((seen.len(), once.len(), pages), (20, 20, 3), "{filter} by {order}");
+    }
+}
+
+/// Lists and aggregations over three referrals, of which the second is damaged: what could not be read is told, unless
+/// columns tell all that is asked.
+pub async fn what_cannot_be_read_is_told(store: &dyn Store) {
+    for (filter, order, found_ids, left_out, unreadable, count) in [
+        ("", "", vec![3, 1], 1, 0, 3),
+        ("startswith(name,'Fabrikam')", "", vec![3, 1], 0, 1, 2),
+        ("startswith(name,'Fabrikam')", "name", vec![1, 3], 0, 1, 2),
+        ("", "name", vec![1, 3], 0, 1, 2),
+        ("status eq 'New'", "status", vec![1, 3], 1, 0, 3),
+    ] {
+        let query = asked(&organization(1), filter, order);
+        let page = found(store, &query).await;
+        let ids: Vec<_> = page.referrals.iter().map(|(referral, _)| referral.id).collect();
+        let expected: Vec<_> = found_ids.into_iter().map(id).collect();
+        assert_eq!(ids, expected, "{filter} by {order}");
+        assert_eq!((page.left_out, page.unreadable), (left_out, unreadable), "{filter} by {order}");
+        assert_eq!(page.count, Some(count), "{filter} by {order}");
+        let counted = found(store, &Query { limit: 0, ..query }).await;
+        let plain = filter.is_empty() || filter.starts_with("status");
+        assert_eq!(counted.unreadable, usize::from(!plain), "{filter}, only counted");
+    }
+    for (apply, left_out) in [
+        ("aggregate($count as n)", 0),
+        ("groupby((status),aggregate($count as n))", 0),
+        ("groupby((name),aggregate($count as n))", 1),
+        ("filter(startswith(name,'Fabrikam'))/aggregate($count as n)", 1),
+        ("topcount(2,length(name))", 1),
+        ("top(3)", 1),
+    ] {
+        let text = format!("$apply={apply}");
+        let options = QueryOptions::parse(&text, &ParseSettings::default()).expect("well-formed");
+        let settings = BindSettings::default();
+        let bound =
+            Binder::new(crate::schema(), "Referral", &settings).options(&options).expect("meaningful");
+        let aggregation = Aggregation {
+            scope: asked(&organization(1), "", "").scope,
+            apply: bound.apply.expect("an $apply"),
+            filter: None,
+            order: Vec::new(),
+            skip: 0,
+            limit: 10,
+        };
+        let made = store.aggregate(&aggregation).await.expect("the store is well");
+        assert_eq!(made.left_out, left_out, "{apply}: {made:?}");
+        assert!(!made.rows.is_empty(), "{apply}");
+    }
 }
 
 /// A place of another order is refused, not misread.

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use super::pool::Pool;
 use super::ways::Ways;
 use super::{query, rows};
-use crate::asked::Asked;
+use crate::asked::{Asked, check_expressions};
+use crate::list_work::ListWork;
 use crate::plan::Way;
 use crate::{Plan, Query, StoreError};
 
 /// How a query would be carried out, if every class had many referrals.
 pub(super) fn plan(query: &Query) -> Result<Plan, StoreError> {
+    check_expressions(query.filter.as_ref(), &query.order)?;
     let asked = Asked::of_many(query)?;
     let ways = Ways { asked: &asked };
     let way = asked.page_way();
@@ -29,10 +31,10 @@ pub(super) fn plan(query: &Query) -> Result<Plan, StoreError> {
         }
         None => {
             steps.push("those that match are sorted".to_owned());
-            statements.push(ways.set(&way, ways.select()).text);
+            statements.push(ways.set(&way, &ways.scanned(&asked.order_source())).text);
         }
     }
-    for path in asked.conditions.rest.iter().flat_map(|term| term.item_paths()) {
+    for path in asked.residual_paths() {
         steps.push(format!("{path} is read from the document"));
     }
     let count = match asked.kept_count() {
@@ -44,7 +46,8 @@ pub(super) fn plan(query: &Query) -> Result<Plan, StoreError> {
 
 /// What the database's planner makes of the page with what the owner has now; nothing where that is nothing.
 pub(super) async fn planner(pool: &Arc<Pool>, query: &Query) -> Result<Vec<String>, StoreError> {
-    let (reading, asked) = query::ask(pool, query).await?;
+    let work = ListWork::for_planning();
+    let (reading, asked) = query::ask(pool, query, &work).await?;
     let ways = Ways { asked: &asked };
     let way = asked.page_way();
     if way == Way::Nothing || asked.figures.classes.is_empty() {
@@ -54,7 +57,7 @@ pub(super) async fn planner(pool: &Arc<Pool>, query: &Query) -> Result<Vec<Strin
     let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
     let mut sql = match asked.in_order(&way) {
         Some(natural) => ways.page(&way, natural, asked.after(), limit, 0),
-        None => ways.set(&way, ways.select()),
+        None => ways.set(&way, &ways.scanned(&asked.order_source())),
     };
     sql.text.insert_str(0, "EXPLAIN ");
     let lines = reading.rows(&sql).await?.iter().map(|row| rows::get(row, 0)).collect::<Result<_, _>>()?;

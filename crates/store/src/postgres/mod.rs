@@ -13,6 +13,7 @@ mod explain;
 mod gathered;
 mod group;
 mod jobs;
+mod list_threads;
 mod packed;
 mod people;
 mod pool;
@@ -41,16 +42,17 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
 use self::gathered::Gathered;
+use self::list_threads::ListThreads;
 use self::pool::Pool;
-pub use self::query::QueryLimits;
 use self::referrals::{Answered, OwnedReferral};
 use self::tls::Tls;
 use self::writer::{Request, Writer};
+pub use crate::list_work::QueryLimits;
 use crate::packing::Packing;
 use crate::{
-    Aggregation, AllOrNone, AnswerKey, Assignment, Change, EngagementRole, Figures, Found, JobHolder,
-    LogEntry, Organization, Outcome, Plan, Position, Query, RememberedAnswer, SchemaVersion, Store,
-    StoreError, StoredReferral,
+    Aggregated, Aggregation, AllOrNone, AnswerKey, Assignment, Change, EngagementRole, Figures, Found,
+    JobHolder, LogEntry, Organization, Outcome, Plan, Position, Query, RememberedAnswer, SchemaVersion,
+    Store, StoreError, StoredReferral,
 };
 
 /// How long a connection of the database may be silent before it is asked whether it is still there.
@@ -68,6 +70,9 @@ pub struct PostgresOptions {
     /// How many transactions of this node write at the same time, each for other organizations; at least 1, and fewer
     /// than there are connections.
     pub lanes: usize,
+    /// How many lists are evaluated at the same time, each with a connection of its own; at least 1. One organization
+    /// holds all but one of them.
+    pub list_threads: usize,
     /// How many changes share one commit at most; at least 1.
     pub group_limit: usize,
     /// Whether documents, the log and remembered answers are written compressed (ADR 0027); both ways are read.
@@ -88,6 +93,7 @@ impl Default for PostgresOptions {
             wait: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(10),
             lanes: 4,
+            list_threads: 4,
             group_limit: 256,
             compression: true,
             prepared_statements: false,
@@ -128,6 +134,7 @@ pub struct PostgresStore {
     referrals: Gathered<OwnedReferral>,
     answers: Gathered<Answered>,
     packing: Packing,
+    lists: ListThreads,
     limits: QueryLimits,
 }
 
@@ -140,18 +147,29 @@ impl PostgresStore {
     /// for one that acknowledges what it may lose; `Unavailable` when it cannot be reached; `TooNew` when a newer program
     /// wrote it (nothing is touched then).
     pub async fn open(address: &str, options: PostgresOptions) -> Result<PostgresStore, StoreError> {
-        let PostgresOptions { lanes, group_limit, compression, prepared_statements, limits, .. } = options;
+        let PostgresOptions {
+            lanes,
+            list_threads,
+            connections,
+            group_limit,
+            compression,
+            prepared_statements,
+            limits,
+            ..
+        } = options;
         let pool = pool_of(address, options)?;
         check_server(&pool).await?;
         schema::migrate(&pool, schema::MIGRATIONS).await?;
         pool.prepares.store(prepared_statements, Ordering::Relaxed);
         let writer = Writer::start(&pool, lanes.max(1), group_limit.max(1));
+        let lists = ListThreads::start(list_threads, connections as usize)?;
         Ok(PostgresStore {
             referrals: Gathered::new(&pool),
             answers: Gathered::new(&pool),
             pool,
             writer,
             packing: Packing::new(compression),
+            lists,
             limits,
         })
     }
@@ -245,11 +263,11 @@ impl Store for PostgresStore {
     }
 
     async fn query(&self, query: &Query) -> Result<Found, StoreError> {
-        query::find(&self.pool, self.limits, query).await
+        query::find(&self.pool, &self.lists, self.limits, query).await
     }
 
-    async fn aggregate(&self, aggregation: &Aggregation) -> Result<Vec<serde_json::Value>, StoreError> {
-        aggregate::aggregate(&self.pool, self.limits, aggregation).await
+    async fn aggregate(&self, aggregation: &Aggregation) -> Result<Aggregated, StoreError> {
+        aggregate::aggregate(&self.pool, &self.lists, self.limits, aggregation).await
     }
 
     async fn plan(&self, query: &Query) -> Result<Plan, StoreError> {
@@ -353,10 +371,11 @@ impl Store for PostgresStore {
     }
 
     fn figures(&self) -> Figures {
-        self.pool.figures()
+        Figures { lists_waiting: Some(self.lists.waiting()), ..self.pool.figures() }
     }
 
     async fn close(&self) {
+        self.lists.close().await;
         self.writer.close().await;
         self.pool.close().await;
     }

@@ -1,9 +1,7 @@
 //! Lists by the query language. What way is taken is decided in `plan.rs`, what columns tell is asked of the server
-//! (`ways.rs`), and the rest is held against the documents here: the evaluator is the meaning of every expression, so
-//! none depends on what a database takes it for. How many documents a query may look at is bounded.
+//! (`ways.rs`), and the rest is evaluated here for one row after the other (`asked.rs`), on threads of its own
+//! (`list_threads.rs`).
 
-use std::cmp::Ordering;
-use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -14,56 +12,29 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::errors::Trouble;
-use super::pool::{Lease, Pool};
+use super::list_threads::ListThreads;
+use super::pool::{Lease, Param, Pool};
 use super::rows::{self, STORED};
 use super::ways::{Sql, Ways};
-use crate::asked::{Asked, evaluator, wanted};
-use crate::plan::{Conditions, Figures, Instant, Natural, Way, add};
-use crate::{Counting, Found, Key, Place, Query, StoreError, StoredReferral};
-
-/// What one query may cost. Time is bounded by the pool's statement time-out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QueryLimits {
-    /// How many documents one query may look at.
-    pub documents: u64,
-    /// The share of them that a count may look at which is wanted only if it is cheap: one part in so many.
-    pub cheap: u64,
-    /// How many documents an aggregation may hold in memory.
-    pub aggregated: usize,
-}
-
-impl Default for QueryLimits {
-    fn default() -> QueryLimits {
-        QueryLimits { documents: 200_000, cheap: 50, aggregated: 20_000 }
-    }
-}
+use crate::asked::{Asked, FirstPlaces, check_expressions, wanted};
+use crate::item::{ColumnValues, ItemSource};
+use crate::list_work::{ListWork, PAGE_BYTES, QueryLimits, too_costly};
+use crate::packing;
+use crate::plan::{Conditions, Figures, Natural, Way, add};
+use crate::{Counting, Found, Place, Query, StoreError, StoredReferral};
 
 /// How many rows a page asks for at first, when some may not pass; then twice as many each time, up to the second.
 const FIRST_BATCH: i64 = 64;
 const LARGEST_BATCH: i64 = 1024;
 /// How long a count may take, in milliseconds, that is wanted only if it is cheap.
 const CHEAP_COUNT: u64 = 200;
-
-/// Documents that may still be looked at.
-pub(super) struct Budget(u64);
-
-impl Budget {
-    fn take(&mut self) -> Result<(), StoreError> {
-        self.0 = self.0.checked_sub(1).ok_or_else(too_costly)?;
-        Ok(())
-    }
-}
-
-pub(super) fn too_costly() -> StoreError {
-    StoreError::TooCostly(
-        "ask for less at a time by createdDateTime or updatedDateTime, or filter by status, substatus, direction, \
-         qualification, type, country, a team member's email, engagementId or id, which indexes find"
-            .to_owned(),
-    )
-}
+/// Rows that are read before other tasks have their turn.
+const TURN: usize = 64;
+/// Rows of a page whose documents are fetched at a time.
+const FETCHED: usize = 64;
 
 /// What a list is told when a statement was broken off.
-fn judge(trouble: Trouble) -> StoreError {
+pub(super) fn judge(trouble: Trouble) -> StoreError {
     match trouble {
         Trouble::TooLong => too_costly(),
         trouble => trouble.into(),
@@ -72,7 +43,7 @@ fn judge(trouble: Trouble) -> StoreError {
 
 /// A transaction that reads: everything in it is of one moment.
 pub(super) struct Reading {
-    lease: Lease,
+    pub(super) lease: Lease,
 }
 
 impl Reading {
@@ -109,7 +80,7 @@ impl Reading {
     }
 
     /// Visits all rows of a statement, a few in memory at a time. Broken off, it leaves the connection torn.
-    async fn visit(
+    pub(super) async fn visit(
         &self,
         sql: &Sql,
         mut visit: impl FnMut(&Row) -> Result<(), StoreError>,
@@ -124,73 +95,74 @@ impl Reading {
     }
 }
 
-/// One page, and the count where it is wanted: both of one moment.
-pub(super) async fn find(pool: &Arc<Pool>, limits: QueryLimits, query: &Query) -> Result<Found, StoreError> {
-    let mut budget = Budget(limits.documents);
-    let (reading, asked) = ask(pool, query).await?;
-    let (Page { referrals, left_out }, known) = match query.limit {
-        0 => (Page::default(), None),
-        _ => reading.page(&asked, &mut budget).await?,
+/// One page, and the count where it is wanted: both of one moment. A list that columns and indexes tell runs in the task
+/// that asks for it, and any other on a thread.
+pub(super) async fn find(
+    pool: &Arc<Pool>,
+    threads: &ListThreads,
+    limits: QueryLimits,
+    query: &Query,
+) -> Result<Found, StoreError> {
+    check_expressions(query.filter.as_ref(), &query.order)?;
+    if is_told_by_columns(query) {
+        let _permit = threads.permit(&query.scope.owner, pool).await?;
+        // Its future is dropped when the caller is gone.
+        return find_within(pool, query, &ListWork::new(limits, Arc::new(|| false))).await;
+    }
+    let (pool, asked) = (Arc::clone(pool), query.clone());
+    let owner = &query.scope.owner;
+    threads
+        .run(owner, move |interrupt| async move {
+            let work = ListWork::new(limits, interrupt);
+            find_within(&pool, &asked, &work).await
+        })
+        .await
+}
+
+/// Whether nothing is to be evaluated for rows, and an index has the order.
+fn is_told_by_columns(query: &Query) -> bool {
+    let work = ListWork::for_a_look();
+    let conditions = Conditions::of(query, &work.evaluator(query.scope.now));
+    query.search.is_none()
+        && Natural::of(query).is_some()
+        && conditions.is_ok_and(|conditions| conditions.rest.is_empty())
+}
+
+async fn find_within(pool: &Arc<Pool>, query: &Query, work: &ListWork) -> Result<Found, StoreError> {
+    let (reading, asked) = ask(pool, query, work).await?;
+    let (found, known) = match query.limit {
+        0 => (Found::default(), None),
+        _ => reading.page(&asked, work).await?,
     };
-    let count = match (query.count, known) {
+    let counted = match (query.count, known) {
         (Counting::No, _) => None,
-        (_, Some(known)) => Some(known),
-        (Counting::Exact, None) => Some(reading.count(&asked, &mut budget).await?),
+        (_, Some(matching)) => Some(Counted { matching, unreadable: 0 }),
+        (Counting::Exact, None) => Some(reading.count(&asked, work).await?),
         (Counting::IfCheap, None) => {
-            let mut share = Budget(budget.0.min(limits.documents / limits.cheap.max(1)));
+            let share = work.cheap_share();
             let counted = async {
                 let limit = format!("SET LOCAL statement_timeout = {CHEAP_COUNT}");
                 reading.lease.within(reading.lease.client().batch_execute(&limit)).await.map_err(judge)?;
-                reading.count(&asked, &mut share).await
+                reading.count(&asked, &share).await
             };
             match counted.await {
                 // The transaction is given up with its connection.
-                Err(StoreError::TooCostly(_)) => return Ok(Found { referrals, count: None, left_out }),
+                Err(StoreError::TooCostly(_)) => return Ok(found),
                 counted => Some(counted?),
             }
         }
     };
     reading.end().await?;
-    Ok(Found { referrals, count, left_out })
+    let unreadable = found.unreadable.max(counted.map_or(0, |counted| counted.unreadable));
+    Ok(Found { count: counted.map(|counted| counted.matching), unreadable, ..found })
 }
 
-/// Every document that a query matches, newest first, up to a number.
-pub(super) async fn documents(
+pub(super) async fn ask<'q>(
     pool: &Arc<Pool>,
-    limits: QueryLimits,
-    query: &Query,
-) -> Result<Vec<Json>, StoreError> {
-    let mut budget = Budget(limits.documents);
-    let (reading, asked) = ask(pool, query).await?;
-    let mut documents: Vec<(i64, ReferralId, Json)> = Vec::new();
-    let ways = Ways { asked: &asked };
-    let sql = ways.set(&asked.set_way(), ways.select());
-    let scanned = reading.visit(&sql, |row| {
-        budget.take()?;
-        let Some(referral) = rows::shown(row)? else { return Ok(()) };
-        let document = document(&referral)?;
-        if asked.passes(row, &document)? {
-            if documents.len() == limits.aggregated {
-                return Err(too_costly());
-            }
-            documents.push((referral.columns.created.ticks(), referral.id, document));
-        }
-        Ok(())
-    });
-    scanned.await?;
-    reading.end().await?;
-    documents.sort_by_key(|(created, id, _)| (std::cmp::Reverse(*created), *id));
-    Ok(documents.into_iter().map(|(_, _, document)| document).collect())
-}
-
-fn document(referral: &StoredReferral) -> Result<Json, StoreError> {
-    serde_json::from_slice(&referral.document)
-        .map_err(|error| StoreError::Engine(format!("referral {} is no JSON: {error}", referral.id)))
-}
-
-pub(super) async fn ask<'q>(pool: &Arc<Pool>, query: &'q Query) -> Result<(Reading, Asked<'q>), StoreError> {
-    let evaluator = evaluator(query);
-    let conditions = Conditions::of(query, &evaluator)?;
+    query: &'q Query,
+    work: &ListWork,
+) -> Result<(Reading, Asked<'q>), StoreError> {
+    let conditions = Conditions::of(query, &work.evaluator(query.scope.now))?;
     let (reading, rows) = Reading::begin(pool, &figures(query, &conditions)).await?;
     let mut figures = Figures::default();
     for row in &rows {
@@ -204,7 +176,7 @@ pub(super) async fn ask<'q>(pool: &Arc<Pool>, query: &'q Query) -> Result<(Readi
     if let Some(most) = conditions.probe(Natural::of(query), total, wanted) {
         figures.updated = Some(updated_within(&reading, query, &conditions, most).await?);
     }
-    let asked = Asked::new(query, evaluator, conditions, figures)?;
+    let asked = Asked::new(query, conditions, figures, work)?;
     Ok((reading, asked))
 }
 
@@ -241,79 +213,40 @@ async fn updated_within(
     reading.rows(&sql).await?.first().map_or(Ok(0), |row| rows::count(row, 0))
 }
 
-/// A referral that matches, in the order of the query.
-struct Candidate {
-    place: Place,
+/// How many rows match.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    matching: u64,
+    /// How many rows could not be evaluated because their documents are damaged.
+    unreadable: usize,
 }
 
-/// What documents tell.
-impl Asked<'_> {
-    /// Whether columns tell all that is asked.
-    fn is_plain(&self) -> bool {
-        self.conditions.rest.is_empty() && self.conditions.search.is_none()
-    }
-
-    /// Whether a row of [`Ways::select`] has what columns do not tell.
-    fn passes(&self, row: &Row, document: &Json) -> Result<bool, StoreError> {
-        let found = match self.conditions.search {
-            Some(search) => crate::matches(search, rows::words(row)?),
-            None => true,
-        };
-        if !found {
-            return Ok(false);
-        }
-        for term in &self.conditions.rest {
-            if !self.evaluator.matches(term, document)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Whether documents must be read to know which match and in what order.
-    fn needs_documents(&self) -> bool {
-        !self.is_plain() || self.natural.is_none()
-    }
-
-    fn keys(&self, document: &Json) -> Result<Vec<Key>, StoreError> {
-        let key = |order: &odata::TypedOrder| {
-            Ok(Key::of(&self.evaluator.value(&order.expr, document)?, order.ignore_case))
-        };
-        self.query.order.iter().map(key).collect()
-    }
-
-    /// The order of two places of this query.
-    fn compare(&self, one: &Place, other: &Place) -> Ordering {
-        let descending = |key: usize| match self.natural {
-            Some(natural) => key == 0 && natural.descending,
-            None => self.query.order.get(key).is_some_and(|order| order.descending),
-        };
-        let keys = one.keys.iter().zip(&other.keys).enumerate().map(|(key, (one, other))| {
-            let order = one.sort(other);
-            if descending(key) { order.reverse() } else { order }
-        });
-        keys.fold(Ordering::Equal, Ordering::then).then(one.id.cmp(&other.id))
-    }
+/// What is known of a row when expressions are evaluated for it.
+pub(super) struct Candidate {
+    pub(super) id: ReferralId,
+    pub(super) created: i64,
+    pub(super) updated: i64,
+    pub(super) item: Json,
 }
 
-/// The rows of a page.
-#[derive(Default)]
-struct Page {
-    referrals: Vec<(Arc<StoredReferral>, Place)>,
-    /// How many of them are damaged.
-    left_out: usize,
+/// A row whose words are to be held against a search.
+fn has_words(asked: &Asked<'_>, row: &Row, column: usize, work: &ListWork) -> Result<bool, StoreError> {
+    match asked.conditions.search {
+        Some(search) => Ok(crate::matches_within_budget(search, rows::words(row, column)?, work.work())?),
+        None => Ok(true),
+    }
 }
 
 impl Reading {
     /// The page, and how many match in all where that is known by the way.
-    async fn page(&self, asked: &Asked<'_>, budget: &mut Budget) -> Result<(Page, Option<u64>), StoreError> {
+    async fn page(&self, asked: &Asked<'_>, work: &ListWork) -> Result<(Found, Option<u64>), StoreError> {
         let way = asked.page_way();
         if way == Way::Nothing {
-            return Ok((Page::default(), Some(0)));
+            return Ok((Found::default(), Some(0)));
         }
         match asked.in_order(&way) {
-            Some(natural) => Ok((self.in_order(asked, &way, natural, budget).await?, None)),
-            None => self.sorted(asked, &way, budget).await,
+            Some(natural) => Ok((self.in_order(asked, &way, natural, work).await?, None)),
+            None => self.sorted(asked, &way, work).await,
         }
     }
 
@@ -323,47 +256,69 @@ impl Reading {
         asked: &Asked<'_>,
         way: &Way,
         natural: Natural,
-        budget: &mut Budget,
-    ) -> Result<Page, StoreError> {
+        work: &ListWork,
+    ) -> Result<Found, StoreError> {
         let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        let plain = asked.is_plain();
+        let plain = asked.is_plain() && asked.conditions.search.is_none();
+        let source = asked.filter_source();
         let limit = asked.query.limit;
-        let mut left_out = asked.query.skip;
-        let (mut batch, offset) = match plain {
-            true => (number(limit as u64), number(std::mem::take(&mut left_out))),
+        let mut skip = asked.query.skip;
+        let (mut batch, mut offset) = match plain {
+            true => (number(limit as u64).min(LARGEST_BATCH), number(std::mem::take(&mut skip))),
             false => (FIRST_BATCH.max(number(asked.wanted())).min(LARGEST_BATCH), 0),
         };
-        let mut page = Page::default();
+        let mut found = Found::default();
+        let mut bytes = 0;
+        let mut visited = 0;
         let mut after = asked.after();
         loop {
-            let found = self.rows(&Ways { asked }.page(way, natural, after, batch, offset)).await?;
-            for row in &found {
+            let rows = self.rows(&Ways { asked }.page(way, natural, after, batch, offset)).await?;
+            offset = 0;
+            for row in &rows {
+                work.take_row()?;
+                if visited % TURN == TURN - 1 {
+                    tokio::task::yield_now().await;
+                }
                 let (at, id) = rows::instant_and_id(row, natural.by)?;
                 after = Some((at, id));
+                visited += 1;
                 let Some(referral) = rows::shown(row)? else {
-                    page.left_out += usize::from(plain);
+                    *(if plain { &mut found.left_out } else { &mut found.unreadable }) += 1;
                     continue;
                 };
                 if !plain {
-                    budget.take()?;
-                    if !asked.passes(row, &document(&referral)?)? {
+                    work.take_document(referral.document.len())?;
+                    let matches = has_words(asked, row, rows::WORDS_AFTER_STORED, work)? && {
+                        let item = source.from_document(id, &referral.document)?;
+                        asked.matches(&item, work)?
+                    };
+                    if !matches {
                         continue;
                     }
-                    if left_out > 0 {
-                        left_out -= 1;
+                    if skip > 0 {
+                        skip -= 1;
                         continue;
                     }
                 }
+                bytes += referral.document.len();
                 let place = natural.place(at, referral.id);
-                page.referrals.push((Arc::new(referral), place));
-                if page.referrals.len() == limit {
-                    return Ok(page);
+                found.referrals.push((Arc::new(referral), place));
+                if found.referrals.len() + found.left_out >= limit {
+                    return Ok(found);
+                }
+                if bytes > PAGE_BYTES {
+                    found.cut_short = true;
+                    return Ok(found);
                 }
             }
-            if plain || number(found.len() as u64) < batch {
-                return Ok(page);
+            let is_last = number(rows.len() as u64) < batch;
+            if is_last || (plain && visited >= limit) {
+                return Ok(found);
             }
             batch = batch.saturating_mul(2).min(LARGEST_BATCH);
+            if plain {
+                batch = batch.min(number((limit - visited) as u64));
+            }
         }
     }
 
@@ -372,114 +327,137 @@ impl Reading {
         &self,
         asked: &Asked<'_>,
         way: &Way,
-        budget: &mut Budget,
-    ) -> Result<(Page, Option<u64>), StoreError> {
-        let ways = Ways { asked };
-        let needs_documents = asked.needs_documents();
-        let select = match needs_documents {
-            true => ways.select(),
-            false => "referral.id, referral.created, referral.updated",
-        };
-        let sql = ways.set(way, select);
-        let most = usize::try_from(asked.wanted()).unwrap_or(usize::MAX);
-        let mut matching = 0;
-        let mut kept: Vec<Candidate> = Vec::new();
-        let sort = |kept: &mut Vec<Candidate>| {
-            kept.sort_by(|one, other| asked.compare(&one.place, &other.place));
-            kept.truncate(most);
-        };
-        let visited = self.visit(&sql, |row| {
-            let place = if needs_documents {
-                budget.take()?;
-                let Some(referral) = rows::shown(row)? else { return Ok(()) };
-                let document = document(&referral)?;
-                if !asked.passes(row, &document)? {
-                    return Ok(());
-                }
-                match asked.natural {
-                    None => Place { keys: asked.keys(&document)?, id: referral.id },
-                    Some(natural) => {
-                        let columns = &referral.columns;
-                        natural_place(natural, columns.created.ticks(), columns.updated.ticks(), referral.id)
-                    }
-                }
-            } else {
-                let (id, created, updated) =
-                    (rows::referral_id(row, 0)?, rows::get(row, 1)?, rows::get(row, 2)?);
-                match asked.natural {
-                    Some(natural) => natural_place(natural, created, updated, id),
-                    None => Place { keys: Vec::new(), id },
-                }
-            };
-            matching += 1;
-            let comes_after = |after: &Place| asked.compare(after, &place) == Ordering::Less;
-            if asked.query.after.as_ref().is_none_or(comes_after) {
-                kept.push(Candidate { place });
-                if kept.len() >= most.saturating_mul(2).max(4096) {
-                    sort(&mut kept);
-                }
+        work: &ListWork,
+    ) -> Result<(Found, Option<u64>), StoreError> {
+        let source = asked.order_source();
+        let mut first = FirstPlaces::new(asked, work);
+        let unreadable = self.scan(asked, way, &source, work, |candidate| {
+            let Candidate { id, created, updated, item } = candidate;
+            if asked.matches(&item, work)? {
+                first.add(asked.place(id, created, updated, &item, work)?, ())?;
             }
             Ok(())
         });
-        visited.await?;
-        sort(&mut kept);
-        let skip = usize::try_from(asked.query.skip).unwrap_or(usize::MAX);
-        let places: Vec<Place> = kept.into_iter().skip(skip).map(|candidate| candidate.place).collect();
-        Ok((self.documents_of(asked, places).await?, Some(matching)))
+        let unreadable = unreadable.await?;
+        let (places, matching) = first.finish();
+        let found = self.documents_of(asked, places.into_iter().map(|(place, ())| place).collect()).await?;
+        Ok((Found { unreadable, ..found }, Some(matching)))
     }
 
-    async fn documents_of(&self, asked: &Asked<'_>, places: Vec<Place>) -> Result<Page, StoreError> {
-        if places.is_empty() {
-            return Ok(Page::default());
-        }
-        let owner = asked.query.scope.owner.as_bytes();
-        let ids: Vec<&[u8]> = places.iter().map(|place| &place.id.as_bytes()[..]).collect();
-        let sql = format!("SELECT {STORED} FROM referral WHERE owner = $1 AND id = ANY ($2)");
-        let params: [super::pool::Param<'_>; 2] = [(&owner, Type::BYTEA), (&ids, Type::BYTEA_ARRAY)];
-        let found = self.lease.within(self.lease.client().query_typed(&sql, &params)).await.map_err(judge)?;
-        let mut referrals = HashMap::with_capacity(found.len());
-        for row in &found {
-            if let Some(referral) = rows::shown(row)? {
-                referrals.insert(referral.id, Arc::new(referral));
+    /// Visits every row that the columns and the words tell of, in no order, with an item from a source; how many could
+    /// not be read because their documents are damaged.
+    pub(super) async fn scan(
+        &self,
+        asked: &Asked<'_>,
+        way: &Way,
+        source: &ItemSource,
+        work: &ListWork,
+        mut visit: impl FnMut(Candidate) -> Result<(), StoreError>,
+    ) -> Result<usize, StoreError> {
+        let ways = Ways { asked };
+        let sql = ways.set(way, &ways.scanned(source));
+        let mut unreadable = 0;
+        let visited = self.visit(&sql, |row| {
+            work.take_row()?;
+            if !has_words(asked, row, row.len() - 1, work)? {
+                return Ok(());
+            }
+            let id = rows::referral_id(row, 0)?;
+            let (created, updated) = (rows::get(row, 1)?, rows::get(row, 2)?);
+            let item = match source {
+                ItemSource::Nothing => Json::Null,
+                ItemSource::Columns(_) => source.from_columns(&column_values(row, id, created, updated)?),
+                ItemSource::Document(_) => match packing::unpack(rows::get(row, 3)?) {
+                    Ok(document) => {
+                        work.take_document(document.len())?;
+                        source.from_document(id, &document)?
+                    }
+                    Err(error) => {
+                        tracing::error!(referral = %id, %error, "The document of referral {id} cannot be read, and is left out: {error}");
+                        unreadable += 1;
+                        return Ok(());
+                    }
+                },
+            };
+            visit(Candidate { id, created, updated, item })
+        });
+        visited.await?;
+        Ok(unreadable)
+    }
+
+    /// The referrals of places in order, as many as their bytes allow.
+    async fn documents_of(&self, asked: &Asked<'_>, places: Vec<Place>) -> Result<Found, StoreError> {
+        let mut found = Found::default();
+        let mut bytes = 0;
+        for chunk in places.chunks(FETCHED) {
+            let ids: Vec<ReferralId> = chunk.iter().map(|place| place.id).collect();
+            let mut referrals = self.referrals_of(asked.query.scope.owner.as_bytes(), &ids).await?;
+            for place in chunk {
+                let of_place = referrals.iter().position(|referral| referral.id == place.id);
+                let Some(referral) = of_place.map(|at| referrals.swap_remove(at)) else {
+                    found.left_out += 1;
+                    continue;
+                };
+                bytes += referral.document.len();
+                found.referrals.push((Arc::new(referral), place.clone()));
+                if bytes > PAGE_BYTES {
+                    found.cut_short = found.referrals.len() + found.left_out < places.len();
+                    return Ok(found);
+                }
             }
         }
-        let wanted = places.len();
-        let with_place = |place: Place| Some((referrals.get(&place.id).cloned()?, place));
-        let referrals: Vec<_> = places.into_iter().filter_map(with_place).collect();
-        Ok(Page { left_out: wanted - referrals.len(), referrals })
+        Ok(found)
+    }
+
+    /// The referrals with these ids, in no order, without those that are damaged.
+    pub(super) async fn referrals_of(
+        &self,
+        owner: &[u8],
+        ids: &[ReferralId],
+    ) -> Result<Vec<StoredReferral>, StoreError> {
+        let ids: Vec<&[u8]> = ids.iter().map(|id| &id.as_bytes()[..]).collect();
+        let sql = format!("SELECT {STORED} FROM referral WHERE owner = $1 AND id = ANY ($2)");
+        let params: [Param<'_>; 2] = [(&owner, Type::BYTEA), (&ids, Type::BYTEA_ARRAY)];
+        let rows = self.lease.within(self.lease.client().query_typed(&sql, &params)).await.map_err(judge)?;
+        rows.iter().filter_map(|row| rows::shown(row).transpose()).collect()
     }
 
     /// How many match.
-    async fn count(&self, asked: &Asked<'_>, budget: &mut Budget) -> Result<u64, StoreError> {
+    async fn count(&self, asked: &Asked<'_>, work: &ListWork) -> Result<Counted, StoreError> {
+        let counted = |matching| Counted { matching, unreadable: 0 };
         if let Some(count) = asked.kept_count() {
-            return Ok(count);
+            return Ok(counted(count));
         }
         let way = asked.set_way();
         if way == Way::Nothing {
-            return Ok(0);
+            return Ok(counted(0));
         }
-        let ways = Ways { asked };
-        if asked.is_plain() {
-            let rows = self.rows(&ways.set(&way, "count(*)")).await?;
-            return rows.first().map_or(Ok(0), |row| rows::count(row, 0));
+        if asked.is_plain() && asked.conditions.search.is_none() {
+            let rows = self.rows(&Ways { asked }.set(&way, "count(*)")).await?;
+            return rows.first().map_or(Ok(0), |row| rows::count(row, 0)).map(counted);
         }
-        let mut count = 0;
-        let sql = ways.set(&way, ways.select());
-        let visited = self.visit(&sql, |row| {
-            budget.take()?;
-            if let Some(referral) = rows::shown(row)? {
-                count += u64::from(asked.passes(row, &document(&referral)?)?);
-            }
+        let source = asked.filter_source();
+        let mut matching = 0;
+        let unreadable = self.scan(asked, &way, &source, work, |candidate| {
+            matching += u64::from(asked.matches(&candidate.item, work)?);
             Ok(())
         });
-        visited.await?;
-        Ok(count)
+        let unreadable = unreadable.await?;
+        Ok(Counted { matching, unreadable })
     }
 }
 
-fn natural_place(natural: Natural, created: i64, updated: i64, id: ReferralId) -> Place {
-    match natural.by {
-        Instant::Created => natural.place(created, id),
-        Instant::Updated => natural.place(updated, id),
-    }
+/// Reads the columns that items are made from, as [`Ways::scanned`] selects them.
+fn column_values(row: &Row, id: ReferralId, created: i64, updated: i64) -> Result<ColumnValues, StoreError> {
+    Ok(ColumnValues {
+        id,
+        created,
+        updated,
+        class: rows::class(row, 3)?,
+        expires: rows::get(row, 4)?,
+        accepted: rows::get(row, 5)?,
+        country: rows::text(row, 6)?,
+        shared_with_microsoft: rows::get(row, 7)?,
+        engagement: rows::engagement_id(row, 8)?,
+    })
 }

@@ -189,9 +189,12 @@ fn with_document(row: &Row, document: Bytes) -> Read<StoredReferral> {
     })
 }
 
-/// Reads the words that are selected after [`STORED`].
-pub(super) fn words(row: &Row) -> Read<&str> {
-    Ok(get::<Option<&str>>(row, 16)?.unwrap_or_default())
+/// The place of the words that are selected after [`STORED`].
+pub(super) const WORDS_AFTER_STORED: usize = DOCUMENT + 1;
+
+/// Reads the words of a referral.
+pub(super) fn words(row: &Row, column: usize) -> Read<&str> {
+    Ok(get::<Option<&str>>(row, column)?.unwrap_or_default())
 }
 
 /// A team for its column; `None` for nobody.

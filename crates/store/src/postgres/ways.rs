@@ -9,6 +9,7 @@ use tokio_postgres::types::{ToSql, Type};
 use super::rows::STORED;
 use crate::asked::{Asked, Met, Part};
 use crate::class::Class;
+use crate::item::ItemSource;
 use crate::plan::{Instant, Natural, Range, Way};
 
 /// A statement with its values.
@@ -117,6 +118,20 @@ impl Ways<'_> {
     /// What is selected of a row to hold it against the conditions that are left.
     pub(super) fn select(&self) -> &'static str {
         if self.asked.conditions.search.is_some() { &STORED_AND_WORDS } else { STORED }
+    }
+
+    /// What is selected of a row to evaluate expressions over it, its words last where they are searched.
+    pub(super) fn scanned(&self, source: &ItemSource) -> String {
+        let of_source = match source {
+            ItemSource::Nothing => "",
+            ItemSource::Columns(_) => {
+                ", referral.class, referral.expires, referral.accepted, referral.country, \
+                 referral.shared_with_microsoft, referral.engagement"
+            }
+            ItemSource::Document(_) => ", referral.document",
+        };
+        let words = if self.asked.conditions.search.is_some() { format!(", {WORDS}") } else { String::new() };
+        format!("referral.id, referral.created, referral.updated{of_source}{words}")
     }
 
     /// What the ranges of an index meet.

@@ -1,21 +1,21 @@
-//! What `$apply` makes of an owner's referrals. The statement is written in `sql/apply.rs`; here are the rows that it
-//! begins with, and what becomes of those it ends with.
+//! `$apply` over an owner's referrals: which rows go into the steps of `aggregation.rs`, and what is read of each.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 
-use odata::{Type, Typed, TypedTransformation};
-use referral::Referral;
+use bytes::Bytes;
+use referral::{EngagementId, ReferralId};
 use rusqlite::{Row, params_from_iter};
-use serde_json::{Map, Value as Json};
 
-use super::functions;
-use super::meter::QueryLimits;
-use super::packing;
-use super::query::ListReader;
-use crate::asked::evaluator;
+use super::query::{ListReader, Reading};
+use super::rows;
+use super::ways::Ways;
+use crate::aggregation::{Finished, Pipeline, add_kept, complete, ids, is_kept, leading_query};
+use crate::asked::{Asked, check_expressions};
 use crate::class::Class;
-use crate::sql::{Applied, Bound, Dialect, Start, Writer, leading_query};
-use crate::{Aggregation, Query, StoreError};
+use crate::item::{Column, ColumnValues, ItemSource};
+use crate::list_work::QueryLimits;
+use crate::plan::Way;
+use crate::{Aggregated, Aggregation, StoreError};
 
 impl ListReader {
     /// The results of an aggregation, all of one moment.
@@ -23,127 +23,117 @@ impl ListReader {
         &self,
         limits: QueryLimits,
         aggregation: &Aggregation,
-    ) -> Result<Vec<Json>, StoreError> {
-        self.meter.start(limits);
-        let _snapshot = self.connection.unchecked_transaction().map_err(|error| self.meter.judge(error))?;
-        let applied = self.applied(limits, aggregation)?;
-        let rows = self.connection.prepare_cached(&applied.statement.text).and_then(|mut statement| {
-            statement
-                .query_map(params_from_iter(&applied.statement.values), |row| result(row, &applied))?
-                .collect()
-        });
-        rows.map_err(|error| self.meter.judge(error))
-    }
-
-    /// The text of what would be carried out.
-    #[cfg(test)]
-    pub(super) fn statement(
-        &self,
-        limits: QueryLimits,
-        aggregation: &Aggregation,
-    ) -> Result<String, StoreError> {
-        self.meter.start(limits);
-        Ok(self.applied(limits, aggregation)?.statement.text)
-    }
-
-    fn applied(&self, limits: QueryLimits, aggregation: &Aggregation) -> Result<Applied, StoreError> {
+    ) -> Result<Aggregated, StoreError> {
+        let work = self.meter.start(limits);
         let (query, steps) = leading_query(aggregation);
-        let mut writer =
-            Writer::with_schema(Dialect::Sqlite, aggregation.scope.now, &aggregation.apply.schema);
-        let start = match kept(&query, steps) {
-            true => kept_counts(&query, &mut writer)?,
-            false => Start::Referrals(self.rows(limits, &query, &mut writer)?),
+        check_expressions(query.filter.as_ref(), &query.order)?;
+        let mut pipeline = Pipeline::new(aggregation, steps, &work)?;
+        if aggregation.limit == 0 {
+            return Ok(Aggregated::default());
+        }
+        let _snapshot = self.snapshot()?;
+        let reading = Reading { connection: &self.connection, meter: &self.meter, work: &work, moment: None };
+        let asked = reading.ask(&query)?;
+        let left_out = reading.feed(&asked, &mut pipeline)?;
+        let mut made = match pipeline.finish()? {
+            Finished::Rows(rows) => Aggregated { rows, left_out: 0 },
+            Finished::Referrals(parts) => {
+                let documents = reading.documents_of(&ids(&parts)?)?;
+                complete(parts, &documents, &work)?
+            }
         };
-        let Aggregation { filter, order, skip, limit, .. } = aggregation;
-        Ok(writer.apply(start, steps, filter.as_ref(), order, *skip, *limit)?)
+        made.left_out += left_out;
+        Ok(made)
     }
 }
 
-/// Whether the kept counts tell what a pipeline begins with: the numbers of groups by members of the class.
-fn kept(query: &Query, steps: &[TypedTransformation]) -> bool {
-    let counts = |steps: &[TypedTransformation]| match steps {
-        [TypedTransformation::Aggregate(aggregates)] => {
-            aggregates.iter().all(|aggregate| aggregate.of.is_none())
+impl Reading<'_> {
+    /// Brings every referral that matches into the steps; how many could not be read.
+    fn feed(&self, asked: &Asked<'_>, pipeline: &mut Pipeline<'_>) -> Result<usize, StoreError> {
+        let way = asked.set_way();
+        if way == Way::Nothing {
+            return Ok(0);
         }
-        steps => steps.is_empty(),
-    };
-    let first = match steps {
-        [TypedTransformation::GroupBy { by, apply }, ..] => {
-            counts(apply) && by.iter().all(|path| Class::bits(&path.wire()).is_some())
-        }
-        [first, ..] => counts(std::slice::from_ref(first)),
-        [] => false,
-    };
-    first
-        && query.scope.team.is_none()
-        && query.search.is_none()
-        && query.filter.iter().flat_map(Typed::conjuncts).all(Class::tells)
-}
-
-fn kept_counts(query: &Query, writer: &mut Writer<'_>) -> Result<Start, StoreError> {
-    let leads = if query.scope.offer_leads { "(0, 1)" } else { "(0)" };
-    writer.push("tally WHERE tally.owner = ");
-    writer.bind(Bound::Blob(query.scope.owner.as_bytes().to_vec()));
-    writer.push(&format!(" AND tally.offer_lead IN {leads} AND tally.n > 0"));
-    if let Some(filter) = &query.filter {
-        let evaluator = evaluator(query);
-        let mut passing: Vec<String> = Vec::new();
-        for class in Class::all() {
-            if class.passes(&[filter], &evaluator)? {
-                passing.push(class.0.to_string());
+        if let Some(columns) = pipeline.counted_columns() {
+            if is_kept(&asked.conditions, &columns) {
+                add_kept(pipeline, &asked.figures, asked.classes())?;
+                return Ok(0);
+            }
+            if asked.is_plain() {
+                self.feed_counts(asked, &way, columns, pipeline)?;
+                return Ok(0);
             }
         }
-        writer.push(&format!(" AND tally.class IN ({})", passing.join(", ")));
+        let source = pipeline.source(asked.residual_paths());
+        self.scan(asked, &way, &source, |candidate| {
+            if asked.matches(&candidate.item, self.work)? {
+                pipeline.add(candidate.created, candidate.id, candidate.item, 1)?;
+            }
+            Ok(())
+        })
     }
-    let members = Referral::TYPE.properties.iter().filter_map(|row| {
-        let (shift, mask) = Class::bits(row.name)?;
-        let ty = crate::schema().property(Referral::TYPE.name, row.name, false)?.ty.clone();
-        Some((Arc::from(row.name), ty, format!("(tally.class >> {shift} & {mask})")))
-    });
-    let members = members.collect();
-    Ok(Start::Counts { from: writer.take(), count: "tally.n".to_owned(), members })
+
+    /// Brings the numbers of referrals with the same values in some columns: SQLite counts them.
+    fn feed_counts(
+        &self,
+        asked: &Asked<'_>,
+        way: &Way,
+        columns: Vec<Column>,
+        pipeline: &mut Pipeline<'_>,
+    ) -> Result<(), StoreError> {
+        let mut names: Vec<&str> = columns.iter().map(|column| column.sql()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let select: String = names.iter().map(|name| format!(", {name}")).collect();
+        let mut sql = (Ways { asked }).set(way, &format!("count(*){select}"));
+        if !names.is_empty() {
+            sql.push(&format!(" GROUP BY {}", names.join(", ")));
+        }
+        let source = ItemSource::Columns(columns);
+        let mut statement = self.judge(self.connection.prepare_cached(&sql.text))?;
+        let mut found = self.judge(statement.query(params_from_iter(&sql.values)))?;
+        while let Some(row) = self.judge(found.next())? {
+            self.work.take_row()?;
+            let values = self.judge(grouped_values(row, &names))?;
+            let count: u64 = self.judge(row.get(0))?;
+            if count > 0 {
+                pipeline.add(values.created, values.id, source.from_columns(&values), count)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The documents of these referrals; none for those that are damaged.
+    fn documents_of(&self, ids: &[ReferralId]) -> Result<HashMap<ReferralId, Bytes>, StoreError> {
+        let mut statement =
+            self.judge(self.connection.prepare_cached("SELECT row FROM referral WHERE id = ?1"))?;
+        let mut documents = HashMap::with_capacity(ids.len());
+        for id in ids {
+            let row = self.judge(statement.query_row([id.as_bytes()], |row| row.get(0)))?;
+            if let Some(referral) = self.stored(row)? {
+                self.work.hold(referral.document.len())?;
+                documents.insert(*id, referral.document.clone());
+            }
+        }
+        Ok(documents)
+    }
 }
 
-/// A row as an object: the document with what was added to it, or the members alone.
-fn result(row: &Row<'_>, applied: &Applied) -> rusqlite::Result<Json> {
-    let mut object = Map::new();
-    let mut at = 0;
-    if applied.documents {
-        let document = packing::text_of(row.get_ref(0)?);
-        if let Some(Ok(Json::Object(members))) = document.as_deref().map(serde_json::from_str) {
-            object = members;
+/// Reads a count and, after it, the columns of these names; the others have values of no meaning.
+fn grouped_values(row: &Row<'_>, names: &[&str]) -> rusqlite::Result<ColumnValues> {
+    let mut values = ColumnValues::empty();
+    for (place, name) in (1..).zip(names) {
+        match *name {
+            "referral.id" => values.id = rows::referral_id(row, place)?,
+            "referral.engagement" => values.engagement = EngagementId::from_bytes(rows::sixteen(row, place)?),
+            "referral.created" => values.created = row.get(place)?,
+            "referral.updated" => values.updated = row.get(place)?,
+            "referral.expires" => values.expires = row.get(place)?,
+            "referral.accepted" => values.accepted = row.get(place)?,
+            "referral.country" => values.country = row.get(place)?,
+            "referral.shared_with_microsoft" => values.shared_with_microsoft = row.get(place)?,
+            _ => values.class = Class(row.get(place)?),
         }
-        at = 1;
     }
-    let part: Option<usize> = match applied.parts {
-        true => Some(row.get(at + applied.columns.len())?),
-        false => None,
-    };
-    for column in &applied.columns {
-        let absent = column.parts.as_ref().zip(part).is_some_and(|(parts, part)| !parts.contains(&part));
-        if !absent {
-            let value = match &column.ty {
-                Some(ty @ (Type::Primitive(_) | Type::Enum(_))) => {
-                    functions::value_of(row.get_ref(at)?, ty).to_json()
-                }
-                None | Some(Type::Structured(_) | Type::Collection(_)) => Json::Null,
-            };
-            put(&mut object, &column.path, value);
-        }
-        at += 1;
-    }
-    Ok(Json::Object(object))
-}
-
-/// Puts a value where a path leads, objects made on the way.
-fn put(object: &mut Map<String, Json>, path: &[Arc<str>], value: Json) {
-    let Some((first, rest)) = path.split_first() else { return };
-    if rest.is_empty() {
-        object.insert(first.to_string(), value);
-        return;
-    }
-    let inner = object.entry(first.to_string()).or_insert_with(|| Json::Object(Map::new()));
-    if let Json::Object(inner) = inner {
-        put(inner, rest, value);
-    }
+    Ok(values)
 }

@@ -3,12 +3,13 @@
 use super::query::DOCUMENT;
 use super::streams::Streams;
 use super::ways::Ways;
-use crate::asked::{Asked, Met};
+use crate::asked::{Asked, Met, check_expressions};
 use crate::plan::{Conditions, Way};
 use crate::{Plan, Query, StoreError};
 
 /// How a query would be carried out, if every class had many referrals.
 pub(super) fn plan(query: &Query) -> Result<Plan, StoreError> {
+    check_expressions(query.filter.as_ref(), &query.order)?;
     let asked = Asked::of_many(query)?;
     let ways = Ways { asked: &asked };
     let way = asked.page_way();
@@ -24,16 +25,15 @@ pub(super) fn plan(query: &Query) -> Result<Plan, StoreError> {
                 }
                 statements.extend(streams.texts().map(str::to_owned));
                 let met = Streams::meet(&way);
-                let look = ways.look(met)?;
                 let filtered = matches!(way, Way::Country | Way::Updated) && asked.classes().is_some();
-                by_index = look.is_none() && !filtered;
+                by_index = !asked.has_more_than(met) && !filtered;
                 if filtered {
                     steps.push("entries of other classes are passed over in the index".to_owned());
                 }
-                if let Some(look) = look {
+                if asked.has_more_than(met) {
                     steps.push(format!("each is held against {}", rest_said(&asked, met)));
-                    statements.push(look.text);
                 }
+                statements.extend(ways.look(met).map(|look| look.text));
             }
             None => {
                 let met = Met::in_a_set(&way);
@@ -41,7 +41,7 @@ pub(super) fn plan(query: &Query) -> Result<Plan, StoreError> {
                     steps.push(format!("each is held against {}", rest_said(&asked, met)));
                 }
                 steps.push("those that match are sorted".to_owned());
-                statements.push(ways.sorted(&way)?.0.text);
+                statements.push(ways.set(&way, "row, referral.id, referral.created, referral.updated").text);
             }
         }
         statements.push(DOCUMENT.to_owned());
@@ -49,7 +49,7 @@ pub(super) fn plan(query: &Query) -> Result<Plan, StoreError> {
     let count = match asked.kept_count() {
         Some(_) => "kept for each class, and summed up".to_owned(),
         None => {
-            statements.push(ways.counted()?.text);
+            statements.push(ways.counted().text);
             format!("all that match are counted; {}", said(&asked.set_way(), &asked.conditions))
         }
     };

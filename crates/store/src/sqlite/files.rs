@@ -176,7 +176,6 @@ impl Files {
         // A plan holds whatever values are bound: else SQLite makes it anew for every value of a range. The ways into
         // the data are chosen before it is asked (`plan.rs`).
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(engine_error)?;
-        super::functions::register(&connection)?;
         connection.set_prepared_statement_cache_capacity(PREPARED);
         Ok(connection)
     }

@@ -16,13 +16,11 @@ mod explain;
 #[cfg(any(test, feature = "faults"))]
 pub mod faults;
 mod files;
-mod functions;
 mod health;
 mod meter;
 mod packing;
 mod people;
 mod query;
-mod queue;
 mod readers;
 mod referrals;
 mod rows;
@@ -54,17 +52,17 @@ use self::door::Door;
 use self::errors::engine_error;
 use self::files::Files;
 use self::health::Health;
-pub use self::meter::QueryLimits;
 use self::packing::Packing;
 use self::query::ListReader;
 use self::readers::Readers;
 use self::rows::stored_columns;
 use self::writer::{Command, Task, Writer};
 pub use crate::BulkReport;
+pub use crate::list_work::QueryLimits;
 use crate::{
-    Aggregation, AllOrNone, AnswerKey, Assignment, Change, EngagementRole, Figures, Found, LogEntry,
-    Organization, Outcome, Plan, Position, Query, RememberedAnswer, SchemaVersion, Store, StoreError,
-    StoredReferral,
+    Aggregated, Aggregation, AllOrNone, AnswerKey, Assignment, Change, EngagementRole, Figures, Found,
+    LogEntry, Organization, Outcome, Plan, Position, Query, RememberedAnswer, SchemaVersion, Store,
+    StoreError, StoredReferral,
 };
 
 /// How many answers one call forgets at most.
@@ -77,7 +75,7 @@ pub struct SqliteOptions {
     pub cache_bytes: u64,
     /// How many threads read single referrals, engagements and the log; at least 1.
     pub readers: usize,
-    /// How many threads read lists; at least 1.
+    /// How many threads read lists; at least 1. One organization holds all but one of them.
     pub list_readers: usize,
     /// What one list may cost.
     pub limits: QueryLimits,
@@ -99,7 +97,7 @@ impl Default for SqliteOptions {
         SqliteOptions {
             cache_bytes: 16 * 1024 * 1024,
             readers: 2,
-            list_readers: 2,
+            list_readers: 3,
             limits: QueryLimits::default(),
             search: true,
             compression: true,
@@ -148,9 +146,12 @@ impl SqliteStore {
 
         let cache = Arc::new(Cache::new(options.cache_bytes));
         let health = Arc::new(Health::default());
-        let (readers, mut reading) = Readers::start(&files, "store-read", options.readers)?;
+        let (readers, mut reading) = Readers::start(&files, "store-read", options.readers, options.readers)?;
         let direct = Direct::new(&files, &cache, options.readers);
-        let (lists, listing) = Readers::start(&files, "store-list", options.list_readers)?;
+        let (lists, listing) = {
+            let each = options.list_readers.saturating_sub(1);
+            Readers::start(&files, "store-list", options.list_readers, each)?
+        };
         reading.extend(listing);
         let (writer, commands) = Door::new();
         let (readers_live, readers_gone) = flume::bounded(0);
@@ -233,6 +234,7 @@ impl SqliteStore {
         self.writer.shut();
         self.direct.shut();
         self.readers.shut();
+        self.lists.interrupt();
         self.lists.shut();
         self.threads.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -409,7 +411,7 @@ impl Store for SqliteStore {
         self.lists.ask(Some(&owner), move |reader| reader.find(&cache, limits, &query)).await
     }
 
-    async fn aggregate(&self, aggregation: &Aggregation) -> Result<Vec<serde_json::Value>, StoreError> {
+    async fn aggregate(&self, aggregation: &Aggregation) -> Result<Aggregated, StoreError> {
         let (aggregation, limits) = (aggregation.clone(), self.limits);
         let owner = aggregation.scope.owner.clone();
         self.lists.ask(Some(&owner), move |reader| reader.aggregate(limits, &aggregation)).await

@@ -1,7 +1,6 @@
 //! What the writer is handed: changes whose texts are [packed](crate::packing) already.
 
 use bytes::Bytes;
-use rusqlite::types::ValueRef;
 
 use super::ahead::Loadable;
 use crate::packing::Damaged;
@@ -44,13 +43,4 @@ impl Packing {
 /// Whether a row could not be read because a text in it is damaged.
 pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error, rusqlite::Error::FromSqlConversionFailure(_, _, reason) if reason.is::<Damaged>())
-}
-
-/// The text of a column, for SQL: NULL where it is damaged, which is logged.
-pub(super) fn text_of(column: ValueRef<'_>) -> Option<String> {
-    let ValueRef::Blob(column) = column else { return None };
-    let text = unpack(column)
-        .inspect_err(|error| tracing::error!(%error, "A document cannot be read by a query: {error}"))
-        .ok()?;
-    String::from_utf8(text.into_owned()).ok()
 }

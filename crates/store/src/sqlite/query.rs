@@ -1,43 +1,72 @@
-//! Lists by the query language: how pages and counts are read. What way is taken is decided in `plan.rs`, and the SQL
-//! stands in `ways.rs`.
+//! Lists by the query language: how pages and counts are read. What way is taken is decided in `plan.rs`, what columns
+//! tell is asked of SQLite (`ways.rs`), and the rest is evaluated here for one row after the other (`asked.rs`).
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use referral::OrganizationId;
-use rusqlite::{Connection, params, params_from_iter};
+use referral::{EngagementId, OrganizationId, ReferralId};
+use rusqlite::{CachedStatement, Connection, params, params_from_iter};
+use serde_json::Value as Json;
 
 use super::cache::Cache;
 use super::files::Files;
-use super::functions;
-use super::meter::{Meter, QueryLimits};
+use super::meter::Meter;
+use super::packing;
 use super::readers::{Caller, Reader};
 use super::rows::{self, stored_columns};
 use super::search;
-use super::streams::{Spot, Streams};
-use super::ways::Ways;
-use crate::asked::{Asked, evaluator, wanted};
+use super::streams::Streams;
+use super::ways::{Sql, Ways};
+use crate::asked::{Asked, FirstPlaces, check_expressions, wanted};
 use crate::class::Class;
+use crate::item::{ColumnValues, ItemSource};
+use crate::list_work::{ListWork, PAGE_BYTES, QueryLimits};
 use crate::plan::{Conditions, Figures, Natural, Range, Way, add};
-use crate::sql::{SortKey, Statement, Writer};
 use crate::{Counting, Found, Place, Query, StoreError, StoredReferral};
 
 /// How many statements a connection keeps: a merge of streams has one for each.
 const PREPARED: usize = 256;
 
-/// One query on one connection.
-struct Reading<'a> {
-    connection: &'a Connection,
-    meter: &'a Meter,
-    limits: QueryLimits,
-    moment: Option<Moment<'a>>,
+/// One list or aggregation on one connection.
+pub(super) struct Reading<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) meter: &'a Meter,
+    pub(super) work: &'a ListWork,
+    pub(super) moment: Option<Moment<'a>>,
+}
+
+/// The rows of a page in order.
+#[derive(Default)]
+struct Page {
+    places: Vec<(Row, Place)>,
+    /// How many rows match in all, where that is known by the way.
+    matching: Option<u64>,
+    /// How many rows could not be evaluated because their documents are damaged.
+    unreadable: usize,
+    /// Whether it ends before it is full, because documents are long.
+    cut_short: bool,
+}
+
+/// A row of a page: its number, or what was read of it already.
+enum Row {
+    Number(i64),
+    Read(Arc<StoredReferral>),
+}
+
+/// What is known of a row when expressions are evaluated for it.
+pub(super) struct Candidate {
+    pub(super) row: i64,
+    pub(super) id: ReferralId,
+    pub(super) created: i64,
+    pub(super) updated: i64,
+    pub(super) item: Json,
 }
 
 /// A snapshot that the cache knows the generation of.
 #[derive(Clone, Copy)]
-struct Moment<'a> {
+pub(super) struct Moment<'a> {
     cache: &'a Cache,
     generation: u64,
     known: &'a RefCell<Known>,
@@ -110,36 +139,33 @@ impl ListReader {
         limits: QueryLimits,
         query: &Query,
     ) -> Result<Found, StoreError> {
-        self.meter.start(limits);
-        let begun = Snapshot::begin(&self.connection).and_then(|snapshot| snapshot.pin().map(|()| snapshot));
-        let _snapshot = begun.map_err(|error| self.meter.judge(error))?;
+        check_expressions(query.filter.as_ref(), &query.order)?;
+        let work = self.meter.start(limits);
+        let _snapshot = self.snapshot()?;
         // Only what no COMMIT has begun since is what the snapshot holds.
         let generation = generation.filter(|generation| cache.generation() == Some(*generation));
         let moment = generation.map(|generation| Moment { cache, generation, known: &self.known });
-        let reading = Reading { connection: &self.connection, meter: &self.meter, limits, moment };
+        let reading = Reading { connection: &self.connection, meter: &self.meter, work: &work, moment };
         let asked = reading.ask(query)?;
-        let places = if query.limit == 0 { Vec::new() } else { reading.page(&asked)? };
-        let read = places.len();
-        let referrals = reading.documents(places)?;
-        let count = reading.count(&asked)?;
-        Ok(Found { left_out: read - referrals.len(), referrals, count })
+        let page = if query.limit == 0 { Page::default() } else { reading.page(&asked)? };
+        let (matching, unreadable) = (page.matching, page.unreadable);
+        let found = reading.documents(page)?;
+        match (query.count, matching) {
+            (Counting::No, _) => Ok(found),
+            (_, Some(matching)) => Ok(Found { count: Some(matching), ..found }),
+            _ => {
+                let counted = reading.count(&asked)?;
+                let more = counted.map_or(0, |counted| counted.unreadable);
+                let count = counted.map(|counted| counted.matching);
+                Ok(Found { count, unreadable: unreadable.max(more), ..found })
+            }
+        }
     }
 
-    /// Adds all rows that a query matches, whatever its page, as `table WHERE conditions`.
-    pub(super) fn rows(
-        &self,
-        limits: QueryLimits,
-        query: &Query,
-        writer: &mut Writer<'_>,
-    ) -> Result<String, StoreError> {
-        let asked =
-            Reading { connection: &self.connection, meter: &self.meter, limits, moment: None }.ask(query)?;
-        let way = asked.set_way();
-        Ways { asked: &asked }.from(writer, &way)?;
-        if way == Way::Nothing {
-            writer.push(" AND FALSE");
-        }
-        Ok(writer.take())
+    /// Begins to read: everything until the end of the value is of one moment.
+    pub(super) fn snapshot(&self) -> Result<Snapshot<'_>, StoreError> {
+        let begun = Snapshot::begin(&self.connection).and_then(|snapshot| snapshot.pin().map(|()| snapshot));
+        begun.map_err(|error| self.meter.judge(error))
     }
 }
 
@@ -174,14 +200,21 @@ impl Drop for Snapshot<'_> {
 /// A referral by its row.
 pub(super) const DOCUMENT: &str = concat!("SELECT ", stored_columns!(), " FROM referral WHERE row = ?1");
 
+/// How many rows match.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    matching: u64,
+    /// How many rows could not be evaluated because their documents are damaged.
+    unreadable: usize,
+}
+
 impl Reading<'_> {
-    fn judge<T>(&self, outcome: rusqlite::Result<T>) -> Result<T, StoreError> {
+    pub(super) fn judge<T>(&self, outcome: rusqlite::Result<T>) -> Result<T, StoreError> {
         outcome.map_err(|error| self.meter.judge(error))
     }
 
-    fn ask<'q>(&self, query: &'q Query) -> Result<Asked<'q>, StoreError> {
-        let evaluator = evaluator(query);
-        let conditions = Conditions::of(query, &evaluator)?;
+    pub(super) fn ask<'q>(&self, query: &'q Query) -> Result<Asked<'q>, StoreError> {
+        let conditions = Conditions::of(query, &self.work.evaluator(query.scope.now))?;
         if conditions.search.is_some() && self.judge(search::is_incomplete(self.connection))? {
             return Err(StoreError::NotSupported(
                 "$search is not offered: there are referrals whose words were not indexed when they were written"
@@ -189,7 +222,7 @@ impl Reading<'_> {
             ));
         }
         let figures = self.judge(self.figures(query, &conditions))?;
-        Asked::new(query, evaluator, conditions, figures)
+        Asked::new(query, conditions, figures, self.work)
     }
 
     fn figures(&self, query: &Query, conditions: &Conditions<'_>) -> rusqlite::Result<Figures> {
@@ -296,129 +329,238 @@ impl Reading<'_> {
     }
 
     /// The rows of the page in order, each with its place.
-    fn page(&self, asked: &Asked<'_>) -> Result<Vec<(i64, Place)>, StoreError> {
+    fn page(&self, asked: &Asked<'_>) -> Result<Page, StoreError> {
         let way = asked.page_way();
         if way == Way::Nothing {
-            return Ok(Vec::new());
+            return Ok(Page { matching: Some(0), ..Page::default() });
         }
         match asked.in_order(&way) {
             Some(natural) => self.merged(asked, &way, natural),
-            None => {
-                let (statement, keys) = Ways { asked }.sorted(&way)?;
-                self.judge(self.select(asked, &statement, &keys))
-            }
+            None => self.sorted(asked, &way),
         }
     }
 
-    fn merged(
+    /// The page of a way whose index ranges are in its order.
+    fn merged(&self, asked: &Asked<'_>, way: &Way, natural: Natural) -> Result<Page, StoreError> {
+        let streams = Streams::new(asked, way, natural);
+        let look = (Ways { asked }).look(Streams::meet(way));
+        let mut look = look.map(|look| self.prepare_look(look)).transpose()?;
+        let source = asked.filter_source();
+        let limit = asked.query.limit;
+        let mut page = Page::default();
+        let mut bytes = 0;
+        let all_match = look.is_none() && asked.is_plain();
+        let mut skip = asked.query.skip;
+        let skipped_by_streams = if all_match { std::mem::take(&mut skip) } else { 0 };
+        streams.visit(self.connection, self.meter, skipped_by_streams, |spot| {
+            self.work.take_row()?;
+            if let Some((statement, values)) = &mut look {
+                // Lists of values are gone through for each row.
+                self.work.work().take(*values)?;
+                self.judge(statement.raw_bind_parameter(1, spot.row))?;
+                if self.judge(statement.raw_query().next().map(|row| row.is_none()))? {
+                    return Ok(ControlFlow::Continue(()));
+                }
+            }
+            let row = if asked.is_plain() {
+                Row::Number(spot.row)
+            } else {
+                let Some(referral) = self.referral(spot.row, spot.id)? else {
+                    page.unreadable += 1;
+                    return Ok(ControlFlow::Continue(()));
+                };
+                self.work.take_document(referral.document.len())?;
+                let item = source.from_document(referral.id, &referral.document)?;
+                if !asked.matches(&item, self.work)? {
+                    return Ok(ControlFlow::Continue(()));
+                }
+                bytes += referral.document.len();
+                Row::Read(referral)
+            };
+            if skip > 0 {
+                skip -= 1;
+                bytes = 0;
+                return Ok(ControlFlow::Continue(()));
+            }
+            page.places.push((row, natural.place(spot.at, spot.id)));
+            page.cut_short = bytes > PAGE_BYTES && page.places.len() < limit;
+            let is_full = page.places.len() == limit || page.cut_short;
+            Ok(if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        Ok(page)
+    }
+
+    /// A statement that asks one row, whose number is the first parameter, and how many other values it has.
+    fn prepare_look(&self, look: Sql) -> Result<(CachedStatement<'_>, u64), StoreError> {
+        let mut statement = self.judge(self.connection.prepare_cached(&look.text))?;
+        for (place, value) in (1..).zip(&look.values) {
+            self.judge(statement.raw_bind_parameter(place, value))?;
+        }
+        Ok((statement, look.values.len() as u64))
+    }
+
+    /// The page of a way that must be sorted.
+    fn sorted(&self, asked: &Asked<'_>, way: &Way) -> Result<Page, StoreError> {
+        let source = asked.order_source();
+        let mut first = FirstPlaces::new(asked, self.work);
+        let unreadable = self.scan(asked, way, &source, |candidate| {
+            let Candidate { row, id, created, updated, item } = candidate;
+            if asked.matches(&item, self.work)? {
+                first.add(asked.place(id, created, updated, &item, self.work)?, row)?;
+            }
+            Ok(())
+        })?;
+        let (places, matching) = first.finish();
+        let places = places.into_iter().map(|(place, row)| (Row::Number(row), place)).collect();
+        Ok(Page { places, matching: Some(matching), unreadable, cut_short: false })
+    }
+
+    /// Visits every row that the columns tell of, in no order, with an item from a source; how many could not be
+    /// read because their documents are damaged.
+    pub(super) fn scan(
         &self,
         asked: &Asked<'_>,
         way: &Way,
-        natural: Natural,
-    ) -> Result<Vec<(i64, Place)>, StoreError> {
-        let streams = Streams::new(asked, way, natural);
-        let limit = asked.query.limit;
-        let mut shown = Vec::with_capacity(limit.min(1024));
-        let mut show = |spot: Spot| {
-            shown.push((spot.row, natural.place(spot.at, spot.id)));
-            if shown.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        source: &ItemSource,
+        mut visit: impl FnMut(Candidate) -> Result<(), StoreError>,
+    ) -> Result<usize, StoreError> {
+        const PLACE: &str = "row, referral.id, referral.created, referral.updated";
+        const COLUMNS: &str = "row, referral.id, referral.created, referral.updated, class, expires, accepted, \
+             country, shared_with_microsoft, referral.engagement";
+        const DOCUMENT: &str = "row, referral.id, referral.created, referral.updated, document";
+        let select = match source {
+            ItemSource::Nothing => PLACE,
+            ItemSource::Columns(_) => COLUMNS,
+            ItemSource::Document(_) => DOCUMENT,
         };
-        let mut skip = asked.query.skip;
-        match (Ways { asked }).look(Streams::meet(way))? {
-            None => streams.visit(self.connection, self.meter, skip, |spot| Ok(show(spot)))?,
-            Some(look) => {
-                let mut statement = self.judge(self.connection.prepare_cached(&look.text))?;
-                for (place, value) in (1..).zip(&look.values) {
-                    self.judge(statement.raw_bind_parameter(place, value))?;
+        let sql = (Ways { asked }).set(way, select);
+        let mut statement = self.judge(self.connection.prepare_cached(&sql.text))?;
+        let mut rows = self.judge(statement.query(params_from_iter(&sql.values)))?;
+        let mut unreadable = 0;
+        while let Some(row) = self.judge(rows.next())? {
+            self.work.take_row()?;
+            let id = self.judge(rows::referral_id(row, 1))?;
+            let item = match source {
+                ItemSource::Nothing => Json::Null,
+                ItemSource::Columns(_) => source.from_columns(&self.judge(column_values(row, id))?),
+                ItemSource::Document(_) => {
+                    let packed = self.judge(row.get_ref(4).and_then(|column| Ok(column.as_blob()?)))?;
+                    let document = match packing::unpack(packed) {
+                        Ok(document) => document,
+                        Err(error) => {
+                            tracing::error!(referral = %id, %error, "The document of referral {id} cannot be read, and is left out: {error}");
+                            unreadable += 1;
+                            continue;
+                        }
+                    };
+                    self.work.take_document(document.len())?;
+                    source.from_document(id, &document)?
                 }
-                // Lists of values are built anew for each row.
-                let values = look.values.len() as u64;
-                streams.visit(self.connection, self.meter, 0, |spot| {
-                    self.judge(self.meter.calls(values))?;
-                    self.judge(statement.raw_bind_parameter(1, spot.row))?;
-                    let passes = self.judge(statement.raw_query().next().map(|row| row.is_some()))?;
-                    if passes && skip == 0 {
-                        return Ok(show(spot));
-                    }
-                    skip -= u64::from(passes);
-                    Ok(ControlFlow::Continue(()))
-                })?;
-            }
+            };
+            let (created, updated) = (self.judge(row.get(2))?, self.judge(row.get(3))?);
+            visit(Candidate { row: self.judge(row.get(0))?, id, created, updated, item })?;
         }
-        Ok(shown)
+        Ok(unreadable)
     }
 
-    fn select(
-        &self,
-        asked: &Asked<'_>,
-        statement: &Statement,
-        keys: &[SortKey],
-    ) -> rusqlite::Result<Vec<(i64, Place)>> {
-        self.connection
-            .prepare_cached(&statement.text)?
-            .query_map(params_from_iter(&statement.values), |row| {
-                let id = rows::referral_id(row, 1)?;
-                let place = match asked.natural {
-                    Some(natural) => natural.place(row.get(2)?, id),
-                    None => {
-                        let keys = (2..)
-                            .zip(keys)
-                            .map(|(column, key)| Ok(functions::key(row.get_ref(column)?, key.encoding)));
-                        Place { keys: keys.collect::<rusqlite::Result<_>>()?, id }
-                    }
-                };
-                Ok((row.get(0)?, place))
-            })?
-            .collect()
+    /// One referral: from the cache, or from the database; `None` where its document is damaged.
+    fn referral(&self, row: i64, id: ReferralId) -> Result<Option<Arc<StoredReferral>>, StoreError> {
+        let hot = self.moment.and_then(|moment| {
+            let hot = moment.cache.get(&id);
+            // A commit that has begun since may have put a newer one into the cache.
+            hot.filter(|_| moment.cache.generation() == Some(moment.generation))
+        });
+        match hot {
+            Some(hot) => Ok(Some(hot)),
+            None => self.stored(row),
+        }
     }
 
-    /// The rows themselves: those that the cache holds, and the others from the database.
-    fn documents(&self, places: Vec<(i64, Place)>) -> Result<Vec<(Arc<StoredReferral>, Place)>, StoreError> {
-        let mut hot: Vec<_> = places
-            .iter()
-            .map(|(_, place)| self.moment.and_then(|moment| moment.cache.get(&place.id)))
-            .collect();
-        // A commit that has begun since may have put newer ones into the cache.
-        if self.moment.is_some_and(|moment| moment.cache.generation() != Some(moment.generation)) {
-            hot.fill(None);
-        }
+    /// One referral from the database; `None` where its document is damaged.
+    pub(super) fn stored(&self, row: i64) -> Result<Option<Arc<StoredReferral>>, StoreError> {
         let mut statement = self.judge(self.connection.prepare_cached(DOCUMENT))?;
-        let mut read = |row: i64| {
-            let referral = self.judge(statement.query_row([row], rows::shown))?;
-            if let (Some(moment), Some(referral)) = (self.moment, &referral) {
-                moment.cache.offer_of(moment.generation, referral);
-            }
-            Ok::<_, StoreError>(referral)
-        };
-        let mut found = Vec::with_capacity(places.len());
-        for ((row, place), hot) in places.into_iter().zip(hot) {
-            let referral = hot.map_or_else(|| read(row), |hot| Ok(Some(hot)))?;
-            found.extend(referral.map(|referral| (referral, place)));
+        let referral = self.judge(statement.query_row([row], rows::shown))?;
+        if let (Some(moment), Some(referral)) = (self.moment, &referral) {
+            moment.cache.offer_of(moment.generation, referral);
         }
+        Ok(referral)
+    }
+
+    /// The referrals of a page, as many as its bytes allow.
+    fn documents(&self, page: Page) -> Result<Found, StoreError> {
+        let mut found = Found { unreadable: page.unreadable, cut_short: page.cut_short, ..Found::default() };
+        let mut bytes = 0;
+        let mut rest = page.places.into_iter();
+        for (row, place) in rest.by_ref() {
+            let referral = match row {
+                Row::Read(referral) => Some(referral),
+                Row::Number(row) => self.referral(row, place.id)?,
+            };
+            let Some(referral) = referral else {
+                found.left_out += 1;
+                continue;
+            };
+            bytes += referral.document.len();
+            found.referrals.push((referral, place));
+            if bytes > PAGE_BYTES {
+                break;
+            }
+        }
+        found.cut_short |= rest.next().is_some();
         Ok(found)
     }
 
-    fn count(&self, asked: &Asked<'_>) -> Result<Option<u64>, StoreError> {
-        if asked.query.count == Counting::No {
-            return Ok(None);
-        }
+    /// `None` where a count that is wanted only if it is cheap is not.
+    fn count(&self, asked: &Asked<'_>) -> Result<Option<Counted>, StoreError> {
+        let counted = |matching| Counted { matching, unreadable: 0 };
         if let Some(count) = asked.kept_count() {
-            return Ok(Some(count));
+            return Ok(Some(counted(count)));
         }
         if asked.set_way() == Way::Nothing {
-            return Ok(Some(0));
+            return Ok(Some(counted(0)));
         }
-        let statement = Ways { asked }.counted()?;
-        let count = || {
-            self.judge(self.connection.prepare_cached(&statement.text).and_then(|mut prepared| {
-                prepared.query_row(params_from_iter(&statement.values), |row| row.get(0))
-            }))
-        };
         match asked.query.count {
-            Counting::IfCheap => self.meter.cheaply(self.limits, count),
-            Counting::Exact | Counting::No => count().map(Some),
+            Counting::No => Ok(None),
+            Counting::Exact => self.counted(asked).map(Some),
+            Counting::IfCheap => {
+                let work = self.work.cheap_share();
+                let reading = Reading { work: &work, ..*self };
+                self.meter.cheaply(work.limits(), || reading.counted(asked))
+            }
         }
     }
+
+    fn counted(&self, asked: &Asked<'_>) -> Result<Counted, StoreError> {
+        if asked.is_plain() {
+            let sql = (Ways { asked }).counted();
+            let matching =
+                self.judge(self.connection.prepare_cached(&sql.text).and_then(|mut statement| {
+                    statement.query_row(params_from_iter(&sql.values), |row| row.get(0))
+                }))?;
+            return Ok(Counted { matching, unreadable: 0 });
+        }
+        let mut matching = 0;
+        let unreadable = self.scan(asked, &asked.set_way(), &asked.filter_source(), |candidate| {
+            matching += u64::from(asked.matches(&candidate.item, self.work)?);
+            Ok(())
+        })?;
+        Ok(Counted { matching, unreadable })
+    }
+}
+
+/// Reads the columns that items are made from, as [`Reading::scan`] selects them.
+fn column_values(row: &rusqlite::Row<'_>, id: ReferralId) -> rusqlite::Result<ColumnValues> {
+    Ok(ColumnValues {
+        id,
+        created: row.get(2)?,
+        updated: row.get(3)?,
+        class: Class(row.get(4)?),
+        expires: row.get(5)?,
+        accepted: row.get(6)?,
+        country: row.get(7)?,
+        shared_with_microsoft: row.get(8)?,
+        engagement: EngagementId::from_bytes(rows::sixteen(row, 9)?),
+    })
 }
 
 /// Adds counts of classes to those that are known.

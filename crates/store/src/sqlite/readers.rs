@@ -13,10 +13,10 @@ use tokio::sync::oneshot;
 
 use super::engine_error;
 use super::files::Files;
-use super::queue::{Holder, Queue, Worker};
 use crate::StoreError;
+use crate::fair_queue::{Holder, Queue, Worker};
 
-/// How many reads of an owner, and of all that say no owner, may wait; more make their callers wait.
+/// How many reads of an owner, and of all that say no owner, may wait.
 const WAITING: usize = 4096;
 
 /// A connection of a thread, with what belongs to it.
@@ -30,12 +30,16 @@ pub(super) trait Reader: Sized {
 
 /// Who waits for an answer, as far as a thread can know.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Caller(Arc<AtomicBool>);
+pub(super) struct Caller {
+    is_gone: Arc<AtomicBool>,
+    /// Set when the store closes.
+    is_stopping: Arc<AtomicBool>,
+}
 
 impl Caller {
-    /// Whether nobody waits any more.
+    /// Whether nobody waits any more, or the store closes.
     pub(super) fn is_gone(&self) -> bool {
-        self.0.load(Relaxed)
+        self.is_gone.load(Relaxed) || self.is_stopping.load(Relaxed)
     }
 }
 
@@ -44,7 +48,7 @@ struct Waiting(Caller);
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.0.store(true, Relaxed);
+        self.0.is_gone.store(true, Relaxed);
     }
 }
 
@@ -70,6 +74,7 @@ struct Parking {
 pub(super) struct Readers<R> {
     jobs: Arc<Jobs<R>>,
     threads: usize,
+    stopping: Arc<AtomicBool>,
 }
 
 type Jobs<R> = Queue<Option<OrganizationId>, Job<R>>;
@@ -81,14 +86,16 @@ pub(super) struct Parker<R> {
 }
 
 impl<R: Reader + Send + 'static> Readers<R> {
-    /// Starts so many readers of a name, each with its connection open.
+    /// Starts so many readers of a name, each with its connection open. Reads of one owner hold at most `each` of them.
     pub(super) fn start(
         files: &Files,
         name: &str,
         threads: usize,
+        each: usize,
     ) -> Result<(Readers<R>, Vec<JoinHandle<()>>), StoreError> {
         let threads = threads.max(1);
-        let readers = Readers { jobs: Queue::new(WAITING), threads };
+        let jobs = Queue::new(WAITING, each.max(1));
+        let readers = Readers { jobs, threads, stopping: Arc::default() };
         let mut handles = Vec::with_capacity(threads);
         for number in 0..threads {
             let (files, jobs) = (files.clone(), readers.jobs.worker());
@@ -109,13 +116,14 @@ impl<R: Reader + Send + 'static> Readers<R> {
         read: impl FnOnce(&R) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let waiting = Waiting(Caller::default());
+        let caller = Caller { is_gone: Arc::default(), is_stopping: Arc::clone(&self.stopping) };
+        let waiting = Waiting(caller);
         let read = Box::new(move |reader: &R| {
             if !reply.is_closed() {
                 let _ = reply.send(read(reader));
             }
         });
-        self.jobs.push(owner.cloned(), Job::Read(waiting.0.clone(), read)).await?;
+        self.jobs.try_push(&owner.cloned(), Job::Read(waiting.0.clone(), read))?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
@@ -132,6 +140,11 @@ impl<R: Reader + Send + 'static> Readers<R> {
     /// Lets the readers end after what was asked before.
     pub(super) fn shut(&self) {
         self.jobs.shut();
+    }
+
+    /// Interrupts what runs and what waits, as if its callers were gone.
+    pub(super) fn interrupt(&self) {
+        self.stopping.store(true, Relaxed);
     }
 }
 
@@ -170,7 +183,8 @@ impl<R> Parker<R> {
 
 fn serve<R: Reader>(files: &Files, reader: R, jobs: &Worker<Option<OrganizationId>, Job<R>>) {
     let mut reader = reader;
-    while let Some(job) = jobs.take() {
+    while let Some(running) = jobs.take() {
+        let (job, _place) = running.into_parts();
         match job {
             // A panic drops the reply, which tells the caller; the thread serves on.
             Job::Read(caller, read) => {

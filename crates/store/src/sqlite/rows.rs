@@ -31,7 +31,7 @@ fn unreadable(column: usize, what: &str) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, format!("not {what}").into())
 }
 
-fn sixteen(row: &Row<'_>, column: usize) -> rusqlite::Result<[u8; 16]> {
+pub(super) fn sixteen(row: &Row<'_>, column: usize) -> rusqlite::Result<[u8; 16]> {
     let bytes = row.get_ref(column)?.as_blob()?;
     bytes.try_into().map_err(|_| unreadable(column, "sixteen bytes"))
 }

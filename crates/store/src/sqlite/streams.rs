@@ -6,6 +6,7 @@ use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
 
 use referral::ReferralId;
+use rusqlite::types::Value as Column;
 use rusqlite::{CachedStatement, Connection, Rows, StatementStatus};
 
 use super::meter::Meter;
@@ -14,7 +15,6 @@ use crate::StoreError;
 use crate::asked::{Asked, Met, Part};
 use crate::class::Class;
 use crate::plan::{Conditions, Instant, Natural, Range, Way};
-use crate::sql::Bound;
 
 /// A row in the order of its streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(super) struct Streams {
     /// What the page after a place takes: the rest of the same instant, then everything beyond. Else one span.
     statements: Vec<Span>,
     /// The values each stream has of its own: the owner, whether offer leads, and what the way is split by.
-    arms: Vec<Vec<Bound>>,
+    arms: Vec<Vec<Column>>,
 }
 
 /// What the streams of a way differ in, beside offer leads.
@@ -59,14 +59,14 @@ impl Split {
     }
 
     /// The value of each stream.
-    fn values(&self) -> Vec<Option<Bound>> {
-        let text = |text: &String| Some(Bound::Text(text.clone()));
+    fn values(&self) -> Vec<Option<Column>> {
+        let text = |text: &String| Some(Column::Text(text.clone()));
         match self {
             Split::Nothing => vec![None],
             Split::Email(emails) => emails.iter().map(text).collect(),
             Split::Country(country) => vec![text(country)],
             Split::Class(numbers) | Split::Standing(numbers) => {
-                numbers.iter().map(|number| Some(Bound::Integer((*number).into()))).collect()
+                numbers.iter().map(|number| Some(Column::Integer((*number).into()))).collect()
             }
         }
     }
@@ -86,7 +86,7 @@ fn standings(classes: &[Class], occurring: &[(Class, u64)]) -> Option<Vec<u16>> 
 /// A statement of every stream: the numbers of its parameters go on after those of the stream.
 struct Span {
     sql: String,
-    values: Vec<Bound>,
+    values: Vec<Column>,
 }
 
 impl Streams {
@@ -98,8 +98,8 @@ impl Streams {
         let leads: &[i64] = if scope.offer_leads { &[0, 1] } else { &[0] };
         let arms = leads.iter().flat_map(|lead| {
             values.iter().map(|value| {
-                let owner = Bound::Blob(scope.owner.as_bytes().to_vec());
-                [Some(owner), Some(Bound::Integer(*lead)), value.clone()].into_iter().flatten().collect()
+                let owner = Column::Blob(scope.owner.as_bytes().to_vec());
+                [Some(owner), Some(Column::Integer(*lead)), value.clone()].into_iter().flatten().collect()
             })
         });
         let parts = asked.parts(natural, asked.after());
@@ -182,7 +182,7 @@ impl Streams {
             (1, 1) => std::mem::take(skip).min(i64::MAX as u64), // SQLite takes no more
             _ => 0,
         };
-        let one = |number: usize, arm: &[Bound], span: &Span| {
+        let one = |number: usize, arm: &[Column], span: &Span| {
             let limit = if offset > 0 { format!(" LIMIT -1 OFFSET {offset}") } else { String::new() };
             let mut statement = connection.prepare_cached(&format!("/* {number} */ {}{limit}", span.sql))?;
             for (place, value) in (1..).zip(arm.iter().chain(&span.values)) {
@@ -235,16 +235,16 @@ fn span(asked: &Asked<'_>, way: &Way, split: &Split, natural: Natural, part: Par
     let mut sql = format!("SELECT {at}, id, {row} FROM {table} WHERE owner = ?1 AND offer_lead = ?2 {split}");
     let before = if split.is_empty() { 2 } else { 3 };
     let mut values = Vec::new();
-    let mut add = |condition: &str, value: Bound| {
+    let mut add = |condition: &str, value: Column| {
         values.push(value);
         sql.push_str(&format!(" AND {condition} ?{}", before + values.len()));
     };
     let mut within = |column: &str, range: &Range| {
         if let Some(low) = range.low {
-            add(&format!("{column} >="), Bound::Integer(low));
+            add(&format!("{column} >="), Column::Integer(low));
         }
         if let Some(high) = range.high {
-            add(&format!("{column} <="), Bound::Integer(high));
+            add(&format!("{column} <="), Column::Integer(high));
         }
     };
     if *way == Way::Updated {
@@ -253,8 +253,8 @@ fn span(asked: &Asked<'_>, way: &Way, split: &Split, natural: Natural, part: Par
     match &part {
         Part::Range(range) => within(at, range),
         Part::Tie(instant, id) => {
-            add(&format!("{at} ="), Bound::Integer(*instant));
-            add("id >", Bound::Blob(id.as_bytes().to_vec()));
+            add(&format!("{at} ="), Column::Integer(*instant));
+            add("id >", Column::Blob(id.as_bytes().to_vec()));
         }
     }
     if let (Way::Country | Way::Updated, Some(classes)) = (way, asked.classes()) {

@@ -5,12 +5,12 @@ mod backup;
 mod bad_days;
 mod bulk;
 mod directory;
-mod expressions;
 mod histories;
 mod lists;
 mod suite;
 
 use crate::{Columns, StoredReferral};
 
+#[expect(dead_code, reason = "the other tests make lists too")]
 #[path = "../../tests/support/random.rs"]
 mod random;

@@ -1,16 +1,52 @@
-//! The SQL of lists: what is asked of the rows of a way. How it is read stands in `query.rs`, and what leads through an
-//! index in the order of a page in `streams.rs`.
+//! The SQL of lists: what columns and indexes tell of the rows of a way. What only a document tells is evaluated in
+//! `query.rs`, and what leads through an index in the order of a page stands in `streams.rs`.
+
+use rusqlite::types::Value as Column;
 
 use super::search;
 use super::streams::of_classes;
-use crate::StoreError;
 use crate::asked::{Asked, Met};
-use crate::plan::{Instant, Natural, Range, Way};
-use crate::sql::{Bound, Dialect, Encoding, SortKey, Statement, Writer, balanced};
+use crate::plan::{Range, Way};
 
 /// One row is asked about by its number; of many, those the index has are gone through.
 const WORDS_OF_ONE: &str = "EXISTS (SELECT 1 FROM search WHERE rowid = row AND search MATCH ";
 const WORDS_OF_MANY: &str = "row IN (SELECT rowid FROM search WHERE search MATCH ";
+
+/// A statement with the values of its parameters, first to last.
+#[derive(Debug, Default)]
+pub(super) struct Sql {
+    pub(super) text: String,
+    pub(super) values: Vec<Column>,
+}
+
+impl Sql {
+    pub(super) fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+
+    pub(super) fn bind(&mut self, value: Column) {
+        self.values.push(value);
+        self.text.push_str(&format!("?{}", self.values.len()));
+    }
+
+    fn bind_all(&mut self, values: impl Iterator<Item = Column>) {
+        for (place, value) in values.enumerate() {
+            if place > 0 {
+                self.push(", ");
+            }
+            self.bind(value);
+        }
+    }
+
+    fn within(&mut self, column: &str, range: &Range) {
+        for (op, bound) in [(">=", range.low), ("<=", range.high)] {
+            if let Some(bound) = bound {
+                self.push(&format!(" AND {column} {op} "));
+                self.bind(Column::Integer(bound));
+            }
+        }
+    }
+}
 
 /// A query in SQL.
 #[derive(Clone, Copy)]
@@ -19,26 +55,20 @@ pub(super) struct Ways<'a> {
 }
 
 impl Ways<'_> {
-    /// A question to one row, the first parameter, by what the way has not met; `None` where it has met all.
-    pub(super) fn look(self, met: Met) -> Result<Option<Statement>, StoreError> {
-        if !self.asked.has_more_than(met) {
-            return Ok(None);
+    /// A question to one row, the first parameter, by the columns that the way has not met; `None` where it has met all.
+    pub(super) fn look(self, met: Met) -> Option<Sql> {
+        if !self.asked.has_columns_besides(met) {
+            return None;
         }
-        let mut writer = Writer::new(Dialect::Sqlite, self.asked.query.scope.now);
-        writer.push("SELECT 1 FROM referral WHERE row = ");
-        writer.bind(Bound::Integer(0));
-        self.conditions(&mut writer, met, WORDS_OF_ONE)?;
-        Ok(Some(writer.finish()))
+        let mut sql = Sql::default();
+        sql.push("SELECT 1 FROM referral WHERE row = ");
+        sql.bind(Column::Integer(0));
+        self.conditions(&mut sql, met, WORDS_OF_ONE);
+        Some(sql)
     }
 
-    /// What is selected of all rows that match, by a way.
-    fn set(self, writer: &mut Writer<'_>, way: &Way, select: &str) -> Result<(), StoreError> {
-        writer.push(&format!("SELECT {select} FROM "));
-        self.from(writer, way)
-    }
-
-    /// The rows of a way with the conditions it does not meet.
-    pub(super) fn from(self, writer: &mut Writer<'_>, way: &Way) -> Result<(), StoreError> {
+    /// What is selected of all rows that the columns tell of, by a way.
+    pub(super) fn set(self, way: &Way, select: &str) -> Sql {
         // A plus keeps a condition from choosing another index.
         let (index, plus) = match way {
             Way::Nothing | Way::Ids | Way::Team(_) | Way::Search => ("", "+"),
@@ -48,39 +78,41 @@ impl Ways<'_> {
             Way::Updated => ("INDEXED BY referral_last_updated", ""),
             Way::Created => ("INDEXED BY referral_newest_first", ""),
         };
-        writer.push(&format!("referral {index} WHERE {plus}referral.owner = "));
-        writer.bind(Bound::Blob(self.asked.query.scope.owner.as_bytes().to_vec()));
-        writer.push(&format!(" AND {plus}offer_lead IN {}", self.leads()));
+        let mut sql = Sql::default();
+        sql.push(&format!("SELECT {select} FROM referral {index} WHERE {plus}referral.owner = "));
+        sql.bind(Column::Blob(self.asked.query.scope.owner.as_bytes().to_vec()));
+        sql.push(&format!(" AND {plus}offer_lead IN {}", self.leads()));
         if let Way::Team(emails) = way {
-            writer.push(" AND row IN (");
-            self.members(writer, "referral", emails);
-            writer.push(")");
+            sql.push(" AND row IN (");
+            self.members(&mut sql, "referral", emails);
+            sql.push(")");
         }
-        self.conditions(writer, Met::in_a_set(way), WORDS_OF_MANY)
+        if *way == Way::Nothing {
+            sql.push(" AND FALSE");
+        }
+        self.conditions(&mut sql, Met::in_a_set(way), WORDS_OF_MANY);
+        sql
     }
 
-    /// The conditions that are not met; that on words as `words` begins it.
-    fn conditions(self, writer: &mut Writer<'_>, met: Met, words: &str) -> Result<(), StoreError> {
+    /// The conditions on columns that are not met; that on words as `words` begins it.
+    fn conditions(self, sql: &mut Sql, met: Met, words: &str) {
         let conditions = &self.asked.conditions;
         if let (Some(classes), false) = (self.asked.classes(), met.class) {
-            writer.push(&format!(" AND {}", of_classes(classes)));
+            sql.push(&format!(" AND {}", of_classes(classes)));
         }
         if !met.created {
-            within(writer, "created", &conditions.created);
+            sql.within("created", &conditions.created);
         }
         if !met.updated {
-            within(writer, "updated", &conditions.updated);
+            sql.within("updated", &conditions.updated);
         }
         if let (Some(country), false) = (conditions.country, met.country) {
-            writer.push(" AND country = ");
-            writer.bind(Bound::Text(country.to_owned()));
+            sql.push(" AND country = ");
+            sql.bind(Column::Text(country.to_owned()));
         }
-        // As many as the filter has: joined as a tree, for SQLite bounds how deep a condition is.
-        let before = writer.take();
-        let mut terms = Vec::new();
         for emails in conditions.teams.iter().skip(usize::from(met.first_team)) {
-            writer.push(
-                "EXISTS (
+            sql.push(
+                " AND EXISTS (
                    SELECT 1
                    FROM team_member AS member
                    WHERE member.owner = referral.owner
@@ -89,114 +121,48 @@ impl Ways<'_> {
                      AND member.id = referral.id
                      AND member.email IN (",
             );
-            bind_all(writer, emails.iter().map(|email| Bound::Text(email.clone())));
-            writer.push("))");
-            terms.push(writer.take());
-        }
-        for term in &conditions.rest {
-            writer.predicate(term)?;
-            terms.push(writer.take());
-        }
-        writer.push(&before);
-        if !terms.is_empty() {
-            writer.push(&format!(" AND {}", balanced(&terms, " AND ")));
+            sql.bind_all(emails.iter().map(|email| Column::Text(email.clone())));
+            sql.push("))");
         }
         if let Some(ids) = &conditions.ids {
-            writer.push(" AND referral.id IN (");
-            bind_all(writer, ids.iter().map(|id| Bound::Blob(id.as_bytes().to_vec())));
-            writer.push(")");
+            sql.push(" AND referral.id IN (");
+            sql.bind_all(ids.iter().map(|id| Column::Blob(id.as_bytes().to_vec())));
+            sql.push(")");
         }
         if let Some(engagement) = conditions.engagement {
-            writer.push(" AND engagement = ");
-            writer.bind(Bound::Blob(engagement.as_bytes().to_vec()));
+            sql.push(" AND engagement = ");
+            sql.bind(Column::Blob(engagement.as_bytes().to_vec()));
         }
         if let Some(search) = conditions.search {
-            writer.push(&format!(" AND {words}"));
-            writer.bind(Bound::Text(search::expression(&self.asked.query.scope.owner, search)));
-            writer.push(")");
+            sql.push(&format!(" AND {words}"));
+            sql.bind(Column::Text(search::expression(&self.asked.query.scope.owner, search)));
+            sql.push(")");
         }
-        Ok(())
     }
 
-    /// The page of a way that must be sorted, and the keys that are selected after the row and its id.
-    pub(super) fn sorted(self, way: &Way) -> Result<(Statement, Vec<SortKey>), StoreError> {
-        let mut writer = Writer::new(Dialect::Sqlite, self.asked.query.scope.now);
-        let keys = match self.asked.natural {
-            Some(natural) => vec![instant_key(natural)],
-            None => writer.keys(&self.asked.query.order)?,
-        };
-        let texts: String = keys.iter().map(|key| format!(", {}", key.text)).collect();
-        self.set(&mut writer, way, &format!("row, referral.id{texts}"))?;
-        if let Some(place) = &self.asked.query.after {
-            writer.push(" AND ");
-            writer.after(&keys, place);
-        }
-        writer.push(" ORDER BY ");
-        for key in &keys {
-            writer.push(&format!("{}, ", key.term()));
-        }
-        writer.push("referral.id LIMIT ");
-        writer.bind(Bound::Integer(i64::try_from(self.asked.query.limit).unwrap_or(i64::MAX)));
-        writer.push(" OFFSET ");
-        writer.bind(Bound::Integer(i64::try_from(self.asked.query.skip).unwrap_or(i64::MAX)));
-        Ok((writer.finish(), keys))
-    }
-
-    /// How many match, by the way to all of them.
-    pub(super) fn counted(self) -> Result<Statement, StoreError> {
-        let mut writer = Writer::new(Dialect::Sqlite, self.asked.query.scope.now);
+    /// How many rows the columns tell of, by the way to all of them.
+    pub(super) fn counted(self) -> Sql {
         let way = self.asked.set_way();
         match &way {
-            Way::Team(emails) if !self.asked.has_more_than(Met::in_a_set(&way)) => {
-                self.members(&mut writer, "count(DISTINCT referral)", emails);
+            Way::Team(emails) if !self.asked.has_columns_besides(Met::in_a_set(&way)) => {
+                let mut sql = Sql::default();
+                self.members(&mut sql, "count(DISTINCT referral)", emails);
+                sql
             }
-            _ => self.set(&mut writer, &way, "count(*)")?,
+            _ => self.set(&way, "count(*)"),
         }
-        Ok(writer.finish())
     }
 
     /// What is selected of the rows of `team_member` with one of these e-mails.
-    fn members(self, writer: &mut Writer<'_>, select: &str, emails: &[String]) {
-        writer.push(&format!("SELECT {select} FROM team_member WHERE owner = "));
-        writer.bind(Bound::Blob(self.asked.query.scope.owner.as_bytes().to_vec()));
-        writer.push(" AND email IN (");
-        bind_all(writer, emails.iter().map(|email| Bound::Text(email.clone())));
-        writer.push(&format!(") AND offer_lead IN {}", self.leads()));
+    fn members(self, sql: &mut Sql, select: &str, emails: &[String]) {
+        sql.push(&format!("SELECT {select} FROM team_member WHERE owner = "));
+        sql.bind(Column::Blob(self.asked.query.scope.owner.as_bytes().to_vec()));
+        sql.push(" AND email IN (");
+        sql.bind_all(emails.iter().map(|email| Column::Text(email.clone())));
+        sql.push(&format!(") AND offer_lead IN {}", self.leads()));
     }
 
     fn leads(self) -> &'static str {
         if self.asked.query.scope.offer_leads { "(0, 1)" } else { "(0)" }
-    }
-}
-
-/// An instant as a key to sort by.
-fn instant_key(natural: Natural) -> SortKey {
-    let text = match natural.by {
-        Instant::Created => "referral.created",
-        Instant::Updated => "referral.updated",
-    };
-    SortKey {
-        text: text.to_owned(),
-        encoding: Encoding::Integer,
-        descending: natural.descending,
-        nullable: false,
-    }
-}
-
-fn within(writer: &mut Writer<'_>, column: &str, range: &Range) {
-    for (op, bound) in [(">=", range.low), ("<=", range.high)] {
-        if let Some(bound) = bound {
-            writer.push(&format!(" AND {column} {op} "));
-            writer.bind(Bound::Integer(bound));
-        }
-    }
-}
-
-fn bind_all(writer: &mut Writer<'_>, values: impl Iterator<Item = Bound>) {
-    for (place, value) in values.enumerate() {
-        if place > 0 {
-            writer.push(", ");
-        }
-        writer.bind(value);
     }
 }

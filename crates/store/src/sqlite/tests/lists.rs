@@ -166,7 +166,7 @@ async fn a_query_beyond_its_budget_is_broken_off_and_says_what_would_help() {
 #[tokio::test]
 async fn values_that_rows_are_held_against_count() {
     let directory = tempfile::tempdir().unwrap();
-    let store = open(directory.path(), QueryLimits { steps: 10_000_000, ..QueryLimits::default() });
+    let store = open(directory.path(), QueryLimits { nodes: 2_000_000, ..QueryLimits::default() });
     filled(&store, 2_000).await;
     let values = |count: usize| (0..count).map(|n| format!("'none {n}'")).collect::<Vec<_>>().join(",");
     let query = |count| Query { count: Counting::No, ..asked(&format!("name in ({})", values(count)), "") };

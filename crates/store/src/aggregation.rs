@@ -1,0 +1,375 @@
+//! `$apply`: referrals go through the steps one by one as far as each can be taken alone, and into groups; what is left
+//! of the steps is applied to the groups, or to as much of the referrals as the steps ask about.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use odata::{
+    Evaluator, Groups, Position, Search, SearchKind, Typed, TypedAggregate, TypedApply, TypedCompute,
+    TypedKind, TypedPath, TypedTransformation,
+};
+use referral::ReferralId;
+use serde_json::Value as Json;
+
+use crate::asked::check_expressions;
+use crate::class::Class;
+use crate::item::{Column, ItemSource};
+use crate::list_work::ListWork;
+use crate::plan::{Conditions, Figures};
+use crate::{Aggregated, Aggregation, Counting, Query, StoreError};
+
+/// Where a referral stands among the items: newest first.
+type ItemPlace = (Reverse<i64>, ReferralId);
+
+/// The filters and searches that an aggregation begins with, as a query for all that match, and the steps after them.
+pub(crate) fn leading_query(aggregation: &Aggregation) -> (Query, &[TypedTransformation]) {
+    let (filter, search, steps) = leading(&aggregation.apply);
+    let query = Query {
+        scope: aggregation.scope.clone(),
+        filter,
+        search,
+        order: Vec::new(),
+        after: None,
+        skip: 0,
+        limit: usize::MAX,
+        count: Counting::No,
+    };
+    (query, steps)
+}
+
+fn leading(apply: &TypedApply) -> (Option<Typed>, Option<Search>, &[TypedTransformation]) {
+    let (mut filters, mut searches) = (Vec::new(), Vec::new());
+    let mut rest = apply.steps.as_slice();
+    while let Some((step, after)) = rest.split_first() {
+        match step {
+            TypedTransformation::Filter(filter) => filters.push(filter.clone()),
+            TypedTransformation::Search(search) => searches.push(search.clone()),
+            _ => break,
+        }
+        rest = after;
+    }
+    let filter = match filters.len() {
+        0 | 1 => filters.pop(),
+        _ => {
+            Some(Typed { at: Position::default(), ty: filters[0].ty.clone(), kind: TypedKind::And(filters) })
+        }
+    };
+    let search = match searches.len() {
+        0 | 1 => searches.pop(),
+        _ => Some(Search { at: Position::default(), kind: SearchKind::And(searches) }),
+    };
+    (filter, search, rest)
+}
+
+/// The steps of an aggregation after its leading filters, with what the referrals so far came to.
+pub(crate) struct Pipeline<'a> {
+    aggregation: &'a Aggregation,
+    work: &'a ListWork,
+    /// Steps that take one item after the other.
+    single: &'a [TypedTransformation],
+    state: State<'a>,
+    /// The steps after those.
+    rest: &'a [TypedTransformation],
+}
+
+enum State<'a> {
+    Grouped { by: &'a [TypedPath], aggregates: Option<&'a [TypedAggregate]>, grouping: Groups<'a, ItemPlace> },
+    Items(Vec<(ItemPlace, Arc<Json>)>),
+}
+
+/// What an aggregation came to.
+pub(crate) enum Finished {
+    /// Its results.
+    Rows(Vec<Json>),
+    /// Parts of referrals, perhaps with computed members: see [`complete`].
+    Referrals(Vec<Json>),
+}
+
+impl<'a> Pipeline<'a> {
+    /// # Errors
+    /// `NotSupported`
+    pub(crate) fn new(
+        aggregation: &'a Aggregation,
+        steps: &'a [TypedTransformation],
+        work: &'a ListWork,
+    ) -> Result<Pipeline<'a>, StoreError> {
+        check_expressions(aggregation.filter.as_ref(), &aggregation.order)?;
+        check_steps(&aggregation.apply.steps, true)?;
+        let takes_one = |step: &TypedTransformation| {
+            matches!(step, TypedTransformation::Filter(_) | TypedTransformation::Compute(_))
+        };
+        let (single, after) = steps.split_at(steps.iter().take_while(|step| takes_one(step)).count());
+        let evaluator =
+            Evaluator { schema: &aggregation.apply.schema, ..work.evaluator(aggregation.scope.now) };
+        let grouped = |by: &'a [TypedPath], aggregates: Option<&'a [TypedAggregate]>| State::Grouped {
+            by,
+            aggregates,
+            grouping: Groups::new(evaluator, by, aggregates),
+        };
+        let (state, rest) = match after {
+            [TypedTransformation::Aggregate(aggregates), rest @ ..] => (grouped(&[], Some(aggregates)), rest),
+            [TypedTransformation::GroupBy { by, apply }, rest @ ..] => match apply.as_slice() {
+                [] => (grouped(by, None), rest),
+                [TypedTransformation::Aggregate(aggregates)] => (grouped(by, Some(aggregates)), rest),
+                _ => (State::Items(Vec::new()), after),
+            },
+            _ => (State::Items(Vec::new()), after),
+        };
+        Ok(Pipeline { aggregation, work, single, state, rest })
+    }
+
+    /// What is read of a referral, with what is at other paths.
+    pub(crate) fn source(&self, others: impl Iterator<Item = String>) -> ItemSource {
+        let mut paths: Vec<String> = others.collect();
+        collect_paths(self.single, &mut paths);
+        match &self.state {
+            State::Grouped { by, aggregates, .. } => {
+                paths.extend(by.iter().map(TypedPath::wire));
+                paths.extend(aggregated_paths(aggregates.unwrap_or_default()));
+            }
+            State::Items(_) if self.keeps_items() => {
+                collect_paths(self.rest, &mut paths);
+                let Aggregation { filter, order, .. } = self.aggregation;
+                paths.extend(filter.iter().flat_map(Typed::item_paths));
+                paths.extend(order.iter().flat_map(|key| key.expr.item_paths()));
+                paths.push("id".to_owned());
+            }
+            // Whole referrals are among the results.
+            State::Items(_) if leaves_items(self.rest) => paths.push(String::new()),
+            State::Items(_) => collect_paths(self.rest, &mut paths),
+        }
+        // What a step has computed is not stored.
+        let computed: Vec<&str> = computed_names(&self.aggregation.apply.steps).collect();
+        paths.retain(|path| !computed.contains(&path.split('/').next().unwrap_or_default()));
+        ItemSource::of(paths)
+    }
+
+    /// Whether the results are referrals.
+    fn keeps_items(&self) -> bool {
+        self.aggregation.apply.keeps_items()
+    }
+
+    /// The columns that tell the groups, where only the numbers of referrals in them are wanted.
+    pub(crate) fn counted_columns(&self) -> Option<Vec<Column>> {
+        let State::Grouped { by, aggregates, .. } = &self.state else { return None };
+        let only_counts = aggregates.unwrap_or_default().iter().all(|aggregate| aggregate.of.is_none());
+        if !self.single.is_empty() || !only_counts {
+            return None;
+        }
+        by.iter().map(|path| Column::of(&path.wire())).collect()
+    }
+
+    /// Adds a referral, or `count` of them that are alike.
+    ///
+    /// # Errors
+    /// What the evaluation meets.
+    pub(crate) fn add(
+        &mut self,
+        created: i64,
+        id: ReferralId,
+        mut item: Json,
+        count: u64,
+    ) -> Result<(), StoreError> {
+        let work = self.work.work();
+        let evaluator = self.evaluator();
+        let place = (Reverse(created), id);
+        let held = work.held();
+        for step in self.single {
+            match step {
+                TypedTransformation::Filter(filter) if !evaluator.matches(filter, &item)? => return Ok(()),
+                TypedTransformation::Compute(computed) => evaluator.add_computed(computed, &mut item)?,
+                _ => {}
+            }
+        }
+        work.release(usize::try_from(work.held().saturating_sub(held)).unwrap_or(usize::MAX));
+        match &mut self.state {
+            State::Grouped { grouping, .. } => grouping.add(&item, &place, count)?,
+            State::Items(items) => {
+                work.hold(evaluator.size_of(&item)? + size_of::<(ItemPlace, Arc<Json>)>())?;
+                items.push((place, Arc::new(item)));
+            }
+        }
+        Ok(())
+    }
+
+    fn evaluator(&self) -> Evaluator<'a> {
+        Evaluator {
+            schema: &self.aggregation.apply.schema,
+            ..self.work.evaluator(self.aggregation.scope.now)
+        }
+    }
+
+    /// # Errors
+    /// What the evaluation of the other steps meets.
+    pub(crate) fn finish(self) -> Result<Finished, StoreError> {
+        let evaluator = self.evaluator();
+        let keeps_items = self.keeps_items();
+        let items = match self.state {
+            State::Grouped { grouping, .. } => grouping.finish()?.into_iter().map(Arc::new).collect(),
+            State::Items(mut items) => {
+                items.sort_by_key(|(place, _)| *place);
+                items.into_iter().map(|(_, item)| item).collect()
+            }
+        };
+        let Aggregation { apply, filter, order, skip, limit, .. } = self.aggregation;
+        let rest = TypedApply { steps: self.rest.to_vec(), ..apply.clone() };
+        let mut kept = Vec::new();
+        for item in evaluator.apply(&rest, items, &|_, _| Ok(true))? {
+            if filter.as_ref().map_or(Ok(true), |filter| evaluator.matches(filter, &item))? {
+                kept.push(item);
+            }
+        }
+        let skip = usize::try_from(*skip).unwrap_or(usize::MAX);
+        let sorted = evaluator.sorted(order, kept)?.into_iter().skip(skip).take(*limit);
+        let rows = sorted.map(Arc::unwrap_or_clone).collect();
+        Ok(if keeps_items { Finished::Referrals(rows) } else { Finished::Rows(rows) })
+    }
+}
+
+/// Whether the kept counts of the classes tell the numbers that an aggregation begins with.
+pub(crate) fn is_kept(conditions: &Conditions<'_>, columns: &[Column]) -> bool {
+    columns.iter().all(|column| matches!(column, Column::Class(_))) && conditions.are_of_class_only()
+}
+
+/// Adds the kept counts of the classes that pass.
+///
+/// # Errors
+/// What the evaluation meets.
+pub(crate) fn add_kept(
+    pipeline: &mut Pipeline<'_>,
+    figures: &Figures,
+    classes: Option<&[Class]>,
+) -> Result<(), StoreError> {
+    for (class, count) in &figures.classes {
+        let passes = classes.is_none_or(|classes| classes.contains(class));
+        if let (true, Some(item)) = (passes, class.document()) {
+            pipeline.add(0, ReferralId::from_bytes([0; 16]), item, *count)?;
+        }
+    }
+    Ok(())
+}
+
+/// The ids of parts of referrals.
+///
+/// # Errors
+/// `Engine` for what is not a referral.
+pub(crate) fn ids(parts: &[Json]) -> Result<Vec<ReferralId>, StoreError> {
+    let id = |part: &Json| part["id"].as_str().and_then(|id| id.parse().ok());
+    let missing = || StoreError::Engine("a result of $apply is not a referral".to_owned());
+    parts.iter().map(|part| id(part).ok_or_else(missing)).collect()
+}
+
+/// Parts of referrals with everything that their documents hold; those without a document are left out.
+///
+/// # Errors
+/// `Engine` for a document that is not JSON; `TooCostly`.
+pub(crate) fn complete(
+    parts: Vec<Json>,
+    documents: &HashMap<ReferralId, Bytes>,
+    work: &ListWork,
+) -> Result<Aggregated, StoreError> {
+    let source = ItemSource::of([String::new()]);
+    let mut aggregated = Aggregated::default();
+    for (id, part) in ids(&parts)?.into_iter().zip(parts) {
+        let Some(document) = documents.get(&id) else {
+            aggregated.left_out += 1;
+            continue;
+        };
+        work.take_document(document.len())?;
+        work.hold(document.len())?;
+        let mut row = source.from_document(id, document)?;
+        if let (Json::Object(row), Json::Object(part)) = (&mut row, part) {
+            for (name, value) in part {
+                if !row.contains_key(&name) {
+                    row.insert(name, value);
+                }
+            }
+        }
+        aggregated.rows.push(row);
+    }
+    Ok(aggregated)
+}
+
+/// Whether items as they were may be among the results of steps.
+fn leaves_items(steps: &[TypedTransformation]) -> bool {
+    steps.iter().all(|step| match step {
+        TypedTransformation::Aggregate(_) => false,
+        TypedTransformation::GroupBy { apply, .. } => !apply.is_empty() && leaves_items(apply),
+        TypedTransformation::Concat(parts) => parts.iter().any(|part| leaves_items(part)),
+        _ => true,
+    })
+}
+
+/// The names of the members that steps compute.
+fn computed_names(steps: &[TypedTransformation]) -> impl Iterator<Item = &str> {
+    fn computed(step: &TypedTransformation) -> &[TypedCompute] {
+        match step {
+            TypedTransformation::Compute(computed) => computed,
+            _ => &[],
+        }
+    }
+    steps.iter().flat_map(computed).map(|one| &*one.name)
+}
+
+fn aggregated_paths(aggregates: &[TypedAggregate]) -> impl Iterator<Item = String> {
+    aggregates.iter().filter_map(|aggregate| aggregate.of.as_ref()).flat_map(|(of, _)| of.item_paths())
+}
+
+/// The paths that steps ask about.
+fn collect_paths(steps: &[TypedTransformation], into: &mut Vec<String>) {
+    for step in steps {
+        match step {
+            TypedTransformation::Filter(filter) => into.extend(filter.item_paths()),
+            TypedTransformation::Compute(computed) => {
+                into.extend(computed.iter().flat_map(|one| one.expr.item_paths()));
+            }
+            TypedTransformation::OrderBy(keys) => {
+                into.extend(keys.iter().flat_map(|key| key.expr.item_paths()));
+            }
+            TypedTransformation::Ranked { by, .. } => into.extend(by.expr.item_paths()),
+            TypedTransformation::Aggregate(aggregates) => into.extend(aggregated_paths(aggregates)),
+            TypedTransformation::GroupBy { by, apply } => {
+                into.extend(by.iter().map(TypedPath::wire));
+                collect_paths(apply, into);
+            }
+            TypedTransformation::Concat(parts) => parts.iter().for_each(|part| collect_paths(part, into)),
+            TypedTransformation::Search(_) | TypedTransformation::Skip(_) | TypedTransformation::Top(_) => {}
+        }
+    }
+}
+
+/// Refuses steps that no engine can carry out. Words are searched for only before every other step: items have none
+/// after it.
+fn check_steps(steps: &[TypedTransformation], mut leads: bool) -> Result<(), StoreError> {
+    for step in steps {
+        match step {
+            TypedTransformation::Search(_) if !leads => {
+                let message = "search in $apply is supported before every other step";
+                return Err(StoreError::NotSupported(message.to_owned()));
+            }
+            TypedTransformation::Search(_) => {}
+            TypedTransformation::Filter(filter) => check_expressions(Some(filter), [])?,
+            TypedTransformation::Compute(computed) => {
+                computed.iter().try_for_each(|one| check_expressions(Some(&one.expr), []))?;
+            }
+            TypedTransformation::OrderBy(keys) => check_expressions(None, keys)?,
+            TypedTransformation::Ranked { by, .. } => check_expressions(None, [by])?,
+            TypedTransformation::Aggregate(aggregates) => {
+                let of = aggregates.iter().filter_map(|aggregate| aggregate.of.as_ref());
+                of.into_iter().try_for_each(|(of, _)| check_expressions(Some(of), []))?;
+            }
+            TypedTransformation::GroupBy { by, apply } => {
+                by.iter().try_for_each(crate::asked::check_path)?;
+                check_steps(apply, false)?;
+            }
+            TypedTransformation::Concat(parts) => {
+                parts.iter().try_for_each(|part| check_steps(part, false))?
+            }
+            TypedTransformation::Skip(_) | TypedTransformation::Top(_) => {}
+        }
+        leads &= matches!(step, TypedTransformation::Search(_) | TypedTransformation::Filter(_));
+    }
+    Ok(())
+}
