@@ -17,7 +17,7 @@ const MAX_UNCOUNTED_BYTES: usize = 16 * 1024;
 const COPIES_PER_CHANGE: usize = 6;
 
 /// The memory of one request: asked before it is taken.
-pub trait RequestMemory: Send + Sync {
+pub trait MemoryAccount: Send + Sync {
     /// Takes so many bytes more.
     ///
     /// # Errors
@@ -29,7 +29,7 @@ pub trait RequestMemory: Send + Sync {
 #[derive(Clone, Copy)]
 pub struct RequestCost<'a> {
     /// Where its memory is taken.
-    pub memory: &'a dyn RequestMemory,
+    pub memory: &'a dyn MemoryAccount,
     /// The length of its body, in bytes.
     pub body_bytes: usize,
 }
@@ -53,7 +53,7 @@ impl DocumentMemory {
     /// Takes what a change of a document of this length needs, unless it was taken before.
     pub(crate) fn for_document(
         &mut self,
-        memory: &dyn RequestMemory,
+        memory: &dyn MemoryAccount,
         length: usize,
     ) -> Result<(), MemoryLimitError> {
         let needed = if length <= MAX_UNCOUNTED_BYTES { 0 } else { (length * COPIES_PER_CHANGE) as u64 };

@@ -33,7 +33,7 @@ pub use evaluation::{DetachedEvaluation, EvaluationBudget, reading_cost};
 pub use expire::ExpiryMetrics;
 pub use group::WriteGroup;
 pub use idempotency::{IdempotentRequest, ResponseRecorder, WriteResult};
-pub use large_work::{MemoryLimitError, RequestCost, RequestMemory, block_in_place_if_large};
+pub use large_work::{MemoryAccount, MemoryLimitError, RequestCost, block_in_place_if_large};
 pub use query::page::{ApplyResult, Continuation, ListItem, Page, ReferralCount};
 pub use query::{ListRequest, ListRequestError, ListRequestErrorKind, MAX_PAGE_SIZE, PAGE_SIZE_OPTION};
 pub use referral::ApiMode;

@@ -66,7 +66,7 @@ impl RequestMemory {
     }
 }
 
-impl exchange::RequestMemory for RequestMemory {
+impl exchange::MemoryAccount for RequestMemory {
     fn take(&self, bytes: u64) -> Result<(), exchange::MemoryLimitError> {
         self.take(bytes).map_err(|capacity_error| match capacity_error {
             CapacityError::Share(_) => exchange::MemoryLimitError::Share,

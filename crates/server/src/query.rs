@@ -45,7 +45,7 @@ fn misplaced(option: &str, of: &str) -> ApiError {
 }
 
 /// The options of a resource that takes only `allowed`.
-pub(crate) fn only(
+pub(crate) fn parse_allowed_options(
     query: &str,
     mode: ApiMode,
     allowed: &[SystemOption],

@@ -25,7 +25,7 @@ pub(super) fn resolve(url: &str, root: &str, base: &str) -> Result<Uri, ApiError
     if url.starts_with('/') {
         return parse(url);
     }
-    if let Some(path) = under(url, base) {
+    if let Some(path) = strip_base(url, base) {
         return parse(path);
     }
     let first = url.split(['/', '?', '#']).next().unwrap_or_default();
@@ -36,7 +36,7 @@ pub(super) fn resolve(url: &str, root: &str, base: &str) -> Result<Uri, ApiError
 }
 
 /// What follows the public base, which is not told apart by the case of its letters.
-pub(super) fn under<'a>(url: &'a str, base: &str) -> Option<&'a str> {
+pub(super) fn strip_base<'a>(url: &'a str, base: &str) -> Option<&'a str> {
     let (head, path) = url.split_at_checked(base.len())?;
     (head.eq_ignore_ascii_case(base) && path.starts_with('/')).then_some(path)
 }

@@ -226,7 +226,7 @@ fn nothing_of_its_parts(headers: &HeaderMap) -> Result<(), ApiError> {
 
 /// A batch has no query options of its own.
 fn no_options(query: &str) -> Result<(), ApiError> {
-    crate::query::only(query, exchange::ApiMode::Extended, &[], "a batch").map(|_| ())
+    crate::query::parse_allowed_options(query, exchange::ApiMode::Extended, &[], "a batch").map(|_| ())
 }
 
 /// `request-id` of the ABNF: what `id`, `atomicityGroup` and `Content-ID` may be.

@@ -230,7 +230,8 @@ impl<'a> BatchRun<'a> {
         self.length = self.length.saturating_add(reply.body.len());
         self.replies += 1;
         let made = reply.headers.get(LOCATION).and_then(|made| made.to_str().ok());
-        let made = made.and_then(|made| address::under(made, self.context.base.url())).map(str::to_owned);
+        let made =
+            made.and_then(|made| address::strip_base(made, self.context.base.url())).map(str::to_owned);
         let done = CompletedPart {
             succeeded: reply.status.is_success(),
             path: made.unwrap_or(path),

@@ -27,12 +27,12 @@ pub(super) struct Csdl {
 
 /// A type.
 pub(super) enum Definition {
-    Structured(Structured),
+    Structured(CsdlType),
     Enumeration(&'static Enumeration),
 }
 
 /// An entity type, if it has a key, or a complex type.
-pub(super) struct Structured {
+pub(super) struct CsdlType {
     pub name: &'static str,
     pub key: Option<&'static str>,
     pub members: Vec<CsdlMember>,
@@ -120,7 +120,7 @@ pub(super) fn paths(all: Vec<String>) -> Expression {
 
 /// The whole document for this server.
 pub(super) fn document(input: &DescriptionInput<'_>) -> Csdl {
-    let mut types = Types { program: input.program(), definitions: Vec::new(), known: Vec::new() };
+    let mut types = TypeCollector { program: input.program(), definitions: Vec::new(), known: Vec::new() };
     types.structured(&Referral::TYPE);
     Csdl {
         definitions: types.definitions,
@@ -134,13 +134,13 @@ pub(super) fn qualified(name: &str) -> String {
     format!("{NAMESPACE}.{name}")
 }
 
-struct Types {
+struct TypeCollector {
     program: bool,
     definitions: Vec<Definition>,
     known: Vec<&'static str>,
 }
 
-impl Types {
+impl TypeCollector {
     /// Adds a type, and after it those it uses, each once.
     fn structured(&mut self, of: &'static ObjectType) {
         if !self.is_new(of.name) {
@@ -152,7 +152,7 @@ impl Types {
             members.push(related_referrals());
         }
         let words = descriptions::of_type(of.name).map(|words| Annotation::new("Core.Description", words));
-        self.definitions.push(Definition::Structured(Structured {
+        self.definitions.push(Definition::Structured(CsdlType {
             name: of.name,
             key: is_entity.then_some("id"),
             members,

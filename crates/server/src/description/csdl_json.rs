@@ -5,7 +5,7 @@ use referral::Enumeration;
 use serde_json::{Map, Value, json};
 
 use super::csdl::{
-    Annotation, CONTAINER, Csdl, CsdlMember, Definition, ENTITY_SET, Expression, Structured, VOCABULARIES,
+    Annotation, CONTAINER, Csdl, CsdlMember, CsdlType, Definition, ENTITY_SET, Expression, VOCABULARIES,
     qualified,
 };
 use super::csdl_xml::vocabulary_address;
@@ -36,7 +36,7 @@ pub(super) fn write(csdl: &Csdl, version: &str) -> Value {
     })
 }
 
-fn structured(of: &Structured) -> Value {
+fn structured(of: &CsdlType) -> Value {
     let mut out = match of.key {
         Some(key) => object(json!({ "$Kind": "EntityType", "$Key": [key] })),
         None => object(json!({ "$Kind": "ComplexType" })),

@@ -6,7 +6,7 @@ use exchange::NAMESPACE;
 use referral::Enumeration;
 
 use super::csdl::{
-    Annotation, CONTAINER, Csdl, CsdlMember, Definition, ENTITY_SET, Expression, Structured, VOCABULARIES,
+    Annotation, CONTAINER, Csdl, CsdlMember, CsdlType, Definition, ENTITY_SET, Expression, VOCABULARIES,
     qualified,
 };
 
@@ -41,7 +41,7 @@ pub(super) fn vocabulary_address(namespace: &str, form: &str) -> String {
     format!("https://oasis-tcs.github.io/odata-vocabularies/vocabularies/{namespace}.{form}")
 }
 
-fn structured(out: &mut XmlWriter, of: &Structured) {
+fn structured(out: &mut XmlWriter, of: &CsdlType) {
     out.begin(if of.key.is_some() { "EntityType" } else { "ComplexType" }, &[("Name", of.name)]);
     if let Some(key) = of.key {
         out.begin("Key", &[]);

@@ -517,7 +517,7 @@ mod tests {
     use http::{Method, Uri};
 
     use super::*;
-    use crate::routes::{Health, OfferedRoutes, PathSuffix, Route, SubResource};
+    use crate::routes::{HealthCheck, OfferedRoutes, PathSuffix, Route, SubResource};
 
     fn described(extended: bool, sandbox: bool) -> Value {
         let mut options = crate::ServerOptions::new("https://referrals.contoso.example");
@@ -566,9 +566,9 @@ mod tests {
             Route::Metadata => "/v1.0/$metadata",
             Route::OpenApi => "/openapi.json",
             Route::PatchPage => "/docs/patch",
-            Route::Health(Health::Live) => "/livez",
-            Route::Health(Health::Ready) => "/readyz",
-            Route::Health(Health::Metrics) => "/metrics",
+            Route::Health(HealthCheck::Live) => "/livez",
+            Route::Health(HealthCheck::Ready) => "/readyz",
+            Route::Health(HealthCheck::Metrics) => "/metrics",
             Route::Issuer(request) => match request.endpoint {
                 Endpoint::DiscoveryV1 => "/{tenant}/.well-known/openid-configuration",
                 Endpoint::DiscoveryV2 => "/{tenant}/v2.0/.well-known/openid-configuration",

@@ -4,17 +4,17 @@ use std::sync::atomic::Ordering;
 
 use http::StatusCode;
 
-use super::{Health, text};
+use super::{HealthCheck, text};
 use crate::RequestContext;
 use crate::response::{ApiResponse, json_response};
 use crate::scrape::{MetricsSnapshot, ProcessMetrics};
 
 impl RequestContext {
-    pub(crate) fn health(&self, asked: Health) -> ApiResponse {
+    pub(crate) fn health(&self, asked: HealthCheck) -> ApiResponse {
         match asked {
-            Health::Live => json_response(StatusCode::OK, r#"{"status":"alive"}"#),
-            Health::Ready => self.readiness(),
-            Health::Metrics => {
+            HealthCheck::Live => json_response(StatusCode::OK, r#"{"status":"alive"}"#),
+            HealthCheck::Ready => self.readiness(),
+            HealthCheck::Metrics => {
                 let figures = self.metrics.text(self.snapshot(), self.process());
                 text(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", figures)
             }

@@ -14,7 +14,7 @@ use crate::negotiation::{
     JSON, Parameters, accepts_coding, accepts_json, accepts_newest_version, can_be_written, is_capped,
     parameters_of, preferred,
 };
-use crate::query::only;
+use crate::query::parse_allowed_options;
 use crate::response::{ApiResponse, add_odata_version, json_response};
 
 /// The documents change with the program and its settings alone.
@@ -24,16 +24,16 @@ const XML: &str = "application/xml";
 
 /// The forms of a `$metadata` document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum MetadataFormat {
     Xml,
     Json,
 }
 
-impl Form {
+impl MetadataFormat {
     fn media_type(self) -> HeaderValue {
         match self {
-            Form::Xml => HeaderValue::from_static("application/xml"),
-            Form::Json => HeaderValue::from_static("application/json"),
+            MetadataFormat::Xml => HeaderValue::from_static("application/xml"),
+            MetadataFormat::Json => HeaderValue::from_static("application/json"),
         }
     }
 }
@@ -42,14 +42,14 @@ impl RequestContext {
     /// `GET …/$metadata`, as XML unless JSON is asked for.
     pub(crate) fn metadata(&self, uri: &Uri, headers: &HeaderMap) -> Result<ApiResponse, ApiError> {
         let form = match self.format_option(uri, "the metadata document")? {
-            Some(asked) => asked_form(&asked, self.mode())?,
-            None => accepted_form(headers, self.mode())?,
+            Some(asked) => requested_format(&asked, self.mode())?,
+            None => accepted_format(headers, self.mode())?,
         };
         accepts_coding(headers, self.mode())?;
         let metadata = self.description.metadata(accepts_newest_version(headers));
         let document = match form {
-            Form::Xml => &metadata.xml,
-            Form::Json => &metadata.json,
+            MetadataFormat::Xml => &metadata.xml,
+            MetadataFormat::Json => &metadata.json,
         };
         let mut response = document_answer(document);
         add_odata_version(&mut response);
@@ -60,7 +60,7 @@ impl RequestContext {
     /// `GET /v1.0/`: the service document.
     pub(crate) fn service_document(&self, uri: &Uri, headers: &HeaderMap) -> Result<ApiResponse, ApiError> {
         match self.format_option(uri, "the service document")? {
-            Some(asked) if asked_form(&asked, self.mode())? == Form::Json => {}
+            Some(asked) if requested_format(&asked, self.mode())? == MetadataFormat::Json => {}
             Some(asked) => return Err(ApiError::not_acceptable(&asked).target("$format")),
             None => accepts_json(headers, self.mode())?,
         }
@@ -72,7 +72,7 @@ impl RequestContext {
     /// `$format`, which overrides `Accept`. No other option of OData's means anything here.
     fn format_option(&self, uri: &Uri, of: &str) -> Result<Option<String>, ApiError> {
         let query = uri.query().unwrap_or_default();
-        Ok(only(query, self.mode(), &[SystemOption::Format], of)?.format)
+        Ok(parse_allowed_options(query, self.mode(), &[SystemOption::Format], of)?.format)
     }
 
     /// `GET /openapi.json`
@@ -93,12 +93,12 @@ fn document_answer(document: &Document) -> ApiResponse {
 }
 
 /// The form that `$format` names: an abbreviation or a media type.
-fn asked_form(asked: &str, mode: ApiMode) -> Result<Form, ApiError> {
+fn requested_format(asked: &str, mode: ApiMode) -> Result<MetadataFormat, ApiError> {
     let form = match asked.trim().to_ascii_lowercase().as_str() {
-        "xml" => Some(Form::Xml),
-        "json" => Some(Form::Json),
+        "xml" => Some(MetadataFormat::Xml),
+        "json" => Some(MetadataFormat::Json),
         _ => MediaRange::parse(asked).and_then(|range| {
-            let forms = [(Form::Xml, XML), (Form::Json, JSON)];
+            let forms = [(MetadataFormat::Xml, XML), (MetadataFormat::Json, JSON)];
             let (form, media_type) = forms.into_iter().find(|(_, media_type)| range.name == *media_type)?;
             let rule = match mode {
                 ApiMode::Strict => Parameters::Lenient,
@@ -112,17 +112,17 @@ fn asked_form(asked: &str, mode: ApiMode) -> Result<Form, ApiError> {
 
 /// The form that `Accept` prefers; XML where it leaves the choice, and to a client of 4.0 that takes it at all, since JSON
 /// came with 4.01.
-fn accepted_form(headers: &HeaderMap, mode: ApiMode) -> Result<Form, ApiError> {
+fn accepted_format(headers: &HeaderMap, mode: ApiMode) -> Result<MetadataFormat, ApiError> {
     let Some(accept) = joined_lines(headers, &ACCEPT).filter(|accept| !accept.trim().is_empty()) else {
-        return Ok(Form::Xml);
+        return Ok(MetadataFormat::Xml);
     };
     let rule = parameters_of(headers, mode);
     let weight = |media_type| preferred(&accept, media_type, rule).map_or(0, |preferred| preferred.weight);
     match (weight(XML), weight(JSON)) {
         (0, 0) => Err(not_acceptable(&accept)),
-        (1.., _) if is_capped(headers) => Ok(Form::Xml),
-        (xml, json) if json > xml => Ok(Form::Json),
-        _ => Ok(Form::Xml),
+        (1.., _) if is_capped(headers) => Ok(MetadataFormat::Xml),
+        (xml, json) if json > xml => Ok(MetadataFormat::Json),
+        _ => Ok(MetadataFormat::Xml),
     }
 }
 
@@ -140,25 +140,25 @@ mod tests {
     #[test]
     fn the_form_follows_what_the_client_reads() {
         for (accept, form) in [
-            (None, Some(Form::Xml)),
-            (Some(""), Some(Form::Xml)),
-            (Some("*/*"), Some(Form::Xml)),
-            (Some("application/*"), Some(Form::Xml)),
-            (Some("application/xml"), Some(Form::Xml)),
-            (Some("application/json"), Some(Form::Json)),
-            (Some("Application/JSON;odata.metadata=minimal"), Some(Form::Json)),
-            (Some("application/json;q=0.5, application/xml"), Some(Form::Xml)),
-            (Some("application/json, application/xml;q=0.9"), Some(Form::Json)),
-            (Some("text/html,application/xml;q=0.9,*/*;q=0.8"), Some(Form::Xml)),
-            (Some("application/json, */*;q=0.1"), Some(Form::Json)),
-            (Some("application/xml;q=0, */*"), Some(Form::Json)),
+            (None, Some(MetadataFormat::Xml)),
+            (Some(""), Some(MetadataFormat::Xml)),
+            (Some("*/*"), Some(MetadataFormat::Xml)),
+            (Some("application/*"), Some(MetadataFormat::Xml)),
+            (Some("application/xml"), Some(MetadataFormat::Xml)),
+            (Some("application/json"), Some(MetadataFormat::Json)),
+            (Some("Application/JSON;odata.metadata=minimal"), Some(MetadataFormat::Json)),
+            (Some("application/json;q=0.5, application/xml"), Some(MetadataFormat::Xml)),
+            (Some("application/json, application/xml;q=0.9"), Some(MetadataFormat::Json)),
+            (Some("text/html,application/xml;q=0.9,*/*;q=0.8"), Some(MetadataFormat::Xml)),
+            (Some("application/json, */*;q=0.1"), Some(MetadataFormat::Json)),
+            (Some("application/xml;q=0, */*"), Some(MetadataFormat::Json)),
             (Some("text/html"), None),
             (Some("application/json;q=0"), None),
             (Some("*/*;q=0"), None),
         ] {
             let mut headers = HeaderMap::new();
             headers.extend(accept.map(|accept| (ACCEPT, HeaderValue::from_static(accept))));
-            assert_eq!(accepted_form(&headers, ApiMode::Strict).ok(), form, "{accept:?}");
+            assert_eq!(accepted_format(&headers, ApiMode::Strict).ok(), form, "{accept:?}");
         }
     }
 }

@@ -40,7 +40,7 @@ pub(crate) enum Route {
     Metadata,
     OpenApi,
     /// Operators: health and figures.
-    Health(Health),
+    Health(HealthCheck),
     /// People: the page that PUT answers point at.
     PatchPage,
     /// Connector developers: the sandbox's issuer.
@@ -127,7 +127,7 @@ fn segments(path: &str) -> Vec<&str> {
 
 /// What operators ask for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Health {
+pub(crate) enum HealthCheck {
     Live,
     Ready,
     Metrics,
@@ -232,9 +232,9 @@ impl Route {
             "/v1.0" | "/v1.0/" => Some(Route::Service),
             "/v1.0/$metadata" => Some(Route::Metadata),
             "/openapi.json" => Some(Route::OpenApi),
-            "/livez" => Some(Route::Health(Health::Live)),
-            "/readyz" => Some(Route::Health(Health::Ready)),
-            "/metrics" => Some(Route::Health(Health::Metrics)),
+            "/livez" => Some(Route::Health(HealthCheck::Live)),
+            "/readyz" => Some(Route::Health(HealthCheck::Ready)),
+            "/metrics" => Some(Route::Health(HealthCheck::Metrics)),
             "/docs/patch" => Some(Route::PatchPage),
             _ if offers.sandbox => identity::sandbox::IssuerRequest::parse(path).map(Route::Issuer),
             _ => None,

@@ -21,7 +21,7 @@ use crate::negotiation::{
     MediaType, MetadataLevel, accepts_coding, accepts_json, accepts_text, check_version,
     prefers_representation, refuse_encoded,
 };
-use crate::query::only;
+use crate::query::parse_allowed_options;
 use crate::response::{ApiResponse, ResponseKind};
 use crate::routes::list::ListSubject;
 use crate::routes::{PathSuffix, Route, SubResource};
@@ -206,7 +206,9 @@ impl RequestContext {
     /// Refuses OData's options where none means anything.
     fn refuse_options(&self, uri: &http::Uri, of: &str) -> Result<(), ApiError> {
         match uri.query() {
-            Some(query) if !query.is_empty() => only(query, self.mode(), &[], of).map(|_| ()),
+            Some(query) if !query.is_empty() => {
+                parse_allowed_options(query, self.mode(), &[], of).map(|_| ())
+            }
             _ => Ok(()),
         }
     }
