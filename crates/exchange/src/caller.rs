@@ -1,37 +1,37 @@
-//! Who is calling, and in which role. Source: spec 3.2 and 3.3.
+//! The caller and its role. Source: spec 3.2 and 3.3.
 
 use referral::OrganizationId;
 use store::{Actor, StoredReferral};
 
 use crate::Exchange;
 
-/// What a verified token says of a person.
+/// The claims of a verified token.
 #[derive(Debug, Clone)]
 pub struct Principal {
     /// The configured name of the issuer the token came from.
     pub issuer: String,
-    /// The token's tenant, if it has one.
+    /// The tenant of the token, if it has one.
     pub tenant: Option<String>,
     /// The stable identifier: `oid`, else `sub`.
     pub subject: String,
-    /// The names that identify the person, in lower case; matched against team e-mails.
+    /// The names that identify the user, in lower case; compared with the e-mails of teams.
     pub identities: Vec<String>,
     /// The token's roles.
     pub roles: Vec<String>,
-    /// Whether the token is an application's, without a person.
+    /// True for an application's token, which has no user.
     pub app_only: bool,
 }
 
-/// What a caller may do. Company-wide (spec 3.2).
+/// The role of a caller in its organization (spec 3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// Every referral of the organization.
+    /// May access every referral of the organization.
     Admin,
-    /// Those with the caller on the team.
+    /// May access the referrals whose team the caller is on.
     User,
 }
 
-/// A person who may use the API, on behalf of an organization.
+/// A user that may use the API on behalf of an organization.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Caller {
     pub(crate) organization: OrganizationId,
@@ -40,13 +40,13 @@ pub struct Caller {
     pub(crate) role: Role,
 }
 
-/// Why a valid token opens nothing: 403 `accessDenied`.
+/// The reason why a valid token gives no access: 403 `accessDenied`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AdmissionError {
     /// An application without a person (spec 3.4).
     #[error("application-only tokens are not accepted; sign in as a user")]
     AppOnly,
-    /// The tenant is no organization of this exchange.
+    /// No organization of this exchange has the token's tenant.
     #[error("the token's tenant is no organization of this exchange")]
     UnknownTenant,
     /// No role that gives access to referrals.
@@ -55,17 +55,17 @@ pub enum AdmissionError {
 }
 
 impl Caller {
-    /// On whose behalf.
+    /// Returns the organization that the caller acts for.
     pub fn organization(&self) -> &OrganizationId {
         &self.organization
     }
 
-    /// The stable identifier of the person.
+    /// Returns the stable identifier of the user.
     pub fn user(&self) -> &str {
         &self.user
     }
 
-    /// In which role.
+    /// Returns the role of the caller.
     pub fn role(&self) -> Role {
         self.role
     }
@@ -74,20 +74,20 @@ impl Caller {
         Actor { organization: self.organization.clone(), user: self.user.clone() }
     }
 
-    /// Whether one of the caller's identities is among these folded e-mails (REF-030).
+    /// Returns whether one of the caller's identities is one of these lower-case e-mails (REF-030).
     pub(crate) fn is_one_of(&self, team: &[String]) -> bool {
         self.identities.iter().any(|identity| team.contains(identity))
     }
 
-    /// Whether the role reaches a referral that the caller's organization owns or sent.
+    /// Returns whether the role gives access to a referral that the caller's organization owns or sent.
     pub(crate) fn may_access(&self, referral: &StoredReferral) -> bool {
         self.role == Role::Admin || self.is_one_of(&referral.columns.team)
     }
 }
 
 impl Exchange {
-    /// Takes a verified person in: the organization follows from issuer and tenant together, the role from the
-    /// token or from this server's own assignments.
+    /// Returns the caller for a verified token. Issuer and tenant together determine the organization; the token or
+    /// the assignments of this server determine the role.
     ///
     /// # Errors
     /// [`AdmissionError`].

@@ -15,21 +15,21 @@ use crate::large_work::{DocumentMemory, RequestCost};
 use crate::visibility::{is_open, redacted, unredacted};
 use crate::{Exchange, VisibleReferral, search_text, to_store};
 
-/// The engagement may change between reading and writing; it is read again at most so often.
+/// Maximum number of attempts: the engagement can change between reading and writing.
 const MAX_ATTEMPTS: usize = 16;
 
-/// How one attempt ended.
+/// The outcome of one attempt.
 enum WriteAttempt {
     Saved(VisibleReferral),
     Replayed(RememberedAnswer),
     Overtaken,
 }
 
-/// What is found in the engagement to join.
+/// The caller's side of an engagement that the new referral joins.
 struct JoinedEngagement<R = Arc<StoredReferral>> {
-    /// The caller's newest open referral, from which a connected one takes what is left out.
+    /// The caller's newest open referral. A connected referral takes omitted members from it.
     model: Option<R>,
-    /// 409, told after all other refusals (spec 4.5).
+    /// A 409, which is reported after all other errors (spec 4.5).
     conflict: Option<CreateError>,
     /// `createdDateTime` of the caller's newest referral there.
     newest: Option<Timestamp>,
@@ -39,7 +39,7 @@ impl JoinedEngagement {
     const NOTHING: JoinedEngagement = JoinedEngagement { model: None, conflict: None, newest: None };
 }
 
-/// What a POST makes, before its engagement is looked at.
+/// The parties of a new referral, before its engagement is read.
 struct CreationPlan {
     caller: Party,
     /// The organization that will own a connected referral; `None` for an own deal.
@@ -84,7 +84,7 @@ impl Exchange {
         Err(CreateError::Contended)
     }
 
-    /// Whose referral it becomes: a connected one when a location target names another organization.
+    /// Determines the owner. The referral is a connected one if a location target names another organization.
     fn plan(&self, caller: &Caller, request: &CreateRequest<'_>) -> Result<CreationPlan, CreateError> {
         let directory = self.directory();
         let mut invited: Option<OrganizationId> = None;
@@ -151,7 +151,7 @@ impl Exchange {
         })
     }
 
-    /// What the request makes. Nothing is waited for.
+    /// Decides on the new referral, without I/O.
     fn decide_creation(
         &self,
         caller: &Caller,
@@ -162,7 +162,7 @@ impl Exchange {
         recorder: ResponseRecorder<'_, VisibleReferral, CreateError>,
     ) -> Result<(Change, VisibleReferral), CreateError> {
         let engagement = request.engagement_id();
-        // The order of creation tells who began the engagement (spec 8.6), whatever the clocks of several nodes say.
+        // The order of creation determines who began the engagement (spec 8.6), even if the clocks of nodes differ.
         let now = newest.map_or(self.now(), |newest| self.now().max(newest.next()));
         let new_ids = NewIds {
             id: ReferralId::from_uuid(self.ids.next(now)),
@@ -217,13 +217,13 @@ impl Exchange {
         let ours = self.store.engagement(engagement, &caller.organization).await?;
         let own = || ours.iter().filter(|one| one.owner == caller.organization);
         if own().next().is_none() {
-            // One whose document is damaged is left out, and a 404 would be remembered.
+            // `engagement` leaves damaged referrals out, and a 404 would be stored for repeats of this request.
             return Err(match self.store.has_open_referral(engagement, &caller.organization).await? {
                 true => CreateError::Damaged(damaged_document("the caller's own referral in the engagement")),
                 false => CreateError::EngagementNotFound,
             });
         }
-        // Joining opens the others' referrals there (spec 3.3), so it is for who has them open already.
+        // Joining gives access to the other referrals there (spec 3.3), so the caller must have access already.
         if !ours.iter().any(|one| caller.may_access(one)) {
             return Err(CreateError::NotOnTeam);
         }
@@ -261,7 +261,7 @@ fn check_on_team(
     if caller.is_one_of(&team) { Ok(()) } else { Err(CreateError::NotOnTeam) }
 }
 
-/// What was true when the engagement was read must still be true when the referral is written.
+/// Conditions that held when the engagement was read and must still hold when the referral is written.
 fn guards(caller: &Caller, joined: Option<EngagementId>, plan: &CreationPlan) -> Vec<Guard> {
     match (joined, &plan.invited) {
         (Some(engagement), Some(invited)) => vec![

@@ -1,4 +1,4 @@
-//! Referrals that were written lately, as they were decided: the next change of one need not read its document again.
+//! A cache of recently written referrals in decoded form: the next change need not parse the document.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use quick_cache::sync::Cache;
 use referral::{DamagedDocument, Referral, ReferralId};
 use store::{StoredReferral, Version};
 
-/// So many at once.
+/// Maximum number of cached referrals.
 const MAX_ENTRIES: usize = 512;
 /// Larger documents are read again, in bytes: together they shall not take much memory.
 const MAX_DOCUMENT_BYTES: usize = 16 * 1024;
 
-/// What stored documents say. Version and tag together name one document, so nothing here is taken for another.
+/// Decoded documents. Version and entity tag together identify one document.
 pub(crate) struct DecodedCache {
     known: Cache<ReferralId, (Version, Arc<Referral>)>,
     largest: usize,
@@ -29,10 +29,10 @@ impl DecodedCache {
         DecodedCache { known: Cache::new(2), largest: usize::MAX }
     }
 
-    /// What a stored referral's document says.
+    /// Returns the decoded document of a stored referral.
     ///
     /// # Errors
-    /// [`Damaged`] for bytes that are none of ours.
+    /// [`DamagedDocument`] if the document cannot be parsed.
     pub(crate) fn decode(&self, stored: &StoredReferral) -> Result<Arc<Referral>, DamagedDocument> {
         let is_this = |(version, referral): &(Version, Arc<Referral>)| {
             (*version, referral.etag) == (stored.version, stored.etag)
@@ -43,7 +43,7 @@ impl DecodedCache {
         }
     }
 
-    /// Keeps what was committed as a version, with a document of so many bytes.
+    /// Caches the referral of a committed version, with the length of its document.
     pub(crate) fn insert(&self, version: Version, referral: Referral, bytes: usize) {
         if bytes <= self.largest {
             self.known.insert(referral.id, (version, Arc::new(referral)));

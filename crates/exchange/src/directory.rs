@@ -1,4 +1,4 @@
-//! Who takes part: organizations, their locations, the roles given here. Held in memory, read from the store.
+//! Organizations, their locations, and the roles assigned here. Read from the store and kept in memory.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use store::{Assignment, Organization, Store, StoreError};
 
 use crate::caller::Role;
 
-/// The organizations of the exchange, as they were when it opened: nobody else writes while it runs.
+/// The organizations of the exchange, as they were when it opened.
 #[derive(Debug, Default)]
 pub struct Directory {
     organizations: HashMap<OrganizationId, Organization>,
@@ -42,14 +42,14 @@ impl Directory {
         directory
     }
 
-    /// The organization whose people carry tokens of this issuer and tenant.
+    /// Returns the organization whose users have tokens of this issuer and tenant.
     pub fn find_by_tenant(&self, issuer: &str, tenant: Option<&str>) -> Option<&Organization> {
         let exact = (issuer.to_owned(), tenant.map(str::to_lowercase));
         let id = self.by_tenant.get(&exact).or_else(|| self.by_tenant.get(&(exact.0, None)));
         self.organizations.get(id?)
     }
 
-    /// The organization that a `BusinessProfileLocation` target names: by its id, or by one of its locations.
+    /// Returns the organization that a `BusinessProfileLocation` target names by its id or by one of its locations.
     pub fn find_by_location(&self, target: &str) -> Option<OrganizationId> {
         if let Ok(id) = target.parse::<OrganizationId>()
             && (id.is_microsoft() || self.organizations.contains_key(&id))
@@ -59,7 +59,7 @@ impl Directory {
         self.by_location.get(&target.to_lowercase()).cloned()
     }
 
-    /// An organization as referrals name it. Microsoft needs no entry to be named.
+    /// Returns an organization as referrals name it. Microsoft needs no entry.
     pub fn party(&self, id: &OrganizationId) -> Party {
         match self.organizations.get(id) {
             Some(known) => {

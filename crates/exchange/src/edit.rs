@@ -16,10 +16,10 @@ use crate::large_work::{DocumentMemory, RequestCost};
 use crate::visibility::{redacted, unredacted};
 use crate::{Exchange, VisibleReferral, search_text, to_store};
 
-/// A write without a tag is decided again at most so often (spec 4.4), then answers 503.
+/// Maximum number of attempts of a write without an entity tag (spec 4.4). After them it fails with 503.
 const MAX_ATTEMPTS: usize = 64;
 
-/// Writers of one referral that were overtaken take turns, so that each round has a winner among those who wait.
+/// Locks for writers of one referral that were overtaken, so that one of those that wait succeeds in each round.
 #[derive(Debug)]
 pub(crate) struct ReferralLocks([Mutex<()>; 64]);
 
@@ -35,24 +35,24 @@ impl ReferralLocks {
     }
 }
 
-/// As whom the caller writes.
+/// The role in which the caller writes.
 enum WriterRole {
     Owner,
     /// The organization that sent a connected referral, which may only withdraw it (T18).
     Sender,
 }
 
-/// How one attempt ended.
+/// The outcome of one attempt.
 enum WriteAttempt {
     Saved(VisibleReferral),
     Replayed(RememberedAnswer),
     Overtaken,
 }
 
-/// What a request makes of a referral.
+/// The decision on a change.
 enum Decision {
     Change(Box<PendingChange>),
-    /// It is as the request wants it.
+    /// The referral is already as requested.
     NoChange(VisibleReferral),
 }
 
@@ -161,7 +161,7 @@ impl Exchange {
         })
     }
 
-    /// What the request makes of the referral as it is stored. Nothing is waited for.
+    /// Decides on the change of the stored referral, without I/O.
     fn decide(
         &self,
         caller: &Caller,
@@ -183,7 +183,7 @@ impl Exchange {
             };
         let Some(edit) = edit else { return Ok(Decision::NoChange(visible_after(writer, stored)?)) };
         let next = to_store(&edit.referral, stored.version + 1, stored.columns.sender.clone());
-        // A withdrawal makes nothing longer that matters, and who withdraws could not shorten it.
+        // A withdrawal adds only a few bytes, and the sender could not shorten the document.
         let grown = next.document.len() > stored.document.len().max(MAX_DOCUMENT_BYTES);
         if grown && matches!(writer, WriterRole::Owner) {
             return Err(Rejection::from(request.too_long()).into());
@@ -205,7 +205,7 @@ impl Exchange {
         Ok(Decision::Change(Box::new(PendingChange { change, visible, referral: edit.referral, bytes })))
     }
 
-    /// As whom the caller may write, if at all: spec 3.3 and T18.
+    /// Returns the role in which the caller may write (spec 3.3 and T18).
     async fn writer_role(
         &self,
         caller: &Caller,

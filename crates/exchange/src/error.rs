@@ -1,20 +1,20 @@
-//! What can go wrong in a use case. `server` gives each its HTTP face.
+//! Errors of the use cases. `server` maps each to an HTTP response.
 
 use referral::{DamagedDocument, ReferralId, Rejection, ValidationError};
 use store::StoreError;
 
 use crate::large_work::MemoryLimitError;
 
-/// Why a referral cannot be shown.
+/// The error of a read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// No such referral, or none the caller may know of: 404.
+    /// The referral does not exist, or the caller may not know that it does: 404.
     #[error("no referral with this identifier is visible to the caller")]
     NotFound,
     /// Of the caller's organization, but the Referral User is not on its team: 403.
     #[error("the caller is not on the team of the referral")]
     NotOnTeam,
-    /// The continuation is none of this question's: 400.
+    /// The continuation belongs to another list request: 400.
     #[error("the continuation belongs to another request")]
     Forged,
     /// The store failed: 500, or 503.
@@ -25,10 +25,10 @@ pub enum ReadError {
     Damaged(ReferralId, DamagedDocument),
 }
 
-/// Why a referral was not changed.
+/// The error of a change.
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {
-    /// It cannot even be read.
+    /// The referral cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
     /// Another organization's referral: 403 `notOwner`.
@@ -40,19 +40,19 @@ pub enum EditError {
     /// `If-None-Match` names the stored version: 412.
     #[error("the stored version is one that If-None-Match excludes")]
     Excluded,
-    /// 400 or 409: it does not fit what is stored.
+    /// 400 or 409: the change does not fit the stored referral.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// 409: the request id stands for another request.
+    /// 409: the request id was used for another request.
     #[error("the request identifier was already used with a different body")]
     RequestIdReused,
-    /// 409 with `Retry-After`: the first call with this request id still runs.
+    /// 409 with `Retry-After`: the first request with this id is still running.
     #[error("the first request with this identifier is still running")]
     RequestInProgress,
-    /// 429 or 503: the caller, or the server, has no memory to spare for it.
+    /// 429 or 503: the caller's share of memory, or the server's memory, is used up.
     #[error(transparent)]
     NoMemory(#[from] MemoryLimitError),
-    /// 503: it changed again and again while this write was decided.
+    /// 503: the referral changed repeatedly while this write was decided.
     #[error("the referral is changing too fast; try again")]
     Contended,
 }
@@ -63,10 +63,10 @@ impl From<StoreError> for EditError {
     }
 }
 
-/// Why no referral was created.
+/// The error of a creation.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
-    /// The body does not fit: 400.
+    /// The body is invalid: 400.
     #[error(transparent)]
     Invalid(#[from] ValidationError),
     /// 404: there is no such engagement with a referral of the caller's organization.
@@ -81,16 +81,16 @@ pub enum CreateError {
     /// 409: the invited organization has an open referral there already.
     #[error("the invited organization already has an open referral in this engagement")]
     AlreadyInvited,
-    /// 409: the request id stands for another request.
+    /// 409: the request id was used for another request.
     #[error("the request identifier was already used with a different body")]
     RequestIdReused,
-    /// 409 with `Retry-After`: the first call with this request id still runs.
+    /// 409 with `Retry-After`: the first request with this id is still running.
     #[error("the first request with this identifier is still running")]
     RequestInProgress,
-    /// 429 or 503: the caller, or the server, has no memory to spare for it.
+    /// 429 or 503: the caller's share of memory, or the server's memory, is used up.
     #[error(transparent)]
     NoMemory(#[from] MemoryLimitError),
-    /// 503: the engagement changed again and again meanwhile.
+    /// 503: the engagement changed repeatedly while this write was decided.
     #[error("the engagement is changing too fast; try again")]
     Contended,
     /// The store failed.

@@ -1,6 +1,6 @@
-//! Where expressions are evaluated outside the store. A short evaluation runs in the task that asks for it; a longer
-//! one runs on a thread where it holds up no request, in a slot of its caller's ([`crate::slots`]). An evaluation whose
-//! caller is gone ends within a millisecond.
+//! Evaluation of expressions outside the store. A short evaluation runs in the task of the request. A longer one runs on
+//! a thread where it blocks no request, in a slot of its caller ([`crate::slots`]). If its caller is gone, it ends within
+//! a millisecond.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -11,17 +11,17 @@ use store::StoreError;
 use crate::Exchange;
 use crate::caller::Caller;
 
-/// What runs in the task that asks, in nodes: half a millisecond.
+/// Limit of an evaluation in the caller's task, in nodes: half a millisecond.
 const INLINE_NODES: u64 = 20_000;
-/// How much one answer may evaluate outside the store, in nodes of some 25 ns: a tenth of a second of one thread.
+/// Limit for one response outside the store, in nodes of about 25 ns: a tenth of a second of one thread.
 const MAX_NODES: u64 = 4_000_000;
-/// How many bytes one answer may hold for it.
+/// Limit of the memory that one response may use for it, in bytes.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// Reading a document as JSON, and writing it again, costs so many nodes for each 32 bytes.
+/// Cost of reading a document as JSON and writing it again, in nodes for each 32 bytes.
 const NODES_PER_32_BYTES: u64 = 12;
 
-/// What is left of the evaluation that one answer may take.
+/// The rest of the evaluation budget of one response.
 #[derive(Debug)]
 pub struct EvaluationBudget {
     nodes: u64,
@@ -35,22 +35,22 @@ impl Default for EvaluationBudget {
 }
 
 impl EvaluationBudget {
-    /// Notes that so many bytes are held until the answer is made.
+    /// Charges memory that is held until the response is made.
     ///
     /// # Errors
-    /// `TooCostly` where that is more than may be.
+    /// `TooCostly` if the budget is exceeded.
     pub(crate) fn hold(&mut self, bytes: usize) -> Result<(), StoreError> {
         self.bytes = self.bytes.checked_sub(bytes as u64).ok_or(EvalError::Exhausted)?;
         Ok(())
     }
 }
 
-/// The price of reading a document of so many bytes, in nodes.
+/// Returns the cost of reading a document of this length, in nodes.
 pub fn reading_cost(bytes: usize) -> u64 {
     bytes as u64 / 32 * NODES_PER_32_BYTES + 1
 }
 
-/// Says that its caller is gone, when it is.
+/// Sets a flag when it is dropped, to cancel an evaluation whose caller is gone.
 struct CancelOnDrop(Arc<AtomicBool>);
 
 impl Drop for CancelOnDrop {
@@ -59,16 +59,16 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// An evaluation that needs nothing of the task that asked for it.
+/// An evaluation that borrows nothing from the task that requested it.
 pub type DetachedEvaluation<T, E> = Box<dyn FnOnce(&Work) -> Result<T, E> + Send>;
 
 impl Exchange {
-    /// Does a piece of evaluation that costs so many nodes `min_cost`: `inline` if it is short, else `detached`, from the
-    /// beginning.
+    /// Evaluates something that costs at least `min_cost` nodes: with `inline` if it is short, else from the beginning
+    /// with `detached`.
     ///
     /// # Errors
-    /// What the evaluation meets; `TooCostly` where the budget does not last, `Unavailable` where too many evaluations of
-    /// the same user wait.
+    /// Errors of the evaluation; `TooCostly` if the budget is used up, `Unavailable` if too many evaluations of the same
+    /// user wait.
     pub async fn evaluate<T, E>(
         &self,
         caller: &Caller,

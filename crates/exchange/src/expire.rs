@@ -1,7 +1,7 @@
 //! Unanswered referrals expire by the injected clock. Source: spec 7.2, T9, T13, T17.
 //!
-//! Reads never show a referral New after its time: whoever comes first, reader or background job, closes it. Of several
-//! servers one does the job at a time; that a referral expires once is the commit's own condition, whoever comes.
+//! Reads never show a referral as New after its expiry: the first reader or the background job closes it. One of
+//! several servers does the job at a time. The condition of the commit ensures that a referral expires only once.
 
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
@@ -16,44 +16,43 @@ use crate::error::ReadError;
 use crate::large_work::block_in_place_if_large;
 use crate::{Exchange, search_text, to_store};
 
-/// How many are closed in one go: they are handed to the store together, which commits them as one group.
+/// Number of referrals that are closed together: the store commits them as one group.
 const BATCH_SIZE: usize = 256;
-/// After a look that found nothing of what is due, the next one waits so long, in ticks: a second.
+/// Pause after a search that could not read what is due, in ticks: a second.
 const RETRY_TICKS: i64 = 10_000_000;
 
-/// The store is asked for the next expiry again after so long at the latest. Whoever writes a referral while the store
-/// is being asked is not seen by that question, but its expiry is two weeks away (T10), and the next question sees it.
-/// In ticks of 100 ns: an hour.
+/// Maximum time between two queries for the next expiry, in ticks of 100 ns: an hour. A query does not see referrals
+/// that are written at the same time, but they expire two weeks later (T10) and the next query sees them.
 const REFRESH_TICKS: i64 = 3600 * 10_000_000;
 
 /// Ticks are 100 ns.
 const TICKS_PER_SECOND: f64 = 10_000_000.0;
 
-/// The job of closing what is due, among the servers of one database.
+/// Name of the job that closes due referrals, for the servers of one database.
 const JOB: &str = "expiry";
-/// A server that holds the job and is not heard of for so long has lost it. A batch takes a fraction of it.
+/// Lease of the job: a server that does not renew it in this time loses the job. A batch takes a fraction of it.
 const LEASE_TERM: Duration = Duration::from_secs(10);
 
-/// When to look for what is due: at the soonest expiry the store tells of, so that a read costs nothing while nothing
-/// is due. It may be too early, never too late.
+/// The time of the next search for due referrals: the next expiry in the store, so that a read costs nothing while
+/// nothing is due. It can be too early, never too late.
 #[derive(Debug)]
 pub(crate) struct ExpirySchedule {
     at: AtomicI64,
-    /// No look before this instant: the last one found nothing of what is due.
+    /// No search before this time: the last one could not read what is due.
     not_before: AtomicI64,
-    /// Looks for what is due, and what was closed: for the figures.
+    /// Number of searches and of closed referrals, for the metrics.
     looks: AtomicU64,
     closed: AtomicU64,
 }
 
-/// What the expiry of unanswered referrals has done in this process, and how late it is.
+/// Metrics of the expiry of unanswered referrals in this process.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct ExpiryMetrics {
-    /// How often the store was asked for referrals whose time was up.
+    /// Number of searches for due referrals.
     pub looks: u64,
-    /// How many were closed.
+    /// Number of closed referrals.
     pub expired: u64,
-    /// For how long the soonest expiry that is known has passed, in seconds; 0 while nothing is due.
+    /// Time since the next known expiry, in seconds; 0 while nothing is due.
     pub overdue_seconds: f64,
 }
 
@@ -79,7 +78,7 @@ impl ExpirySchedule {
         self.at.load(Ordering::SeqCst).max(self.not_before.load(Ordering::SeqCst)) <= now.ticks()
     }
 
-    /// The figures, by this time.
+    /// Returns the metrics at this time.
     pub(crate) fn metrics(&self, now: Timestamp) -> ExpiryMetrics {
         let overdue = now.ticks().saturating_sub(self.at.load(Ordering::SeqCst)).max(0);
         ExpiryMetrics {
@@ -95,10 +94,10 @@ fn ticks(expires: Option<Timestamp>) -> i64 {
 }
 
 impl Exchange {
-    /// Closes every referral whose time is up; how many. Called before lists.
+    /// Closes every due referral and returns their number. Called before lists.
     ///
     /// # Errors
-    /// What the store reports; a damaged document.
+    /// Errors of the store; a damaged document.
     pub async fn expire_due(&self) -> Result<u64, ReadError> {
         let now = self.now();
         let mut closed = 0;
@@ -108,8 +107,8 @@ impl Exchange {
         Ok(closed)
     }
 
-    /// The same as a job in the background: while another holder has it, nothing is done. The job is taken anew for
-    /// each batch, and given back in the end; who fails keeps it until its term is over.
+    /// Does the same as a background job: nothing while another server holds it. The job is taken again for each batch
+    /// and given back at the end; after an error it is held until its lease ends.
     ///
     /// # Errors
     /// As of [`Exchange::expire_due`].
@@ -130,24 +129,24 @@ impl Exchange {
         Ok(closed)
     }
 
-    /// Closes a batch, and looks when the next is due.
+    /// Closes a batch and reads the time of the next expiry.
     async fn expire_batch(&self, now: Timestamp) -> Result<u64, ReadError> {
         let seen = self.expiry.at.load(Ordering::SeqCst);
         self.expiry.looks.fetch_add(1, Ordering::Relaxed);
         let due = self.store.due(now, BATCH_SIZE).await?;
         let closed = self.expire_all(&due).await?;
         let next = ticks(self.store.next_expiry().await?).min(now.ticks().saturating_add(REFRESH_TICKS));
-        // Whoever announced an earlier one meanwhile has lowered it, and the exchange fails: look again.
+        // If an earlier expiry was announced meanwhile, the exchange fails and the next search finds it.
         let _ = self.expiry.at.compare_exchange(seen, next, Ordering::SeqCst, Ordering::SeqCst);
         if due.is_empty() && next <= now.ticks() {
-            // It is left out for its document is damaged. It stays overdue, and holds up nobody.
+            // It was skipped because its document is damaged. It stays overdue and blocks nothing.
             tracing::error!("A referral is due and cannot be closed; the next look is in a second");
             self.expiry.not_before.store(now.ticks().saturating_add(RETRY_TICKS), Ordering::SeqCst);
         }
         Ok(closed)
     }
 
-    /// Closes several at once; how many of them it was that closed. Each is tried; the first error is told.
+    /// Closes several referrals at once and returns how many it closed. All are tried; the first error is returned.
     async fn expire_all(&self, due: &[Arc<StoredReferral>]) -> Result<u64, ReadError> {
         let mut running: Vec<_> = due.iter().map(|referral| Box::pin(self.expire(referral))).collect();
         let mut outcome = Ok(());
@@ -170,8 +169,7 @@ impl Exchange {
         outcome.map(|()| closed)
     }
 
-    /// Closes one referral that is due; whether it was this call that did. Somebody else may have been faster: that is as
-    /// good.
+    /// Closes one due referral. Returns false if another request was faster.
     async fn expire(&self, referral: &StoredReferral) -> Result<bool, ReadError> {
         let decide = || Exchange::decide_expiry(referral);
         let Some(write) = block_in_place_if_large(referral.document.len(), decide)? else { return Ok(false) };
@@ -188,7 +186,7 @@ impl Exchange {
         }
     }
 
-    /// The write that closes a referral; `None` when it stands New no more.
+    /// Returns the write that closes a referral; `None` if it is not New any more.
     fn decide_expiry(referral: &StoredReferral) -> Result<Option<Write>, ReadError> {
         let edit = match Referral::expire(&referral.document, referral.version) {
             Ok(Some(edit)) => edit,
@@ -216,7 +214,7 @@ impl Exchange {
         }))
     }
 
-    /// A referral as it stands now, whoever owns it: due ones are closed first.
+    /// Returns the current version of a referral of any owner. A due one is closed first.
     pub(crate) async fn find_current(
         &self,
         id: ReferralId,

@@ -1,8 +1,8 @@
-//! Several writes that are done together or not at all: a change set of OData (Protocol 4.01, 11.7).
+//! Several writes that are committed together or not at all: a change set of OData (Protocol 4.01, 11.7).
 //!
-//! A group is an exchange of its own over the same parts. What it commits is staged: kept here, seen by what follows
-//! within the group and by nobody else, until all of it goes to the store in one commit. The use cases are the same
-//! code in and outside a group.
+//! A group is an `Exchange` of its own that shares everything but the store. Its commits are staged: visible only to
+//! later writes of the group, until all of them go to the store in one commit. The use cases are the same code inside
+//! and outside of a group.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,17 +20,17 @@ use crate::Exchange;
 use crate::decoded_cache::DecodedCache;
 use crate::visibility::is_open;
 
-/// About what a staged change takes besides its texts, in bytes.
+/// Approximate memory of a staged change without its texts, in bytes.
 const CHANGE_BYTES: usize = 1024;
 
-/// A group of writes in the making. Dropped without [`WriteGroup::commit`], nothing has happened.
+/// A group of writes that is not committed yet. If it is dropped without [`WriteGroup::commit`], nothing has happened.
 pub struct WriteGroup {
     exchange: Arc<Exchange>,
     staged: Arc<StagingStore>,
 }
 
 impl Exchange {
-    /// Begins a group: nothing of it is seen by others until it is committed.
+    /// Begins a group. Others see its writes only after the commit.
     pub fn begin_group(&self) -> WriteGroup {
         let staged = Arc::new(StagingStore { inner: Arc::clone(&self.store), changes: Mutex::default() });
         let exchange = Exchange {
@@ -42,7 +42,7 @@ impl Exchange {
             in_flight: Arc::clone(&self.in_flight),
             expiry: Arc::clone(&self.expiry),
             locks: Arc::clone(&self.locks),
-            // What is staged may come to nothing, so it is remembered for the group alone.
+            // Staged versions may never be committed, so only the group caches them.
             decoded: Arc::new(DecodedCache::for_group()),
             large_work: Arc::clone(&self.large_work),
             evaluations: Arc::clone(&self.evaluations),
@@ -52,22 +52,23 @@ impl Exchange {
 }
 
 impl WriteGroup {
-    /// The exchange whose writes belong to the group. Its writes come one after another, and its lists show none of
-    /// them.
+    /// Returns the exchange whose writes belong to the group. It takes one write after another, and its lists do not
+    /// show them.
     pub fn exchange(&self) -> &Arc<Exchange> {
         &self.exchange
     }
 
-    /// About how much memory it holds, in bytes.
+    /// Returns the approximate memory of the staged writes, in bytes.
     pub fn held_bytes(&self) -> usize {
         self.staged.changes().bytes
     }
 
-    /// Writes all of it. `false`: what it was decided on has changed meanwhile, and nothing was written; to be
-    /// decided again in a new group.
+    /// Commits all writes. Returns false if the data that they were decided on has changed: then nothing was written,
+    /// and the writes must be decided again in a new group.
     ///
     /// # Errors
-    /// What the store reports; then nothing was written, or it is unknown (spec 4.3 serves for the repeat).
+    /// Errors of the store. Then nothing was written, or the outcome is unknown and the request can be repeated (spec
+    /// 4.3).
     pub async fn commit(self) -> Result<bool, StoreError> {
         let changes = std::mem::take(&mut *self.staged.changes()).list;
         if changes.is_empty() {
@@ -76,7 +77,7 @@ impl WriteGroup {
         match self.staged.inner.commit_all(changes).await? {
             AllOrNone::All(_) => Ok(true),
             AllOrNone::None { because: Outcome::AlreadyAnswered(_), .. } => {
-                // Of today, then the next try finds it; or too old to count meanwhile, then it must make room.
+                // If it is of today, the next attempt finds it. If it has expired, it is deleted.
                 while self.exchange.delete_old_responses().await? > 0 {}
                 Ok(false)
             }
@@ -85,20 +86,20 @@ impl WriteGroup {
     }
 }
 
-/// Changes that are not written yet, in their order.
+/// Changes that are not written yet, in order.
 #[derive(Default)]
 struct StagedChanges {
     list: Vec<Change>,
-    /// The place of the newest version of each referral.
+    /// The index of the newest version of each referral.
     newest: HashMap<ReferralId, usize>,
-    /// The place of each answer.
+    /// The index of each stored response.
     answers: HashMap<AnswerKey, usize>,
-    /// About how much memory they hold.
+    /// Their approximate memory, in bytes.
     bytes: usize,
 }
 
 impl StagedChanges {
-    /// Takes a change in. Of the version that it replaces, only what the log and its own commit need stays.
+    /// Adds a change. Of the version that it replaces, only what the log and the commit need is kept.
     fn push(&mut self, mut change: Change) {
         let place = self.list.len();
         if let Some(write) = &mut change.write
@@ -113,7 +114,7 @@ impl StagedChanges {
         self.list.push(change);
     }
 
-    /// Takes the document and the words from a version that a later one of the group replaces: the store writes neither.
+    /// Removes the document and the search text of a version that the group replaces: the store writes neither.
     fn supersede(&mut self, place: usize, by: &mut Write) {
         let Some(change) = self.list.get_mut(place) else { return };
         self.bytes -= change_bytes(change);
@@ -131,7 +132,7 @@ impl StagedChanges {
     }
 }
 
-/// About how much memory a change holds.
+/// Returns the approximate memory of a change, in bytes.
 fn change_bytes(change: &Change) -> usize {
     let write = change.write.as_ref().map_or(0, |write| {
         let team: usize =
@@ -143,24 +144,24 @@ fn change_bytes(change: &Change) -> usize {
     CHANGE_BYTES + write + answer
 }
 
-/// A store with changes before it that are not written yet.
+/// A store together with changes that are not written to it yet.
 struct StagingStore {
     inner: Arc<dyn Store>,
     changes: Mutex<StagedChanges>,
 }
 
 impl StagingStore {
-    /// No more than a look or a push is done under the lock.
+    /// Locks the changes, only for a lookup or a push.
     fn changes(&self) -> MutexGuard<'_, StagedChanges> {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The newest staged version of a referral.
+    /// Returns the newest staged version of a referral.
     fn newest(&self, id: ReferralId) -> Option<Arc<StoredReferral>> {
         self.changes().newest(id).map(|newest| Arc::new(newest.clone()))
     }
 
-    /// The newest staged versions of an engagement's referrals.
+    /// Returns the newest staged versions of an engagement's referrals.
     fn staged_in(&self, engagement: EngagementId) -> HashMap<ReferralId, Arc<StoredReferral>> {
         let changes = self.changes();
         let newest = changes.newest.keys().filter_map(|id| changes.newest(*id));
@@ -170,8 +171,8 @@ impl StagingStore {
             .collect()
     }
 
-    /// Whether a change belongs to the group. An expiry is no caller's deed: it is written as ever, unless what
-    /// expires is the group's own version.
+    /// Returns whether a change belongs to the group. Expiries do not: they commit immediately, unless they expire a
+    /// version that is staged in this group.
     fn belongs_to_group(&self, change: &Change) -> bool {
         let Some(write) = &change.write else { return true };
         write.entry.action != Action::Expired

@@ -1,4 +1,4 @@
-//! Doing a request once, however often it is sent. Source: spec 4.3.
+//! Idempotency: a request is executed once, however often it is sent. Source: spec 4.3.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,16 +12,15 @@ use tokio::sync::Notify;
 
 use crate::{Caller, Exchange};
 
-/// An answer is remembered for a day (4.3.3).
+/// Lifetime of a stored response: a day (4.3.3).
 pub(crate) const RESPONSE_LIFETIME_SECONDS: i64 = 24 * 3600;
-/// How long a repeat waits for the first call (4.3.7).
+/// Timeout for a repeat that waits for the first request (4.3.7).
 const REPEAT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Turns an outcome into the answer to remember: HTTP status and opaque content. `None`: not to be remembered
-/// (412, 5xx).
+/// Makes the response to store from an outcome: HTTP status and opaque content. `None`: it is not stored (412, 5xx).
 pub type ResponseRecorder<'a, T, E> = &'a (dyn Fn(Result<&T, &E>) -> Option<(u16, Bytes)> + Send + Sync);
 
-/// The request's identity for replay.
+/// The identity of a request that can be repeated.
 #[derive(Debug, Clone)]
 pub struct IdempotentRequest {
     pub(crate) key: AnswerKey,
@@ -29,8 +28,8 @@ pub struct IdempotentRequest {
 }
 
 impl IdempotentRequest {
-    /// Names a request: who, what and where under which id, and a digest of what it asks. `path` is the canonical
-    /// one (4.3.3).
+    /// Returns the identity of a request: caller, method, path and request id, and a digest of its content. `path` is
+    /// the canonical path (4.3.3).
     pub fn new(
         caller: &Caller,
         method: &str,
@@ -64,20 +63,20 @@ fn digest_of(parts: &[&[u8]]) -> [u8; 32] {
     bytes
 }
 
-/// What became of a write.
+/// The outcome of a write.
 #[derive(Debug, Clone, PartialEq)]
 pub enum WriteResult<T> {
-    /// It was done now.
+    /// The write was executed.
     Done(T),
-    /// It was done before; this is the answer it got.
+    /// The write was executed before. This is its stored response.
     Replayed(RememberedAnswer),
 }
 
-/// The requests that run right now, by key.
+/// The requests that are running, by key.
 #[derive(Debug, Default)]
 pub(crate) struct InFlightRequests(Mutex<HashMap<AnswerKey, Arc<Notify>>>);
 
-/// Leaves the table, and wakes who waits, when dropped.
+/// Removes its request from the table and wakes the repeats that wait for it, when dropped.
 #[derive(Debug)]
 pub(crate) struct InFlightGuard<'a> {
     running: &'a InFlightRequests,
@@ -89,7 +88,7 @@ impl InFlightRequests {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for the first call with this key, but not forever; `None` when patience ends.
+    /// Waits for the first request with this key. Returns `None` after [`REPEAT_TIMEOUT`].
     async fn enter(&self, key: &AnswerKey) -> Option<InFlightGuard<'_>> {
         let wait = async {
             loop {
@@ -118,16 +117,16 @@ impl Drop for InFlightGuard<'_> {
     }
 }
 
-/// What a request finds that was answered before under its id.
+/// The stored response for a request id.
 pub(crate) enum PreviousResponse {
-    /// The same request; this is its answer.
+    /// It was the same request. This is its response.
     SameRequest(RememberedAnswer),
-    /// Another one.
+    /// It was another request.
     OtherRequest,
 }
 
 impl PreviousResponse {
-    /// The answer to give again, or the refusal of an id that was used for another request.
+    /// Returns the response to send again, or the error for an id that was used for another request.
     pub(crate) fn replay<E>(self, reused: E) -> Result<RememberedAnswer, E> {
         match self {
             PreviousResponse::SameRequest(answer) => Ok(answer),
@@ -144,15 +143,15 @@ impl PreviousResponse {
     }
 }
 
-/// What an answer that turned up at the commit means.
+/// The meaning of a stored response that a commit found.
 pub(crate) enum ReplayCheck {
     Found(PreviousResponse),
-    /// It was older than a day, and is gone now: commit again.
+    /// It was older than a day and has been deleted: commit again.
     Expired,
 }
 
 impl Exchange {
-    /// Judges an answer that the store held when a change was to be committed.
+    /// Checks a stored response that the commit of a change found.
     pub(crate) async fn check_replay(
         &self,
         request_identity: Option<&IdempotentRequest>,
@@ -167,10 +166,10 @@ impl Exchange {
         Ok(ReplayCheck::Found(PreviousResponse::of(answer, request_identity)))
     }
 
-    /// The turn of a request among those of its id; `None` when the first of them takes too long.
+    /// Marks a request as running. Returns `None` if another one with its id takes too long.
     ///
-    /// Whether it was answered before is not asked here but where it ends: the commit of a change looks under its id
-    /// anyway, and [`Self::record_response`] where there is none (ADR 0030).
+    /// An earlier response is not looked up here but at the end: the commit of a change looks up the id anyway, and
+    /// [`Self::record_response`] where there is none (ADR 0030).
     pub(crate) async fn enter_in_flight(
         &self,
         request_identity: Option<&IdempotentRequest>,
@@ -181,7 +180,7 @@ impl Exchange {
         }
     }
 
-    /// What was answered before, as the store knows it now.
+    /// Returns the stored response for the request id, if there is one.
     async fn previous_response(
         &self,
         request_identity: &IdempotentRequest,
@@ -205,7 +204,7 @@ impl Exchange {
         loop {
             let outcome = match self.store.commit(change.clone()).await {
                 Ok(outcome) => outcome,
-                // While nothing can be written, what was answered before is known all the same.
+                // An earlier response can still be read while writes fail.
                 Err(error) => return self.previous_response(request_identity).await?.map(Some).ok_or(error),
             };
             let Outcome::AlreadyAnswered(known) = outcome else { return Ok(None) };
@@ -216,10 +215,10 @@ impl Exchange {
         }
     }
 
-    /// Forgets answers older than a day. The composition root calls it now and then.
+    /// Deletes responses that are older than a day. The binary calls it regularly.
     ///
     /// # Errors
-    /// What the store reports.
+    /// Errors of the store.
     pub async fn delete_old_responses(&self) -> Result<u64, StoreError> {
         self.store.forget_answers(self.now().plus_seconds(-RESPONSE_LIFETIME_SECONDS)).await
     }

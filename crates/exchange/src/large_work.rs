@@ -1,4 +1,4 @@
-//! Work on large documents, bodies and queries: not on the runtime's threads, few at a time ([`crate::slots`]), and within
+//! Work on large documents, bodies and queries: outside the runtime's threads, limited by slots ([`crate::slots`]) and by
 //! the caller's memory.
 
 use store::StoreError;
@@ -16,36 +16,36 @@ const MAX_UNCOUNTED_BYTES: usize = 16 * 1024;
 /// becomes, and as it is shown, its members, and what goes to the store.
 const COPIES_PER_CHANGE: usize = 6;
 
-/// The memory of one request: asked before it is taken.
+/// The memory account of one request.
 pub trait MemoryAccount: Send + Sync {
-    /// Takes so many bytes more.
+    /// Takes more bytes.
     ///
     /// # Errors
-    /// When there are none for this caller, or for anybody.
+    /// If the caller's share, or all memory, is used up.
     fn take(&self, bytes: u64) -> Result<(), MemoryLimitError>;
 }
 
-/// What a write costs before it is looked at.
+/// The cost of a write before its body is parsed.
 #[derive(Clone, Copy)]
 pub struct RequestCost<'a> {
-    /// Where its memory is taken.
+    /// The account that its memory is taken from.
     pub memory: &'a dyn MemoryAccount,
     /// The length of its body, in bytes.
     pub body_bytes: usize,
 }
 
-/// Why a request gets no more memory.
+/// The reason why a request gets no more memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MemoryLimitError {
-    /// The caller or its organization has its share.
+    /// The share of the caller or of its organization is used up.
     #[error("the requests of this caller or its organization take too much memory at once")]
     Share,
-    /// All of it is taken.
+    /// All memory is used up.
     #[error("the requests of all callers take too much memory at once")]
     Full,
 }
 
-/// What one request has taken for documents.
+/// Memory that one request has taken for documents.
 #[derive(Default)]
 pub(crate) struct DocumentMemory(u64);
 
@@ -66,11 +66,11 @@ impl DocumentMemory {
 }
 
 impl Exchange {
-    /// Does work on so many bytes for a caller: small work at once, large work in a slot of the caller's, on a thread
-    /// that the runtime does without.
+    /// Does work on `bytes` bytes for a caller: small work directly, large work in a slot of the caller and on a thread
+    /// that the runtime does not need.
     ///
     /// # Errors
-    /// `Unavailable` where too much work of the same user waits.
+    /// `Unavailable` if too much work of the same user waits.
     pub async fn run_large<T>(
         &self,
         caller: &Caller,
@@ -89,8 +89,8 @@ impl Exchange {
     }
 }
 
-/// Does work on so many bytes without keeping the runtime's other tasks from this thread, where it would for long. For
-/// what no caller waits for in line: work that follows another in a slot, or that is nobody's own.
+/// Does work on `bytes` bytes. If it takes long, the other tasks of this thread move to another one. For work that needs
+/// no slot: it follows other work in a slot, or belongs to no caller.
 pub fn block_in_place_if_large<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     let several =
         || Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);

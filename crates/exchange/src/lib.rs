@@ -1,6 +1,6 @@
-//! The use cases: who may see and do what, and what happens when they do.
+//! The use cases: what each caller may see and do, and what happens then.
 //!
-//! No HTTP and no SQL. Every function reads: authorise, load, decide (pure), save with its news, return.
+//! No HTTP and no SQL. Every function does this: authorise, load, decide (pure), save, return.
 
 mod caller;
 mod create;
@@ -43,26 +43,26 @@ pub use store::{
 };
 pub use stored::{search_text, to_store};
 
-/// Tells the time. The composition root has the real one; tests and the sandbox can set it.
+/// A clock. The binary has the real one; tests and the sandbox can set it.
 pub trait Clock: Send + Sync + 'static {
     /// The time now.
     fn now(&self) -> Timestamp;
 }
 
-/// Makes identifiers. The composition root has the random one; tests have a seeded one.
+/// A generator of identifiers. The binary has the random one; tests have a seeded one.
 pub trait Ids: Send + Sync + 'static {
-    /// A fresh identifier, never given before.
+    /// Returns a new, unique identifier.
     fn next(&self, now: Timestamp) -> Uuid;
 }
 
-/// The switches of spec 15 that concern who may do what, and how bodies are read.
+/// The switches of spec 15 that decide what callers may do and how bodies are read.
 #[derive(Debug, Clone)]
 pub struct Policy {
-    /// How bodies are read and which profile holds.
+    /// How bodies are read, and the validation profile.
     pub request_options: RequestOptions,
     /// Global Admin counts as Referral Admin (default on).
     pub global_admin_counts: bool,
-    /// Application-only tokens are taken (default off).
+    /// Application-only tokens are accepted (default off).
     pub app_only: bool,
     /// Commercial-marketplace offer leads are listed and readable (default off).
     pub offer_leads: bool,
@@ -86,11 +86,11 @@ pub struct VisibleReferral {
     pub id: ReferralId,
     /// Its engagement.
     pub engagement_id: EngagementId,
-    /// Its tag.
+    /// Its entity tag.
     pub etag: ETag,
     /// Its document: the stored bytes for the owner, a redacted copy for the other side (spec 8.6).
     pub document: Bytes,
-    /// Whether the caller may come to see more or less of the same version: the document may differ under the same tag.
+    /// True if what the caller may see of this version can change: then the document can differ under the same tag.
     pub visibility_may_change: bool,
 }
 
@@ -110,10 +110,10 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Opens the exchange over a store: reads who takes part, and when the next referral expires.
+    /// Opens the exchange on a store: reads the organizations and the time of the next expiry.
     ///
     /// # Errors
-    /// What the store reports.
+    /// Errors of the store.
     pub async fn open(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -141,7 +141,7 @@ impl Exchange {
         })
     }
 
-    /// The time now, by the injected clock.
+    /// Returns the time of the injected clock.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -151,25 +151,25 @@ impl Exchange {
         &self.policy
     }
 
-    /// Whether writes are accepted: the error that stopped them otherwise.
+    /// Returns the error that stopped writes, if they are not accepted.
     ///
     /// # Errors
-    /// What [`Store::health`] says.
+    /// The error of [`Store::health`].
     pub fn health(&self) -> Result<(), store::StoreError> {
         self.store.health()
     }
 
-    /// What the store has counted.
+    /// Returns the metrics of the store.
     pub fn store_metrics(&self) -> Figures {
         self.store.figures()
     }
 
-    /// How the expiry of unanswered referrals fares.
+    /// Returns the metrics of the expiry of unanswered referrals.
     pub fn expiry_metrics(&self) -> ExpiryMetrics {
         self.expiry.metrics(self.now())
     }
 
-    /// Who takes part.
+    /// Returns the organizations and the roles assigned here.
     pub fn directory(&self) -> &Directory {
         &self.directory
     }

@@ -11,7 +11,7 @@ use crate::visibility::{redacted, unredacted};
 use crate::{Exchange, VisibleReferral};
 
 impl Exchange {
-    /// One referral, as the caller may see it.
+    /// Returns one referral as the caller may see it.
     ///
     /// # Errors
     /// [`ReadError`], by the table of spec 3.3.
@@ -32,7 +32,7 @@ impl Exchange {
         }
     }
 
-    /// A referral that exists and is offered at all.
+    /// Returns a referral of any owner that exists and is not a hidden offer lead.
     pub(crate) async fn find_offered(
         &self,
         caller: &Caller,

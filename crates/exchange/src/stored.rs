@@ -1,11 +1,11 @@
-//! From a decided referral to what the store keeps.
+//! Conversion of a referral to its stored form.
 
 use referral::{OrganizationId, Referral};
 use store::{Columns, StoredReferral, Version, index_text};
 
-/// The stored form of a referral: its bytes, and the columns that queries need.
+/// Returns the stored form of a referral: its bytes, and the columns that queries need.
 ///
-/// `sender` is the organization that sent it by a connected POST; it is no member of the document.
+/// `sender` is the organization that sent it by a connected POST; it is not a member of the document.
 pub fn to_store(referral: &Referral, version: Version, sender: Option<OrganizationId>) -> StoredReferral {
     StoredReferral {
         owner: referral.organization_id.clone(),
@@ -33,7 +33,7 @@ pub fn to_store(referral: &Referral, version: Version, sender: Option<Organizati
     }
 }
 
-/// The words by which `$search` finds a referral.
+/// Returns the text in which `$search` finds a referral.
 pub fn search_text(referral: &Referral) -> String {
     index_text(referral.search_texts())
 }

@@ -1,4 +1,4 @@
-//! What an organization sees of others' referrals: only inside an engagement it takes part in. Source: spec 8.6.
+//! Visibility of referrals of other organizations: only within a common engagement. Source: spec 8.6.
 
 use std::sync::Arc;
 
@@ -10,16 +10,16 @@ use crate::caller::{Caller, Role};
 use crate::error::ReadError;
 use crate::{Exchange, VisibleReferral};
 
-/// What a caller's organization has in an engagement.
+/// The part of a caller's organization in an engagement.
 pub(crate) struct Membership {
-    /// What it owns there or sent there.
+    /// The referrals that it owns or sent there.
     ours: Vec<Arc<StoredReferral>>,
-    /// Whether it sees the customer's contacts, where their owner consents: it began the engagement, or accepted an
+    /// True if it sees the customer's contacts with the owner's consent: it began the engagement, or accepted an
     /// invitation. Own deals that it added later do not count.
     entitled: bool,
 }
 
-/// From which side the caller sees a foreign referral; `None`: not at all.
+/// Returns the redaction of another organization's referral for the caller; `None` if the caller does not see it.
 pub(crate) fn visibility_for(
     caller: &Caller,
     foreign: &StoredReferral,
@@ -40,12 +40,12 @@ pub(crate) fn visibility_for(
 }
 
 impl Exchange {
-    /// Whether offer leads hide this one (spec 11.3).
+    /// Returns whether this is an offer lead and offer leads are hidden (spec 11.3).
     pub(crate) fn is_hidden(&self, referral: &StoredReferral) -> bool {
         referral.columns.offer_lead && !self.policy.offer_leads
     }
 
-    /// From which side the caller sees another organization's referral.
+    /// Returns the redaction of another organization's referral for the caller.
     pub(crate) async fn visibility(
         &self,
         caller: &Caller,
@@ -58,7 +58,7 @@ impl Exchange {
         Ok(visibility_for(caller, foreign, &membership))
     }
 
-    /// What the caller's organization has in an engagement.
+    /// Returns the part of the caller's organization in an engagement.
     pub(crate) async fn membership(
         &self,
         caller: &Caller,
@@ -73,7 +73,7 @@ impl Exchange {
     }
 }
 
-/// The owner's own sight: the stored bytes.
+/// Returns the referral for its owner: the stored bytes.
 pub(crate) fn unredacted(referral: &StoredReferral) -> VisibleReferral {
     VisibleReferral {
         id: referral.id,
@@ -84,7 +84,7 @@ pub(crate) fn unredacted(referral: &StoredReferral) -> VisibleReferral {
     }
 }
 
-/// Another organization's sight: a redacted copy.
+/// Returns the referral for another organization: a redacted copy.
 pub(crate) fn redacted(
     referral: &StoredReferral,
     redaction: Redaction,
@@ -93,13 +93,13 @@ pub(crate) fn redacted(
         .map_err(|error| ReadError::Damaged(referral.id, error))?;
     Ok(VisibleReferral {
         document: Bytes::from(document.redact(redaction).to_document()),
-        // Who sent it, and what its owner consents to, belong to the version. Who takes part in the engagement does not.
+        // The sender and the owner's consents belong to the version. The parties of the engagement do not.
         visibility_may_change: redaction != Redaction::Inviting,
         ..unredacted(referral)
     })
 }
 
-/// Whether it still takes part in deals.
+/// Returns whether the referral is not closed.
 pub(crate) fn is_open(referral: &StoredReferral) -> bool {
     referral.columns.status != ReferralStatus::Closed
 }

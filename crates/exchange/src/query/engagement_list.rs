@@ -18,12 +18,12 @@ use crate::evaluation::{EvaluationBudget, reading_cost};
 use crate::visibility::{Membership, redacted, unredacted, visibility_for};
 use crate::{Exchange, VisibleReferral};
 
-/// The most referrals of an engagement that one question looks at.
+/// Maximum number of referrals of an engagement that one list reads.
 const MAX_REFERRALS: usize = 10_000;
-/// So many are read at a time.
+/// Number of referrals that are read at a time.
 const CHUNK: usize = 32;
 
-/// How the caller sees a referral of the engagement.
+/// The visibility of a referral of the engagement for the caller.
 #[derive(Clone, Copy)]
 enum PartyVisibility {
     Own,
@@ -31,7 +31,7 @@ enum PartyVisibility {
 }
 
 impl Exchange {
-    /// What the options leave of an engagement's referrals, as the caller sees them.
+    /// Returns the referrals of an engagement that match the options, as the caller sees them.
     pub(super) async fn engagement_matches(
         &self,
         caller: &Caller,
@@ -126,7 +126,7 @@ impl Exchange {
         Ok(Matches { found, count, left_out, unreadable: 0, cut_short: false })
     }
 
-    /// From which side the caller sees a referral of the engagement; `None`: not at all.
+    /// Returns the visibility of a referral of the engagement; `None` if the caller does not see it.
     fn visibility_of(
         &self,
         caller: &Caller,
@@ -143,7 +143,7 @@ impl Exchange {
     }
 }
 
-/// What is asked of each referral.
+/// The conditions and the order of a list.
 #[derive(Clone, Copy)]
 struct Criteria<'a> {
     filter: Option<&'a Typed>,
@@ -152,7 +152,7 @@ struct Criteria<'a> {
     now: DateTimeOffset,
 }
 
-/// The same for another thread.
+/// An owned copy, for another thread.
 struct OwnedCriteria {
     filter: Option<Typed>,
     search: Option<Search>,
@@ -194,7 +194,7 @@ impl Criteria<'_> {
         Ok((places, damaged))
     }
 
-    /// The values that a referral is sorted by; `None` where it is not asked for.
+    /// Returns the values that a referral is sorted by; `None` if it does not match.
     fn keys(&self, document: &Json, words: &str, work: &Work) -> Result<Option<Vec<Key>>, EvalError> {
         let evaluator = Evaluator { schema: schema(), now: self.now, work: Some(work) };
         if let Some(filter) = self.filter
@@ -218,18 +218,18 @@ impl Criteria<'_> {
     }
 }
 
-/// What it takes at least to look at these, in nodes.
+/// Returns the minimum cost of evaluating these referrals, in nodes.
 fn reading_cost_of(seen: &[(Arc<StoredReferral>, PartyVisibility)]) -> u64 {
     seen.iter().map(|(stored, _)| reading_cost(stored.document.len())).sum()
 }
 
-/// What it takes to show them: the owner's own are shown as they are stored.
+/// Returns the cost of redacting them; the owner's own are not redacted.
 fn redaction_cost(seen: &[(Arc<StoredReferral>, PartyVisibility)]) -> u64 {
     let others = seen.iter().filter(|(_, visibility)| matches!(visibility, PartyVisibility::Redacted(_)));
     others.map(|(stored, _)| reading_cost(stored.document.len())).sum()
 }
 
-/// Referrals of a page as they are shown.
+/// Returns the referrals of a page as the caller sees them.
 fn visible_referrals(
     seen: &[(Arc<StoredReferral>, PartyVisibility)],
     work: &Work,
@@ -282,7 +282,7 @@ fn as_visible(
     Ok(Some((document, words)))
 }
 
-/// The order of two places; ties by id.
+/// Compares two positions in the order; ties are ordered by id.
 fn compare(order: &[TypedOrder], left: &Place, right: &Place) -> Ordering {
     for (key, (left, right)) in order.iter().zip(left.keys.iter().zip(&right.keys)) {
         let compared = left.sort(right);

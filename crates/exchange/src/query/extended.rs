@@ -1,5 +1,5 @@
-//! What extended mode refuses although it is well-formed and known, and how options are combined with `$apply`.
-//! Nothing that is accepted is without effect.
+//! Checks of extended mode: valid syntax that is not supported, and the combination of options with `$apply`.
+//! No accepted option is ignored.
 
 use odata::{Levels, SystemOption, Typed, TypedExpand, TypedOptions, TypedSelect, TypedTransformation};
 
@@ -7,7 +7,7 @@ use super::{ListRequestError, ListRequestErrorKind};
 
 type CheckResult = Result<(), ListRequestError>;
 
-/// Refuses what is not built, and puts `$search` where `$apply` leaves it something to search in. Source: OData 4.01
+/// Rejects what is not supported, and moves `$search` into `$apply`. Source: OData 4.01
 /// Protocol, section 11.2.1 (the order in which options are evaluated); OData Data Aggregation 4.0, section 3.
 pub(super) fn prepare(options: &mut TypedOptions) -> CheckResult {
     move_search_into_apply(options)?;
@@ -16,7 +16,7 @@ pub(super) fn prepare(options: &mut TypedOptions) -> CheckResult {
     options.expand.iter().try_for_each(check_expand)
 }
 
-/// Refuses what is not built of the options of a property.
+/// Rejects options of a property that are not supported.
 pub(super) fn check_property(options: &TypedOptions) -> CheckResult {
     if options.search.is_some() {
         return Err(not_implemented(SystemOption::Search, "words are looked for in whole referrals alone"));
@@ -50,7 +50,7 @@ fn move_search_into_apply(options: &mut TypedOptions) -> CheckResult {
     Ok(())
 }
 
-/// Links are made when answering (ADR 0004): what is evaluated on stored documents does not see them.
+/// Rejects expressions that read links: they are added to responses (ADR 0004), so stored documents lack them.
 fn check_links_unread(options: &TypedOptions) -> CheckResult {
     if let Some(apply) = &options.apply {
         if steps_read_links(&apply.steps) {
@@ -67,7 +67,7 @@ fn check_links_unread(options: &TypedOptions) -> CheckResult {
     Ok(())
 }
 
-/// Refuses a condition of `$filter` that reads links.
+/// Rejects a condition of `$filter` that reads links.
 pub(super) fn check_condition(filter: &Typed) -> CheckResult {
     if reads_links(filter) { Err(links_error(SystemOption::Filter)) } else { Ok(()) }
 }
@@ -83,7 +83,7 @@ fn reads_links(expr: &Typed) -> bool {
     expr.item_paths().iter().any(|path| path == "links" || path.starts_with("links/"))
 }
 
-/// Whether a step reads the links of a referral, before one makes something else of it.
+/// Returns whether a step reads the links of a referral, before another step transforms the referrals.
 fn steps_read_links(steps: &[TypedTransformation]) -> bool {
     use TypedTransformation as Step;
     for step in steps {
@@ -110,7 +110,7 @@ fn steps_read_links(steps: &[TypedTransformation]) -> bool {
     false
 }
 
-/// The options in the parentheses of `$select`, however deep.
+/// Checks the nested options of `$select`, at any depth.
 fn check_select(options: &TypedOptions, option: SystemOption) -> CheckResult {
     for selected in options.select.iter().flatten() {
         let TypedSelect::Property { options: Some(inner), .. } = selected else { continue };
@@ -122,7 +122,7 @@ fn check_select(options: &TypedOptions, option: SystemOption) -> CheckResult {
     Ok(())
 }
 
-/// The options in the parentheses of `$expand`, however deep.
+/// Checks the nested options of `$expand`, at any depth.
 fn check_expand(expand: &TypedExpand) -> CheckResult {
     let options = &expand.options;
     if options.apply.is_some() {

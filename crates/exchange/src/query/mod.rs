@@ -1,8 +1,7 @@
 //! List requests: the query options, parsed, bound, and checked against what the mode offers.
 //!
-//! [`ListRequest::from_query`] takes the text of a query string to bound options: parsed and bound by `odata`, held against
-//! what the mode offers ([`strict`], [`extended`]), and marked with the engagement it asks for (spec 11.3).
-//! [`page`] answers it.
+//! [`ListRequest::from_query`] parses and binds a query string with `odata`, checks it for the mode ([`strict`],
+//! [`extended`]), and finds the engagement that it asks for (spec 11.3). [`page`] executes it.
 
 mod engagement_list;
 mod extended;
@@ -19,13 +18,13 @@ use odata::{
 use referral::{ApiMode, EngagementId};
 use store::schema;
 
-/// The type that questions are about.
+/// The entity type of lists.
 pub(crate) const ENTITY_TYPE: &str = "Referral";
 
 /// The most referrals of one page (REF-207).
 pub const MAX_PAGE_SIZE: usize = 100;
 
-/// What a list request asks for.
+/// A list request: query options, bound and checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ListRequest {
     /// The conditions of `$filter` segments in the path, which come before all options.
@@ -34,14 +33,14 @@ pub struct ListRequest {
     bound: TypedOptions,
     page_size: usize,
     engagement: Option<EngagementId>,
-    /// About how many bytes the bound options take.
+    /// Returns the approximate memory of the bound options, in bytes.
     bytes: usize,
     /// [`ListRequest::fingerprint`] and the options of [`ListRequest::continuation_query`], once they were asked for.
     fingerprint: OnceLock<String>,
     rest: OnceLock<String>,
 }
 
-/// Why a question is not answered.
+/// The error of a list request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{option}, at {at}: {message}")]
 pub struct ListRequestError {
@@ -49,25 +48,25 @@ pub struct ListRequestError {
     pub option: String,
     /// The byte offset of the fault in the option's decoded text.
     pub at: usize,
-    /// What is wrong or was expected.
+    /// The description of the error.
     pub message: String,
-    /// Whether there is a server that answers it.
+    /// The kind of error.
     pub kind: ListRequestErrorKind,
 }
 
-/// Whether there is a server that answers what this one does not.
+/// The kind of an error of a list request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListRequestErrorKind {
-    /// It means nothing.
+    /// The request is invalid.
     Invalid,
-    /// The strict temperament refuses what the extended one answers.
+    /// Only the extended mode supports it.
     ExtendedOnly,
-    /// OData has it and this server has not (extended alone).
+    /// OData has it, but this server does not support it (only in extended mode).
     NotImplemented,
 }
 
 impl ListRequestErrorKind {
-    /// What is well-formed and lacking is wrong to the strict temperament, like all that it does not offer.
+    /// Returns the kind for an error of the parser. In strict mode, unsupported syntax is invalid.
     fn for_unsupported(unsupported: bool, mode: ApiMode) -> ListRequestErrorKind {
         match mode {
             ApiMode::Extended if unsupported => ListRequestErrorKind::NotImplemented,
@@ -102,7 +101,7 @@ impl ListRequest {
                 fault.error.kind == ParseErrorKind::Unsupported,
                 mode,
             ),
-            // What is wrong with the query string as a whole is the fault of no option.
+            // An error of the query string as a whole has no option.
             option: if fault.option.is_empty() { "query".to_owned() } else { fault.option },
             at: fault.error.at,
             message: fault.error.message,
@@ -158,7 +157,7 @@ impl ListRequest {
         mut options: QueryOptions,
         mode: ApiMode,
     ) -> Result<TypedOptions, ListRequestError> {
-        // The media type of the answer is no matter of its members.
+        // $format does not affect the members.
         options.given.retain(|option| *option != SystemOption::Format);
         strict::check_options(&options, mode)?;
         let conditions = QueryOptions {
@@ -202,17 +201,17 @@ impl ListRequest {
         self.path.iter().map(segment).collect()
     }
 
-    /// About how many bytes the bound options take.
+    /// Returns the approximate memory of the bound options, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The options as sent.
+    /// Returns the options as sent.
     pub fn raw_options(&self) -> &QueryOptions {
         &self.raw
     }
 
-    /// The options, bound.
+    /// Returns the bound options.
     pub fn options(&self) -> &TypedOptions {
         &self.bound
     }
@@ -223,12 +222,12 @@ impl ListRequest {
         self.engagement
     }
 
-    /// At most so many to a page; of several wishes the smallest holds.
+    /// Returns the page size: the smallest one that was requested.
     pub fn page_size(&self) -> usize {
         self.page_size
     }
 
-    /// With a wish for smaller pages (`Prefer: odata.maxpagesize`).
+    /// Limits the page size (`Prefer: odata.maxpagesize`).
     pub fn with_page_size(mut self, wanted: u64) -> ListRequest {
         self.page_size = self.page_size.min(usize::try_from(wanted).unwrap_or(usize::MAX)).max(1);
         self
@@ -261,7 +260,7 @@ impl ListRequest {
         self.rest.get_or_init(|| self.without_token().to_query())
     }
 
-    /// The query string of a request that goes on with this question; the token needs no encoding.
+    /// Returns the query string of the next page; the token needs no encoding.
     pub fn continuation_query(&self, token: &str) -> String {
         let rest = self.query_without_token();
         let and = if rest.is_empty() { "" } else { "&" };
@@ -294,7 +293,7 @@ fn segment(condition: &Expr) -> String {
 
 fn settings(mode: ApiMode) -> BindSettings {
     let extended = mode == ApiMode::Extended;
-    // What the strict temperament offers is told by what was written; the contract says nothing of repeated names.
+    // Strict mode checks names as they were sent; the contract does not mention repeated names.
     BindSettings {
         ignore_property_case: extended,
         fold_constants: extended,

@@ -1,4 +1,4 @@
-//! Answers to questions: pages, counts, aggregations, and what is expanded. Source: spec 8.6, 11.3.
+//! Execution of list requests: pages, counts, aggregations and expansions. Source: spec 8.6, 11.3.
 
 use std::sync::Arc;
 
@@ -29,23 +29,23 @@ const TURN: usize = 64 << 10;
 /// The name of the number in the row that counts the results of an aggregation.
 const COUNT_MEMBER: &str = "count";
 
-/// Where a page begins, and how many may still come: what a next link stands for.
+/// The start of a page, and what `$top` still allows: the content of a next link.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Continuation {
-    /// After a place in the order; with `$top` left over from the pages before.
+    /// After a position in the order, with the rest of `$top`.
     After(Place, Option<u64>),
-    /// After so many results: those of an aggregation have no place of their own.
+    /// After a number of results. Those of an aggregation have no position of their own.
     Offset(u64),
 }
 
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
-    /// What it shows, in order.
+    /// Its items, in order.
     pub items: Vec<ListItem>,
     /// How many there are in all, whatever the paging; `None` where it was not wanted.
     pub count: Option<u64>,
-    /// Where the next page begins; `None` on the last.
+    /// The start of the next page; `None` on the last one.
     pub next: Option<Continuation>,
     /// Number of referrals that could not be looked at because they are damaged.
     pub left_out: usize,
@@ -72,7 +72,7 @@ pub struct ReferralCount {
 pub struct ListItem {
     /// The referral.
     pub visible: VisibleReferral,
-    /// In the order of the expansions asked for.
+    /// In the order of the requested expansions.
     pub related: Vec<Page>,
 }
 
@@ -83,7 +83,7 @@ impl ListItem {
     }
 }
 
-/// What `$apply` makes.
+/// The result of `$apply`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ApplyResult {
     /// Referrals as they were, perhaps fewer and with more members.
@@ -94,7 +94,7 @@ pub enum ApplyResult {
         rows: Vec<Json>,
         /// How many there are in all, where that was asked for.
         count: Option<u64>,
-        /// Where the next page begins; `None` on the last.
+        /// The start of the next page; `None` on the last one.
         next: Option<Continuation>,
         /// Number of referrals that could not be looked at because they are damaged.
         left_out: usize,
@@ -106,7 +106,7 @@ pub enum ApplyResult {
 pub(super) struct PageWindow<'a> {
     pub after: Option<&'a Place>,
     pub skip: u64,
-    /// At most so many.
+    /// Maximum number of matches.
     pub limit: usize,
     pub count: Counting,
 }
@@ -124,11 +124,11 @@ pub(super) struct Matches {
 }
 
 impl Exchange {
-    /// One page of what the question asks for. A Referral User sees those with itself on the team.
+    /// Returns one page of a list. A Referral User sees the referrals whose team it is on.
     /// `uncounted` allows leaving the count out where it would cost more than a bounded scan (spec 11.3).
     ///
     /// # Errors
-    /// [`ReadError`]; [`ReadError::Forged`] for a continuation that is none of this question's.
+    /// [`ReadError`]; [`ReadError::Forged`] for a continuation of another list request.
     pub async fn page(
         &self,
         caller: &Caller,
@@ -158,7 +158,7 @@ impl Exchange {
         Ok(page)
     }
 
-    /// How many the question's filter and search leave, whatever its other options.
+    /// Returns the number of referrals that match `$filter` and `$search`; other options are ignored.
     ///
     /// # Errors
     /// [`ReadError`]
@@ -213,7 +213,7 @@ impl Exchange {
         self.count(caller, &widened).await
     }
 
-    /// A referral with what is expanded of it.
+    /// Returns a referral with its expansions.
     ///
     /// # Errors
     /// [`ReadError`]
@@ -305,7 +305,7 @@ impl Exchange {
     }
 
     /// The option that the store cannot carry out, where one of several is to blame for
-    /// [`StoreError::NotSupported`]: each is tried alone, on nothing.
+    /// [`StoreError::NotSupported`]: each option is tried alone, without a result.
     pub async fn unsupported_option(
         &self,
         caller: &Caller,
@@ -361,10 +361,10 @@ impl Exchange {
         Ok(self.store.moment(&caller.organization))
     }
 
-    /// How the list of a question would be carried out, for an administrator of an organization.
+    /// Returns the plan of a list for an administrator of an organization.
     ///
     /// # Errors
-    /// What the store reports.
+    /// Errors of the store.
     pub async fn explain(
         &self,
         owner: referral::OrganizationId,
@@ -381,7 +381,7 @@ impl Exchange {
         Ok(self.store.plan(&store_query(scope, options, &window)).await?)
     }
 
-    /// Closes what is due. A document that cannot be read is a matter for who runs the server: lists of others go on.
+    /// Closes due referrals. A damaged document is logged for the operator and does not fail the list.
     async fn expire_due_for_list(&self) -> Result<(), ReadError> {
         match self.expire_due().await {
             Err(ReadError::Damaged(id, error)) => {
@@ -403,7 +403,7 @@ impl Exchange {
         budget: &mut EvaluationBudget,
     ) -> Result<Page, ReadError> {
         let limit = window.limit.min(usize::try_from(left.unwrap_or(u64::MAX)).unwrap_or(usize::MAX));
-        // One more tells whether another page follows.
+        // One more than needed shows whether another page follows.
         let wanted = if limit == 0 { 0 } else { limit + 1 };
         let window = PageWindow { limit: wanted, ..window };
         let mut matches = self.find_matches(caller, engagement, options, window, budget).await?;
@@ -505,7 +505,7 @@ impl Exchange {
     }
 }
 
-/// What one answer may still bring together, its expansions included.
+/// The rest of the budget of one response, with its expansions.
 struct PageBudget {
     /// ApplyResult of expansions.
     results: usize,

@@ -1,4 +1,4 @@
-//! What the strict temperament offers of the query language: spec 11.1 and 11.2, nothing else.
+//! The query language of strict mode: only spec 11.1 and 11.2.
 
 use odata::{
     Collection, Function, PathBase, QueryOptions, SystemOption, Typed, TypedKind, TypedOptions, TypedPath,
@@ -21,7 +21,7 @@ const LIST_OPTIONS: [SystemOption; 8] = [
     SystemOption::SkipToken,
 ];
 
-/// The options that belong to other requests than a list, in every temperament.
+/// Options that never apply to a list.
 const OTHER_OPTIONS: [SystemOption; 5] = [
     SystemOption::Id,
     SystemOption::Index,
@@ -33,7 +33,7 @@ const OTHER_OPTIONS: [SystemOption; 5] = [
 /// The keys of `$orderby`.
 const SORTABLE: [&str; 2] = ["createdDateTime", "updatedDateTime"];
 
-/// The fields of spec 11.2 that stand alone.
+/// The fields of spec 11.2.
 const FILTERABLE: [&str; 24] = [
     "engagementId",
     "status",
@@ -61,7 +61,7 @@ const FILTERABLE: [&str; 24] = [
     "customerProfile/address/country",
 ];
 
-/// Objects all of whose members may be asked for.
+/// Objects whose members can all be used in `$filter`.
 const FILTERABLE_OBJECTS: [&str; 2] = ["customerProfile/address/", "consent/"];
 
 /// Lists whose members `any` may ask.
@@ -70,7 +70,7 @@ const FILTERABLE_LISTS: [&str; 3] = ["team", "target", "customerProfile/team"];
 /// The functions of spec 11.2.
 const FUNCTIONS: [Function; 3] = [Function::Contains, Function::StartsWith, Function::EndsWith];
 
-/// Refuses options that are not offered.
+/// Rejects options that are not supported.
 pub(super) fn check_options(options: &QueryOptions, mode: ApiMode) -> Result<(), ListRequestError> {
     for option in &options.given {
         if OTHER_OPTIONS.contains(option) {
@@ -92,7 +92,7 @@ pub(super) fn check_options(options: &QueryOptions, mode: ApiMode) -> Result<(),
     }
 }
 
-/// Refuses what is well-formed and known, and still not offered.
+/// Rejects expressions that are valid, but not supported in strict mode.
 pub(super) fn check_supported(options: &TypedOptions) -> Result<(), ListRequestError> {
     if let Some(filter) = &options.filter {
         check_expression(filter, false)?;
@@ -159,7 +159,7 @@ fn check_expression(typed: &Typed, inside: bool) -> Result<(), ListRequestError>
         TypedKind::Cast { .. } | TypedKind::IsOf { .. } => {
             return Err(not_offered(typed, "a question about types"));
         }
-        // `has` of what is no flags type is bound as one.
+        // `has` on a type without flags is bound as `case`.
         TypedKind::Case(_) => return Err(not_offered(typed, "'case' or 'has'")),
     }
     let inside = inside || matches!(typed.kind, TypedKind::Any { .. });
