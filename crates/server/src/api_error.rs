@@ -1,4 +1,4 @@
-//! The faces of failure: one JSON error body for every refusal, one table from failures to status and code.
+//! API errors: one JSON body for every error, and one table from errors to status and code.
 //! Source: spec 11.4 and 11.5.
 
 use std::borrow::Cow;
@@ -14,14 +14,14 @@ use serde_json::{Value, json};
 
 use crate::shares::{Capacity, CapacityError};
 
-/// The longest message, in characters (REF-252).
+/// Maximum length of a message, in characters (REF-252).
 const MAX_MESSAGE_CHARS: usize = 1024;
 
-/// A refusal as the client sees it. Boxed: it is the rare half of every result.
+/// An error as the client sees it. Boxed, because it is the rare variant of every result.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiError(Box<ErrorDetails>);
 
-/// What a refusal says.
+/// The content of an error response.
 #[derive(Debug, Clone)]
 pub(crate) struct ErrorDetails {
     pub status: StatusCode,
@@ -33,17 +33,17 @@ pub(crate) struct ErrorDetails {
     pub retry_after: Option<u64>,
     /// The methods that are offered, for 405.
     pub allow: Option<&'static str>,
-    /// One more header, which says what would be taken.
+    /// One more header that names what is accepted.
     pub header: Option<(HeaderName, HeaderValue)>,
     /// One line of help in a header that a real client ignores (`x-cosell-hint`).
     pub hint: Option<Cow<'static, str>>,
-    /// For the log alone: what really happened behind a 5xx.
+    /// The cause of a 5xx, only for the log.
     pub cause: Option<String>,
     /// The body was not read: the connection cannot go on.
     pub close: bool,
-    /// It was refused for what it would cost.
+    /// The request was refused because of its cost.
     pub costly: bool,
-    /// It was refused because this has no room, by its name in the figures.
+    /// The capacity that was used up, by its name in the metrics.
     pub capacity: Option<&'static str>,
 }
 
@@ -92,7 +92,7 @@ impl ApiError {
         self
     }
 
-    /// Counts the refusal as one for lack of room there.
+    /// Counts the error as a refusal because of this capacity.
     pub(crate) fn for_capacity(mut self, of: &'static str) -> ApiError {
         self.capacity = Some(of);
         self
@@ -103,7 +103,7 @@ impl ApiError {
         self
     }
 
-    /// Names the option that the refusal is about.
+    /// Names the query option at fault.
     pub(crate) fn about_option(mut self, option: &'static str) -> ApiError {
         if let Some(inner) = &mut self.inner {
             inner.message = option.into();
@@ -140,7 +140,7 @@ impl ApiError {
         self
     }
 
-    /// Names the request id where the refusal is about it.
+    /// Names the request id if it is at fault.
     pub(crate) fn with_request_id(mut self, request_id: uuid::Uuid) -> ApiError {
         if self.target.as_deref() == Some("request-id")
             && let Some(inner) = &mut self.inner
@@ -178,7 +178,7 @@ impl ApiError {
         json!({ "error": error }).to_string()
     }
 
-    // ---- what the edge and the routes refuse ----
+    // ---- errors of the edge and of the routes ----
 
     pub(crate) fn no_such_path() -> ApiError {
         ApiError::new(StatusCode::NOT_FOUND, "itemNotFound", "There is no resource at this path.")
@@ -244,7 +244,7 @@ impl ApiError {
         .closing_connection()
     }
 
-    /// 412: what would be read has none of the tags in `If-Match`.
+    /// 412: the resource has none of the entity tags in `If-Match`.
     pub(crate) fn precondition_of_read_failed() -> ApiError {
         precondition_failed("what is read now has another ETag; send the request without If-Match to get it")
     }
@@ -256,7 +256,7 @@ impl ApiError {
         )
     }
 
-    /// 412: snapshot isolation is not offered. Source: OData 4.01 Protocol, section 8.2.6.
+    /// 412: snapshot isolation is not supported. Source: OData 4.01 Protocol, section 8.2.6.
     pub(crate) fn no_isolation() -> ApiError {
         let message = "Snapshot isolation is not supported.";
         ApiError::new(StatusCode::PRECONDITION_FAILED, "preconditionFailed", message)
@@ -362,7 +362,7 @@ impl ApiError {
         ApiError::bad_request("malformedBatch", target, message)
     }
 
-    /// 424: a request of a batch that is not tried, because of another. Source: OData Protocol 4.01, 9.3.
+    /// 424: a request of a batch that is not executed because another one failed. Source: OData Protocol 4.01, 9.3.
     pub(crate) fn failed_dependency(target: &str, message: &'static str) -> ApiError {
         let target = target.to_owned();
         ApiError::new(StatusCode::FAILED_DEPENDENCY, "invalidRequest", message)
@@ -416,7 +416,7 @@ impl ApiError {
         .for_capacity("rate")
     }
 
-    /// 429 for a caller that holds its share of a place, and for nobody else.
+    /// 429 for a caller that has used up its share of a capacity.
     fn over_share(place: &'static str) -> ApiError {
         let message = match place {
             "requests" => "Too many requests of this caller or its organization are running at once.",
@@ -468,12 +468,12 @@ fn truncate_to(text: &str, max_chars: usize) -> String {
     }
 }
 
-/// What was said as a sentence: with its end, of which a question has its own.
+/// Ends a message with a full stop, unless it ends with a question mark.
 pub(crate) fn sentence(said: String) -> String {
     if said.ends_with('?') { said } else { said + "." }
 }
 
-// ---- the table: what inner rooms say, and the face it gets; no `_` arm, so that a new failure must choose ----
+// ---- the table from errors of other crates to API errors; without a `_` arm, so that each new error is mapped ----
 
 impl From<TokenError> for ApiError {
     fn from(error: TokenError) -> ApiError {
@@ -580,7 +580,7 @@ impl From<ValidationError> for ApiError {
     }
 }
 
-/// What helps most people who break this rule.
+/// Returns the hint that helps most clients that break this rule.
 fn hint_of(code: InnerCode) -> Option<&'static str> {
     match code {
         InnerCode::UnsupportedOperation => Some(
@@ -687,7 +687,7 @@ impl From<EditError> for ApiError {
     }
 }
 
-/// 412, with what to do about it.
+/// 412, with a hint.
 fn precondition_failed(hint: &'static str) -> ApiError {
     ApiError::new(
         StatusCode::PRECONDITION_FAILED,

@@ -1,4 +1,4 @@
-//! From the `Authorization` header to a caller. Source: spec 3.3; RFC 6750.
+//! Authentication: from the `Authorization` header to a caller. Source: spec 3.3; RFC 6750.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::api_error::ApiError;
 use crate::headers::RequestIds;
 use crate::shares::AuthenticatedCaller;
 
-/// A verified token is looked at again after an hour at the latest: its key may have been withdrawn.
+/// Maximum time for which a verified token is cached, an hour: its key may have been withdrawn.
 const MAX_CACHED_SECONDS: i64 = 3600;
 
 /// The scheme (RFC 6750, 2.1).
@@ -37,8 +37,8 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<&[u8], TokenError> {
 }
 
 impl RequestContext {
-    /// Who is calling: 401 and 403, in this order. A verified token is remembered until it expires, for an
-    /// hour at the most.
+    /// Returns the caller, or 401 or 403, in this order. A verified token is cached until it expires, for up to an
+    /// hour.
     pub(crate) async fn authenticate(
         &self,
         headers: &HeaderMap,

@@ -1,6 +1,6 @@
-//! The edge: what happens to every request before and after its route.
+//! Processing of every request before and after its route.
 //!
-//! Ids and times, what HTTP/1.1 demands, limits, the deadline, the panic face, the log line and the figures.
+//! Request ids, the rules of HTTP/1.1, limits, the deadline, panics, the log line and the metrics.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -116,7 +116,7 @@ impl RequestContext {
         response
     }
 
-    /// The request under its limits: concurrency, deadline, and what happens when the code itself fails.
+    /// Routes the request under its limits: framing, deadline and panics.
     async fn route_with_limits<B>(
         &self,
         request: Request<B>,
@@ -139,7 +139,7 @@ impl RequestContext {
             self.refuse_isolation(request.headers())?;
         }
         let mut work = pin!(catch_panic(self.route(found, request, request_ids)));
-        // What is done at once needs no timer.
+        // A request that completes immediately needs no timer.
         if let Poll::Ready(response) = poll_once(work.as_mut()).await {
             return response;
         }
@@ -151,7 +151,7 @@ impl RequestContext {
         }
     }
 
-    /// The preconditions of a GET that this route minds.
+    /// Returns the preconditions of a GET that apply to this route.
     fn applicable_preconditions(&self, all: ReadPreconditions, route: &str) -> Option<ReadPreconditions> {
         match route {
             "service" | "metadata" | "openapi" if !self.options.mode.is_extended() => {
@@ -172,19 +172,19 @@ impl RequestContext {
         if self.options.mode.is_extended() && wanted { Err(ApiError::no_isolation()) } else { Ok(()) }
     }
 
-    /// What ties an answer to a request with these headers that arrives now.
+    /// Returns the ids of a request with these headers that arrives now.
     pub(crate) fn request_ids(&self, headers: &HeaderMap) -> RequestIds {
         RequestIds::from_headers(headers, self.exchange.now(), || {
             Uuid::from_bytes(random_guid(self.random.bytes()))
         })
     }
 
-    /// What this server offers beside the contract's own paths.
+    /// Returns the routes that this server offers beyond the contract.
     pub(crate) fn offered_routes(&self) -> OfferedRoutes {
         OfferedRoutes { sandbox: self.sandbox.is_some(), mode: self.options.mode }
     }
 
-    /// A failure is logged once, here, with what the client is not told.
+    /// Logs an error once, with the cause that the client does not see.
     pub(crate) fn log_error(&self, api_error: &ApiError, route: &'static str, request_ids: &RequestIds) {
         let (status, id) = (api_error.status.as_u16(), request_ids.request_id);
         if api_error.costly {
@@ -220,7 +220,7 @@ fn strip_body(response: &mut ApiResponse) {
     *response.body_mut() = Default::default();
 }
 
-/// 417 for an expectation that is not met. Source: RFC 9110, 10.1.1.
+/// Returns 417 for an unknown expectation. Source: RFC 9110, 10.1.1.
 fn check_expectation(headers: &HeaderMap) -> Result<(), ApiError> {
     match joined_lines(headers, &EXPECT) {
         Some(expected) if !members(&expected).all(|one| one.eq_ignore_ascii_case("100-continue")) => {
@@ -230,7 +230,7 @@ fn check_expectation(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-/// What HTTP/1.1 demands and the library below lets pass. Source: RFC 9112, 3.2 and 6.1.
+/// Checks rules of HTTP/1.1 that the HTTP library does not check. Source: RFC 9112, 3.2 and 6.1.
 fn validate_framing<B>(request: &Request<B>) -> Result<(), ApiError> {
     let headers = request.headers();
     if headers.contains_key(TRANSFER_ENCODING) {
@@ -266,14 +266,14 @@ fn validate_framing<B>(request: &Request<B>) -> Result<(), ApiError> {
     }
 }
 
-/// What nearly every client sends: a name or an IPv4 address, perhaps with a port.
+/// Returns whether this is a name or an IPv4 address, with an optional port, as nearly every client sends it.
 fn is_plain_host(text: &str) -> bool {
     let (host, port) = text.split_once(':').unwrap_or((text, "0"));
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
     !host.is_empty() && host.bytes().all(plain) && port.parse::<u16>().is_ok() && !port.starts_with('+')
 }
 
-/// A host with an optional port. A comma is legal in a name, but what it joins here are two hosts.
+/// Returns whether this is a host with an optional port. A comma is legal in a name, but here it joins two hosts.
 fn is_host(text: &str) -> bool {
     if is_plain_host(text) {
         return true;
@@ -289,7 +289,7 @@ async fn poll_once<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
     std::future::poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await
 }
 
-/// Turns a panic into the 500 face; the connection and the process go on.
+/// Turns a panic into a 500; the connection and the process go on.
 async fn catch_panic(
     work: impl Future<Output = Result<ApiResponse, ApiError>>,
 ) -> Result<ApiResponse, ApiError> {

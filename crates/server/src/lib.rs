@@ -1,7 +1,7 @@
-//! HTTP: the edge, the routes, the headers and the error faces. The only room that knows status codes.
+//! HTTP: routes, headers and errors. The only crate that knows status codes.
 //!
-//! A request goes through [`App::handle`]: traced, held against the limits, routed, authorised, answered. No SQL,
-//! no rule of the resource, no clock and no randomness of its own.
+//! [`App::handle`] identifies, limits, routes, authorises and answers a request. This crate has no SQL, no rule of the
+//! resource, no clock and no randomness of its own.
 
 mod api_error;
 mod auth;
@@ -44,27 +44,27 @@ pub use throttle::RateLimit;
 
 /// The largest request body, in bytes (spec 8.5).
 const MAX_BODY_BYTES: usize = 1024 * 1024;
-/// Questions remembered at once, each of a few kilobytes.
+/// Maximum number of cached list requests, each of a few kilobytes.
 const CACHED_LIST_REQUESTS: usize = 256;
-/// What answers to lists may take, in bytes.
+/// Default size of the list cache, in bytes.
 const LIST_CACHE_BYTES: u64 = 8 * 1024 * 1024;
-/// What requests and unread answers may take, in bytes, where nobody says otherwise.
+/// Default memory for requests and for unsent responses, in bytes.
 const REQUEST_MEMORY_BYTES: u64 = 64 * 1024 * 1024;
 const RESPONSE_MEMORY_BYTES: u64 = 64 * 1024 * 1024;
-/// What requests without a token may take, in bytes: those to the sandbox's issuer.
+/// Memory for requests without a token, in bytes: those to the sandbox's issuer.
 const ANONYMOUS_MEMORY: u64 = 4 * 1024 * 1024;
-/// How long the requests of one batch may be worked on.
+/// Default time limit for the work of one batch.
 const BATCH_WORK_TIME: Duration = Duration::from_secs(5);
-/// Verified tokens remembered at once.
+/// Maximum number of cached tokens.
 const CACHED_TOKENS: usize = 10_000;
 
-/// Gives random bytes: for the request ids of requests that bring none, and for the sandbox's issuer.
+/// A source of random bytes: for request ids that the client does not send, and for the sandbox's issuer.
 pub trait Random: Send + Sync + 'static {
     /// Sixteen fresh random bytes.
     fn bytes(&self) -> [u8; 16];
 }
 
-/// How the server behaves; what the composition root decides.
+/// Options of the server; the binary sets them.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
     /// The base of every link, without a trailing slash.
@@ -94,15 +94,15 @@ pub struct ServerOptions {
     pub deadline: Duration,
     /// The token bucket of each caller; `None`: no limit.
     pub rate: Option<RateLimit>,
-    /// What `Organization::issuer` says for each issuer of the verifier, by its index.
+    /// The value of `Organization::issuer` for each issuer of the verifier, by its index.
     pub issuer_names: Vec<String>,
-    /// What next links are sealed with: secret, the same for all servers of one exchange, and kept over restarts.
+    /// The key that authenticates next links: secret, the same for all servers of one exchange, and kept over restarts.
     pub link_key: [u8; 32],
-    /// How much memory answers to lists may take that are asked for again, in bytes; 0: none is kept.
+    /// Size of the list cache, in bytes; 0 disables it.
     pub list_cache_bytes: u64,
     /// Log one line for each request (at level info), not only for failures.
     pub log_requests: bool,
-    /// Tells `/metrics` about the process; `None`: nothing.
+    /// Source of the process metrics in `/metrics`; `None`: they are left out.
     pub process: Option<Arc<dyn ProcessProbe>>,
 }
 
@@ -136,7 +136,7 @@ impl ServerOptions {
 #[derive(Clone)]
 pub struct App(Arc<RequestContext>);
 
-/// What a request is answered with: an exchange, and everything else.
+/// The exchange of a request (that of the server, or that of a group) and the state of the server.
 pub(crate) struct RequestContext {
     exchange: Arc<Exchange>,
     state: Arc<AppState>,
@@ -150,7 +150,7 @@ impl Deref for RequestContext {
     }
 }
 
-/// What all exchanges of one server share.
+/// The state of the server, which all exchanges share.
 pub(crate) struct AppState {
     verifier: TokenVerifier,
     tokens: TokenCache<AuthenticatedCaller>,
@@ -164,14 +164,14 @@ pub(crate) struct AppState {
     throttle: Option<throttle::Throttle>,
     page_tokens: continuation::PageTokens,
     list_cache: list_cache::ListCache,
-    /// Questions by the text of their query strings.
+    /// List requests by their query strings.
     list_requests: quick_cache::sync::Cache<String, Arc<exchange::ListRequest>>,
     metrics: metrics::Metrics,
     draining: AtomicBool,
 }
 
 impl App {
-    /// Puts the parts together.
+    /// Creates the server.
     pub fn new(
         exchange: Arc<Exchange>,
         verifier: TokenVerifier,
@@ -213,7 +213,7 @@ impl App {
         App(Arc::new(RequestContext { exchange, state: Arc::new(state) }))
     }
 
-    /// From now on `/readyz` says that no new work should come.
+    /// Makes `/readyz` report from now on that the server is shutting down.
     pub fn set_draining(&self) {
         self.0.draining.store(true, Ordering::SeqCst);
     }

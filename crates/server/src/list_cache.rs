@@ -1,8 +1,8 @@
-//! Answers to lists, kept while nothing that they show has changed: clients that poll ask the same again and again.
+//! A cache of list responses for clients that poll. A response is used while its data has not changed.
 //!
 //! A response is used only for the same caller and the same request, and only while the change token of the
-//! caller's organization is the one it was made at ([`exchange::Exchange::change_token`]). So nobody sees less than what was
-//! acknowledged before they asked.
+//! caller's organization has not changed ([`exchange::Exchange::change_token`]). So a list always shows what was
+//! acknowledged before it was requested.
 
 use bytes::Bytes;
 use exchange::{Caller, ListRequest};
@@ -11,10 +11,10 @@ use quick_cache::{Equivalent, Weighter};
 
 use crate::negotiation::MetadataLevel;
 
-/// About what an entry takes beside its texts, in bytes.
+/// Approximate memory of an entry without its texts, in bytes.
 const ENTRY_OVERHEAD: usize = 512;
 
-/// Everything an answer depends on but the referrals.
+/// Everything that a response depends on, except the referrals.
 #[derive(Hash)]
 pub(crate) struct ListCacheQuery<'a> {
     caller: &'a Caller,
@@ -36,7 +36,7 @@ struct ListCacheKey {
 }
 
 impl<'a> ListCacheQuery<'a> {
-    /// `None` for questions whose answers depend on more.
+    /// Returns `None` for requests whose responses depend on more.
     pub(crate) fn for_request(
         caller: &'a Caller,
         list_request: &'a ListRequest,
@@ -91,22 +91,22 @@ impl Weighter<ListCacheKey, CachedBody> for WeighByBytes {
     }
 }
 
-/// The answers, within so many bytes.
+/// The cache, limited by bytes.
 pub(crate) struct ListCache(Cache<ListCacheKey, CachedBody, WeighByBytes>);
 
 impl ListCache {
-    /// 0 keeps nothing.
+    /// Creates a cache of this size; with 0 nothing is cached.
     pub(crate) fn new(bytes: u64) -> ListCache {
         let items = (bytes / (64 * 1024)).max(16) as usize;
         ListCache(Cache::with_weighter(items, bytes, WeighByBytes))
     }
 
-    /// The body that was made at this moment.
+    /// Returns the cached body for this change token.
     pub(crate) fn get(&self, query: &ListCacheQuery<'_>, change_token: u64) -> Option<Bytes> {
         self.0.get(query).filter(|cached| cached.change_token == change_token).map(|cached| cached.body)
     }
 
-    /// Keeps a body that is good at a moment.
+    /// Caches the body for a change token.
     pub(crate) fn insert(&self, query: &ListCacheQuery<'_>, change_token: u64, body: Bytes) {
         self.0.insert(query.key(), CachedBody { change_token, body });
     }

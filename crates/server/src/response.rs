@@ -1,4 +1,4 @@
-//! Answers: JSON with the headers of spec 4.2.
+//! Responses: JSON with the headers of spec 4.2.
 
 use bytes::Bytes;
 use exchange::{ListRequest, VisibleReferral};
@@ -24,10 +24,10 @@ pub(crate) type ApiResponse = Response<Full<Bytes>>;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const ODATA_VERSION: HeaderValue = HeaderValue::from_static("4.0");
 
-/// As many headers as an answer has, or a few more.
+/// Upper limit of the number of headers of a response.
 const USUAL_HEADERS: usize = 12;
 
-/// What a successful write answers with.
+/// The kind of response to a successful write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ResponseKind {
     /// 201 with the whole referral.
@@ -36,7 +36,7 @@ pub(crate) enum ResponseKind {
     Full,
     /// 200 with the whole referral, because `Prefer` asked for it.
     Preferred,
-    /// 204 with the tag alone.
+    /// 204 with only the entity tag.
     Empty,
 }
 
@@ -50,29 +50,29 @@ impl ResponseKind {
     }
 }
 
-/// An answer with a body of JSON.
+/// A response with a JSON body.
 pub(crate) fn json_response(status: StatusCode, body: impl Into<Bytes>) -> ApiResponse {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
-    // At once what all headers of an answer take, so that the map does not grow twice.
+    // Capacity for all headers of a response, so that the map does not grow twice.
     response.headers_mut().reserve(USUAL_HEADERS);
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     response
 }
 
-/// A successful answer of the API proper.
+/// A successful OData response.
 pub(crate) fn odata_response(status: StatusCode, body: impl Into<Bytes>) -> ApiResponse {
     let mut response = json_response(status, body);
     add_odata_version(&mut response);
     response
 }
 
-/// Marks a successful answer on the API's paths (spec 4.2).
+/// Adds `OData-Version` (spec 4.2).
 pub(crate) fn add_odata_version(response: &mut ApiResponse) {
     response.headers_mut().insert(name::ODATA_VERSION, ODATA_VERSION);
 }
 
-/// Names the newest version in place of the usual one, where the answer names one at all.
+/// Sets `OData-Version: 4.01` if the response has the header.
 pub(crate) fn set_newest_version(response: &mut ApiResponse) {
     if let Some(version) = response.headers_mut().get_mut(name::ODATA_VERSION) {
         *version = HeaderValue::from_static("4.01");
@@ -110,7 +110,7 @@ impl RequestContext {
     }
 }
 
-/// Whether it is an answer of the API proper in JSON.
+/// Returns whether this is an OData response in JSON.
 fn is_odata_json(response: &ApiResponse) -> bool {
     let headers = response.headers();
     headers.contains_key(name::ODATA_VERSION) && headers.get(CONTENT_TYPE) == Some(&JSON)
@@ -139,7 +139,7 @@ pub(crate) fn apply_representation(response: &mut ApiResponse, asked: &Represent
     headers.entry(VARY).or_insert(HeaderValue::from_static("Accept"));
 }
 
-/// A body without the context that it may begin with.
+/// Returns a body without its context.
 fn without_context(body: Bytes) -> Bytes {
     let Some(after) = body.strip_prefix(b"{\"@odata.context\":\"") else { return body };
     let Some(end) = memchr::memchr(b'"', after) else { return body };
@@ -147,7 +147,7 @@ fn without_context(body: Bytes) -> Bytes {
     [&b"{"[..], rest.strip_prefix(b",").unwrap_or(rest)].concat().into()
 }
 
-/// An answer without a body.
+/// A response without a body.
 pub(crate) fn empty_response(status: StatusCode) -> ApiResponse {
     let mut response = Response::new(Full::default());
     *response.status_mut() = status;
@@ -155,7 +155,7 @@ pub(crate) fn empty_response(status: StatusCode) -> ApiResponse {
 }
 
 impl RequestContext {
-    /// A referral as the answer to a successful call.
+    /// Returns a referral as a successful response.
     pub(crate) fn referral_response(
         &self,
         kind: ResponseKind,
@@ -204,7 +204,7 @@ impl RequestContext {
         })
     }
 
-    /// Names the patch formats that are taken. Source: RFC 5789, 2.2 and 3.1.
+    /// Adds `Accept-Patch` with the accepted formats. Source: RFC 5789, 2.2 and 3.1.
     pub(crate) fn add_accept_patch(&self, response: &mut ApiResponse) {
         let formats = match self.options.mode.is_extended() {
             true => "application/json-patch+json, application/json, application/merge-patch+json",
@@ -223,7 +223,7 @@ impl RequestContext {
     }
 }
 
-/// A refusal as an answer.
+/// An error as a response.
 pub(crate) fn error_response(api_error: &ApiError) -> ApiResponse {
     let mut response = json_response(api_error.status, api_error.body());
     let headers = response.headers_mut();

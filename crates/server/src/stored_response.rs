@@ -1,4 +1,4 @@
-//! How an answer is remembered for a repeat: the store keeps it as bytes. Source: spec 4.3.
+//! The stored form of a response, for repeats of a request. Source: spec 4.3.
 //!
 //! A success is kept as the referral was shown, without the public address; a refusal as its body and headers. The
 //! referral's document comes after the record as it is: within it, each of its quotes would be escaped.
@@ -28,7 +28,7 @@ const KIND_NAMES: [(ResponseKind, &str); 4] = [
     (ResponseKind::Empty, "empty"),
 ];
 
-/// The record of a success.
+/// Returns the record of a successful response.
 pub(crate) fn record_success(reply: ResponseKind, visible: &VisibleReferral) -> Option<(u16, Bytes)> {
     let name = KIND_NAMES.iter().find(|(known, _)| *known == reply)?.1;
     let record = StoredRecord::Success {
@@ -60,7 +60,7 @@ pub(crate) fn record_failure(api_error: &ApiError) -> Option<(u16, Bytes)> {
 }
 
 impl RequestContext {
-    /// The answer that the first call got.
+    /// Returns the response that the first request got.
     pub(crate) fn replay(&self, response: &RememberedAnswer, metadata: MetadataLevel) -> ApiResponse {
         match self.try_replay(response, metadata) {
             Some(response) => response,

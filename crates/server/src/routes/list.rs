@@ -27,17 +27,17 @@ use crate::query::{refuse_options, refuse_others};
 use crate::response::{ApiResponse, add_odata_version, odata_response};
 use crate::routes::PathSuffix;
 
-/// The longest query string whose question is remembered, and the most that this may take, in bytes.
+/// Maximum length of a query string whose list request is cached, and maximum size of that list request, in bytes.
 const MAX_CACHED_QUERY_BYTES: usize = 1024;
 const MAX_CACHED_REQUEST_BYTES: usize = 64 << 10;
 
-/// Reading a byte of a query takes about as long as reading so many bytes of JSON.
+/// Parsing a byte of a query takes about as long as parsing this number of bytes of JSON.
 pub(super) const COST_PER_QUERY_BYTE: usize = 8;
 
-/// After so many bytes other requests have their turn: a millisecond of copying.
+/// Number of bytes after which the task yields to other requests: a millisecond of copying.
 const YIELD_AFTER_BYTES: usize = 1 << 20;
 
-/// About what an item's links and a next link take, in bytes.
+/// Approximate lengths of an item's links and of a next link, in bytes.
 const ITEM_LINKS_BYTES: usize = 384;
 const NEXT_LINK_BYTES: usize = 1024;
 
@@ -51,10 +51,10 @@ struct ListBody {
     left_out: usize,
 }
 
-/// What a list is of.
+/// The subject of a list.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ListSubject {
-    /// What `relatedReferrals` of this referral leads to, in this engagement; `None`: the collection.
+    /// `relatedReferrals` of this referral in this engagement; `None`: the collection.
     related: Option<(ReferralId, EngagementId)>,
     /// References to them are wanted, not they.
     references: bool,
@@ -64,12 +64,12 @@ impl ListSubject {
     /// The collection.
     pub(super) const REFERRALS: ListSubject = ListSubject { related: None, references: false };
 
-    /// What `relatedReferrals` of a referral leads to.
+    /// The `relatedReferrals` of a referral.
     pub(super) fn related(id: ReferralId, engagement: EngagementId) -> ListSubject {
         ListSubject { related: Some((id, engagement)), references: false }
     }
 
-    /// What a next link is bound to.
+    /// Returns the name that next links are bound to.
     fn name(self) -> String {
         let of = self.related.map(|(id, _)| id.to_string()).unwrap_or_default();
         if self.references { of + "/$ref" } else { of }
@@ -77,12 +77,12 @@ impl ListSubject {
 }
 
 impl RequestContext {
-    /// How much of the query language is offered.
+    /// Strict or extended.
     pub(crate) fn mode(&self) -> ApiMode {
         self.options.mode
     }
 
-    /// The question of a query string: clients that poll send the same one again and again.
+    /// Returns the list request of a query string. It is cached, because clients that poll repeat it.
     pub(crate) async fn list_request(
         &self,
         caller: &Caller,
@@ -100,7 +100,7 @@ impl RequestContext {
         Ok(list_request)
     }
 
-    /// Reads a query of so many bytes: a long one in a slot of the caller's, with what is written of it later.
+    /// Parses a query of this length. A long one is parsed in a slot of the caller, with the texts that are needed later.
     async fn read_query<E>(
         &self,
         caller: &Caller,
@@ -119,7 +119,7 @@ impl RequestContext {
         Ok(self.exchange.run_large(caller, cost, read).await?)
     }
 
-    /// The question of a query string to a collection that `$filter` segments of the path have narrowed.
+    /// Returns the list request for a collection that `$filter` segments of the path restrict.
     pub(super) async fn filtered_list_request(
         &self,
         caller: &Caller,
@@ -209,7 +209,7 @@ impl RequestContext {
                 };
                 left_out = listed.left_out;
                 let body = listed.body;
-                // Still the same moment: nothing has changed while it was read. One that lacks something is read anew.
+                // The change token is the same: nothing changed during the read. Lists that lack referrals are not cached.
                 if let (Some(cache_query), Some(change_token)) = (&cache_query, change_token)
                     && left_out == 0
                     && self.exchange.change_token(caller).await.is_ok_and(|now| now == Some(change_token))
@@ -320,7 +320,7 @@ impl RequestContext {
             .await
     }
 
-    /// `GET …/$count`: the number alone, as text.
+    /// `GET …/$count`: only the number, as text.
     async fn count(
         &self,
         caller: &Caller,
@@ -357,7 +357,7 @@ impl RequestContext {
         }
     }
 
-    /// Tells the client, and whoever watches the figures, of damaged referrals that an answer lacks.
+    /// Adds the number of damaged referrals that a response lacks to its headers and to the metrics.
     pub(super) fn add_left_out_header(&self, response: &mut ApiResponse, left_out: usize) {
         if left_out > 0 {
             self.metrics.left_out(left_out);
@@ -398,7 +398,7 @@ impl RequestContext {
         Ok(ListBody { body, left_out })
     }
 
-    /// Where the question goes on, when it does.
+    /// Returns the start of the page from `$skiptoken`.
     fn continuation(
         &self,
         caller: &Caller,
@@ -593,7 +593,7 @@ fn identifier(name: &str) -> String {
     out
 }
 
-/// A value as text alone (`$count`, `$value`).
+/// A value as plain text (`$count`, `$value`).
 pub(super) fn plain_text_response(text: String) -> ApiResponse {
     let mut response = crate::response::json_response(StatusCode::OK, text);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain;charset=utf-8"));

@@ -1,4 +1,4 @@
-//! `$metadata`, the service document and OpenAPI: what the service says of itself, to anybody (spec 4.5).
+//! `$metadata`, the service document and OpenAPI: descriptions of the service for every client (spec 4.5).
 
 use exchange::ApiMode;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, VARY};
@@ -17,7 +17,7 @@ use crate::negotiation::{
 use crate::query::parse_allowed_options;
 use crate::response::{ApiResponse, add_odata_version, json_response};
 
-/// The documents change with the program and its settings alone.
+/// The documents change only with the program and its settings.
 const CACHED: HeaderValue = HeaderValue::from_static("public, max-age=3600");
 
 const XML: &str = "application/xml";

@@ -1,4 +1,4 @@
-//! Every route of the server on one page, grouped by who calls it.
+//! Every route of the server, grouped by the kind of client.
 
 mod health;
 mod issuer;
@@ -24,7 +24,7 @@ use crate::headers::RequestIds;
 use crate::query::decoded_byte;
 use crate::response::{ApiResponse, add_odata_version, empty_response};
 
-/// Where a request leads.
+/// The route of a request.
 #[derive(Debug)]
 pub(crate) enum Route {
     /// Partners: the collection, and the aliases of spec 2.3.
@@ -33,7 +33,7 @@ pub(crate) enum Route {
     Referral(String),
     /// Partners: many requests in one, by the folder in which their addresses begin.
     Batch(&'static str),
-    /// Partners, in the extended temperament: what lies below them.
+    /// Partners, in extended mode: resources below the collection and below a referral.
     SubResource(SubResource),
     /// Clients of any kind: the service document, the schema of what it names, and OpenAPI.
     Service,
@@ -45,16 +45,16 @@ pub(crate) enum Route {
     PatchPage,
     /// Connector developers: the sandbox's issuer.
     Issuer(identity::sandbox::IssuerRequest),
-    /// `OPTIONS`: what a path offers, and whether OData is spoken there.
+    /// `OPTIONS`: the methods of a path, and whether it is an OData path.
     Options(&'static str, bool),
 }
 
-/// Paths of the extended temperament.
+/// Paths of extended mode.
 #[derive(Debug)]
 pub(crate) enum SubResource {
-    /// The collection behind `$filter({predicate})` segments, perhaps none, and what is wanted of it.
+    /// The collection after `$filter({predicate})` segments, if any, and the end of the path.
     Collection {
-        /// What is between the parentheses.
+        /// The texts between the parentheses.
         predicates: Vec<String>,
         /// How the path ends.
         end: PathSuffix,
@@ -63,7 +63,7 @@ pub(crate) enum SubResource {
     Query,
     /// `/v1.0/$entity`: the one that `$id` names
     Entity,
-    /// What OData has and this service has not.
+    /// A resource of OData that this service does not support.
     Unserved(&'static str),
     /// `…/referrals/{id}/{path}`
     Member(String, String),
@@ -100,7 +100,7 @@ fn is_own_type(segment: &str) -> bool {
     name == Some(referral::Referral::TYPE.name)
 }
 
-/// What nearly every path ends with.
+/// Returns whether a segment is a plain GUID, as in nearly every path.
 fn is_plain_id(segment: &str) -> bool {
     segment.len() == 36 && segment.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }
@@ -125,7 +125,7 @@ fn segments(path: &str) -> Vec<&str> {
     found
 }
 
-/// What operators ask for.
+/// The endpoints for operators.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum HealthCheck {
     Live,
@@ -160,7 +160,7 @@ const QUERY_METHODS: &str = "POST, OPTIONS";
 /// What is not there is not there for any of them.
 const UNSERVED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-/// What a server offers beside the contract's own paths.
+/// The routes that a server offers beyond the contract.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OfferedRoutes {
     /// The sandbox's issuer.
@@ -301,7 +301,7 @@ impl Route {
         named.then(|| Route::SubResource(SubResource::Member(id.to_owned(), path.to_owned())))
     }
 
-    /// What it is in a sentence, and its methods.
+    /// Returns its description for a message, and its methods.
     fn offers(&self) -> (&'static str, &'static str) {
         match self {
             Route::Referrals => ("the collection of referrals", COLLECTION_METHODS),
@@ -321,7 +321,7 @@ impl Route {
         }
     }
 
-    /// Whether it belongs to the API proper.
+    /// Returns whether it is an OData route.
     pub(crate) fn speaks_odata(&self) -> bool {
         use Route::{Batch, Metadata, Referral, Referrals, Service, SubResource};
         matches!(self, Referrals | Referral(_) | SubResource(_) | Batch(_) | Service | Metadata)
@@ -345,7 +345,7 @@ impl Route {
     }
 }
 
-/// What is between the parentheses of a `$filter(…)` segment.
+/// Returns the text between the parentheses of a `$filter(…)` segment.
 fn predicate(segment: &str) -> Option<&str> {
     let inside = segment.strip_prefix("$filter(")?;
     let end = closing(inside)?;

@@ -1,4 +1,4 @@
-//! `/v1.0/engagements/referrals`: the resource's calls. The order of checks is spec 4.5.
+//! `/v1.0/engagements/referrals`: the operations on referrals. The order of checks is spec 4.5.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ use crate::stored_response;
 /// The canonical path of the collection, for the idempotency key (4.3.3).
 const COLLECTION: &str = "/v1.0/engagements/referrals";
 
-/// Stands for a path that is no GUID, where a body is held against it.
+/// The id for a path that is not a GUID, when a body is checked against it.
 const NIL_ID: ReferralId = ReferralId::from_bytes([0; 16]);
 
 impl RequestContext {
@@ -75,7 +75,7 @@ impl RequestContext {
         let (head, body) = request.into_parts();
         let caller = self.authenticate_and_throttle(&head.headers, &request_ids).await?;
         accepts_json(&head.headers, self.mode())?;
-        // The id is opaque to callers; what is no GUID names nothing here.
+        // The id is opaque to callers. A text that is not a GUID identifies no referral.
         let known = self.resolve_key(id, &head.uri);
         match head.method {
             Method::PUT | Method::PATCH => {
@@ -83,7 +83,7 @@ impl RequestContext {
                 Box::pin(self.edit(&caller, known, &head.method, &head.headers, body, &request_ids)).await
             }
             _ => {
-                // What names nothing has no options either.
+                // The 404 comes before errors of the options.
                 let id = known?;
                 let query = match self.options.mode.is_extended() {
                     true => head.uri.query().unwrap_or_default(),
@@ -99,7 +99,7 @@ impl RequestContext {
         }
     }
 
-    /// What lies below the collection and below a referral, in the extended temperament.
+    /// Resources below the collection and below a referral, in extended mode.
     pub(crate) async fn sub_resource<B>(
         &self,
         sub_resource: &SubResource,
@@ -112,7 +112,7 @@ impl RequestContext {
     {
         let (head, body) = request.into_parts();
         let caller = self.authenticate_and_throttle(&head.headers, &request_ids).await?;
-        // What the body takes is held as long as the request.
+        // The memory of the body is held until the request ends.
         let posted = match sub_resource {
             SubResource::Query => Some(self.posted_options(&caller.account, &head.headers, body).await?),
             _ => None,
@@ -163,7 +163,7 @@ impl RequestContext {
         }
     }
 
-    /// 406 when the headers exclude what lies there.
+    /// Returns 406 if the headers exclude the media type of the resource.
     fn accepts(&self, sub_resource: &SubResource, headers: &HeaderMap) -> Result<(), ApiError> {
         let mode = self.mode();
         match sub_resource {
@@ -203,7 +203,7 @@ impl RequestContext {
         Ok((text.trim_end_matches(['\r', '\n']).to_owned(), memory))
     }
 
-    /// Refuses OData's options where none means anything.
+    /// Rejects query options of OData on resources without any.
     fn refuse_options(&self, uri: &http::Uri, of: &str) -> Result<(), ApiError> {
         match uri.query() {
             Some(query) if !query.is_empty() => {
@@ -267,7 +267,7 @@ impl RequestContext {
         check_version(headers)?;
         let _permit = caller.permit()?;
         let preconditions = self.preconditions(headers);
-        // What the request alone shows comes before the 404 of a path that names nothing.
+        // Errors of the request itself come before the 404 of a path that identifies nothing.
         let named = id.as_ref().copied().unwrap_or(NIL_ID);
         let read = || match replaces {
             true => self.replacement(&sent, named, &preconditions),
@@ -304,7 +304,7 @@ impl RequestContext {
         with_unknown_members_hint(response, request.unknown_members())
     }
 
-    /// What a write holds against the stored version. The strict mode ignores `If-None-Match` (spec 4.1).
+    /// Returns the preconditions of a write. The strict mode ignores `If-None-Match` (spec 4.1).
     fn preconditions(&self, headers: &HeaderMap) -> Preconditions {
         let read = |name| joined_lines(headers, name).map(|value| Precondition::parse(&value));
         let if_none_match = if self.options.mode.is_extended() { read(&IF_NONE_MATCH) } else { None };
@@ -428,7 +428,7 @@ impl RequestContext {
     }
 }
 
-/// The answer to a write, telling the caller of members that were passed over (spec 5.1).
+/// Adds a hint about unknown members that were ignored to the response to a write (spec 5.1).
 fn with_unknown_members_hint(
     response: Result<ApiResponse, ApiError>,
     unknown: &UnknownMembers,
@@ -450,8 +450,8 @@ fn with_unknown_members_hint(
     }
 }
 
-/// The face of a borrowed failure, for remembering it: only those that are remembered (4.3.3) need their own; the
-/// others are decided anew each time.
+/// Conversion of a borrowed error, for storing it. Only the errors that are stored (4.3.3) need their own response; the
+/// others are decided again each time.
 impl From<&exchange::EditError> for ApiError {
     fn from(error: &exchange::EditError) -> ApiError {
         use exchange::{EditError, ReadError};
