@@ -29,7 +29,7 @@ pub struct SetClock {
 
 impl SetClock {
     /// A clock that shows this time now.
-    pub fn beginning_at(began_at: Timestamp) -> SetClock {
+    pub fn starting_at(began_at: Timestamp) -> SetClock {
         SetClock { began_at, made: Instant::now() }
     }
 }

@@ -10,13 +10,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// How often unanswered referrals are looked for whose time is up; costs nothing while there are none.
-const SETTLE_EVERY: Duration = Duration::from_secs(1);
+const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often answers older than a day are forgotten.
-const FORGET_EVERY: Duration = Duration::from_secs(300);
+const CLEANUP_INTERVAL: Duration = Duration::from_secs(300);
 /// How often an issuer's keys are fetched anew.
-const REFRESH_EVERY: Duration = Duration::from_secs(3600);
+const KEY_REFRESH_INTERVAL: Duration = Duration::from_secs(3600);
 /// The pauses between tries while an issuer does not answer grow from the first to the second.
-const RETRY_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const RETRY_DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// The running jobs. Dropping them stops them without waiting.
 pub struct Jobs {
@@ -31,10 +31,10 @@ impl Jobs {
     }
 
     /// Closes unanswered referrals when their time is up; of several servers one at a time.
-    pub fn expire(&mut self, exchange: Arc<Exchange>, holder: JobHolder) {
+    pub fn start_expiry(&mut self, exchange: Arc<Exchange>, holder: JobHolder) {
         let stopped = self.stop.subscribe();
         self.tasks.spawn(async move {
-            while !pause(&stopped, SETTLE_EVERY).await {
+            while !pause(&stopped, EXPIRE_INTERVAL).await {
                 if exchange.health().is_err() {
                     continue; // said once, when writes stopped
                 }
@@ -50,10 +50,10 @@ impl Jobs {
     }
 
     /// Forgets answers that need not be repeated any more.
-    pub fn forget(&mut self, exchange: Arc<Exchange>) {
+    pub fn start_cleanup(&mut self, exchange: Arc<Exchange>) {
         let stopped = self.stop.subscribe();
         self.tasks.spawn(async move {
-            while !pause(&stopped, FORGET_EVERY).await {
+            while !pause(&stopped, CLEANUP_INTERVAL).await {
                 // As often as it takes: they become as many as there are writes.
                 while !*stopped.borrow() {
                     match exchange.delete_old_responses().await {
@@ -70,22 +70,27 @@ impl Jobs {
     }
 
     /// Keeps an issuer's keys fresh: fetches them now, tries again until they are there, then every hour.
-    pub fn refresh(&mut self, issuer: String, keys: Arc<KeySource>, now: impl Fn() -> i64 + Send + 'static) {
+    pub fn start_key_refresh(
+        &mut self,
+        issuer: String,
+        keys: Arc<KeySource>,
+        now: impl Fn() -> i64 + Send + 'static,
+    ) {
         let stopped = self.stop.subscribe();
         self.tasks.spawn(async move {
-            let mut retry = RETRY_AFTER.0;
+            let mut retry = RETRY_DELAYS.0;
             loop {
                 let wait = match keys.refresh(now()).await {
                     Ok(()) => {
                         tracing::debug!(issuer, "Keys of issuer {issuer} fetched");
-                        retry = RETRY_AFTER.0;
-                        REFRESH_EVERY
+                        retry = RETRY_DELAYS.0;
+                        KEY_REFRESH_INTERVAL
                     }
                     Err(error) => {
                         let wait = retry;
                         let retry_seconds = wait.as_secs();
                         tracing::warn!(issuer, %error, retry_seconds, "Keys of issuer {issuer} could not be fetched, next try in {retry_seconds} s: {error}");
-                        retry = (retry * 2).min(RETRY_AFTER.1);
+                        retry = (retry * 2).min(RETRY_DELAYS.1);
                         wait
                     }
                 };
@@ -97,10 +102,10 @@ impl Jobs {
     }
 
     /// Lets every job finish what it is doing, and no more. A fetch in flight is cut.
-    pub async fn stop(mut self, patience: Duration) {
+    pub async fn stop(mut self, timeout: Duration) {
         self.stop.send_replace(true);
         let ended = async { while self.tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(patience, ended).await.is_err() {
+        if tokio::time::timeout(timeout, ended).await.is_err() {
             self.tasks.shutdown().await;
         }
     }

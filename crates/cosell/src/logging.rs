@@ -55,7 +55,7 @@ impl From<Level> for LevelFilter {
 
 /// Sends everything that is logged from now on to standard error. Called once.
 pub fn begin(level: Level, format: Format) {
-    let log = log(level, format, terminal::takes_colours(), std::io::stderr);
+    let log = log(level, format, terminal::supports_colours(), std::io::stderr);
     // Fails only when a log was begun before, which then goes on.
     let _ = tracing::dispatcher::set_global_default(log);
 }
@@ -68,7 +68,7 @@ where
     let log = tracing_subscriber::fmt().with_max_level(LevelFilter::from(level)).with_writer(writer);
     match format {
         Format::Text => {
-            log.with_target(false).with_ansi(colours).fmt_fields(debug_fn(message_alone)).finish().into()
+            log.with_target(false).with_ansi(colours).fmt_fields(debug_fn(write_message_only)).finish().into()
         }
         Format::Json => {
             log.with_ansi(false).json().flatten_event(true).with_current_span(false).finish().into()
@@ -76,14 +76,14 @@ where
     }
 }
 
-fn message_alone(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
-    if field.name() == "message" { write!(OneLine(writer), "{value:?}") } else { Ok(()) }
+fn write_message_only(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
+    if field.name() == "message" { write!(SingleLineWriter(writer), "{value:?}") } else { Ok(()) }
 }
 
 /// Writes control characters escaped: a message may quote what strangers sent, and must not steer a terminal.
-struct OneLine<'a, 'w>(&'a mut Writer<'w>);
+struct SingleLineWriter<'a, 'w>(&'a mut Writer<'w>);
 
-impl Write for OneLine<'_, '_> {
+impl Write for SingleLineWriter<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         text.chars().try_for_each(|c| match c.is_control() {
             true => write!(self.0, "{}", c.escape_default()),

@@ -2,7 +2,6 @@
 //!
 //! Only here are the environment, the clock and the source of chance read; every other room gets them as arguments.
 
-mod chance;
 mod clock;
 mod commands;
 mod config;
@@ -10,9 +9,10 @@ mod failure;
 mod generate;
 mod jobs;
 mod logging;
-mod machine;
 mod options;
 mod process;
+mod random;
+mod resources;
 mod seed;
 mod serving;
 mod signals;
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            terminal::complain(&failure.to_string());
+            terminal::print_error(&failure.to_string());
             failure.exit_code()
         }
     }

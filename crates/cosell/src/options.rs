@@ -252,7 +252,7 @@ pub struct LogOptions {
 
 /// Where the data are, for the commands that work on data at rest or on a database.
 #[derive(Debug, Clone, Default, Args)]
-pub struct PlaceOptions {
+pub struct DatabaseOptions {
     /// The data directory; no server may be using it
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
@@ -268,7 +268,7 @@ pub struct PlaceOptions {
 #[derive(Debug, Args)]
 pub struct InitOptions {
     #[command(flatten)]
-    pub place: PlaceOptions,
+    pub place: DatabaseOptions,
     /// The organization's name, as referrals show it
     #[arg(long, value_name = "NAME")]
     pub organization: String,
@@ -361,7 +361,7 @@ pub struct CopyOptions {
 #[derive(Debug, Args)]
 pub struct MigrateOptions {
     #[command(flatten)]
-    pub place: PlaceOptions,
+    pub place: DatabaseOptions,
     /// Change nothing; exit code 1 if there is something to do
     #[arg(long)]
     pub check: bool,
@@ -399,7 +399,7 @@ pub struct TokenOptions {
 }
 
 /// More referrals than this are a slip, not a test: they would take terabytes.
-const MOST_GENERATED: u64 = 1_000_000_000;
+const MAX_GENERATED: u64 = 1_000_000_000;
 
 /// `cosell load`
 #[derive(Debug, Args)]
@@ -408,10 +408,10 @@ pub struct LoadOptions {
     #[arg(value_name = "FILE", required_unless_present = "generate", conflicts_with = "generate")]
     pub file: Option<PathBuf>,
     /// Invent so many instead
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=MOST_GENERATED))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=MAX_GENERATED))]
     pub generate: Option<u64>,
     #[command(flatten)]
-    pub place: PlaceOptions,
+    pub place: DatabaseOptions,
     /// Who owns them [default: as each line says; of invented ones, all in turn]
     #[arg(long, value_name = "ID")]
     pub organization: Option<OrganizationId>,

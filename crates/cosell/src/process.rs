@@ -9,7 +9,7 @@ use server::{ProcessMetrics, ProcessProbe};
 const CPU_TICKS: f64 = 100.0;
 
 /// 100 ns steps in a second.
-const TICKS_OF_A_SECOND: f64 = 10_000_000.0;
+const TICKS_PER_SECOND: f64 = 10_000_000.0;
 
 /// This process.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub struct ThisProcess {
 
 impl ThisProcess {
     /// Begun now.
-    pub fn beginning(now: Timestamp) -> ThisProcess {
+    pub fn started_at(now: Timestamp) -> ThisProcess {
         ThisProcess { began_at: now }
     }
 }
@@ -35,7 +35,7 @@ impl ProcessProbe for ThisProcess {
                 .ok()
                 .map(|files| files.count().saturating_sub(1) as u64),
             most_files: most_files(&read("limits")),
-            began_at: Some(self.began_at.ticks() as f64 / TICKS_OF_A_SECOND),
+            began_at: Some(self.began_at.ticks() as f64 / TICKS_PER_SECOND),
         }
     }
 }

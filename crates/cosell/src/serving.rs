@@ -11,21 +11,21 @@ use server::{App, ServerOptions};
 use store::Store;
 use tokio::runtime::Runtime;
 
-use crate::chance::RandomIds;
 use crate::clock::SystemClock;
 use crate::failure::Failure;
 use crate::jobs::Jobs;
 use crate::process::ThisProcess;
+use crate::random::RandomIds;
 use crate::signals::Signals;
 use crate::terminal;
 
 /// How long background jobs may take to end. With the grace of running requests it stays below 10 seconds.
-const JOBS_END: Duration = Duration::from_millis(500);
+const JOBS_STOP_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long blocking work, such as making a key, may hold the end up.
-const RUNTIME_END: Duration = Duration::from_millis(200);
+const RUNTIME_STOP_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Everything a server is made of.
-pub struct Parts {
+pub struct ServerParts {
     /// Bound, not yet served.
     pub listener: Listener,
     /// Opened, and filled with what it needs to begin.
@@ -66,7 +66,7 @@ pub fn runtime() -> Result<Runtime, Failure> {
 pub fn run(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = runtime()?;
     let outcome = runtime.block_on(command);
-    runtime.shutdown_timeout(RUNTIME_END);
+    runtime.shutdown_timeout(RUNTIME_STOP_TIMEOUT);
     outcome
 }
 
@@ -113,21 +113,22 @@ async fn link_key(store: &dyn Store) -> Result<[u8; 32], Failure> {
 ///
 /// # Errors
 /// When the exchange cannot be opened over the store.
-pub async fn serve(parts: Parts, greeting: &str) -> Result<(), Failure> {
-    let Parts { listener, store, clock, policy, verifier, issuer, server, listening, mut jobs, .. } = parts;
+pub async fn serve(parts: ServerParts, greeting: &str) -> Result<(), Failure> {
+    let ServerParts { listener, store, clock, policy, verifier, issuer, server, listening, mut jobs, .. } =
+        parts;
     let mut signals = parts.signals;
     let url = url_of(&listener, listening.tls.is_some())?;
     let exchange = Exchange::open(Arc::clone(&store), clock, Arc::new(RandomIds), policy).await?;
     let exchange = Arc::new(exchange);
     let (link_key, process) =
-        (link_key(store.as_ref()).await?, Arc::new(ThisProcess::beginning(SystemClock.now())));
+        (link_key(store.as_ref()).await?, Arc::new(ThisProcess::started_at(SystemClock.now())));
     let server = ServerOptions { link_key, process: Some(process), ..server };
     let app = App::new(Arc::clone(&exchange), verifier, issuer, Arc::new(RandomIds), server);
-    jobs.expire(Arc::clone(&exchange), server::Random::bytes(&RandomIds));
-    jobs.forget(exchange);
+    jobs.start_expiry(Arc::clone(&exchange), server::Random::bytes(&RandomIds));
+    jobs.start_cleanup(exchange);
 
     // The socket takes connections since it was bound: whoever reads the line may send.
-    terminal::say(&format!("cosell: listening on {url}{greeting}"));
+    terminal::print_line(&format!("cosell: listening on {url}{greeting}"));
     let ending = app.clone();
     let shutdown = async move {
         let signal = signals.first().await;
@@ -142,7 +143,7 @@ pub async fn serve(parts: Parts, greeting: &str) -> Result<(), Failure> {
             end.cut
         );
     }
-    jobs.stop(JOBS_END).await;
+    jobs.stop(JOBS_STOP_TIMEOUT).await;
     // What was accepted is written. A read that cannot be broken off would hold this up: then `Signals` ends the process.
     store.close().await;
     Ok(())

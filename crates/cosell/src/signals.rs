@@ -14,19 +14,19 @@ use tokio::sync::mpsc;
 
 /// After the first signal the process ends in an orderly way, or else at once when so much time has passed: the contract
 /// is ten seconds.
-const LATEST_END: Duration = Duration::from_millis(9_500);
+const STOP_TIMEOUT: Duration = Duration::from_millis(9_500);
 
 /// Hears SIGTERM and SIGINT, elsewhere Ctrl-C, from the moment it is made.
 pub struct Signals {
     heard: mpsc::UnboundedReceiver<&'static str>,
-    leave: Leave,
+    leave: ExitGuard,
 }
 
 /// What is done when the process ends at once. What was acknowledged is on the disk already.
 #[derive(Clone, Default)]
-struct Leave(Arc<Mutex<Option<PathBuf>>>);
+struct ExitGuard(Arc<Mutex<Option<PathBuf>>>);
 
-impl Leave {
+impl ExitGuard {
     fn now(&self, code: i32) {
         if let Some(folder) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let _ = std::fs::remove_dir_all(folder);
@@ -44,17 +44,17 @@ impl Signals {
         let runtime = Builder::new_current_thread().enable_io().build()?;
         let mut source = {
             let _inside = runtime.enter();
-            Source::new()?
+            SignalSource::new()?
         };
         let (tell, heard) = mpsc::unbounded_channel();
-        let leave = Leave::default();
+        let leave = ExitGuard::default();
         let last = leave.clone();
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
             runtime.block_on(async {
                 let signal = source.next().await;
                 let late = last.clone();
                 let ending = thread::Builder::new().name("end".to_owned()).spawn(move || {
-                    thread::sleep(LATEST_END);
+                    thread::sleep(STOP_TIMEOUT);
                     tracing::warn!("Not everything has ended in time; the process ends now");
                     late.now(0);
                 });
@@ -70,7 +70,7 @@ impl Signals {
     }
 
     /// A folder that must not outlive the process, whatever ends it.
-    pub fn remove_at_the_end(&self, folder: PathBuf) {
+    pub fn remove_on_exit(&self, folder: PathBuf) {
         *self.leave.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(folder);
     }
 
@@ -85,16 +85,16 @@ impl Signals {
 }
 
 #[cfg(unix)]
-struct Source {
+struct SignalSource {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
-impl Source {
-    fn new() -> io::Result<Source> {
+impl SignalSource {
+    fn new() -> io::Result<SignalSource> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Source {
+        Ok(SignalSource {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
@@ -109,12 +109,12 @@ impl Source {
 }
 
 #[cfg(not(unix))]
-struct Source;
+struct SignalSource;
 
 #[cfg(not(unix))]
-impl Source {
-    fn new() -> io::Result<Source> {
-        Ok(Source)
+impl SignalSource {
+    fn new() -> io::Result<SignalSource> {
+        Ok(SignalSource)
     }
 
     async fn next(&mut self) -> &'static str {

@@ -6,9 +6,9 @@ use store::sqlite;
 
 use super::progress::Bar;
 use crate::clock::SystemClock;
-use crate::config::Place;
+use crate::config::DatabaseLocation;
 use crate::failure::Failure;
-use crate::options::{BackupOptions, PlaceOptions};
+use crate::options::{BackupOptions, DatabaseOptions};
 use crate::terminal;
 use exchange::Clock;
 
@@ -18,10 +18,10 @@ use exchange::Clock;
 /// `Usage` without a directory; `Failed` when there are no data, the file is there, or something cannot be read, written
 /// or verified.
 pub fn run(options: BackupOptions) -> Result<(), Failure> {
-    let place = PlaceOptions { data: options.data, config: options.config, database: None };
-    let directory = match super::place(&place)? {
-        Place::Directory(directory, _) => directory,
-        Place::Database(..) => {
+    let location = DatabaseOptions { data: options.data, config: options.config, database: None };
+    let directory = match super::location(&location)? {
+        DatabaseLocation::Directory(directory, _) => directory,
+        DatabaseLocation::Database(..) => {
             return Err(Failure::usage(
                 "a PostgreSQL database is backed up with its own tools (pg_dump, pg_basebackup): see docs/operations.md",
             ));
@@ -33,7 +33,7 @@ pub fn run(options: BackupOptions) -> Result<(), Failure> {
     let outcome = sqlite::back_up(&directory, &file, &mut |stage, done, of| bar.show(stage, done, of));
     bar.end();
     let report = outcome?;
-    terminal::say(&format!(
+    terminal::print_line(&format!(
         "{} holds {} referrals in {} bytes; verified\ndigest {} of {} records",
         file.display(),
         report.referrals,

@@ -14,7 +14,7 @@ use referral::Referral;
 use store::{Digest, Export, Record, Sum, Table, Transfer, UNFINISHED_COPY, digest_of_all};
 
 use super::progress::{self, Unit};
-use crate::config::{Config, Place};
+use crate::config::{Config, DatabaseLocation};
 use crate::failure::Failure;
 use crate::options::CopyOptions;
 use crate::{serving, terminal};
@@ -29,11 +29,11 @@ pub fn run(options: CopyOptions) -> Result<(), Failure> {
     if options.from.is_none() && options.to.is_none() {
         return Err(Failure::usage("where to? Give --from PLACE, --to PLACE or both"));
     }
-    let from = place(&config, options.from.as_deref())?;
-    let to = place(&config, options.to.as_deref())?;
+    let from = location(&config, options.from.as_deref())?;
+    let to = location(&config, options.to.as_deref())?;
     serving::run(async {
         let source = open_source(&from).await?;
-        let target = match super::open_any(&to).await {
+        let target = match super::open_for_transfer(&to).await {
             Ok(target) => target,
             Err(failure) => {
                 source.close().await;
@@ -43,14 +43,14 @@ pub fn run(options: CopyOptions) -> Result<(), Failure> {
         let outcome = copy(&source, &target).await;
         source.close().await;
         target.close().await;
-        terminal::say(&told(&outcome?));
+        terminal::print_line(&told(&outcome?));
         Ok(())
     })
 }
 
 /// What a place is, in the command line's words: `sqlite:DIR`, `DIR`, `postgres://…`, or `postgres:` and a list of
 /// `key=value`; nothing is the place of the settings.
-fn place(config: &Config, text: Option<&str>) -> Result<Place, Failure> {
+fn location(config: &Config, text: Option<&str>) -> Result<DatabaseLocation, Failure> {
     let mut store = config.store.clone();
     if text.is_none() && store.directory.is_none() && store.database.is_none() {
         return Err(Failure::usage("the settings name no place: give --from PLACE and --to PLACE"));
@@ -70,19 +70,19 @@ fn place(config: &Config, text: Option<&str>) -> Result<Place, Failure> {
         store.database = database.map(str::to_owned);
         store.directory = database.is_none().then(|| Path::new(directory).to_owned());
     }
-    store.place()
+    store.location()
 }
 
 /// A source is only read, so its schema is not brought up to date in passing.
-async fn open_source(place: &Place) -> Result<Arc<dyn Transfer>, Failure> {
-    let version = super::migrate::version(place).await?;
+async fn open_source(location: &DatabaseLocation) -> Result<Arc<dyn Transfer>, Failure> {
+    let version = super::migrate::version(location).await?;
     if version.found < version.known {
         return Err(Failure::failed(format!(
             "the source is of schema version {}, this program's is {}: run cosell migrate on it first",
             version.found, version.known
         )));
     }
-    let source = super::open_any(place).await?;
+    let source = super::open_for_transfer(location).await?;
     if source.setting(UNFINISHED_COPY).await?.is_some() {
         source.close().await;
         return Err(Failure::failed("the source is itself a copy that has not come to its end"));
@@ -162,11 +162,11 @@ async fn copy_table(
         bar.set_position(target.records(table).await?);
     }
     let mut records = source.export(table, after);
-    let mut ready = prepared(&mut records).await?;
+    let mut ready = next_records(&mut records).await?;
     while let Some(batch) = ready {
         let count = batch.len() as u64;
         let write = async { target.import(batch).await.map_err(Failure::from) };
-        let ((), next) = tokio::try_join!(write, prepared(&mut records))?;
+        let ((), next) = tokio::try_join!(write, next_records(&mut records))?;
         bar.inc(count);
         ready = next;
     }
@@ -175,21 +175,21 @@ async fn copy_table(
 }
 
 /// The next records, with what no engine gives away: the words by which referrals are found.
-async fn prepared(records: &mut Export) -> Result<Option<Vec<Record>>, Failure> {
+async fn next_records(records: &mut Export) -> Result<Option<Vec<Record>>, Failure> {
     let Some(mut batch) = records.next().await? else { return Ok(None) };
     if !matches!(batch.first(), Some(Record::Referral { .. })) {
         return Ok(Some(batch));
     }
     let filled = tokio::task::spawn_blocking(move || {
         for record in &mut batch {
-            fill(record)?;
+            add_derived(record)?;
         }
         Ok(Some(batch))
     });
     filled.await.map_err(Failure::failed)?
 }
 
-fn fill(record: &mut Record) -> Result<(), Failure> {
+fn add_derived(record: &mut Record) -> Result<(), Failure> {
     let Record::Referral { referral, search } = record else { return Ok(()) };
     let read = Referral::from_document(&referral.document)
         .map_err(|error| Failure::failed(format!("referral {} cannot be read: {error}", referral.id)))?;
@@ -198,15 +198,15 @@ fn fill(record: &mut Record) -> Result<(), Failure> {
 }
 
 /// One side of a comparison.
-struct Side {
+struct TableReader {
     records: Export,
     batch: std::vec::IntoIter<Record>,
     sum: Sum,
 }
 
-impl Side {
-    fn of(store: &Arc<dyn Transfer>, table: Table) -> Side {
-        Side { records: store.export(table, None), batch: Vec::new().into_iter(), sum: Sum::default() }
+impl TableReader {
+    fn new(store: &Arc<dyn Transfer>, table: Table) -> TableReader {
+        TableReader { records: store.export(table, None), batch: Vec::new().into_iter(), sum: Sum::default() }
     }
 
     async fn next(&mut self) -> Result<Option<Record>, Failure> {
@@ -229,8 +229,8 @@ async fn compare(
     target: &Arc<dyn Transfer>,
     table: Table,
 ) -> Result<Digest, Failure> {
-    let (mut left, mut right) = (Side::of(source, table), Side::of(target, table));
-    let bar = watched(source, table).await?;
+    let (mut left, mut right) = (TableReader::new(source, table), TableReader::new(target, table));
+    let bar = progress_for(source, table).await?;
     loop {
         let both = tokio::try_join!(left.next(), right.next())?;
         match difference(table, &both) {
@@ -250,7 +250,7 @@ async fn compare(
     Ok(source)
 }
 
-async fn watched(source: &Arc<dyn Transfer>, table: Table) -> Result<ProgressBar, Failure> {
+async fn progress_for(source: &Arc<dyn Transfer>, table: Table) -> Result<ProgressBar, Failure> {
     let bar = progress::bar(source.records(table).await?, Unit::Each);
     bar.set_message(format!("{:14} again ", table.as_str()));
     Ok(bar)
@@ -293,18 +293,18 @@ mod tests {
     #[test]
     fn a_place_is_a_directory_or_a_database() {
         let config = Config::load(None, std::iter::empty()).unwrap();
-        let told = |text: &str| match place(&config, Some(text)).unwrap() {
-            Place::Directory(directory, _) => format!("directory {}", directory.display()),
-            Place::Database(address, _) => format!("database {address}"),
+        let told = |text: &str| match location(&config, Some(text)).unwrap() {
+            DatabaseLocation::Directory(directory, _) => format!("directory {}", directory.display()),
+            DatabaseLocation::Database(address, _) => format!("database {address}"),
         };
         assert_eq!(told("world"), "directory world");
         assert_eq!(told("sqlite:/var/lib/cosell"), "directory /var/lib/cosell");
         assert_eq!(told("postgres://127.0.0.1/cosell"), "database postgres://127.0.0.1/cosell");
         assert_eq!(told("postgresql://127.0.0.1/cosell"), "database postgresql://127.0.0.1/cosell");
         assert_eq!(told("postgres:host=/run dbname=cosell"), "database host=/run dbname=cosell");
-        assert!(place(&config, None).is_err(), "the settings name no place");
+        assert!(location(&config, None).is_err(), "the settings name no place");
         assert!(
-            place(&config, Some("mysql://127.0.0.1/cosell")).is_err(),
+            location(&config, Some("mysql://127.0.0.1/cosell")).is_err(),
             "no directory is made of an address"
         );
     }

@@ -8,10 +8,10 @@ use store::sqlite::{SqliteOptions, SqliteStore};
 use store::{Plan, Store};
 use tempfile::TempDir;
 
-use crate::chance::RandomIds;
 use crate::clock::SystemClock;
 use crate::failure::Failure;
-use crate::options::{ExplainOptions, PlaceOptions};
+use crate::options::{DatabaseOptions, ExplainOptions};
+use crate::random::RandomIds;
 use crate::{serving, terminal};
 
 /// Prints the plan of a query.
@@ -23,7 +23,7 @@ pub fn run(options: ExplainOptions) -> Result<(), Failure> {
     let mode = if options.strict { ApiMode::Strict } else { ApiMode::Extended };
     let list_request = ListRequest::from_query(query, mode).map_err(Failure::usage)?;
     if list_request.engagement().is_some() {
-        terminal::say(ENGAGEMENT);
+        terminal::print_line(ENGAGEMENT);
         return Ok(());
     }
     if list_request.options().apply.is_some() {
@@ -34,34 +34,34 @@ pub fn run(options: ExplainOptions) -> Result<(), Failure> {
     serving::run(async {
         let plan = match &options.database {
             None => plan(&list_request).await?,
-            Some(database) => plan_there(&list_request, &options, database).await?,
+            Some(database) => plan_on_database(&list_request, &options, database).await?,
         };
-        terminal::say(&told(&plan, options.statements));
+        terminal::print_line(&describe_plan(&plan, options.statements));
         Ok(())
     })
 }
 
 /// Asks a database, for an organization that has something there.
-async fn plan_there(
+async fn plan_on_database(
     list_request: &ListRequest,
     options: &ExplainOptions,
     database: &str,
 ) -> Result<Plan, Failure> {
-    let place = PlaceOptions {
+    let location = DatabaseOptions {
         database: Some(database.to_owned()),
         config: options.config.clone(),
-        ..PlaceOptions::default()
+        ..DatabaseOptions::default()
     };
-    let place = super::place(&place)?;
+    let location = super::location(&location)?;
     // Opening would bring the schema up to date, and who asks changes nothing.
-    let version = super::migrate::version(&place).await?;
+    let version = super::migrate::version(&location).await?;
     if version.found < version.known {
         return Err(Failure::failed(format!(
             "the schema is of version {}, this program's is {}: run cosell migrate first",
             version.found, version.known
         )));
     }
-    let store = super::open_whole(&place).await?;
+    let store = super::open_and_check(&location).await?;
     let outcome = async {
         let heads = store.heads().await?;
         let longest = heads.into_iter().max_by_key(|(_, position)| *position).map(|(owner, _)| owner);
@@ -101,7 +101,7 @@ async fn plan(list_request: &ListRequest) -> Result<Plan, Failure> {
     plan
 }
 
-fn told(plan: &Plan, statements: bool) -> String {
+fn describe_plan(plan: &Plan, statements: bool) -> String {
     let mut lines: Vec<String> = Vec::new();
     for (at, step) in plan.steps.iter().enumerate() {
         lines.push(format!("{:<9} {step}", if at == 0 { "way" } else { "" }));

@@ -13,7 +13,7 @@ use crate::options::HealthOptions;
 use crate::terminal;
 
 /// For the whole question.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Asks.
 ///
@@ -29,7 +29,7 @@ pub fn run(options: HealthOptions) -> Result<(), Failure> {
         policy: AddressPolicy { allow_loopback: true, allow_private: true },
         plain_http: true,
         extra_ca: options.authorities,
-        timeout: PATIENCE,
+        timeout: TIMEOUT,
         ..ClientOptions::default()
     })
     .map_err(Failure::usage)?;
@@ -37,8 +37,8 @@ pub fn run(options: HealthOptions) -> Result<(), Failure> {
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
     let answer = runtime.block_on(client.get(&format!("{server}/readyz")));
     let answer = answer.map_err(|error| Failure::failed(format!("no answer from {server}: {error}")))?;
-    judge(&server, &answer)?;
-    terminal::say("ready");
+    check_response(&server, &answer)?;
+    terminal::print_line("ready");
     Ok(())
 }
 
@@ -68,7 +68,7 @@ struct Readiness {
     reason: Option<String>,
 }
 
-fn judge(server: &str, answer: &HttpDocument) -> Result<(), Failure> {
+fn check_response(server: &str, answer: &HttpDocument) -> Result<(), Failure> {
     let Ok(told) = serde_json::from_slice::<Readiness>(&answer.body) else {
         return Err(Failure::failed(format!("{server} answers {} to /readyz", answer.status.as_u16())));
     };
@@ -115,7 +115,7 @@ mod tests {
         ] {
             let status = StatusCode::from_u16(status).unwrap();
             let answer = HttpDocument { status, content_type: None, body: body.into() };
-            let judged = judge("S", &answer).map_err(|failure| failure.to_string());
+            let judged = check_response("S", &answer).map_err(|failure| failure.to_string());
             assert_eq!(judged.err().as_deref(), problem, "{body}");
         }
     }

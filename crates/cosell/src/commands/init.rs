@@ -4,10 +4,10 @@ use exchange::{Clock, Ids};
 use referral::OrganizationId;
 use store::{Assignment, Organization, Role, Store};
 
-use crate::chance::RandomIds;
 use crate::clock::SystemClock;
 use crate::failure::Failure;
 use crate::options::InitOptions;
+use crate::random::RandomIds;
 use crate::{serving, terminal};
 
 /// Makes the organization.
@@ -18,18 +18,18 @@ use crate::{serving, terminal};
 pub fn run(options: InitOptions) -> Result<(), Failure> {
     let organization = organization(&options)?;
     serving::run(async {
-        let store = super::open(super::place(&options.place)?).await?;
+        let store = super::open(super::location(&options.place)?).await?;
         let outcome = make(&options, &organization, store.as_ref()).await;
         store.close().await;
         outcome
     })?;
-    let place = &options.place;
-    let file = place.config.as_ref().map_or("FILE".to_owned(), |path| path.display().to_string());
-    let data = place.data.as_ref().map(|directory| format!("--data {}", directory.display()));
-    let database = place.database.as_ref().map(|_| "--database URL".to_owned());
+    let location = &options.place;
+    let file = location.config.as_ref().map_or("FILE".to_owned(), |path| path.display().to_string());
+    let data = location.data.as_ref().map(|directory| format!("--data {}", directory.display()));
+    let database = location.database.as_ref().map(|_| "--database URL".to_owned());
     let arguments: Vec<String> =
         data.into_iter().chain(database).chain([format!("--config {file}")]).collect();
-    terminal::say(&format!(
+    terminal::print_line(&format!(
         "organization {} ({}) made; Referral Admin: {}\n\
          next: cosell serve {}, with the [[issuer]] {} in {file}",
         organization.name,

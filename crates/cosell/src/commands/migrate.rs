@@ -3,7 +3,7 @@
 use store::SchemaVersion;
 use store::sqlite::SqliteStore;
 
-use crate::config::Place;
+use crate::config::DatabaseLocation;
 use crate::failure::Failure;
 use crate::options::MigrateOptions;
 use crate::{serving, terminal};
@@ -13,12 +13,12 @@ use crate::{serving, terminal};
 /// # Errors
 /// `Failed` when it cannot be done; with `--check` when it is to be done.
 pub fn run(options: MigrateOptions) -> Result<(), Failure> {
-    let place = super::place(&options.place)?;
+    let location = super::location(&options.place)?;
     serving::run(async {
-        let before = version(&place).await?;
+        let before = version(&location).await?;
         let SchemaVersion { found, known } = before;
         if found == known {
-            terminal::say(&format!("the schema is of version {known}: nothing to do"));
+            terminal::print_line(&format!("the schema is of version {known}: nothing to do"));
             return Ok(());
         }
         if options.check {
@@ -32,8 +32,8 @@ pub fn run(options: MigrateOptions) -> Result<(), Failure> {
             }));
         }
         // Opening does it, whoever opens.
-        super::open_any(&place).await?.close().await;
-        terminal::say(&format!("the schema was of version {found} and is of version {known} now"));
+        super::open_for_transfer(&location).await?.close().await;
+        terminal::print_line(&format!("the schema was of version {found} and is of version {known} now"));
         Ok(())
     })
 }
@@ -42,9 +42,9 @@ pub fn run(options: MigrateOptions) -> Result<(), Failure> {
 ///
 /// # Errors
 /// `Failed` when that cannot be read, or there are none.
-pub async fn version(place: &Place) -> Result<SchemaVersion, Failure> {
-    match place {
-        Place::Directory(directory, _) => {
+pub async fn version(location: &DatabaseLocation) -> Result<SchemaVersion, Failure> {
+    match location {
+        DatabaseLocation::Directory(directory, _) => {
             super::check_permission(directory)?;
             let version = SqliteStore::schema_version(directory)?;
             match version.found {
@@ -52,7 +52,7 @@ pub async fn version(place: &Place) -> Result<SchemaVersion, Failure> {
                 _ => Ok(version),
             }
         }
-        Place::Database(address, options) => {
+        DatabaseLocation::Database(address, options) => {
             Ok(store::postgres::schema_version(address, (**options).clone()).await?)
         }
     }

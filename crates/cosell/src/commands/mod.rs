@@ -22,9 +22,9 @@ use store::postgres::PostgresStore;
 use store::sqlite::{SqliteOptions, SqliteStore};
 use store::{Store, Transfer, UNFINISHED_COPY};
 
-use crate::config::{Config, Place, public_url};
+use crate::config::{Config, DatabaseLocation, public_url};
 use crate::failure::Failure;
-use crate::options::PlaceOptions;
+use crate::options::DatabaseOptions;
 
 /// The environment, as far as it is text.
 fn environment() -> impl Iterator<Item = (String, String)> {
@@ -33,13 +33,13 @@ fn environment() -> impl Iterator<Item = (String, String)> {
 }
 
 /// Where the data are: on the command line, or in the settings.
-fn place(options: &PlaceOptions) -> Result<Place, Failure> {
+fn location(options: &DatabaseOptions) -> Result<DatabaseLocation, Failure> {
     let mut config = Config::load(options.config.as_deref(), environment())?;
     if options.data.is_some() || options.database.is_some() {
         config.store.directory.clone_from(&options.data);
         config.store.database.clone_from(&options.database);
     }
-    config.store.place()
+    config.store.location()
 }
 
 /// The base of a running server, as `--server` names it.
@@ -63,14 +63,14 @@ fn check_permission(directory: &Path) -> Result<(), Failure> {
 }
 
 /// Opens the store of a place.
-async fn open(place: Place) -> Result<Arc<dyn Store>, Failure> {
-    Ok(open_whole(&place).await?)
+async fn open(location: DatabaseLocation) -> Result<Arc<dyn Store>, Failure> {
+    Ok(open_and_check(&location).await?)
 }
 
 /// Opens the store of a place, unless it is the beginning of a copy.
-async fn open_whole(place: &Place) -> Result<Arc<dyn Transfer>, Failure> {
-    let store = open_any(place).await?;
-    match check_whole(store.as_ref()).await {
+async fn open_and_check(location: &DatabaseLocation) -> Result<Arc<dyn Transfer>, Failure> {
+    let store = open_for_transfer(location).await?;
+    match check_complete(store.as_ref()).await {
         Ok(()) => Ok(store),
         Err(failure) => {
             store.close().await;
@@ -80,16 +80,18 @@ async fn open_whole(place: &Place) -> Result<Arc<dyn Transfer>, Failure> {
 }
 
 /// Opens the store of a place, whatever it holds.
-async fn open_any(place: &Place) -> Result<Arc<dyn Transfer>, Failure> {
-    match place {
-        Place::Directory(directory, options) => Ok(open_directory(directory, options.clone()).await?),
-        Place::Database(address, options) => {
+async fn open_for_transfer(location: &DatabaseLocation) -> Result<Arc<dyn Transfer>, Failure> {
+    match location {
+        DatabaseLocation::Directory(directory, options) => {
+            Ok(open_directory(directory, options.clone()).await?)
+        }
+        DatabaseLocation::Database(address, options) => {
             Ok(Arc::new(PostgresStore::open(address, (**options).clone()).await?))
         }
     }
 }
 
-async fn check_whole(store: &dyn Store) -> Result<(), Failure> {
+async fn check_complete(store: &dyn Store) -> Result<(), Failure> {
     match store.setting(UNFINISHED_COPY).await? {
         None => Ok(()),
         Some(_) => Err(Failure::failed(
@@ -101,7 +103,7 @@ async fn check_whole(store: &dyn Store) -> Result<(), Failure> {
 /// Opens the store of a data directory, unless it is the beginning of a copy.
 async fn open_store(directory: &Path, options: SqliteOptions) -> Result<Arc<SqliteStore>, Failure> {
     let store = open_directory(directory, options).await?;
-    check_whole(store.as_ref()).await?;
+    check_complete(store.as_ref()).await?;
     Ok(store)
 }
 

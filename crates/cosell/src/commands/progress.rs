@@ -16,7 +16,7 @@ pub enum Unit {
 
 /// A bar of this length; it shows itself on a terminal alone.
 pub fn bar(length: u64, unit: Unit) -> ProgressBar {
-    if !terminal::is_watched() {
+    if !terminal::is_interactive() {
         return ProgressBar::hidden();
     }
     let template = match unit {

@@ -18,7 +18,7 @@ pub fn run(options: RestoreOptions) -> Result<(), Failure> {
         sqlite::restore(&options.from, &options.data, &mut |stage, done, of| bar.show(stage, done, of));
     bar.end();
     let report = outcome?;
-    terminal::say(&format!(
+    terminal::print_line(&format!(
         "{} holds {} referrals now; verified\ndigest {} of {} records",
         options.data.display(),
         report.referrals,

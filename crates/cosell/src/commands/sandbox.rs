@@ -12,16 +12,16 @@ use store::Store;
 use store::sqlite::{SqliteOptions, SqliteStore};
 use tempfile::TempDir;
 
-use crate::chance;
 use crate::clock::{SetClock, SystemClock};
 use crate::config::{Log, Switches, list_limits, public_url};
 use crate::failure::Failure;
 use crate::jobs::Jobs;
 use crate::logging::{self, Format, Level};
-use crate::machine::{self, MemoryPlan};
 use crate::options::SandboxOptions;
-use crate::seed::{self, PASSWORD, PEOPLE};
-use crate::serving::{self, Parts};
+use crate::random;
+use crate::resources::{self, MemoryPlan};
+use crate::seed::{self, PASSWORD, USERS};
+use crate::serving::{self, ServerParts};
 use crate::signals::Signals;
 use crate::terminal;
 
@@ -34,20 +34,20 @@ const TOKEN_LIFETIME_SECONDS: i64 = 3600;
 /// # Errors
 /// When the address or the data directory cannot be had.
 pub fn run(options: SandboxOptions) -> Result<(), Failure> {
-    let mut log = Log { level: Level::Info, format: Format::Text, requests: terminal::is_watched() };
+    let mut log = Log { level: Level::Info, format: Format::Text, requests: terminal::is_interactive() };
     log.merge_from(&options.log);
     logging::begin(log.level, log.format);
-    chance::prepare();
+    random::prepare();
     serving::run(async {
         let signals = Signals::listen().map_err(Failure::failed)?;
         let base = options.public_url.as_deref().map(public_url).transpose()?;
         let listener = serving::bind(options.listen).await?;
-        let home = Home::of(&options)?;
+        let home = DataDirectory::from_options(&options)?;
         if let Some(folder) = home.private() {
-            signals.remove_at_the_end(folder);
+            signals.remove_on_exit(folder);
         }
         let outcome = serve(&options, base, &log, signals, listener, &home).await;
-        home.leave();
+        home.remove_if_temporary();
         outcome
     })
 }
@@ -58,20 +58,20 @@ async fn serve(
     log: &Log,
     signals: Signals,
     listener: net::Listener,
-    home: &Home,
+    home: &DataDirectory,
 ) -> Result<(), Failure> {
     let local = serving::url_of(&listener, false)?;
     let base = base.unwrap_or_else(|| local.clone());
     let clock: Arc<dyn Clock> = match options.clock {
-        Some(time) => Arc::new(SetClock::beginning_at(time)),
+        Some(time) => Arc::new(SetClock::starting_at(time)),
         None => Arc::new(SystemClock),
     };
     let storage = SqliteOptions { limits: list_limits(), ..SqliteOptions::default() };
     let store = super::open_store(&home.path(), storage).await?;
-    seed::plant(store.as_ref(), !options.no_seed).await?;
+    seed::insert(store.as_ref(), !options.no_seed).await?;
 
     let issuer = Arc::new(issuer(&base));
-    give_key(Arc::clone(&issuer), Arc::clone(&store)).await?;
+    load_or_create_key(Arc::clone(&issuer), Arc::clone(&store)).await?;
     let issuers = issuer.verifier_issuers(&accepted_audiences(&base));
     let mut switches = Switches::defaults(ApiMode::Strict);
     switches.merge_from(&options.switches);
@@ -80,12 +80,12 @@ async fn serve(
     server.issuer_names = vec![seed::ISSUER.to_owned(); issuers.len()];
     server.log_requests = log.requests;
     server.rate = None;
-    let plan = MemoryPlan::of(machine::memory());
+    let plan = MemoryPlan::for_memory(resources::memory());
     (server.request_memory, server.answer_memory) = (plan.requests, plan.answers);
     server.list_cache_bytes = plan.list_cache;
     let listening = net::ServeOptions::default();
-    let max_connections = machine::connections(listening.max_connections, 0)?;
-    let parts = Parts {
+    let max_connections = resources::connections(listening.max_connections, 0)?;
+    let parts = ServerParts {
         listener,
         store,
         clock,
@@ -101,7 +101,7 @@ async fn serve(
 }
 
 fn issuer(base: &str) -> SandboxIssuer {
-    let users = PEOPLE.iter().map(seed::Person::as_user).collect();
+    let users = USERS.iter().map(seed::SeededUser::to_sandbox_user).collect();
     SandboxIssuer::new(IssuerOptions {
         base_url: base.to_owned(),
         lifetime_seconds: TOKEN_LIFETIME_SECONDS,
@@ -111,11 +111,11 @@ fn issuer(base: &str) -> SandboxIssuer {
 
 /// Gives the issuer its kept key, so that tokens of before are good from the first request on. Where none is kept, one
 /// is made in the background: it takes longer than everything else at the start, and no token waits for it yet.
-async fn give_key(issuer: Arc<SandboxIssuer>, store: Arc<SqliteStore>) -> Result<(), Failure> {
+async fn load_or_create_key(issuer: Arc<SandboxIssuer>, store: Arc<SqliteStore>) -> Result<(), Failure> {
     if let Some(der) = store.setting(KEY_SETTING).await? {
         match SigningKey::from_pkcs8(&der) {
             Ok(key) => issuer.set_key(key),
-            Err(error) => complain_of_no_key(&error),
+            Err(error) => report_missing_key(&error),
         }
         return Ok(());
     }
@@ -127,27 +127,27 @@ async fn give_key(issuer: Arc<SandboxIssuer>, store: Arc<SqliteStore>) -> Result
                 }
                 issuer.set_key(key);
             }
-            Ok(Err(error)) => complain_of_no_key(&error),
-            Err(error) => complain_of_no_key(&error),
+            Ok(Err(error)) => report_missing_key(&error),
+            Err(error) => report_missing_key(&error),
         }
     });
     Ok(())
 }
 
-fn complain_of_no_key(error: &dyn std::fmt::Display) {
+fn report_missing_key(error: &dyn std::fmt::Display) {
     tracing::error!(%error, "The issuer has no key, so it can give no tokens: {error}");
 }
 
 /// Where the data live.
-enum Home {
+enum DataDirectory {
     Kept(PathBuf),
     Private(TempDir),
 }
 
-impl Home {
-    fn of(options: &SandboxOptions) -> Result<Home, Failure> {
+impl DataDirectory {
+    fn from_options(options: &SandboxOptions) -> Result<DataDirectory, Failure> {
         if let Some(directory) = &options.data {
-            return Ok(Home::Kept(directory.clone()));
+            return Ok(DataDirectory::Kept(directory.clone()));
         }
         let mut builder = tempfile::Builder::new();
         builder.prefix("cosell-sandbox-");
@@ -155,27 +155,27 @@ impl Home {
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
         let folder = builder.tempdir();
         folder
-            .map(Home::Private)
+            .map(DataDirectory::Private)
             .map_err(|error| Failure::failed(format!("cannot make a private folder: {error}")))
     }
 
     fn path(&self) -> PathBuf {
         match self {
-            Home::Kept(directory) => directory.clone(),
-            Home::Private(folder) => folder.path().to_owned(),
+            DataDirectory::Kept(directory) => directory.clone(),
+            DataDirectory::Private(folder) => folder.path().to_owned(),
         }
     }
 
     fn private(&self) -> Option<PathBuf> {
         match self {
-            Home::Kept(_) => None,
-            Home::Private(folder) => Some(folder.path().to_owned()),
+            DataDirectory::Kept(_) => None,
+            DataDirectory::Private(folder) => Some(folder.path().to_owned()),
         }
     }
 
     /// Removes what is private, and says when that fails.
-    fn leave(self) {
-        if let Home::Private(folder) = self {
+    fn remove_if_temporary(self) {
+        if let DataDirectory::Private(folder) = self {
             let path = folder.path().display().to_string();
             if let Err(error) = folder.close() {
                 tracing::warn!("The private folder {path} could not be removed: {error}");
@@ -185,20 +185,20 @@ impl Home {
 }
 
 /// What a person may want to know next; begins where the ready line ends.
-fn greeting(url: &str, home: &Home, mode: ApiMode, seeded: bool) -> String {
+fn greeting(url: &str, home: &DataDirectory, mode: ApiMode, seeded: bool) -> String {
     let program =
         std::env::args_os().next().map_or("cosell".into(), |name| name.to_string_lossy().into_owned());
     let server = if url == "http://127.0.0.1:8080" { String::new() } else { format!(" --server {url}") };
     // The line must not be broken by a terminal of a hundred columns.
     let turn = if program.len() + server.len() > 30 { "\\\n      " } else { "" };
-    let admin = PEOPLE[0].user_name;
+    let admin = USERS[0].user_name;
     let mut people = String::new();
-    for person in PEOPLE {
+    for person in USERS {
         people.push_str(&format!("    {:<24} {}\n", person.user_name, person.described));
     }
     let data = match home {
-        Home::Kept(directory) => format!("kept in {}", directory.display()),
-        Home::Private(_) => "gone at the end; --data DIR keeps them".to_owned(),
+        DataDirectory::Kept(directory) => format!("kept in {}", directory.display()),
+        DataDirectory::Private(_) => "gone at the end; --data DIR keeps them".to_owned(),
     };
     let (read, lead, then) = match seeded {
         true => (

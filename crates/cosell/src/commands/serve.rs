@@ -8,15 +8,15 @@ use identity::{IssuerSettings, TokenVerifier};
 use server::ServerOptions;
 use store::Organization;
 
-use crate::chance;
 use crate::clock::SystemClock;
-use crate::config::{self, Config, Issuer, public_url};
+use crate::config::{self, Config, IssuerConfig, public_url};
 use crate::failure::Failure;
 use crate::jobs::Jobs;
 use crate::logging;
-use crate::machine::{self, MemoryPlan};
 use crate::options::ServeOptions;
-use crate::serving::{self, Parts};
+use crate::random;
+use crate::resources::{self, MemoryPlan};
+use crate::serving::{self, ServerParts};
 use crate::signals::Signals;
 use crate::terminal;
 
@@ -26,13 +26,13 @@ use crate::terminal;
 /// `Usage` for settings that cannot be; `Failed` when the address or the data directory cannot be had.
 pub fn run(options: Box<ServeOptions>) -> Result<(), Failure> {
     if options.print_config {
-        terminal::say(config::DEFAULT.trim_end());
+        terminal::print_line(config::DEFAULT.trim_end());
         return Ok(());
     }
     let config = settings(&options)?;
     logging::begin(config.log.level, config.log.format);
     config.warn_of_open_files(options.config.as_deref());
-    chance::prepare();
+    random::prepare();
     serving::run(serve(config))
 }
 
@@ -55,17 +55,17 @@ fn settings(options: &ServeOptions) -> Result<Config, Failure> {
 
 async fn serve(config: Config) -> Result<(), Failure> {
     let signals = Signals::listen().map_err(Failure::failed)?;
-    let place = config.store.place()?;
+    let location = config.store.location()?;
     if config.issuer.is_empty() {
         return Err(Failure::usage(
             "no issuer is configured, so nobody could sign in: add an [[issuer]] (see cosell serve --print-config)",
         ));
     }
-    let memory = machine::memory();
-    let plan = MemoryPlan::of(memory);
+    let memory = resources::memory();
+    let plan = MemoryPlan::for_memory(memory);
     let (request_memory, answer_memory) = config.limits.memory(plan)?;
     let mut listening = config.listener.serve_options(config.tls.as_ref())?;
-    listening.max_connections = machine::connections(listening.max_connections, config.store.files())?;
+    listening.max_connections = resources::connections(listening.max_connections, config.store.files())?;
     let base = config.listener.public_url.as_deref().map(public_url).transpose()?;
     let listener = serving::bind(config.listener.address).await?;
     let local = serving::url_of(&listener, listening.tls.is_some())?;
@@ -75,14 +75,14 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let base = base.unwrap_or(local);
     let issuers = issuers(&config, &base)?;
 
-    let store = super::open(place).await?;
+    let store = super::open(location).await?;
     check_organizations(&config, &store.organizations().await?)?;
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut jobs = Jobs::new();
     for (issuer, settings) in config.issuer.iter().zip(&issuers) {
         let clock = Arc::clone(&clock);
-        jobs.refresh(issuer.name().to_owned(), Arc::clone(&settings.keys), move || {
+        jobs.start_key_refresh(issuer.name().to_owned(), Arc::clone(&settings.keys), move || {
             clock.now().unix_seconds()
         });
     }
@@ -93,8 +93,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
     server.log_requests = config.log.requests;
     server.list_cache_bytes = config.store.list_cache_bytes.unwrap_or(plan.list_cache);
     (server.request_memory, server.answer_memory) = (request_memory, answer_memory);
-    say_limits(memory, &server, listening.max_connections);
-    let parts = Parts {
+    log_limits(memory, &server, listening.max_connections);
+    let parts = ServerParts {
         listener,
         store,
         clock,
@@ -110,7 +110,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
 }
 
 /// What the server takes at most, in one line.
-fn say_limits(memory: Option<u64>, server: &ServerOptions, connections: usize) {
+fn log_limits(memory: Option<u64>, server: &ServerOptions, connections: usize) {
     let mib = |bytes: u64| bytes.div_ceil(1024 * 1024);
     let memory_mib = memory.map_or("unknown".to_owned(), |memory| mib(memory).to_string());
     let (requests, answers) = (mib(server.request_memory), mib(server.answer_memory));
@@ -152,7 +152,7 @@ fn check_organizations(config: &Config, organizations: &[Organization]) -> Resul
     }
     let of_every_tenant = |organization: &&Organization| {
         let mut named = config.issuer.iter().filter(|issuer| issuer.name() == organization.issuer);
-        organization.tenant.is_none() && named.any(Issuer::serves_many_tenants)
+        organization.tenant.is_none() && named.any(IssuerConfig::serves_many_tenants)
     };
     if let Some(open) = organizations.iter().find(of_every_tenant) {
         return Err(Failure::usage(format!(

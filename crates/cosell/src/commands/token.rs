@@ -27,12 +27,12 @@ pub fn run(options: TokenOptions) -> Result<(), Failure> {
     ]);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
-    let token = runtime.block_on(ask(&server, form))?;
-    terminal::say(&token);
+    let token = runtime.block_on(request_token(&server, form))?;
+    terminal::print_line(&token);
     Ok(())
 }
 
-async fn ask(server: &str, form: String) -> Result<String, Failure> {
+async fn request_token(server: &str, form: String) -> Result<String, Failure> {
     let client = HttpClient::new(ClientOptions {
         policy: AddressPolicy { allow_loopback: true, allow_private: true },
         plain_http: true,
@@ -48,23 +48,23 @@ async fn ask(server: &str, form: String) -> Result<String, Failure> {
 }
 
 #[derive(Deserialize)]
-struct Granted {
+struct TokenResponse {
     access_token: String,
 }
 
 #[derive(Deserialize)]
-struct Refused {
+struct TokenErrorBody {
     error: String,
     error_description: Option<String>,
 }
 
 fn token(server: &str, answer: &HttpDocument) -> Result<String, Failure> {
     if answer.status.is_success()
-        && let Ok(granted) = serde_json::from_slice::<Granted>(&answer.body)
+        && let Ok(granted) = serde_json::from_slice::<TokenResponse>(&answer.body)
     {
         return Ok(granted.access_token);
     }
-    Err(Failure::failed(match serde_json::from_slice::<Refused>(&answer.body) {
+    Err(Failure::failed(match serde_json::from_slice::<TokenErrorBody>(&answer.body) {
         Ok(refused) => {
             let why = refused.error_description.unwrap_or(refused.error);
             format!("{server} refuses a token: {}", why.lines().next().unwrap_or_default())

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 /// One `[[issuer]]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Issuer {
+pub struct IssuerConfig {
     name: Option<String>,
     /// `iss` of its tokens, or a template with `{tenantid}`.
     pub url: String,
@@ -55,7 +55,7 @@ impl From<Claim> for IdentityClaim {
     }
 }
 
-impl Issuer {
+impl IssuerConfig {
     /// What organizations call it.
     pub fn name(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.url)
@@ -74,7 +74,7 @@ impl Issuer {
     pub fn settings(&self, public_url: &str) -> Result<IssuerSettings, Failure> {
         let audiences = self.audiences.clone().unwrap_or_else(|| vec![public_url.to_owned()]);
         if audiences.is_empty() {
-            return Err(self.wrong("audiences names none, so that no token could be accepted"));
+            return Err(self.config_error("audiences names none, so that no token could be accepted"));
         }
         let mut settings = IssuerSettings::new(&self.url, Arc::new(self.keys()?), audiences);
         if !self.identity_claims.is_empty() {
@@ -96,14 +96,19 @@ impl Issuer {
 
     fn keys(&self) -> Result<KeySource, Failure> {
         match (&self.key_set_file, &self.discovery_url) {
-            (Some(_), Some(_)) => Err(self.wrong("give either key_set_file or discovery_url, not both")),
+            (Some(_), Some(_)) => {
+                Err(self.config_error("give either key_set_file or discovery_url, not both"))
+            }
             (Some(file), None) => {
                 let name = file.display();
                 let json = std::fs::read(file)
-                    .map_err(|error| self.wrong(format!("cannot read the key set {name}: {error}")))?;
-                let keys = KeySet::parse(&json).map_err(|error| self.wrong(format!("{name}: {error}")))?;
+                    .map_err(|error| self.config_error(format!("cannot read the key set {name}: {error}")))?;
+                let keys =
+                    KeySet::parse(&json).map_err(|error| self.config_error(format!("{name}: {error}")))?;
                 if keys.is_empty() {
-                    return Err(self.wrong(format!("{name} has no key that can verify RS256 or ES256")));
+                    return Err(
+                        self.config_error(format!("{name} has no key that can verify RS256 or ES256"))
+                    );
                 }
                 Ok(KeySource::fixed(keys))
             }
@@ -113,13 +118,13 @@ impl Issuer {
                     Some("https") => {}
                     Some("http") if self.allow_plain_http => {}
                     Some("http") => {
-                        return Err(self.wrong(format!(
+                        return Err(self.config_error(format!(
                             "its keys would come from {url} without TLS, and so from anybody on the way: use https, \
                              or set allow_plain_http = true"
                         )));
                     }
                     _ => {
-                        return Err(self.wrong(format!(
+                        return Err(self.config_error(format!(
                             "{url} is no https:// address to find its keys at: set discovery_url or key_set_file"
                         )));
                     }
@@ -138,10 +143,10 @@ impl Issuer {
             extra_ca: self.extra_ca_file.clone(),
             ..ClientOptions::default()
         })
-        .map_err(|error| self.wrong(error))
+        .map_err(|error| self.config_error(error))
     }
 
-    fn wrong(&self, what: impl std::fmt::Display) -> Failure {
+    fn config_error(&self, what: impl std::fmt::Display) -> Failure {
         Failure::usage(format!("issuer {}: {what}", self.name()))
     }
 }

@@ -6,12 +6,12 @@ use serde::Deserialize;
 use server::{RateLimit, ServerOptions};
 
 use crate::failure::Failure;
-use crate::machine::MemoryPlan;
+use crate::resources::MemoryPlan;
 
 /// `[limits]`
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Limits {
+pub struct LimitsConfig {
     body_bytes: usize,
     concurrent_requests: usize,
     request_memory_bytes: Option<u64>,
@@ -26,7 +26,7 @@ pub struct Limits {
 /// A body of the largest size must leave room for others beside what is read from it: so many times it is the least.
 const BODIES: u64 = 8;
 
-impl Limits {
+impl LimitsConfig {
     /// What may be kept in memory for requests and responses, by the settings or else by the plan.
     ///
     /// # Errors

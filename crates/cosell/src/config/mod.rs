@@ -17,11 +17,11 @@ use toml::{Table, Value};
 
 use crate::failure::Failure;
 
-pub use issuer::Issuer;
-pub use limits::Limits;
+pub use issuer::IssuerConfig;
+pub use limits::LimitsConfig;
 pub use listener::{Listener, Tls, public_url};
 pub use log::Log;
-pub use storage::{Place, Storage, list_limits};
+pub use storage::{DatabaseLocation, Storage, list_limits};
 pub use switches::Switches;
 
 /// The manual and the defaults in one.
@@ -44,9 +44,9 @@ pub struct Config {
     pub store: Storage,
     /// `[[issuer]]`
     #[serde(default)]
-    pub issuer: Vec<Issuer>,
+    pub issuer: Vec<IssuerConfig>,
     /// `[limits]`
-    pub limits: Limits,
+    pub limits: LimitsConfig,
     /// `[switches]`
     pub switches: Switches,
     /// `[log]`
@@ -73,7 +73,7 @@ impl Config {
         }
         for (name, value) in environment {
             if name.starts_with(PREFIX) && !name.starts_with(TESTS) {
-                lay_over_variable(&mut settings, &name, &value)
+                apply_variable(&mut settings, &name, &value)
                     .and_then(|()| read(settings.clone()).map(drop))
                     .map_err(|problem| {
                         Failure::usage(format!("the environment variable {name}: {problem}"))
@@ -99,7 +99,7 @@ impl Config {
             }
         }
         self.store.warn_of_open_files();
-        self.issuer.iter().for_each(Issuer::warn_of_open_files);
+        self.issuer.iter().for_each(IssuerConfig::warn_of_open_files);
     }
 }
 
@@ -133,7 +133,7 @@ fn merge_from(below: &mut Table, above: Table) {
 }
 
 /// `COSELL_SECTION_KEY`: a section's name is one word. `COSELL_ISSUER_…` speaks of the first issuer.
-fn lay_over_variable(settings: &mut Table, name: &str, value: &str) -> Result<(), String> {
+fn apply_variable(settings: &mut Table, name: &str, value: &str) -> Result<(), String> {
     let name = name[PREFIX.len()..].to_lowercase();
     let Some((section, key)) = name.split_once('_') else {
         return Err("names no setting; it should be COSELL_SECTION_KEY".to_owned());

@@ -10,7 +10,7 @@ use store::sqlite::SqliteOptions;
 
 use super::secrets;
 use crate::failure::Failure;
-use crate::machine::{self, MemoryPlan};
+use crate::resources::{self, MemoryPlan};
 
 /// `[store]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -45,7 +45,7 @@ enum DatabaseTls {
 
 /// Where the data are, and what the engine is told.
 #[derive(Clone)]
-pub enum Place {
+pub enum DatabaseLocation {
     /// A directory of SQLite's.
     Directory(PathBuf, SqliteOptions),
     /// The address of a PostgreSQL database.
@@ -57,7 +57,7 @@ impl Storage {
     ///
     /// # Errors
     /// `Usage` for no place or two, and for values that cannot be.
-    pub fn place(&self) -> Result<Place, Failure> {
+    pub fn location(&self) -> Result<DatabaseLocation, Failure> {
         match (&self.directory, &self.database) {
             (Some(directory), None) if directory.to_string_lossy().contains("://") => {
                 Err(Failure::usage(format!(
@@ -65,9 +65,11 @@ impl Storage {
                     directory.display()
                 )))
             }
-            (Some(directory), None) => Ok(Place::Directory(directory.clone(), self.sqlite_options())),
+            (Some(directory), None) => {
+                Ok(DatabaseLocation::Directory(directory.clone(), self.sqlite_options()))
+            }
             (None, Some(database)) => {
-                Ok(Place::Database(database.clone(), Box::new(self.postgres_options(database)?)))
+                Ok(DatabaseLocation::Database(database.clone(), Box::new(self.postgres_options(database)?)))
             }
             (Some(_), Some(_)) => {
                 Err(Failure::usage("the data are in a directory or in a database: give one of the two"))
@@ -106,7 +108,9 @@ impl Storage {
     /// What the engine is told.
     fn sqlite_options(&self) -> SqliteOptions {
         SqliteOptions {
-            cache_bytes: self.cache_bytes.unwrap_or_else(|| MemoryPlan::of(machine::memory()).cache),
+            cache_bytes: self
+                .cache_bytes
+                .unwrap_or_else(|| MemoryPlan::for_memory(resources::memory()).cache),
             readers: self.reader_threads,
             compression: self.compression,
             group_limit: self.group_limit,
@@ -131,5 +135,5 @@ impl Storage {
 
 /// What one list may cost, by the memory there is.
 pub fn list_limits() -> QueryLimits {
-    QueryLimits { bytes: MemoryPlan::of(machine::memory()).list, ..QueryLimits::default() }
+    QueryLimits { bytes: MemoryPlan::for_memory(resources::memory()).list, ..QueryLimits::default() }
 }

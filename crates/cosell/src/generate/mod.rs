@@ -1,8 +1,8 @@
 //! Generated referrals: complete, valid, and the same for the same number. All persons are fictitious, and all
 //! addresses are at domains reserved for examples.
 
-mod chance;
 mod prose;
+mod random;
 mod word_lists;
 
 use referral::{
@@ -13,7 +13,7 @@ use referral::{
     RegistrationStatus, SolutionTag, SolutionType, Tag, Target, TargetType, Timestamp, TrackingInfo,
 };
 
-use self::chance::Chance;
+use self::random::SeededRandom;
 use self::word_lists::{City, Solution};
 
 /// Days after which an unanswered referral expires (spec 7.2, T9 and T10).
@@ -112,19 +112,19 @@ struct Life {
 
 /// Returns the id of the engagement that belongs to a number.
 pub fn engagement_of(number: u64, created: Timestamp) -> EngagementId {
-    EngagementId::from_uuid(crate::chance::time_ordered(created, &Chance::of(number, 1).bytes()))
+    EngagementId::from_uuid(crate::random::time_ordered(created, &SeededRandom::new(number, 1).bytes()))
 }
 
 impl ReferralSpec<'_> {
     /// Returns the referral and its version.
     pub fn build(&self) -> (Referral, u64) {
-        let mut chance = Chance::of(self.number, 2);
-        let life = self.life(&mut chance);
-        let place = chance.pick(word_lists::CITIES);
-        let solution = chance.pick(word_lists::SOLUTIONS);
-        let company = word_lists::company(chance.below(word_lists::COMPANIES));
-        let id = crate::chance::time_ordered(self.created, &Chance::of(self.number, 0).bytes());
-        let named = self.kind.is_own() || chance.one_in(2);
+        let mut random = SeededRandom::new(self.number, 2);
+        let life = self.life(&mut random);
+        let place = random.pick(word_lists::CITIES);
+        let solution = random.pick(word_lists::SOLUTIONS);
+        let company = word_lists::company(random.below(word_lists::COMPANIES));
+        let id = crate::random::time_ordered(self.created, &SeededRandom::new(self.number, 0).bytes());
+        let named = self.kind.is_own() || random.one_in(2);
         let referral = Referral {
             id: ReferralId::from_uuid(id),
             engagement_id: self.engagement.unwrap_or_else(|| engagement_of(self.number, self.created)),
@@ -139,15 +139,15 @@ impl ReferralSpec<'_> {
             expiration_date_time: life.expires,
             status: self.state.status(),
             substatus: self.state.substatus(),
-            status_reason: self.reason(&mut chance),
+            status_reason: self.reason(&mut random),
             qualification: self.qualification(),
             referral_type: self.referral_type(),
             referral_source: (self.kind == DealKind::OfferLead).then(|| "AppSource".to_owned()),
             etag: ETag::of_version(life.version, life.updated),
-            favorite: chance.one_in(9),
+            favorite: random.one_in(9),
             campaign_id: (self.kind == DealKind::MarketingLead)
-                .then(|| format!("CMP-{:04}", chance.below(40))),
-            sales_stage: self.sales_stage(&mut chance),
+                .then(|| format!("CMP-{:04}", random.below(40))),
+            sales_stage: self.sales_stage(&mut random),
             quality: "Unknown".to_owned(),
             is_spam: false,
             direction: if self.kind.is_own() {
@@ -159,7 +159,7 @@ impl ReferralSpec<'_> {
             customer_marketplace_intent: self
                 .kind
                 .is_own()
-                .then(|| chance.word(&["Yes", "No", "Have not decided"]).to_owned()),
+                .then(|| random.word(&["Yes", "No", "Have not decided"]).to_owned()),
             referral_program: None,
             deal_sensitivity: "None".to_owned(),
             created_via: None,
@@ -169,15 +169,15 @@ impl ReferralSpec<'_> {
             call_to_action: (self.kind == DealKind::OfferLead).then(|| "Free trial".to_owned()),
             registration_status: RegistrationStatus::None,
             target: self.target(solution),
-            customer_profile: self.customer(&company, place, &mut chance),
+            customer_profile: self.customer(&company, place, &mut random),
             consent: self.consent(),
-            details: self.details(&company, place, solution, &mut chance),
-            team: self.members(place, &mut chance),
+            details: self.details(&company, place, solution, &mut random),
+            team: self.members(place, &mut random),
             invite_context: self.invitation(),
             links: LinksPlaceholder,
             tracking_info: TrackingInfo {
                 microsoft_msx_id: (self.kind == DealKind::SalesLead)
-                    .then(|| format!("7-{:010X}", chance.next() >> 24)),
+                    .then(|| format!("7-{:010X}", random.next() >> 24)),
                 ..TrackingInfo::default()
             },
             registrations: Vec::new(),
@@ -185,11 +185,11 @@ impl ReferralSpec<'_> {
         (referral, life.version)
     }
 
-    fn life(&self, chance: &mut Chance) -> Life {
+    fn life(&self, random: &mut SeededRandom) -> Life {
         let own = self.kind.is_own();
-        let answered = self.created.plus_seconds(chance.between(2 * 60 * MINUTE, 9 * DAY));
+        let answered = self.created.plus_seconds(random.between(2 * 60 * MINUTE, 9 * DAY));
         let later =
-            |chance: &mut Chance, from: Timestamp| from.plus_seconds(chance.between(5 * DAY, 80 * DAY));
+            |random: &mut SeededRandom, from: Timestamp| from.plus_seconds(random.between(5 * DAY, 80 * DAY));
         let expires = self.created.midnight_plus_days(DAYS_TO_ANSWER);
         let accepted = if own { self.created } else { answered };
         let mut life = Life {
@@ -222,7 +222,7 @@ impl ReferralSpec<'_> {
                 takes(&mut life, accepted);
             }
             LifecycleState::Closed(_) => {
-                let closed = later(chance, accepted);
+                let closed = later(random, accepted);
                 (life.accepted, life.closed) = (Some(accepted), Some(closed));
                 takes(&mut life, accepted);
                 takes(&mut life, closed);
@@ -231,7 +231,7 @@ impl ReferralSpec<'_> {
         life
     }
 
-    fn reason(&self, chance: &mut Chance) -> Option<String> {
+    fn reason(&self, random: &mut SeededRandom) -> Option<String> {
         let reasons: &[&'static str] = match self.state {
             LifecycleState::Closed(ClosedSubstatus::Won) => &["Contract signed.", "The customer chose us."],
             LifecycleState::Closed(ClosedSubstatus::Lost | ClosedSubstatus::Declined) => {
@@ -240,7 +240,7 @@ impl ReferralSpec<'_> {
             LifecycleState::Closed(ClosedSubstatus::Error) => word_lists::ERROR_REASONS,
             _ => return None,
         };
-        Some(chance.word(reasons).to_owned())
+        Some(random.word(reasons).to_owned())
     }
 
     fn qualification(&self) -> ReferralQualification {
@@ -263,9 +263,9 @@ impl ReferralSpec<'_> {
         }
     }
 
-    fn sales_stage(&self, chance: &mut Chance) -> Option<String> {
+    fn sales_stage(&self, random: &mut SeededRandom) -> Option<String> {
         let stage = match self.state {
-            LifecycleState::Active => chance.word(&["10", "20", "40", "60", "80"]),
+            LifecycleState::Active => random.word(&["10", "20", "40", "60", "80"]),
             LifecycleState::Closed(ClosedSubstatus::Won) => "100",
             _ => return None,
         };
@@ -283,20 +283,20 @@ impl ReferralSpec<'_> {
         vec![Target { target_type, id }]
     }
 
-    fn customer(&self, company: &str, place: &City, chance: &mut Chance) -> CustomerProfile {
+    fn customer(&self, company: &str, place: &City, random: &mut SeededRandom) -> CustomerProfile {
         let erased = self.state == LifecycleState::Closed(ClosedSubstatus::Expired); // T13
         let contact =
-            person(&format!("{}.example", word_lists::domain(company)), place, chance, Some("Head of IT"));
-        let known = chance.one_in(3);
+            person(&format!("{}.example", word_lists::domain(company)), place, random, Some("Head of IT"));
+        let known = random.one_in(3);
         CustomerProfile {
             name: company.to_owned(),
-            size: Some(chance.word(word_lists::SIZES).to_owned()),
+            size: Some(random.word(word_lists::SIZES).to_owned()),
             is_matching_complete: false,
             address: Address {
                 address_line1: Some(format!(
                     "{} {}",
-                    chance.between(1, 240),
-                    chance.word(word_lists::STREETS)
+                    random.between(1, 240),
+                    random.word(word_lists::STREETS)
                 )),
                 address_line2: Some(String::new()),
                 city: Some(place.city.to_owned()),
@@ -307,7 +307,7 @@ impl ReferralSpec<'_> {
             },
             team: if erased { Vec::new() } else { vec![contact] },
             ids: if known {
-                let id = format!("{:09}", chance.below(1_000_000_000));
+                let id = format!("{:09}", random.below(1_000_000_000));
                 vec![CustomerProfileId { profile_type: CustomerProfileIdType::Duns, id }]
             } else {
                 Vec::new()
@@ -332,14 +332,14 @@ impl ReferralSpec<'_> {
         company: &str,
         place: &City,
         solution: &Solution,
-        chance: &mut Chance,
+        random: &mut SeededRandom,
     ) -> ReferralDetails {
-        let value = chance.between(2, 900) * 500;
-        let industry = chance.word(word_lists::INDUSTRIES);
+        let value = random.between(2, 900) * 500;
+        let industry = random.word(word_lists::INDUSTRIES);
         let mut requirements = ReferralRequirements {
             industries: vec![tag(industry)],
             products: vec![tag(solution.product)],
-            services: vec![tag(chance.word(word_lists::SERVICES))],
+            services: vec![tag(random.word(word_lists::SERVICES))],
             solutions: vec![SolutionTag {
                 id: solution.id.to_owned(),
                 name: Some(solution.name.to_owned()),
@@ -355,16 +355,16 @@ impl ReferralSpec<'_> {
         };
         if self.kind == DealKind::ServicesDeal {
             requirements.additional_requirements.attributes = vec![
-                attribute("PartnerRole", chance.word(word_lists::PARTNER_ROLES)),
+                attribute("PartnerRole", random.word(word_lists::PARTNER_ROLES)),
                 attribute("SolutionArea", "Cloud and AI Platforms"),
                 attribute("SolutionPlay", "Migrate and Modernize Your Estate"),
             ];
         }
         ReferralDetails {
-            notes: Some(self.notes(company, place, solution, chance)),
+            notes: Some(self.notes(company, place, solution, random)),
             deal_value: value.to_string().parse().ok(),
             currency: Some(place.currency.to_owned()),
-            closing_date_time: Some(self.created.midnight_plus_days(chance.between(90, 240))),
+            closing_date_time: Some(self.created.midnight_plus_days(random.between(90, 240))),
             customer_requested_contact: None,
             customer_action: None,
             incentive_level: None,
@@ -372,27 +372,27 @@ impl ReferralSpec<'_> {
         }
     }
 
-    fn notes(&self, company: &str, place: &City, solution: &Solution, chance: &mut Chance) -> String {
-        let mut notes = word_lists::notes(company, place.city, solution, chance);
+    fn notes(&self, company: &str, place: &City, solution: &Solution, random: &mut SeededRandom) -> String {
+        let mut notes = word_lists::notes(company, place.city, solution, random);
         if self.at_length {
-            let mut chance = Chance::of(self.number, 3);
-            let words = chance.between(15, 45);
+            let mut random = SeededRandom::new(self.number, 3);
+            let words = random.between(15, 45);
             notes.push(' ');
-            notes.push_str(&prose::text(words, &mut chance));
+            notes.push_str(&prose::text(words, &mut random));
         }
         notes
     }
 
-    fn members(&self, place: &City, chance: &mut Chance) -> Vec<Member> {
+    fn members(&self, place: &City, random: &mut SeededRandom) -> Vec<Member> {
         let domain = if self.owner.id.is_microsoft() { "msft.example" } else { "partner.example" };
         let mut members: Vec<Member> = Vec::with_capacity(self.team.len().max(1));
         for email in self.team {
-            let mut member = person(domain, place, chance, None);
+            let mut member = person(domain, place, random, None);
             member.email = Some((*email).to_owned());
             members.push(member);
         }
         if members.is_empty() {
-            members.push(person(domain, place, chance, Some("Account manager")));
+            members.push(person(domain, place, random, Some("Account manager")));
         }
         members
     }
@@ -435,13 +435,13 @@ fn attribute(attribute_type: &str, id: &str) -> Attribute {
     Attribute { attribute_type: attribute_type.to_owned(), id: id.to_owned() }
 }
 
-fn person(domain: &str, place: &City, chance: &mut Chance, title: Option<&str>) -> Member {
-    let (first, last) = (chance.word(word_lists::FIRST_NAMES), chance.word(word_lists::LAST_NAMES));
+fn person(domain: &str, place: &City, random: &mut SeededRandom, title: Option<&str>) -> Member {
+    let (first, last) = (random.word(word_lists::FIRST_NAMES), random.word(word_lists::LAST_NAMES));
     Member {
         first_name: Some(first.to_owned()),
         last_name: Some(last.to_owned()),
         // 555-0100 to 555-0199 are reserved for fiction.
-        phone_number: Some(format!("{} 555 01{:02}", place.calling_code, chance.below(100))),
+        phone_number: Some(format!("{} 555 01{:02}", place.calling_code, random.below(100))),
         email: Some(format!("{}.{}@{domain}", first.to_lowercase(), last.to_lowercase())),
         title: title.map(str::to_owned),
         contact_preference: ContactPreference {

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use super::chance::Chance;
+use super::random::SeededRandom;
 
 /// English words, approximately ordered by their frequency in notes.
 static VOCABULARY: LazyLock<Vec<&str>> =
@@ -21,27 +21,27 @@ static WEIGHTS: LazyLock<Vec<u64>> = LazyLock::new(|| {
         .collect()
 });
 
-fn word(chance: &mut Chance) -> &'static str {
+fn word(random: &mut SeededRandom) -> &'static str {
     let all = WEIGHTS.last().copied().unwrap_or(1);
-    let drawn = chance.below(all as usize) as u64;
+    let drawn = random.below(all as usize) as u64;
     VOCABULARY.get(WEIGHTS.partition_point(|sum| *sum <= drawn)).copied().unwrap_or_default()
 }
 
 /// Returns a text with the given number of words, in sentences.
-pub fn text(words: i64, chance: &mut Chance) -> String {
+pub fn text(words: i64, random: &mut SeededRandom) -> String {
     let mut text = String::with_capacity(words as usize * 7);
     let mut left = 0;
     for place in 0..words {
         if left == 0 {
             text.push_str(if place == 0 { "" } else { ". " });
-            left = chance.between(5, 18);
-            let word = word(chance);
+            left = random.between(5, 18);
+            let word = word(random);
             let (first, rest) = word.split_at(word.chars().next().map_or(0, char::len_utf8));
             text.push_str(&first.to_uppercase());
             text.push_str(rest);
         } else {
-            text.push_str(if chance.one_in(16) { ", " } else { " " });
-            text.push_str(word(chance));
+            text.push_str(if random.one_in(16) { ", " } else { " " });
+            text.push_str(word(random));
         }
         left -= 1;
     }
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn words_are_of_many_and_the_frequent_ones_come_often() {
-        let text = text(20_000, &mut Chance::of(1, 3)).to_lowercase();
+        let text = text(20_000, &mut SeededRandom::new(1, 3)).to_lowercase();
         let words: Vec<&str> = text.split(' ').map(|word| word.trim_end_matches([',', '.'])).collect();
         assert_eq!(words.len(), 20_000);
         let different: HashSet<&str> = words.iter().copied().collect();

@@ -1,6 +1,6 @@
 //! The words of generated referrals. Values of the contract's lists have the contract's spelling (spec 6).
 
-use super::chance::Chance;
+use super::random::SeededRandom;
 
 /// The city of a customer.
 pub struct City {
@@ -205,7 +205,7 @@ const WISHES: &[&str] = &[
 ];
 
 /// Returns a few sentences.
-pub fn notes(company: &str, city: &str, solution: &Solution, chance: &mut Chance) -> String {
-    let sites = chance.between(2, 30);
-    format!("{company} of {city} wants {} at {sites} sites. {}", solution.about, chance.word(WISHES))
+pub fn notes(company: &str, city: &str, solution: &Solution, random: &mut SeededRandom) -> String {
+    let sites = random.between(2, 30);
+    format!("{company} of {city} wants {} at {sites} sites. {}", solution.about, random.word(WISHES))
 }

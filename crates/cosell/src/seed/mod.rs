@@ -16,14 +16,14 @@ pub const PASSWORD: &str = "cosell";
 /// The lead of the published GET page.
 pub const LEAD: &str = "c5fbb3b6-be74-4795-9fb5-4324c73fed37";
 /// Set when the world is planted: the next start has nothing to look for.
-const PLANTED: &str = "sandbox-world";
+const SEEDED_SETTING: &str = "sandbox-world";
 
 const CONTOSO: &str = "7d23e5ca-19dc-4eaa-aac8-5e6b559f0d1d";
 const FABRIKAM: &str = "f0000000-0000-4000-8000-0000000000fa";
 const MICROSOFT: &str = "f0000000-0000-4000-8000-00000000005f";
 
 /// An organization of the world.
-struct Seeded {
+struct SeededOrganization {
     id: &'static str,
     name: &'static str,
     tenant: &'static str,
@@ -31,30 +31,30 @@ struct Seeded {
     location: Option<&'static str>,
 }
 
-const ORGANIZATIONS: [Seeded; 3] = [
-    Seeded {
+const ORGANIZATIONS: [SeededOrganization; 3] = [
+    SeededOrganization {
         id: CONTOSO,
         name: "Contoso Company",
         tenant: CONTOSO,
         partner_id: Some("1234567"),
         location: Some("01e2abcd-52b0-4af3-a3ae-1fd1530b3563"),
     },
-    Seeded {
+    SeededOrganization {
         id: FABRIKAM,
         name: "Fabrikam",
         tenant: FABRIKAM,
         partner_id: Some("7654321"),
         location: Some("02f3bcde-63c1-4bf4-b4bf-2fe2641c4674"),
     },
-    Seeded { id: "msft", name: "Microsoft", tenant: MICROSOFT, partner_id: None, location: None },
+    SeededOrganization { id: "msft", name: "Microsoft", tenant: MICROSOFT, partner_id: None, location: None },
 ];
 
 /// The organizations of the world.
 pub fn organizations() -> Vec<Organization> {
-    ORGANIZATIONS.iter().map(Seeded::organization).collect()
+    ORGANIZATIONS.iter().map(SeededOrganization::organization).collect()
 }
 
-impl Seeded {
+impl SeededOrganization {
     fn organization(&self) -> Organization {
         Organization {
             id: self.id.parse().expect("the table holds organization ids"),
@@ -73,7 +73,7 @@ impl Seeded {
 }
 
 /// A person of the world.
-pub struct Person {
+pub struct SeededUser {
     /// What they sign in with.
     pub user_name: &'static str,
     display_name: &'static str,
@@ -86,8 +86,8 @@ pub struct Person {
 }
 
 /// Everybody.
-pub const PEOPLE: &[Person] = &[
-    Person {
+pub const USERS: &[SeededUser] = &[
+    SeededUser {
         user_name: "admin@contoso.example",
         display_name: "Ada Contoso",
         oid: "a0000000-0000-4000-8000-000000000c01",
@@ -95,7 +95,7 @@ pub const PEOPLE: &[Person] = &[
         role: Some("ReferralAdmin"),
         described: "Contoso Company, Referral Admin",
     },
-    Person {
+    SeededUser {
         user_name: "user@contoso.example",
         display_name: "Uma Contoso",
         oid: "a0000000-0000-4000-8000-000000000c02",
@@ -103,7 +103,7 @@ pub const PEOPLE: &[Person] = &[
         role: Some("ReferralUser"),
         described: "Contoso Company, Referral User",
     },
-    Person {
+    SeededUser {
         user_name: "global@contoso.example",
         display_name: "Gus Contoso",
         oid: "a0000000-0000-4000-8000-000000000c03",
@@ -111,7 +111,7 @@ pub const PEOPLE: &[Person] = &[
         role: Some("GlobalAdmin"),
         described: "Contoso Company, Global Admin",
     },
-    Person {
+    SeededUser {
         user_name: "nobody@contoso.example",
         display_name: "Noa Contoso",
         oid: "a0000000-0000-4000-8000-000000000c04",
@@ -119,7 +119,7 @@ pub const PEOPLE: &[Person] = &[
         role: None,
         described: "Contoso Company, no role",
     },
-    Person {
+    SeededUser {
         user_name: "admin@fabrikam.example",
         display_name: "Ben Fabrikam",
         oid: "a0000000-0000-4000-8000-000000000f01",
@@ -127,7 +127,7 @@ pub const PEOPLE: &[Person] = &[
         role: Some("ReferralAdmin"),
         described: "Fabrikam, Referral Admin",
     },
-    Person {
+    SeededUser {
         user_name: "user@fabrikam.example",
         display_name: "Fay Fabrikam",
         oid: "a0000000-0000-4000-8000-000000000f02",
@@ -135,7 +135,7 @@ pub const PEOPLE: &[Person] = &[
         role: Some("ReferralUser"),
         described: "Fabrikam, Referral User",
     },
-    Person {
+    SeededUser {
         user_name: "seller@msft.example",
         display_name: "Sam Seller",
         oid: "a0000000-0000-4000-8000-000000000501",
@@ -145,14 +145,14 @@ pub const PEOPLE: &[Person] = &[
     },
 ];
 
-impl Person {
+impl SeededUser {
     /// Whether they see only what they are on the team of.
     pub fn is_referral_user(&self) -> bool {
         self.role == Some("ReferralUser")
     }
 
     /// As the issuer knows them.
-    pub fn as_user(&self) -> SandboxUser {
+    pub fn to_sandbox_user(&self) -> SandboxUser {
         SandboxUser {
             user_name: self.user_name.to_owned(),
             password: PASSWORD.to_owned(),
@@ -169,8 +169,8 @@ impl Person {
 ///
 /// # Errors
 /// What the store reports.
-pub async fn plant(store: &SqliteStore, referrals: bool) -> Result<(), StoreError> {
-    if store.setting(PLANTED).await?.is_some() {
+pub async fn insert(store: &SqliteStore, referrals: bool) -> Result<(), StoreError> {
+    if store.setting(SEEDED_SETTING).await?.is_some() {
         return Ok(());
     }
     let there = store.organizations().await?;
@@ -186,10 +186,10 @@ pub async fn plant(store: &SqliteStore, referrals: bool) -> Result<(), StoreErro
             store.save_organization(&organization).await?;
         }
     }
-    store.save_setting(PLANTED, b"1").await
+    store.save_setting(SEEDED_SETTING, b"1").await
 }
 
-fn imported(planted: world::Planted) -> Write {
+fn imported(planted: world::SeededReferral) -> Write {
     let at = planted.referral.updated_date_time;
     let entry = Entry { action: Action::Imported, at, actor: None, changes: Bytes::from_static(b"{}") };
     let search = search_text(&planted.referral);

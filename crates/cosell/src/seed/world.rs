@@ -13,14 +13,14 @@ use crate::generate::{DealKind, LIFECYCLE_STATES, OWN_DEAL_STATES, ReferralSpec,
 const PAGES: &str = include_str!("pages.json");
 
 /// How many Contoso and Fabrikam have beside shared engagements and pages. A list shows at most 100 at once.
-const OF_CONTOSO: usize = 112;
-const OF_FABRIKAM: usize = 36;
+const CONTOSO_DEALS: usize = 112;
+const FABRIKAM_DEALS: usize = 36;
 /// Every so many of them have the organization's Referral User on the team.
 const USER_OF_CONTOSO: usize = 4;
 const USER_OF_FABRIKAM: usize = 3;
 
 /// A referral as it is planted.
-pub struct Planted {
+pub struct SeededReferral {
     /// The referral.
     pub referral: Referral,
     /// Its version.
@@ -37,25 +37,27 @@ struct Parties {
 }
 
 /// Every referral of the world, oldest numbers first.
-pub fn referrals() -> Vec<Planted> {
-    let [contoso, fabrikam, microsoft] = ORGANIZATIONS.each_ref().map(super::Seeded::party);
+pub fn referrals() -> Vec<SeededReferral> {
+    let [contoso, fabrikam, microsoft] = ORGANIZATIONS.each_ref().map(super::SeededOrganization::party);
     let parties = Parties { contoso, fabrikam, microsoft };
     let mut world = pages();
     let mut numbers = 1..;
     let mut number = || numbers.next().unwrap_or_default();
     world.push(offer_lead(number(), &parties));
-    for (at, (kind, state)) in every_sort().cycle().take(OF_CONTOSO).enumerate() {
+    for (at, (kind, state)) in all_kinds_and_states().cycle().take(CONTOSO_DEALS).enumerate() {
         let user = at % USER_OF_CONTOSO == 0;
         let team: &[&str] = if user { &["user@contoso.example"] } else { &["admin@contoso.example"] };
-        world.push(alone(number(), &parties.contoso, kind, state, team));
+        world.push(single_deal(number(), &parties.contoso, kind, state, team));
     }
-    for (at, (kind, state)) in every_sort().skip(1).step_by(2).cycle().take(OF_FABRIKAM).enumerate() {
+    for (at, (kind, state)) in
+        all_kinds_and_states().skip(1).step_by(2).cycle().take(FABRIKAM_DEALS).enumerate()
+    {
         let user = at % USER_OF_FABRIKAM == 0;
         let team: &[&str] = if user { &["user@fabrikam.example"] } else { &[] };
-        world.push(alone(number(), &parties.fabrikam, kind, state, team));
+        world.push(single_deal(number(), &parties.fabrikam, kind, state, team));
     }
     for state in OWN_DEAL_STATES {
-        world.push(alone(
+        world.push(single_deal(
             number(),
             &parties.microsoft,
             DealKind::PrivateDeal,
@@ -69,9 +71,9 @@ pub fn referrals() -> Vec<Planted> {
     world
 }
 
-fn pages() -> Vec<Planted> {
+fn pages() -> Vec<SeededReferral> {
     let pages: Vec<Referral> = serde_json::from_str(PAGES).expect("the pages' referrals are whole");
-    let planted = |referral: Referral| Planted {
+    let planted = |referral: Referral| SeededReferral {
         version: Version::from(referral.etag.counter()), // so that the next tag counts on
         referral,
         sender: None,
@@ -80,7 +82,7 @@ fn pages() -> Vec<Planted> {
 }
 
 /// Every kind in every standing it may have: 3 times 8, and 4 times 4.
-fn every_sort() -> impl Iterator<Item = (DealKind, LifecycleState)> + Clone {
+fn all_kinds_and_states() -> impl Iterator<Item = (DealKind, LifecycleState)> + Clone {
     let incoming =
         LIFECYCLE_STATES.into_iter().flat_map(|state| DealKind::INCOMING.map(|kind| (kind, state)));
     let own = OWN_DEAL_STATES.into_iter().flat_map(|state| DealKind::OWN.map(|kind| (kind, state)));
@@ -98,7 +100,13 @@ fn location(party: &Party) -> Option<&'static str> {
     seeded.and_then(|seeded| if seeded.id == "msft" { Some("msft") } else { seeded.location })
 }
 
-fn alone(number: u64, owner: &Party, kind: DealKind, state: LifecycleState, team: &[&str]) -> Planted {
+fn single_deal(
+    number: u64,
+    owner: &Party,
+    kind: DealKind,
+    state: LifecycleState,
+    team: &[&str],
+) -> SeededReferral {
     planted(&ReferralSpec {
         number,
         owner,
@@ -113,18 +121,18 @@ fn alone(number: u64, owner: &Party, kind: DealKind, state: LifecycleState, team
     })
 }
 
-fn offer_lead(number: u64, parties: &Parties) -> Planted {
+fn offer_lead(number: u64, parties: &Parties) -> SeededReferral {
     let state = LifecycleState::New(NewSubstatus::Pending);
-    alone(number, &parties.contoso, DealKind::OfferLead, state, &["admin@contoso.example"])
+    single_deal(number, &parties.contoso, DealKind::OfferLead, state, &["admin@contoso.example"])
 }
 
-fn planted(spec: &ReferralSpec<'_>) -> Planted {
+fn planted(spec: &ReferralSpec<'_>) -> SeededReferral {
     let (referral, version) = spec.build();
-    Planted { referral, version, sender: spec.inviter.map(|inviter| inviter.id.clone()) }
+    SeededReferral { referral, version, sender: spec.inviter.map(|inviter| inviter.id.clone()) }
 }
 
 /// An engagement of two or three: an own deal, and what its owner sent to others.
-struct Shared<'a> {
+struct SharedEngagement<'a> {
     inviter: &'a Party,
     kind: DealKind,
     state: LifecycleState,
@@ -132,7 +140,7 @@ struct Shared<'a> {
     invited: Vec<(&'a Party, LifecycleState)>,
 }
 
-fn shared(parties: &Parties) -> Vec<Shared<'_>> {
+fn shared(parties: &Parties) -> Vec<SharedEngagement<'_>> {
     let Parties { contoso, fabrikam, microsoft } = parties;
     let admin: &[&str] = &["admin@contoso.example"];
     let user: &[&str] = &["user@contoso.example"];
@@ -142,7 +150,7 @@ fn shared(parties: &Parties) -> Vec<Shared<'_>> {
     let received = LifecycleState::New(NewSubstatus::Received);
     let (active, won) = (LifecycleState::Active, LifecycleState::Closed(ClosedSubstatus::Won));
     let declined = LifecycleState::Closed(ClosedSubstatus::Declined);
-    let of = |inviter, kind, state, team, invited| Shared { inviter, kind, state, team, invited };
+    let of = |inviter, kind, state, team, invited| SharedEngagement { inviter, kind, state, team, invited };
     vec![
         of(contoso, DealKind::CoSellDeal, active, admin, vec![(microsoft, pending)]),
         of(contoso, DealKind::ServicesDeal, active, user, vec![(microsoft, active)]),
@@ -158,8 +166,8 @@ fn shared(parties: &Parties) -> Vec<Shared<'_>> {
     ]
 }
 
-impl Shared<'_> {
-    fn referrals(&self, number: u64) -> Vec<Planted> {
+impl SharedEngagement<'_> {
+    fn referrals(&self, number: u64) -> Vec<SeededReferral> {
         let begun = created(number);
         let engagement: EngagementId = engagement_of(number, begun);
         let own = ReferralSpec {
@@ -213,7 +221,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::seed::{CONTOSO, FABRIKAM, LEAD, PEOPLE};
+    use crate::seed::{CONTOSO, FABRIKAM, LEAD, USERS};
 
     const GET_PAGE: &str = include_str!("../../../../tests/seeds/004_dd8fcf3f825218b6.txt");
     const PUT_PAGE: &str = include_str!("../../../../tests/seeds/000_9d50cd3788129946.txt");
@@ -227,7 +235,7 @@ mod tests {
         blocks.filter_map(read).collect()
     }
 
-    fn find<'a>(world: &'a [Planted], id: &str) -> &'a Planted {
+    fn find<'a>(world: &'a [SeededReferral], id: &str) -> &'a SeededReferral {
         let id = id.parse().unwrap();
         world.iter().find(|planted| planted.referral.id == id).unwrap()
     }
@@ -257,7 +265,7 @@ mod tests {
         }
     }
 
-    fn as_value(planted: &Planted) -> Value {
+    fn as_value(planted: &SeededReferral) -> Value {
         serde_json::from_slice(&planted.referral.to_document()).unwrap()
     }
 
@@ -322,14 +330,14 @@ mod tests {
         let engagements: BTreeSet<EngagementId> =
             world[..3].iter().map(|planted| planted.referral.engagement_id).collect();
         assert_eq!(engagements.len(), 2);
-        let there: Vec<&Planted> =
+        let there: Vec<&SeededReferral> =
             world.iter().filter(|planted| engagements.contains(&planted.referral.engagement_id)).collect();
         assert_eq!(there.len(), 3);
         assert!(there.iter().all(|planted| planted.referral.organization_id.to_string() == CONTOSO));
         assert!(there.iter().all(|planted| planted.sender.is_none()));
     }
 
-    fn owned_by<'a>(world: &'a [Planted], owner: &str) -> Vec<&'a Planted> {
+    fn owned_by<'a>(world: &'a [SeededReferral], owner: &str) -> Vec<&'a SeededReferral> {
         world.iter().filter(|planted| planted.referral.organization_id.to_string() == owner).collect()
     }
 
@@ -362,7 +370,7 @@ mod tests {
         for (owner, user, least) in
             [(CONTOSO, "user@contoso.example", 20), (FABRIKAM, "user@fabrikam.example", 10)]
         {
-            assert!(PEOPLE.iter().any(|person| person.user_name == user));
+            assert!(USERS.iter().any(|person| person.user_name == user));
             let on = owned_by(&world, owner)
                 .into_iter()
                 .filter(|one| one.referral.team_emails().contains(&user.to_owned()));
@@ -382,7 +390,8 @@ mod tests {
                 .insert(planted.referral.organization_id.to_string());
         }
         assert!(owners.values().filter(|owners| owners.len() > 1).count() >= 5);
-        let connected: Vec<&Planted> = world.iter().filter(|planted| planted.sender.is_some()).collect();
+        let connected: Vec<&SeededReferral> =
+            world.iter().filter(|planted| planted.sender.is_some()).collect();
         assert!(connected.len() >= 5);
         for planted in connected {
             let sender = planted.sender.clone().unwrap();
@@ -402,10 +411,11 @@ mod tests {
     #[test]
     fn contoso_has_one_offer_lead_and_nothing_new_expires() {
         let world = referrals();
-        let leads: Vec<&Planted> = world.iter().filter(|planted| planted.referral.is_offer_lead()).collect();
+        let leads: Vec<&SeededReferral> =
+            world.iter().filter(|planted| planted.referral.is_offer_lead()).collect();
         assert_eq!(leads.len(), 1);
         assert_eq!(leads[0].referral.organization_id.to_string(), CONTOSO);
-        for Planted { referral, .. } in &world {
+        for SeededReferral { referral, .. } in &world {
             if referral.lifecycle_state().is_new() {
                 assert_eq!(referral.direction, ReferralDirection::Incoming);
                 assert_eq!(referral.expiration_date_time, None);

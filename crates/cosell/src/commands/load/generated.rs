@@ -6,19 +6,19 @@ use store::Organization;
 use super::{Batch, parallel, row};
 use crate::failure::Failure;
 use crate::generate::{DealKind, LIFECYCLE_STATES, OWN_DEAL_STATES, ReferralSpec};
-use crate::seed::PEOPLE;
+use crate::seed::USERS;
 
 /// Number of referrals that are generated at once.
-const PIECE: u64 = 250;
+const CHUNK: u64 = 250;
 /// The first number, above those of the sandbox data.
-const FIRST: u64 = 1 << 32;
+const FIRST_NUMBER: u64 = 1 << 32;
 /// Referrals are spread evenly over three years from 2023-07-01.
 const BEGIN_UNIX_SECONDS: i64 = 1_688_169_600;
 const SPAN_TENTHS_OF_SECONDS: u64 = 3 * 365 * 86_400 * 10;
 /// 2^64 divided by the golden ratio: its multiples are distributed evenly, however many there are.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 /// One in this number of referrals has a Referral User of the sandbox on the team, if the owner has one.
-const WITH_USER: u64 = 20;
+const USER_SHARE: u64 = 20;
 
 /// An organization that may own generated referrals.
 pub struct Owner {
@@ -46,7 +46,7 @@ pub fn owners(organizations: &[Organization], only: Option<&OrganizationId>) -> 
 
 fn owner(organization: &Organization) -> Owner {
     let is_user = |tenant: &str| {
-        let mut people = PEOPLE.iter().filter(|person| person.tenant == tenant);
+        let mut people = USERS.iter().filter(|person| person.tenant == tenant);
         people.find(|person| person.is_referral_user()).map(|person| person.user_name)
     };
     Owner {
@@ -62,7 +62,7 @@ fn owner(organization: &Organization) -> Owner {
 
 /// Generates the first `count` referrals.
 pub fn batches(count: u64, owners: Vec<Owner>) -> impl Iterator<Item = Batch> + Send {
-    let pieces = (0..count.div_ceil(PIECE)).map(move |piece| piece * PIECE..((piece + 1) * PIECE).min(count));
+    let pieces = (0..count.div_ceil(CHUNK)).map(move |piece| piece * CHUNK..((piece + 1) * CHUNK).min(count));
     parallel::map(pieces, move |numbers| Batch {
         steps: numbers.end - numbers.start,
         rows: numbers.map(|number| row::imported(&generate(number, &owners))).collect(),
@@ -76,11 +76,11 @@ fn generate(number: u64, owners: &[Owner]) -> referral::Referral {
     let turn = number / owners.len() as u64;
     let (kind, state) = sort(turn);
     let team: &[&str] = match &owner.user {
-        Some(user) if turn.is_multiple_of(WITH_USER) => std::slice::from_ref(user),
+        Some(user) if turn.is_multiple_of(USER_SHARE) => std::slice::from_ref(user),
         _ => &[],
     };
     let spec = ReferralSpec {
-        number: FIRST + number,
+        number: FIRST_NUMBER + number,
         owner: &owner.party,
         location: owner.location.as_deref(),
         inviter: None,
@@ -162,7 +162,7 @@ mod tests {
         assert!(years.len() >= 36, "{years:?}");
         let with_user =
             rows.iter().filter(|row| row.columns.team.contains(&"user@contoso.example".to_owned()));
-        assert_eq!(with_user.count(), 300 / WITH_USER as usize);
+        assert_eq!(with_user.count(), 300 / USER_SHARE as usize);
     }
 
     #[test]

@@ -6,13 +6,13 @@ use std::path::Path;
 
 use super::Batch;
 use super::parallel;
-use super::row::Rules;
+use super::row::ReadRules;
 use crate::failure::Failure;
 
 /// About so much is read and worked on at once.
-const PIECE_BYTES: usize = 512 * 1024;
+const CHUNK_BYTES: usize = 512 * 1024;
 /// No referral is as long as this, however its line is written.
-const LONGEST_LINE: usize = 16 * 1024 * 1024;
+const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
 
 /// A file to read.
 pub struct Input {
@@ -40,8 +40,8 @@ pub fn open(path: &Path) -> Result<Input, Failure> {
 }
 
 /// What the lines hold, in order. `stop` says whether a bad line ends its batch.
-pub fn batches(input: Input, rules: Rules, stop: bool) -> impl Iterator<Item = Batch> + Send {
-    let pieces = Pieces { from: input.from, rest: Vec::new(), line: 1, ended: false };
+pub fn batches(input: Input, rules: ReadRules, stop: bool) -> impl Iterator<Item = Batch> + Send {
+    let pieces = LineChunks { from: input.from, rest: Vec::new(), line: 1, ended: false };
     parallel::map(pieces, move |piece| match piece {
         Ok(piece) => piece.read(&rules, stop),
         Err(problem) => Batch { bad: vec![(0, problem)], ..Batch::default() },
@@ -49,13 +49,13 @@ pub fn batches(input: Input, rules: Rules, stop: bool) -> impl Iterator<Item = B
 }
 
 /// Whole lines, and the number of the first.
-struct Piece {
+struct LineChunk {
     line: u64,
     bytes: Vec<u8>,
 }
 
-impl Piece {
-    fn read(&self, rules: &Rules, stop: bool) -> Batch {
+impl LineChunk {
+    fn read(&self, rules: &ReadRules, stop: bool) -> Batch {
         let mut batch = Batch { steps: self.bytes.len() as u64, ..Batch::default() };
         for (place, line) in self.bytes.split(|&byte| byte == b'\n').enumerate() {
             let number = self.line + place as u64;
@@ -78,7 +78,7 @@ impl Piece {
 }
 
 /// Cuts a stream into pieces.
-struct Pieces {
+struct LineChunks {
     from: Box<dyn Read + Send>,
     /// The beginning of a line whose end is not read yet.
     rest: Vec<u8>,
@@ -86,13 +86,13 @@ struct Pieces {
     ended: bool,
 }
 
-impl Pieces {
-    fn next_piece(&mut self) -> Result<Option<Piece>, String> {
+impl LineChunks {
+    fn next_chunk(&mut self) -> Result<Option<LineChunk>, String> {
         let mut bytes = std::mem::take(&mut self.rest);
-        bytes.reserve(PIECE_BYTES);
+        bytes.reserve(CHUNK_BYTES);
         loop {
             let before = bytes.len();
-            let read = (&mut self.from).take(PIECE_BYTES as u64).read_to_end(&mut bytes);
+            let read = (&mut self.from).take(CHUNK_BYTES as u64).read_to_end(&mut bytes);
             read.map_err(|error| format!("reading fails after line {}: {error}", self.line))?;
             if bytes.len() == before {
                 self.ended = true;
@@ -102,27 +102,27 @@ impl Pieces {
                 self.rest = bytes.split_off(before + end + 1);
                 return Ok(Some(self.piece(bytes)));
             }
-            if bytes.len() > LONGEST_LINE {
+            if bytes.len() > MAX_LINE_BYTES {
                 return Err(format!("line {}: longer than any referral", self.line));
             }
         }
     }
 
-    fn piece(&mut self, bytes: Vec<u8>) -> Piece {
+    fn piece(&mut self, bytes: Vec<u8>) -> LineChunk {
         let line = self.line;
         self.line += bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
-        Piece { line, bytes }
+        LineChunk { line, bytes }
     }
 }
 
-impl Iterator for Pieces {
-    type Item = Result<Piece, String>;
+impl Iterator for LineChunks {
+    type Item = Result<LineChunk, String>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.ended {
             return None;
         }
-        let piece = self.next_piece().transpose();
+        let piece = self.next_chunk().transpose();
         self.ended |= matches!(piece, Some(Err(_)));
         piece
     }
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     fn lines_of(text: &[u8]) -> Vec<(u64, Vec<u8>)> {
-        let pieces = Pieces {
+        let pieces = LineChunks {
             from: Box::new(std::io::Cursor::new(text.to_vec())),
             rest: Vec::new(),
             line: 1,
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn a_line_without_end_is_refused() {
         let mut pieces =
-            Pieces { from: Box::new(std::io::repeat(b'x')), rest: Vec::new(), line: 1, ended: false };
+            LineChunks { from: Box::new(std::io::repeat(b'x')), rest: Vec::new(), line: 1, ended: false };
         assert!(matches!(pieces.next(), Some(Err(problem)) if problem.contains("line 1")));
         assert!(pieces.next().is_none());
     }

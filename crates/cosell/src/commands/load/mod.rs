@@ -1,9 +1,9 @@
 //! `cosell load`: many referrals at once, from a file or invented.
 
+mod fast_path;
 mod generated;
 mod lines;
 mod parallel;
-mod plain;
 mod row;
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ use crate::options::LoadOptions;
 use crate::{seed, serving, terminal};
 
 /// How many bad lines are told one by one.
-const TOLD: usize = 20;
+const MAX_PRINTED_ERRORS: usize = 20;
 
 /// What one thread made of a piece of the input.
 #[derive(Default)]
@@ -37,7 +37,7 @@ struct Batch {
 
 /// What is known of the whole when the rows are through.
 #[derive(Default)]
-struct Tally {
+struct LoadCounts {
     bad: u64,
     /// The first bad line, when it stopped the load; or the reason why reading did.
     stopped: Option<String>,
@@ -53,8 +53,8 @@ struct Tally {
 /// is in use or refuses. What was read before a bad line is loaded.
 pub fn run(options: LoadOptions) -> Result<(), Failure> {
     serving::run(async {
-        let place = super::place(&options.place)?;
-        let store = super::open_whole(&place).await?;
+        let location = super::location(&options.place)?;
+        let store = super::open_and_check(&location).await?;
         let outcome = load(&options, store.as_ref()).await;
         store.close().await;
         outcome
@@ -65,16 +65,17 @@ async fn load(options: &LoadOptions, store: &dyn Transfer) -> Result<(), Failure
     let organizations = owners(options, store).await?;
     let begun = Instant::now();
     let (batches, bar) = source(options, &organizations)?;
-    let tally = Arc::new(Mutex::new(Tally::default()));
-    let rows = Rows { batches, bar: bar.clone(), tally: Arc::clone(&tally), stop_at_bad: !options.skip_bad };
+    let counts = Arc::new(Mutex::new(LoadCounts::default()));
+    let rows =
+        Rows { batches, bar: bar.clone(), counts: Arc::clone(&counts), stop_at_bad: !options.skip_bad };
     let report = store.load(Box::new(rows)).await?;
     bar.finish_and_clear();
-    let tally = std::mem::take(&mut *tally.lock().unwrap_or_else(PoisonError::into_inner));
-    for (id, name) in &tally.unknown {
+    let counts = std::mem::take(&mut *counts.lock().unwrap_or_else(PoisonError::into_inner));
+    for (id, name) in &counts.unknown {
         add_organization(store, id, name).await?;
     }
-    say_report(&report, &tally, begun.elapsed().as_secs_f64());
-    match tally.stopped {
+    print_report(&report, &counts, begun.elapsed().as_secs_f64());
+    match counts.stopped {
         Some(problem) => Err(Failure::failed(problem)),
         None => Ok(()),
     }
@@ -108,7 +109,7 @@ fn source(options: &LoadOptions, organizations: &[Organization]) -> Result<(Batc
         Some(length) => bar(length, Unit::Bytes),
         None => bar(0, Unit::Bytes),
     };
-    let rules = row::Rules::new(organizations, options.organization.clone());
+    let rules = row::ReadRules::new(organizations, options.organization.clone());
     Ok((Box::new(lines::batches(input, rules, !options.skip_bad)), bar))
 }
 
@@ -116,7 +117,7 @@ fn source(options: &LoadOptions, organizations: &[Organization]) -> Result<(Batc
 struct Rows {
     batches: Batches,
     bar: ProgressBar,
-    tally: Arc<Mutex<Tally>>,
+    counts: Arc<Mutex<LoadCounts>>,
     stop_at_bad: bool,
 }
 
@@ -124,18 +125,18 @@ impl Iterator for Rows {
     type Item = Vec<Write>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        if tally.stopped.is_some() {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.stopped.is_some() {
             return None;
         }
         let batch = self.batches.next()?;
         self.bar.inc(batch.steps);
-        tally.take(&batch, self.stop_at_bad);
+        counts.take(&batch, self.stop_at_bad);
         Some(batch.rows)
     }
 }
 
-impl Tally {
+impl LoadCounts {
     fn take(&mut self, batch: &Batch, stop_at_bad: bool) {
         self.document_bytes += batch.rows.iter().map(|row| row.referral.document.len() as u64).sum::<u64>();
         for (id, name) in &batch.unknown {
@@ -151,9 +152,9 @@ impl Tally {
                 self.stopped.get_or_insert(problem);
                 return;
             }
-            if self.told < TOLD {
+            if self.told < MAX_PRINTED_ERRORS {
                 self.told += 1;
-                terminal::complain(&format!("left out {problem}"));
+                terminal::print_error(&format!("left out {problem}"));
             }
         }
     }
@@ -170,16 +171,16 @@ async fn add_organization(store: &dyn Store, id: &OrganizationId, name: &str) ->
         locations: Vec::new(),
     };
     store.save_organization(&organization).await?;
-    terminal::complain(&format!(
+    terminal::print_error(&format!(
         "organization {name} ({id}) was not in the store and is now, without an issuer: nobody of it can sign in"
     ));
     Ok(())
 }
 
-fn say_report(report: &BulkReport, tally: &Tally, seconds: f64) {
+fn print_report(report: &BulkReport, counts: &LoadCounts, seconds: f64) {
     let seen = report.loaded + report.skipped_existing;
     let rate = if seconds > 0.0 { seen as f64 / seconds } else { 0.0 };
-    let mean = tally.document_bytes.checked_div(seen).unwrap_or_default();
+    let mean = counts.document_bytes.checked_div(seen).unwrap_or_default();
     let mut line = format!(
         "loaded {} referrals in {seconds:.2} s: {rate:.0} a second, {mean} bytes each",
         report.loaded
@@ -187,8 +188,8 @@ fn say_report(report: &BulkReport, tally: &Tally, seconds: f64) {
     if report.skipped_existing > 0 {
         line.push_str(&format!("; {} were there already", report.skipped_existing));
     }
-    if tally.bad > 0 && tally.stopped.is_none() {
-        line.push_str(&format!("; {} bad lines left out", tally.bad));
+    if counts.bad > 0 && counts.stopped.is_none() {
+        line.push_str(&format!("; {} bad lines left out", counts.bad));
     }
-    terminal::say(&line);
+    terminal::print_line(&line);
 }

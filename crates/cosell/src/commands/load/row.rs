@@ -12,12 +12,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use store::{Action, Entry, Organization, Write};
 
-use super::plain;
-use crate::chance::RandomIds;
+use super::fast_path;
 use crate::clock::SystemClock;
+use crate::random::RandomIds;
 
 /// How lines are read.
-pub struct Rules {
+pub struct ReadRules {
     /// The names the store knows.
     names: HashMap<OrganizationId, String>,
     /// Who owns them all, whatever they say.
@@ -25,11 +25,11 @@ pub struct Rules {
     request_options: RequestOptions,
 }
 
-impl Rules {
+impl ReadRules {
     /// Rules under which `owner` owns every row, or each row says who does.
-    pub fn new(organizations: &[Organization], owner: Option<OrganizationId>) -> Rules {
+    pub fn new(organizations: &[Organization], owner: Option<OrganizationId>) -> ReadRules {
         let names = organizations.iter().map(|one| (one.id.clone(), one.name.clone())).collect();
-        Rules {
+        ReadRules {
             names,
             owner,
             request_options: RequestOptions { ignore_links: true, ..RequestOptions::default() },
@@ -41,9 +41,9 @@ impl Rules {
     /// # Errors
     /// What is wrong with it, and where.
     pub fn read(&self, line: &[u8], unknown: &mut BTreeMap<OrganizationId, String>) -> Result<Write, String> {
-        let referral = match self.short_way(line) {
+        let referral = match self.parse_fast(line) {
             Some(referral) => referral,
-            None => self.long_way(line)?,
+            None => self.parse_and_validate(line)?,
         };
         LifecycleState::from_pair(referral.status, referral.substatus).map_err(|error| error.to_string())?;
         if !self.names.contains_key(&referral.organization_id) {
@@ -64,7 +64,7 @@ impl Rules {
     }
 
     /// A line that needs nothing and is plainly legal.
-    fn short_way(&self, line: &[u8]) -> Option<Referral> {
+    fn parse_fast(&self, line: &[u8]) -> Option<Referral> {
         let mut referral: Referral = serde_json::from_slice(line).ok()?;
         if let Some(owner) = &self.owner {
             referral.organization_id = owner.clone();
@@ -72,11 +72,11 @@ impl Rules {
                 referral.organization_name.clone_from(name);
             }
         }
-        plain::is_plainly_legal(line, &referral).then_some(referral)
+        fast_path::is_certainly_valid(line, &referral).then_some(referral)
     }
 
     /// Every other line: with defaults where the server's members are missing, held against every rule.
-    fn long_way(&self, line: &[u8]) -> Result<Referral, String> {
+    fn parse_and_validate(&self, line: &[u8]) -> Result<Referral, String> {
         let value: Value = serde_json::from_slice(line).map_err(|error| no_line_number(&error))?;
         let Value::Object(mut members) = value else { return Err("no JSON object".to_owned()) };
         self.fill(&mut members)?;
@@ -159,7 +159,7 @@ mod tests {
 
     const CONTOSO: &str = "7d23e5ca-19dc-4eaa-aac8-5e6b559f0d1d";
 
-    fn rules(owner: Option<&str>) -> Rules {
+    fn rules(owner: Option<&str>) -> ReadRules {
         let contoso = Organization {
             id: CONTOSO.parse().unwrap(),
             name: "Contoso Company".to_owned(),
@@ -168,10 +168,10 @@ mod tests {
             partner_id: None,
             locations: Vec::new(),
         };
-        Rules::new(&[contoso], owner.map(|owner| owner.parse().unwrap()))
+        ReadRules::new(&[contoso], owner.map(|owner| owner.parse().unwrap()))
     }
 
-    fn read(rules: &Rules, line: &Value) -> Result<Write, String> {
+    fn read(rules: &ReadRules, line: &Value) -> Result<Write, String> {
         rules.read(line.to_string().as_bytes(), &mut BTreeMap::new())
     }
 

@@ -7,9 +7,9 @@ use crate::failure::Failure;
 const MIB: u64 = 1024 * 1024;
 
 /// File descriptors that are not for connections: the database's files, standard streams, and what is opened in passing.
-const OTHER_FILES: u64 = 96;
+const RESERVED_FILES: u64 = 96;
 /// With fewer connections a server is none.
-const FEWEST_CONNECTIONS: u64 = 16;
+const MIN_CONNECTIONS: u64 = 16;
 
 /// How much memory the process may use, in bytes: what the machine has, or less where its control group says so. `None`
 /// where the system does not tell.
@@ -67,7 +67,7 @@ pub struct MemoryPlan {
 
 impl MemoryPlan {
     /// A part of the memory for each, between what it needs and what helps. Unknown memory is taken for plenty.
-    pub fn of(memory: Option<u64>) -> MemoryPlan {
+    pub fn for_memory(memory: Option<u64>) -> MemoryPlan {
         let memory = memory.unwrap_or(u64::MAX);
         let part = |of: u64, least: u64, most: u64| (memory / of).clamp(least * MIB, most * MIB);
         MemoryPlan {
@@ -86,14 +86,14 @@ impl MemoryPlan {
 /// # Errors
 /// When there are next to none.
 pub fn connections(wanted: usize, files: u64) -> Result<usize, Failure> {
-    let Some(limit) = files_up_to((wanted as u64).saturating_add(files + OTHER_FILES)) else {
+    let Some(limit) = raise_file_limit((wanted as u64).saturating_add(files + RESERVED_FILES)) else {
         return Ok(wanted);
     };
-    let possible = limit.saturating_sub(files + OTHER_FILES);
+    let possible = limit.saturating_sub(files + RESERVED_FILES);
     if possible >= wanted as u64 {
         return Ok(wanted);
     }
-    if possible < FEWEST_CONNECTIONS.min(wanted as u64) {
+    if possible < MIN_CONNECTIONS.min(wanted as u64) {
         return Err(Failure::failed(format!(
             "the process may open {limit} files, which leaves {possible} for connections: raise the limit of open files (ulimit -n)"
         )));
@@ -109,7 +109,7 @@ pub fn connections(wanted: usize, files: u64) -> Result<usize, Failure> {
 
 /// Raises the limit of open files to what is needed, where it is lower and may be raised; the limit then.
 #[cfg(unix)]
-fn files_up_to(needed: u64) -> Option<u64> {
+fn raise_file_limit(needed: u64) -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let current = current?;
@@ -124,7 +124,7 @@ fn files_up_to(needed: u64) -> Option<u64> {
 }
 
 #[cfg(not(unix))]
-fn files_up_to(_: u64) -> Option<u64> {
+fn raise_file_limit(_: u64) -> Option<u64> {
     None
 }
 
@@ -162,8 +162,8 @@ mod tests {
 
     #[test]
     fn small_machines_keep_less_in_memory() {
-        let plan = |mib: u64| MemoryPlan::of(Some(mib * MIB));
-        assert_eq!(plan(64 * 1024), MemoryPlan::of(None));
+        let plan = |mib: u64| MemoryPlan::for_memory(Some(mib * MIB));
+        assert_eq!(plan(64 * 1024), MemoryPlan::for_memory(None));
         for (mib, requests, answers, cache, list_cache) in [
             (64, 12, 8, 2, 1),
             (256, 16, 16, 8, 4),

@@ -10,7 +10,7 @@ const SHORT_LIST: usize = 20;
 const LONGEST_PHONE: usize = 64;
 
 /// Whether a line and the referral read from it are plainly legal. `false` says nothing.
-pub fn is_plainly_legal(line: &[u8], referral: &Referral) -> bool {
+pub fn is_certainly_valid(line: &[u8], referral: &Referral) -> bool {
     has_only_short_texts(line)
         && is_short(&referral.target)
         && is_short(&referral.customer_profile.ids)
@@ -110,7 +110,7 @@ mod tests {
     /// Whether it takes the short way; what does must pass the whole check too.
     fn check(value: &Value) -> bool {
         let referral = Referral::deserialize(value).unwrap();
-        let plain = is_plainly_legal(value.to_string().as_bytes(), &referral);
+        let plain = is_certainly_valid(value.to_string().as_bytes(), &referral);
         let request_options = RequestOptions { ignore_links: true, ..RequestOptions::default() };
         let whole = EditRequest::put(value, referral.id, &request_options);
         assert!(!plain || whole.is_ok(), "{whole:?}: {value}");

@@ -11,9 +11,9 @@ pub struct RandomIds;
 
 impl Ids for RandomIds {
     fn next(&self, now: Timestamp) -> Uuid {
-        let mut chance = [0; 10];
-        fill(&mut chance);
-        time_ordered(now, &chance)
+        let mut random = [0; 10];
+        fill(&mut random);
+        time_ordered(now, &random)
     }
 }
 
@@ -26,9 +26,9 @@ impl server::Random for RandomIds {
 }
 
 /// A UUID of version 7 of this time and these bytes.
-pub fn time_ordered(now: Timestamp, chance: &[u8; 10]) -> Uuid {
+pub fn time_ordered(now: Timestamp, random: &[u8; 10]) -> Uuid {
     let milliseconds = u64::try_from(now.ticks() / 10_000).unwrap_or_default(); // before 1970 all begin with zero
-    Builder::from_unix_timestamp_millis(milliseconds, chance).into_uuid()
+    Builder::from_unix_timestamp_millis(milliseconds, random).into_uuid()
 }
 
 /// Makes the generator ready on a thread of its own: its first bytes take it some 20 milliseconds (it listens to the
@@ -38,20 +38,20 @@ pub fn prepare() {
 }
 
 /// So many bytes are drawn at once: a draw costs about the same however short it is.
-const DRAWN: usize = 1024;
+const POOL_BYTES: usize = 1024;
 
-struct Drawn {
-    bytes: [u8; DRAWN],
+struct RandomPool {
+    bytes: [u8; POOL_BYTES],
     used: usize,
 }
 
 thread_local! {
-    static POOL: RefCell<Drawn> = const { RefCell::new(Drawn { bytes: [0; DRAWN], used: DRAWN }) };
+    static POOL: RefCell<RandomPool> = const { RefCell::new(RandomPool { bytes: [0; POOL_BYTES], used: POOL_BYTES }) };
 }
 
 fn fill(bytes: &mut [u8]) {
     POOL.with_borrow_mut(|pool| {
-        if pool.used + bytes.len() > DRAWN {
+        if pool.used + bytes.len() > POOL_BYTES {
             aws_lc_rs::rand::fill(&mut pool.bytes)
                 .expect("aws-lc's generator was seeded by the operating system");
             pool.used = 0;

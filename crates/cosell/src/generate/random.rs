@@ -2,16 +2,16 @@
 
 /// A sequence of numbers that depends only on its seed.
 #[derive(Debug, Clone)]
-pub struct Chance(u64);
+pub struct SeededRandom(u64);
 
 /// 2^64 divided by the golden ratio, odd: the step of SplitMix64.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
-impl Chance {
+impl SeededRandom {
     /// Creates the sequence of a number. `purpose` selects one of several sequences of the same number.
-    pub fn of(number: u64, purpose: u64) -> Chance {
-        let mut seed = Chance(number.wrapping_mul(STEP) ^ purpose.wrapping_mul(0xd1b5_4a32_d192_ed03));
-        Chance(seed.next())
+    pub fn new(number: u64, purpose: u64) -> SeededRandom {
+        let mut seed = SeededRandom(number.wrapping_mul(STEP) ^ purpose.wrapping_mul(0xd1b5_4a32_d192_ed03));
+        SeededRandom(seed.next())
     }
 
     /// Returns the next number.
