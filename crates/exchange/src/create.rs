@@ -6,7 +6,7 @@ use referral::{
     CreateRequest, DamagedDocument, EngagementId, InnerCode, MAX_DOCUMENT_BYTES, NewIds, OrganizationId,
     Party, Redaction, Referral, ReferralId, Rejection, Timestamp, ValidationError,
 };
-use store::{Action, Change, Entry, Guard, Outcome, RememberedAnswer, StoredReferral, Write};
+use store::{Action, Change, CommitOutcome, Entry, Guard, StoredReferral, StoredResponse, Write};
 
 use crate::caller::{Caller, Role};
 use crate::error::{CreateError, ReadError};
@@ -21,7 +21,7 @@ const MAX_ATTEMPTS: usize = 16;
 /// The outcome of one attempt.
 enum WriteAttempt {
     Saved(VisibleReferral),
-    Replayed(RememberedAnswer),
+    Replayed(StoredResponse),
     Overtaken,
 }
 
@@ -140,14 +140,14 @@ impl Exchange {
         };
         let (change, visible) = self.run_large(caller, length, decide).await??;
         Ok(match self.store.commit(change).await? {
-            Outcome::Committed(_) => WriteAttempt::Saved(visible),
-            Outcome::AlreadyAnswered(answer) => match self.check_replay(request_identity, answer).await? {
+            CommitOutcome::Committed(_) => WriteAttempt::Saved(visible),
+            CommitOutcome::Replayed(answer) => match self.check_replay(request_identity, answer).await? {
                 ReplayCheck::Found(previous) => {
                     WriteAttempt::Replayed(previous.replay(CreateError::RequestIdReused)?)
                 }
                 ReplayCheck::Expired => WriteAttempt::Overtaken,
             },
-            Outcome::Overtaken | Outcome::GuardFailed => WriteAttempt::Overtaken,
+            CommitOutcome::VersionConflict | CommitOutcome::GuardFailed => WriteAttempt::Overtaken,
         })
     }
 

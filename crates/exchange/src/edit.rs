@@ -6,7 +6,7 @@ use referral::{
     EditRequest, FailedPrecondition, MAX_DOCUMENT_BYTES, Preconditions, Redaction, Referral, ReferralId,
     ReferralStatus, Rejection,
 };
-use store::{Action, Change, Entry, Outcome, RememberedAnswer, StoredReferral, Write};
+use store::{Action, Change, CommitOutcome, Entry, StoredReferral, StoredResponse, Write};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::caller::Caller;
@@ -45,7 +45,7 @@ enum WriterRole {
 /// The outcome of one attempt.
 enum WriteAttempt {
     Saved(VisibleReferral),
-    Replayed(RememberedAnswer),
+    Replayed(StoredResponse),
     Overtaken,
 }
 
@@ -147,17 +147,17 @@ impl Exchange {
         };
         let PendingChange { change, visible, referral, bytes } = *decided;
         Ok(match self.store.commit(change).await? {
-            Outcome::Committed(_) => {
+            CommitOutcome::Committed(_) => {
                 self.decoded.insert(stored.version + 1, referral, bytes);
                 WriteAttempt::Saved(visible)
             }
-            Outcome::AlreadyAnswered(answer) => match self.check_replay(request_identity, answer).await? {
+            CommitOutcome::Replayed(answer) => match self.check_replay(request_identity, answer).await? {
                 ReplayCheck::Found(previous) => {
                     WriteAttempt::Replayed(previous.replay(EditError::RequestIdReused)?)
                 }
                 ReplayCheck::Expired => WriteAttempt::Overtaken,
             },
-            Outcome::Overtaken | Outcome::GuardFailed => WriteAttempt::Overtaken,
+            CommitOutcome::VersionConflict | CommitOutcome::GuardFailed => WriteAttempt::Overtaken,
         })
     }
 

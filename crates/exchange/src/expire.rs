@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use referral::{Referral, ReferralId, Timestamp};
-use store::{Action, Change, Entry, JobHolder, Outcome, Store, StoreError, StoredReferral, Write};
+use store::{Action, Change, CommitOutcome, Entry, JobHolder, Store, StoreError, StoredReferral, Write};
 
 use crate::error::ReadError;
 use crate::large_work::block_in_place_if_large;
@@ -174,7 +174,7 @@ impl Exchange {
         let decide = || Exchange::decide_expiry(referral);
         let Some(write) = block_in_place_if_large(referral.document.len(), decide)? else { return Ok(false) };
         match self.store.commit(Change { write: Some(write), guards: Vec::new(), answer: None }).await? {
-            Outcome::Committed(_) => {
+            CommitOutcome::Committed(_) => {
                 self.expiry.closed.fetch_add(1, Ordering::Relaxed);
                 tracing::debug!(referral.id = %referral.id, "Referral {} expired unanswered", referral.id);
                 Ok(true)

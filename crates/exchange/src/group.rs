@@ -11,9 +11,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use referral::{EngagementId, OrganizationId, ReferralId, Timestamp};
 use store::{
-    Action, Aggregated, Aggregation, AllOrNone, AnswerKey, Assignment, Change, EngagementRole, FirstReferral,
-    Found, LogEntry, Organization, Outcome, Plan, Position, Query, RememberedAnswer, Store, StoreError,
-    StoredReferral, Write,
+    Action, Aggregation, AggregationResult, AllOrNone, Assignment, Change, CommitOutcome, EngagementRole,
+    FirstReferral, IdempotencyKey, LogEntry, Organization, Position, Query, QueryPlan, QueryResult, Store,
+    StoreError, StoredReferral, StoredResponse, Write,
 };
 
 use crate::Exchange;
@@ -76,7 +76,7 @@ impl WriteGroup {
         }
         match self.staged.inner.commit_all(changes).await? {
             AllOrNone::All(_) => Ok(true),
-            AllOrNone::None { because: Outcome::AlreadyAnswered(_), .. } => {
+            AllOrNone::None { because: CommitOutcome::Replayed(_), .. } => {
                 // If it is of today, the next attempt finds it. If it has expired, it is deleted.
                 while self.exchange.delete_old_responses().await? > 0 {}
                 Ok(false)
@@ -93,7 +93,7 @@ struct StagedChanges {
     /// The index of the newest version of each referral.
     newest: HashMap<ReferralId, usize>,
     /// The index of each stored response.
-    answers: HashMap<AnswerKey, usize>,
+    answers: HashMap<IdempotencyKey, usize>,
     /// Their approximate memory, in bytes.
     bytes: usize,
 }
@@ -245,15 +245,15 @@ impl Store for StagingStore {
         Ok(theirs.iter().any(|one| one.owner == *owner && is_open(one)))
     }
 
-    async fn query(&self, query: &Query) -> Result<Found, StoreError> {
+    async fn query(&self, query: &Query) -> Result<QueryResult, StoreError> {
         self.inner.query(query).await
     }
 
-    async fn aggregate(&self, aggregation: &Aggregation) -> Result<Aggregated, StoreError> {
+    async fn aggregate(&self, aggregation: &Aggregation) -> Result<AggregationResult, StoreError> {
         self.inner.aggregate(aggregation).await
     }
 
-    async fn plan(&self, query: &Query) -> Result<Plan, StoreError> {
+    async fn plan(&self, query: &Query) -> Result<QueryPlan, StoreError> {
         self.inner.plan(query).await
     }
 
@@ -274,11 +274,11 @@ impl Store for StagingStore {
         self.inner.next_expiry().await
     }
 
-    async fn answer(
+    async fn stored_response(
         &self,
-        key: &AnswerKey,
+        key: &IdempotencyKey,
         since: Timestamp,
-    ) -> Result<Option<RememberedAnswer>, StoreError> {
+    ) -> Result<Option<StoredResponse>, StoreError> {
         let staged = {
             let changes = self.changes();
             let change = changes.answers.get(key).and_then(|place| changes.list.get(*place));
@@ -286,22 +286,22 @@ impl Store for StagingStore {
         };
         match staged {
             Some(answer) => Ok(Some(answer)),
-            None => self.inner.answer(key, since).await,
+            None => self.inner.stored_response(key, since).await,
         }
     }
 
-    async fn commit(&self, change: Change) -> Result<Outcome, StoreError> {
+    async fn commit(&self, change: Change) -> Result<CommitOutcome, StoreError> {
         if !self.belongs_to_group(&change) {
             return self.inner.commit(change).await;
         }
         self.inner.health()?;
         if let Some(replayable) = &change.answer
-            && let Some(answer) = self.answer(&replayable.key, Timestamp::MIN).await?
+            && let Some(answer) = self.stored_response(&replayable.key, Timestamp::MIN).await?
         {
-            return Ok(Outcome::AlreadyAnswered(answer));
+            return Ok(CommitOutcome::Replayed(answer));
         }
         self.changes().push(change);
-        Ok(Outcome::Committed(None))
+        Ok(CommitOutcome::Committed(None))
     }
 
     async fn commit_all(&self, changes: Vec<Change>) -> Result<AllOrNone, StoreError> {
@@ -311,8 +311,8 @@ impl Store for StagingStore {
         Ok(AllOrNone::All(positions))
     }
 
-    async fn forget_answers(&self, before: Timestamp) -> Result<u64, StoreError> {
-        self.inner.forget_answers(before).await
+    async fn forget_responses(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.inner.forget_responses(before).await
     }
 
     async fn log(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use referral::{ClientRequestId, Timestamp};
-use store::{AnswerKey, Change, Outcome, RememberedAnswer, Replayable, StoreError};
+use store::{Change, CommitOutcome, IdempotencyKey, IdempotencyRecord, StoreError, StoredResponse};
 use tokio::sync::Notify;
 
 use crate::{Caller, Exchange};
@@ -23,7 +23,7 @@ pub type ResponseRecorder<'a, T, E> = &'a (dyn Fn(Result<&T, &E>) -> Option<(u16
 /// The identity of a request that can be repeated.
 #[derive(Debug, Clone)]
 pub struct IdempotentRequest {
-    pub(crate) key: AnswerKey,
+    pub(crate) key: IdempotencyKey,
     pub(crate) request_digest: [u8; 32],
 }
 
@@ -40,14 +40,14 @@ impl IdempotentRequest {
     ) -> IdempotentRequest {
         let key = digest_of(&[caller.user().as_bytes(), method.as_bytes(), path.as_bytes(), id.as_bytes()]);
         IdempotentRequest {
-            key: AnswerKey { organization: caller.organization().clone(), digest: key },
+            key: IdempotencyKey { organization: caller.organization().clone(), digest: key },
             request_digest: digest_of(&[if_match.as_bytes(), body]),
         }
     }
 
-    pub(crate) fn record(&self, status: u16, content: Bytes, at: Timestamp) -> Replayable {
-        let answer = RememberedAnswer { request_digest: self.request_digest, status, content };
-        Replayable { key: self.key.clone(), answer, at }
+    pub(crate) fn record(&self, status: u16, content: Bytes, at: Timestamp) -> IdempotencyRecord {
+        let answer = StoredResponse { request_digest: self.request_digest, status, content };
+        IdempotencyRecord { key: self.key.clone(), answer, at }
     }
 }
 
@@ -69,27 +69,27 @@ pub enum WriteResult<T> {
     /// The write was executed.
     Done(T),
     /// The write was executed before. This is its stored response.
-    Replayed(RememberedAnswer),
+    Replayed(StoredResponse),
 }
 
 /// The requests that are running, by key.
 #[derive(Debug, Default)]
-pub(crate) struct InFlightRequests(Mutex<HashMap<AnswerKey, Arc<Notify>>>);
+pub(crate) struct InFlightRequests(Mutex<HashMap<IdempotencyKey, Arc<Notify>>>);
 
 /// Removes its request from the table and wakes the repeats that wait for it, when dropped.
 #[derive(Debug)]
 pub(crate) struct InFlightGuard<'a> {
     running: &'a InFlightRequests,
-    key: AnswerKey,
+    key: IdempotencyKey,
 }
 
 impl InFlightRequests {
-    fn table(&self) -> std::sync::MutexGuard<'_, HashMap<AnswerKey, Arc<Notify>>> {
+    fn table(&self) -> std::sync::MutexGuard<'_, HashMap<IdempotencyKey, Arc<Notify>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for the first request with this key. Returns `None` after [`REPEAT_TIMEOUT`].
-    async fn enter(&self, key: &AnswerKey) -> Option<InFlightGuard<'_>> {
+    async fn enter(&self, key: &IdempotencyKey) -> Option<InFlightGuard<'_>> {
         let wait = async {
             loop {
                 let first = {
@@ -120,21 +120,21 @@ impl Drop for InFlightGuard<'_> {
 /// The stored response for a request id.
 pub(crate) enum PreviousResponse {
     /// It was the same request. This is its response.
-    SameRequest(RememberedAnswer),
+    SameRequest(StoredResponse),
     /// It was another request.
     OtherRequest,
 }
 
 impl PreviousResponse {
     /// Returns the response to send again, or the error for an id that was used for another request.
-    pub(crate) fn replay<E>(self, reused: E) -> Result<RememberedAnswer, E> {
+    pub(crate) fn replay<E>(self, reused: E) -> Result<StoredResponse, E> {
         match self {
             PreviousResponse::SameRequest(answer) => Ok(answer),
             PreviousResponse::OtherRequest => Err(reused),
         }
     }
 
-    fn of(answer: RememberedAnswer, request_identity: &IdempotentRequest) -> PreviousResponse {
+    fn of(answer: StoredResponse, request_identity: &IdempotentRequest) -> PreviousResponse {
         if answer.request_digest == request_identity.request_digest {
             PreviousResponse::SameRequest(answer)
         } else {
@@ -155,12 +155,12 @@ impl Exchange {
     pub(crate) async fn check_replay(
         &self,
         request_identity: Option<&IdempotentRequest>,
-        answer: RememberedAnswer,
+        answer: StoredResponse,
     ) -> Result<ReplayCheck, StoreError> {
         let Some(request_identity) = request_identity else { return Ok(ReplayCheck::Expired) };
         let since = self.now().plus_seconds(-RESPONSE_LIFETIME_SECONDS);
-        if self.store.answer(&request_identity.key, since).await?.is_none() {
-            while self.store.forget_answers(since).await? > 0 {}
+        if self.store.stored_response(&request_identity.key, since).await?.is_none() {
+            while self.store.forget_responses(since).await? > 0 {}
             return Ok(ReplayCheck::Expired);
         }
         Ok(ReplayCheck::Found(PreviousResponse::of(answer, request_identity)))
@@ -186,7 +186,7 @@ impl Exchange {
         request_identity: &IdempotentRequest,
     ) -> Result<Option<PreviousResponse>, StoreError> {
         let since = self.now().plus_seconds(-RESPONSE_LIFETIME_SECONDS);
-        let known = self.store.answer(&request_identity.key, since).await?;
+        let known = self.store.stored_response(&request_identity.key, since).await?;
         Ok(known.map(|known| PreviousResponse::of(known, request_identity)))
     }
 
@@ -207,7 +207,7 @@ impl Exchange {
                 // An earlier response can still be read while writes fail.
                 Err(error) => return self.previous_response(request_identity).await?.map(Some).ok_or(error),
             };
-            let Outcome::AlreadyAnswered(known) = outcome else { return Ok(None) };
+            let CommitOutcome::Replayed(known) = outcome else { return Ok(None) };
             match self.check_replay(Some(request_identity), known).await? {
                 ReplayCheck::Found(previous) => return Ok(Some(previous)),
                 ReplayCheck::Expired => {}
@@ -220,6 +220,6 @@ impl Exchange {
     /// # Errors
     /// Errors of the store.
     pub async fn delete_old_responses(&self) -> Result<u64, StoreError> {
-        self.store.forget_answers(self.now().plus_seconds(-RESPONSE_LIFETIME_SECONDS)).await
+        self.store.forget_responses(self.now().plus_seconds(-RESPONSE_LIFETIME_SECONDS)).await
     }
 }

@@ -38,8 +38,8 @@ pub use query::page::{ApplyResult, Continuation, ListItem, Page, ReferralCount};
 pub use query::{ListRequest, ListRequestError, ListRequestErrorKind, MAX_PAGE_SIZE, PAGE_SIZE_OPTION};
 pub use referral::ApiMode;
 pub use store::{
-    Distribution, Figures, Key, NAMESPACE, Place, Plan, RELATED_REFERRALS, RememberedAnswer, StoreError,
-    schema,
+    Cursor, Distribution, NAMESPACE, QueryPlan, RELATED_REFERRALS, SortValue, StoreError, StoreMetrics,
+    StoredResponse, schema,
 };
 pub use stored::{search_text, to_store};
 
@@ -160,8 +160,8 @@ impl Exchange {
     }
 
     /// Returns the metrics of the store.
-    pub fn store_metrics(&self) -> Figures {
-        self.store.figures()
+    pub fn store_metrics(&self) -> StoreMetrics {
+        self.store.metrics()
     }
 
     /// Returns the metrics of the expiry of unanswered referrals.

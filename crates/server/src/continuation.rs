@@ -7,7 +7,7 @@
 use aws_lc_rs::{constant_time, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use exchange::{Caller, Continuation, Key, ListRequest, Place};
+use exchange::{Caller, Continuation, Cursor, ListRequest, SortValue};
 use referral::ReferralId;
 
 /// The first byte of every token: its form.
@@ -110,26 +110,26 @@ fn write(next: &Continuation, out: &mut Vec<u8>) {
     }
 }
 
-fn write_key(key: &Key, out: &mut Vec<u8>) {
+fn write_key(key: &SortValue, out: &mut Vec<u8>) {
     let mut long = |kind: u8, bytes: &[u8]| {
         out.push(kind);
         out.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
         out.extend_from_slice(bytes);
     };
     match key {
-        Key::Null => out.push(NULL),
-        Key::Boolean(value) => out.push(if *value { TRUE } else { FALSE }),
-        Key::Integer(number) => {
+        SortValue::Null => out.push(NULL),
+        SortValue::Boolean(value) => out.push(if *value { TRUE } else { FALSE }),
+        SortValue::Integer(number) => {
             out.push(INTEGER);
             out.extend_from_slice(&number.to_be_bytes());
         }
-        Key::Decimal(number) => long(DECIMAL, number.to_string().as_bytes()),
-        Key::Real(number) => {
+        SortValue::Decimal(number) => long(DECIMAL, number.to_string().as_bytes()),
+        SortValue::Real(number) => {
             out.push(REAL);
             out.extend_from_slice(&number.to_bits().to_be_bytes());
         }
-        Key::Text(text) => long(TEXT, text.as_bytes()),
-        Key::Bytes(bytes) => long(BYTES, bytes),
+        SortValue::Text(text) => long(TEXT, text.as_bytes()),
+        SortValue::Bytes(bytes) => long(BYTES, bytes),
     }
 }
 
@@ -147,23 +147,23 @@ impl<'a> TokenReader<'a> {
                 while !self.0.is_empty() {
                     keys.push(self.key()?);
                 }
-                Continuation::After(Place { keys, id }, left)
+                Continuation::After(Cursor { keys, id }, left)
             }
             _ => return None,
         };
         self.0.is_empty().then_some(next)
     }
 
-    fn key(&mut self) -> Option<Key> {
+    fn key(&mut self) -> Option<SortValue> {
         Some(match self.byte()? {
-            NULL => Key::Null,
-            FALSE => Key::Boolean(false),
-            TRUE => Key::Boolean(true),
-            INTEGER => Key::Integer(i64::from_be_bytes(*self.array()?)),
-            DECIMAL => Key::Decimal(std::str::from_utf8(self.long()?).ok()?.parse().ok()?),
-            REAL => Key::Real(f64::from_bits(self.number()?)),
-            TEXT => Key::Text(std::str::from_utf8(self.long()?).ok()?.to_owned()),
-            BYTES => Key::Bytes(self.long()?.to_vec()),
+            NULL => SortValue::Null,
+            FALSE => SortValue::Boolean(false),
+            TRUE => SortValue::Boolean(true),
+            INTEGER => SortValue::Integer(i64::from_be_bytes(*self.array()?)),
+            DECIMAL => SortValue::Decimal(std::str::from_utf8(self.long()?).ok()?.parse().ok()?),
+            REAL => SortValue::Real(f64::from_bits(self.number()?)),
+            TEXT => SortValue::Text(std::str::from_utf8(self.long()?).ok()?.to_owned()),
+            BYTES => SortValue::Bytes(self.long()?.to_vec()),
             _ => return None,
         })
     }
@@ -197,16 +197,16 @@ mod tests {
     #[test]
     fn every_kind_of_place_is_read_back_and_nothing_shorter_or_longer() {
         let keys = vec![
-            Key::Null,
-            Key::Boolean(true),
-            Key::Boolean(false),
-            Key::Integer(i64::MIN),
-            Key::Decimal("-12.50".parse().unwrap_or_default()),
-            Key::Real(f64::NEG_INFINITY),
-            Key::Text("ä\0'".to_owned()),
-            Key::Bytes(vec![0, 255]),
+            SortValue::Null,
+            SortValue::Boolean(true),
+            SortValue::Boolean(false),
+            SortValue::Integer(i64::MIN),
+            SortValue::Decimal("-12.50".parse().unwrap_or_default()),
+            SortValue::Real(f64::NEG_INFINITY),
+            SortValue::Text("ä\0'".to_owned()),
+            SortValue::Bytes(vec![0, 255]),
         ];
-        let place = Place { keys, id: ReferralId::from_bytes([7; 16]) };
+        let place = Cursor { keys, id: ReferralId::from_bytes([7; 16]) };
         for next in [
             Continuation::Offset(u64::MAX),
             Continuation::After(place.clone(), None),

@@ -3,7 +3,7 @@
 
 use std::fmt::Error;
 
-use exchange::{Distribution, ExpiryMetrics, Figures};
+use exchange::{Distribution, ExpiryMetrics, StoreMetrics};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -35,7 +35,7 @@ pub(crate) struct MetricsSnapshot {
     pub(crate) accepts_writes: bool,
     /// For each place that callers share: its name, what is held of it, and how much there is.
     pub(crate) shares: [(&'static str, u64, u64); 4],
-    pub(crate) store: Figures,
+    pub(crate) store: StoreMetrics,
     pub(crate) expiry: ExpiryMetrics,
 }
 
@@ -100,7 +100,8 @@ impl MetricsSnapshot {
     }
 
     fn store(&self, out: &mut FamilyWriter) -> Result<(), Error> {
-        let Figures { group_sizes, commit_microseconds, cache, lists_waiting, log_bytes, pool } = &self.store;
+        let StoreMetrics { group_sizes, commit_microseconds, cache, lists_waiting, log_bytes, pool } =
+            &self.store;
         out.histogram("store_group_changes", "Changes that shared a commit", group_sizes, 1.0)?;
         let commit = "Time that commits took, with the writing to disk";
         out.histogram("store_commit_seconds", commit, commit_microseconds, 1e6)?;
@@ -156,7 +157,7 @@ impl Collector for ProcessMetrics {
 
 #[cfg(test)]
 mod tests {
-    use exchange::Figures;
+    use exchange::StoreMetrics;
     use prometheus_client::encoding::text;
     use prometheus_client::registry::Registry;
 
@@ -165,7 +166,13 @@ mod tests {
     /// Figures of both engines at once; a server has those of one.
     fn everything() -> String {
         let (cache, pool) = (Some(Default::default()), Some(Default::default()));
-        let store = Figures { cache, pool, lists_waiting: Some(3), log_bytes: Some(4), ..Figures::default() };
+        let store = StoreMetrics {
+            cache,
+            pool,
+            lists_waiting: Some(3),
+            log_bytes: Some(4),
+            ..StoreMetrics::default()
+        };
         let snapshot = MetricsSnapshot {
             accepts_writes: true,
             shares: [("requests", 0, 1); 4],

@@ -4,7 +4,7 @@
 //! referral's document comes after the record as it is: within it, each of its quotes would be escaped.
 
 use bytes::Bytes;
-use exchange::{RememberedAnswer, VisibleReferral};
+use exchange::{StoredResponse, VisibleReferral};
 use http::StatusCode;
 use referral::{ETag, EngagementId, ReferralId};
 use serde::{Deserialize, Serialize};
@@ -61,14 +61,14 @@ pub(crate) fn record_failure(api_error: &ApiError) -> Option<(u16, Bytes)> {
 
 impl RequestContext {
     /// Returns the response that the first request got.
-    pub(crate) fn replay(&self, response: &RememberedAnswer, metadata: MetadataLevel) -> ApiResponse {
+    pub(crate) fn replay(&self, response: &StoredResponse, metadata: MetadataLevel) -> ApiResponse {
         match self.try_replay(response, metadata) {
             Some(response) => response,
             None => error_response(&ApiError::internal("a remembered answer cannot be read")),
         }
     }
 
-    fn try_replay(&self, response: &RememberedAnswer, metadata: MetadataLevel) -> Option<ApiResponse> {
+    fn try_replay(&self, response: &StoredResponse, metadata: MetadataLevel) -> Option<ApiResponse> {
         let mut records = serde_json::Deserializer::from_slice(&response.content).into_iter();
         match records.next()?.ok()? {
             StoredRecord::Success { reply, id, engagement, etag } => {

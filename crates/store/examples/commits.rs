@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use store::conformance::samples::{a_referral, creation, edit, id, next, organization, replayable};
+use store::conformance::samples::{a_referral, creation, edit, id, idempotency_record, next, organization};
 use store::postgres::{PostgresOptions, PostgresStore};
 use store::sqlite::{SqliteOptions, SqliteStore};
-use store::{Change, Outcome, Store};
+use store::{Change, CommitOutcome, Store};
 
 const EDITS: u64 = 400;
 const READS: u32 = 2_000_000;
@@ -42,14 +42,14 @@ async fn main() {
             for round in 0..EDITS {
                 current = next(&current);
                 current.document = document.clone();
-                let mut given = replayable(&owner, 0, current.columns.updated);
+                let mut given = idempotency_record(&owner, 0, current.columns.updated);
                 given.key.digest[..8].copy_from_slice(
                     &(caller * EDITS + round).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes(),
                 );
                 given.answer.content = document.clone();
                 let change = Change { answer: Some(given), ..edit(current.clone()) };
                 let outcome = store.commit(change).await.expect("the store is well");
-                assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
+                assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
             }
         })
     });

@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use referral::{OrganizationId, Timestamp};
 use store::sqlite::{SqliteOptions, SqliteStore};
-use store::{Action, Change, Counting, Entry, Outcome, Query, Scope, Store, StoredReferral, Write};
+use store::{Action, Change, CommitOutcome, CountMode, Entry, Query, Scope, Store, StoredReferral, Write};
 
 /// As many are read in turn: more than a connection's pages hold.
 const REFERRALS: usize = 20_000;
@@ -53,7 +53,7 @@ async fn some(store: &SqliteStore, owner: &OrganizationId) -> Vec<StoredReferral
             after,
             skip: 0,
             limit: 1000,
-            count: Counting::No,
+            count: CountMode::No,
         };
         let page = store.query(&query).await.expect("there are referrals").referrals;
         let Some((_, last)) = page.last() else { break };
@@ -72,5 +72,5 @@ async fn write(store: &SqliteStore, owner: &OrganizationId, of: &StoredReferral)
     let entry = Entry { action: Action::Updated, at: referral.columns.updated, actor: None, changes };
     let write = Write { referral, decided_on: Some(before.version), entry, search: None };
     let change = Change { write: Some(write), guards: Vec::new(), answer: None };
-    assert!(matches!(store.commit(change).await.expect("it is written"), Outcome::Committed(Some(_))));
+    assert!(matches!(store.commit(change).await.expect("it is written"), CommitOutcome::Committed(Some(_))));
 }

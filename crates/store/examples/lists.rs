@@ -12,35 +12,35 @@ use referral::{
 use serde_json::json;
 use store::sqlite::{SqliteOptions, SqliteStore};
 use store::{
-    Action, Aggregation, Columns, Counting, Entry, Query, Scope, Store, StoreError, StoredReferral, Write,
+    Action, Aggregation, Columns, CountMode, Entry, Query, Scope, Store, StoreError, StoredReferral, Write,
 };
 
 const ROUNDS: u32 = 200;
 
 /// A filter, an order, a place to begin as `$skip`, and whether the count is wanted.
-const QUERIES: [(&str, &str, u64, Counting); 22] = [
-    ("direction eq 'Incoming' and substatus eq 'Pending'", "", 0, Counting::No),
-    ("direction eq 'Incoming' and substatus eq 'Pending'", "", 0, Counting::Exact),
-    ("", "", 0, Counting::No),
-    ("", "", 0, Counting::Exact),
-    ("status eq 'New'", "", 0, Counting::Exact),
-    ("status eq 'New'", "createdDateTime", 0, Counting::Exact),
-    ("status ne 'Closed'", "updatedDateTime", 0, Counting::Exact),
-    ("", "updatedDateTime desc", 0, Counting::Exact),
-    ("customerProfile/address/country eq 'DE'", "", 0, Counting::Exact),
-    ("customerProfile/address/country eq 'DE' and status eq 'New'", "", 0, Counting::Exact),
-    ("team/any(t:t/email eq 'user@contoso.example')", "", 0, Counting::Exact),
-    ("team/any(t:t/email eq 'user@contoso.example') and status eq 'New'", "", 0, Counting::IfCheap),
-    ("updatedDateTime ge 2023-11-14T22:13:20Z", "", 0, Counting::No),
-    ("updatedDateTime ge 2023-11-14T22:13:20Z", "", 0, Counting::Exact),
-    ("updatedDateTime ge 2023-11-26T00:00:00Z and status eq 'New'", "", 0, Counting::IfCheap),
-    ("direction eq 'Incoming' and substatus eq 'Pending'", "", 10_000, Counting::No),
-    ("", "", 90_000, Counting::No),
-    ("contains(name,'17')", "", 0, Counting::No),
-    ("contains(name,'17')", "", 0, Counting::IfCheap),
-    ("contains(name,'17')", "", 0, Counting::Exact),
-    ("details/dealValue gt 100 and status eq 'New'", "", 0, Counting::IfCheap),
-    ("status eq 'New'", "name desc", 0, Counting::No),
+const QUERIES: [(&str, &str, u64, CountMode); 22] = [
+    ("direction eq 'Incoming' and substatus eq 'Pending'", "", 0, CountMode::No),
+    ("direction eq 'Incoming' and substatus eq 'Pending'", "", 0, CountMode::Exact),
+    ("", "", 0, CountMode::No),
+    ("", "", 0, CountMode::Exact),
+    ("status eq 'New'", "", 0, CountMode::Exact),
+    ("status eq 'New'", "createdDateTime", 0, CountMode::Exact),
+    ("status ne 'Closed'", "updatedDateTime", 0, CountMode::Exact),
+    ("", "updatedDateTime desc", 0, CountMode::Exact),
+    ("customerProfile/address/country eq 'DE'", "", 0, CountMode::Exact),
+    ("customerProfile/address/country eq 'DE' and status eq 'New'", "", 0, CountMode::Exact),
+    ("team/any(t:t/email eq 'user@contoso.example')", "", 0, CountMode::Exact),
+    ("team/any(t:t/email eq 'user@contoso.example') and status eq 'New'", "", 0, CountMode::IfCheap),
+    ("updatedDateTime ge 2023-11-14T22:13:20Z", "", 0, CountMode::No),
+    ("updatedDateTime ge 2023-11-14T22:13:20Z", "", 0, CountMode::Exact),
+    ("updatedDateTime ge 2023-11-26T00:00:00Z and status eq 'New'", "", 0, CountMode::IfCheap),
+    ("direction eq 'Incoming' and substatus eq 'Pending'", "", 10_000, CountMode::No),
+    ("", "", 90_000, CountMode::No),
+    ("contains(name,'17')", "", 0, CountMode::No),
+    ("contains(name,'17')", "", 0, CountMode::IfCheap),
+    ("contains(name,'17')", "", 0, CountMode::Exact),
+    ("details/dealValue gt 100 and status eq 'New'", "", 0, CountMode::IfCheap),
+    ("status eq 'New'", "name desc", 0, CountMode::No),
 ];
 
 /// What `$apply` makes.
@@ -132,7 +132,7 @@ fn referral(number: u64) -> Write {
     Write { referral: stored, decided_on: None, entry, search: Some(words(number)) }
 }
 
-fn query(filter: &str, order: &str, skip: u64, count: Counting) -> Query {
+fn query(filter: &str, order: &str, skip: u64, count: CountMode) -> Query {
     let text = [("$filter", filter), ("$orderby", order)]
         .iter()
         .filter(|(_, value)| !value.is_empty())
@@ -156,7 +156,7 @@ fn query(filter: &str, order: &str, skip: u64, count: Counting) -> Query {
     }
 }
 
-async fn measure(store: &SqliteStore, name: &str, query: &Query) -> Result<store::Found, StoreError> {
+async fn measure(store: &SqliteStore, name: &str, query: &Query) -> Result<store::QueryResult, StoreError> {
     let found = store.query(query).await?;
     let begin = Instant::now();
     store.query(query).await?;
@@ -178,7 +178,7 @@ async fn aggregated(store: &SqliteStore, apply: &str) -> Result<(), StoreError> 
     let settings = BindSettings::default();
     let bound = Binder::new(store::schema(), "Referral", &settings).options(&options).expect("meaningful");
     let aggregation = Aggregation {
-        scope: query("", "", 0, Counting::No).scope,
+        scope: query("", "", 0, CountMode::No).scope,
         apply: bound.apply.expect("an $apply"),
         filter: None,
         order: Vec::new(),
@@ -231,7 +231,7 @@ fn main() {
         SqliteStore::open(directory.as_ref(), SqliteOptions::default()).expect("the directory is free");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime can be made");
     runtime.block_on(async {
-        let everything = query("", "", 0, Counting::Exact);
+        let everything = query("", "", 0, CountMode::Exact);
         if store.query(&everything).await.expect("the store is well").count == Some(0) {
             let batches = (0..count.div_ceil(1000)).map(move |batch| {
                 (batch * 1000..((batch + 1) * 1000).min(count)).map(referral).collect::<Vec<_>>()
@@ -246,7 +246,7 @@ fn main() {
                 say(&format!("refused: {error}  {name}"));
             }
         }
-        let mut page = query("direction eq 'Incoming' and substatus eq 'Pending'", "", 0, Counting::No);
+        let mut page = query("direction eq 'Incoming' and substatus eq 'Pending'", "", 0, CountMode::No);
         for _ in 0..100 {
             let found = store.query(&page).await.expect("the store is well");
             page.after = found.referrals.last().map(|(_, place)| place.clone()).or(page.after);
@@ -254,7 +254,7 @@ fn main() {
         measure(&store, "page 101 by its place, Incoming/Pending", &page).await.expect("the store is well");
         for words in ["deal", "word17", "\"fabrikam inc\" word4999"] {
             let search = Search::parse(words, &Limits::default()).ok();
-            let query = Query { search, ..query("", "", 0, Counting::Exact) };
+            let query = Query { search, ..query("", "", 0, CountMode::Exact) };
             measure(&store, &format!("$search={words}"), &query).await.expect("the store is well");
         }
         for apply in AGGREGATIONS {

@@ -3,7 +3,7 @@
 //!
 //! It is trained on documents made from the property table alone, with values by their kinds and from the published
 //! lists (spec 6), and on notes as people write them (`dictionary/prose.txt`): nothing that a benchmark stores is in it. A dictionary that rows were
-//! written with is never changed, but followed by another (`packing.rs`).
+//! written with is never changed, but followed by another (`compression.rs`).
 
 use std::fs;
 use std::path::Path;

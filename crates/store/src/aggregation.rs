@@ -13,15 +13,13 @@ use odata::{
 use referral::ReferralId;
 use serde_json::Value as Json;
 
-use crate::asked::check_expressions;
-use crate::class::Class;
 use crate::item::{Column, ItemSource};
 use crate::list_work::ListWork;
-use crate::plan::{Conditions, Figures};
-use crate::{Aggregated, Aggregation, Counting, Query, StoreError};
+use crate::planner::{FacetKey, Predicates, Statistics, check_expressions};
+use crate::{Aggregation, AggregationResult, CountMode, Query, StoreError};
 
 /// Where a referral stands among the items: newest first.
-type ItemPlace = (Reverse<i64>, ReferralId);
+type ItemOrderKey = (Reverse<i64>, ReferralId);
 
 /// The filters and searches that an aggregation begins with, as a query for all that match, and the steps after them.
 pub(crate) fn leading_query(aggregation: &Aggregation) -> (Query, &[TypedTransformation]) {
@@ -34,7 +32,7 @@ pub(crate) fn leading_query(aggregation: &Aggregation) -> (Query, &[TypedTransfo
         after: None,
         skip: 0,
         limit: usize::MAX,
-        count: Counting::No,
+        count: CountMode::No,
     };
     (query, steps)
 }
@@ -69,14 +67,18 @@ pub(crate) struct Pipeline<'a> {
     work: &'a ListWork,
     /// Steps that take one item after the other.
     single: &'a [TypedTransformation],
-    state: State<'a>,
+    state: Accumulator<'a>,
     /// The steps after those.
     rest: &'a [TypedTransformation],
 }
 
-enum State<'a> {
-    Grouped { by: &'a [TypedPath], aggregates: Option<&'a [TypedAggregate]>, grouping: Groups<'a, ItemPlace> },
-    Items(Vec<(ItemPlace, Arc<Json>)>),
+enum Accumulator<'a> {
+    Grouped {
+        by: &'a [TypedPath],
+        aggregates: Option<&'a [TypedAggregate]>,
+        grouping: Groups<'a, ItemOrderKey>,
+    },
+    Items(Vec<(ItemOrderKey, Arc<Json>)>),
 }
 
 /// What an aggregation came to.
@@ -103,7 +105,7 @@ impl<'a> Pipeline<'a> {
         let (single, after) = steps.split_at(steps.iter().take_while(|step| takes_one(step)).count());
         let evaluator =
             Evaluator { schema: &aggregation.apply.schema, ..work.evaluator(aggregation.scope.now) };
-        let grouped = |by: &'a [TypedPath], aggregates: Option<&'a [TypedAggregate]>| State::Grouped {
+        let grouped = |by: &'a [TypedPath], aggregates: Option<&'a [TypedAggregate]>| Accumulator::Grouped {
             by,
             aggregates,
             grouping: Groups::new(evaluator, by, aggregates),
@@ -113,9 +115,9 @@ impl<'a> Pipeline<'a> {
             [TypedTransformation::GroupBy { by, apply }, rest @ ..] => match apply.as_slice() {
                 [] => (grouped(by, None), rest),
                 [TypedTransformation::Aggregate(aggregates)] => (grouped(by, Some(aggregates)), rest),
-                _ => (State::Items(Vec::new()), after),
+                _ => (Accumulator::Items(Vec::new()), after),
             },
-            _ => (State::Items(Vec::new()), after),
+            _ => (Accumulator::Items(Vec::new()), after),
         };
         Ok(Pipeline { aggregation, work, single, state, rest })
     }
@@ -125,11 +127,11 @@ impl<'a> Pipeline<'a> {
         let mut paths: Vec<String> = others.collect();
         collect_paths(self.single, &mut paths);
         match &self.state {
-            State::Grouped { by, aggregates, .. } => {
+            Accumulator::Grouped { by, aggregates, .. } => {
                 paths.extend(by.iter().map(TypedPath::wire));
                 paths.extend(aggregated_paths(aggregates.unwrap_or_default()));
             }
-            State::Items(_) if self.keeps_items() => {
+            Accumulator::Items(_) if self.keeps_items() => {
                 collect_paths(self.rest, &mut paths);
                 let Aggregation { filter, order, .. } = self.aggregation;
                 paths.extend(filter.iter().flat_map(Typed::item_paths));
@@ -137,8 +139,8 @@ impl<'a> Pipeline<'a> {
                 paths.push("id".to_owned());
             }
             // Whole referrals are among the results.
-            State::Items(_) if leaves_items(self.rest) => paths.push(String::new()),
-            State::Items(_) => collect_paths(self.rest, &mut paths),
+            Accumulator::Items(_) if leaves_items(self.rest) => paths.push(String::new()),
+            Accumulator::Items(_) => collect_paths(self.rest, &mut paths),
         }
         // What a step has computed is not stored.
         let computed: Vec<&str> = computed_names(&self.aggregation.apply.steps).collect();
@@ -153,7 +155,7 @@ impl<'a> Pipeline<'a> {
 
     /// The columns that tell the groups, where only the numbers of referrals in them are wanted.
     pub(crate) fn counted_columns(&self) -> Option<Vec<Column>> {
-        let State::Grouped { by, aggregates, .. } = &self.state else { return None };
+        let Accumulator::Grouped { by, aggregates, .. } = &self.state else { return None };
         let only_counts = aggregates.unwrap_or_default().iter().all(|aggregate| aggregate.of.is_none());
         if !self.single.is_empty() || !only_counts {
             return None;
@@ -174,7 +176,7 @@ impl<'a> Pipeline<'a> {
     ) -> Result<(), StoreError> {
         let work = self.work.work();
         let evaluator = self.evaluator();
-        let place = (Reverse(created), id);
+        let order_key = (Reverse(created), id);
         let held = work.held();
         for step in self.single {
             match step {
@@ -185,10 +187,10 @@ impl<'a> Pipeline<'a> {
         }
         work.release(usize::try_from(work.held().saturating_sub(held)).unwrap_or(usize::MAX));
         match &mut self.state {
-            State::Grouped { grouping, .. } => grouping.add(&item, &place, count)?,
-            State::Items(items) => {
-                work.hold(evaluator.size_of(&item)? + size_of::<(ItemPlace, Arc<Json>)>())?;
-                items.push((place, Arc::new(item)));
+            Accumulator::Grouped { grouping, .. } => grouping.add(&item, &order_key, count)?,
+            Accumulator::Items(items) => {
+                work.hold(evaluator.size_of(&item)? + size_of::<(ItemOrderKey, Arc<Json>)>())?;
+                items.push((order_key, Arc::new(item)));
             }
         }
         Ok(())
@@ -207,44 +209,44 @@ impl<'a> Pipeline<'a> {
         let evaluator = self.evaluator();
         let keeps_items = self.keeps_items();
         let items = match self.state {
-            State::Grouped { grouping, .. } => grouping.finish()?.into_iter().map(Arc::new).collect(),
-            State::Items(mut items) => {
-                items.sort_by_key(|(place, _)| *place);
+            Accumulator::Grouped { grouping, .. } => grouping.finish()?.into_iter().map(Arc::new).collect(),
+            Accumulator::Items(mut items) => {
+                items.sort_by_key(|(order_key, _)| *order_key);
                 items.into_iter().map(|(_, item)| item).collect()
             }
         };
         let Aggregation { apply, filter, order, skip, limit, .. } = self.aggregation;
         let rest = TypedApply { steps: self.rest.to_vec(), ..apply.clone() };
-        let mut kept = Vec::new();
+        let mut remaining = Vec::new();
         for item in evaluator.apply(&rest, items, &|_, _| Ok(true))? {
             if filter.as_ref().map_or(Ok(true), |filter| evaluator.matches(filter, &item))? {
-                kept.push(item);
+                remaining.push(item);
             }
         }
         let skip = usize::try_from(*skip).unwrap_or(usize::MAX);
-        let sorted = evaluator.sorted(order, kept)?.into_iter().skip(skip).take(*limit);
+        let sorted = evaluator.sorted(order, remaining)?.into_iter().skip(skip).take(*limit);
         let rows = sorted.map(Arc::unwrap_or_clone).collect();
         Ok(if keeps_items { Finished::Referrals(rows) } else { Finished::Rows(rows) })
     }
 }
 
 /// Whether the kept counts of the classes tell the numbers that an aggregation begins with.
-pub(crate) fn is_kept(conditions: &Conditions<'_>, columns: &[Column]) -> bool {
-    columns.iter().all(|column| matches!(column, Column::Class(_))) && conditions.are_of_class_only()
+pub(crate) fn are_facet_counts_enough(predicates: &Predicates<'_>, columns: &[Column]) -> bool {
+    columns.iter().all(|column| matches!(column, Column::Facet(_))) && predicates.need_facets_only()
 }
 
 /// Adds the kept counts of the classes that pass.
 ///
 /// # Errors
 /// What the evaluation meets.
-pub(crate) fn add_kept(
+pub(crate) fn add_facet_counts(
     pipeline: &mut Pipeline<'_>,
-    figures: &Figures,
-    classes: Option<&[Class]>,
+    statistics: &Statistics,
+    facets: Option<&[FacetKey]>,
 ) -> Result<(), StoreError> {
-    for (class, count) in &figures.classes {
-        let passes = classes.is_none_or(|classes| classes.contains(class));
-        if let (true, Some(item)) = (passes, class.document()) {
+    for (facet, count) in &statistics.facets {
+        let passes = facets.is_none_or(|facets| facets.contains(facet));
+        if let (true, Some(item)) = (passes, facet.document()) {
             pipeline.add(0, ReferralId::from_bytes([0; 16]), item, *count)?;
         }
     }
@@ -269,9 +271,9 @@ pub(crate) fn complete(
     parts: Vec<Json>,
     documents: &HashMap<ReferralId, Bytes>,
     work: &ListWork,
-) -> Result<Aggregated, StoreError> {
+) -> Result<AggregationResult, StoreError> {
     let source = ItemSource::of([String::new()]);
-    let mut aggregated = Aggregated::default();
+    let mut aggregated = AggregationResult::default();
     for (id, part) in ids(&parts)?.into_iter().zip(parts) {
         let Some(document) = documents.get(&id) else {
             aggregated.left_out += 1;
@@ -361,7 +363,7 @@ fn check_steps(steps: &[TypedTransformation], mut leads: bool) -> Result<(), Sto
                 of.into_iter().try_for_each(|(of, _)| check_expressions(Some(of), []))?;
             }
             TypedTransformation::GroupBy { by, apply } => {
-                by.iter().try_for_each(crate::asked::check_path)?;
+                by.iter().try_for_each(crate::planner::check_path)?;
                 check_steps(apply, false)?;
             }
             TypedTransformation::Concat(parts) => {

@@ -11,8 +11,8 @@ use crate::StoreError;
 /// Number of idle owners whose last-served time is kept.
 const REMEMBERED: usize = 1024;
 
-pub(crate) struct Queue<K, T> {
-    state: Mutex<State<K, T>>,
+pub(crate) struct FairQueue<K, T> {
+    state: Mutex<QueueState<K, T>>,
     arrived: Condvar,
     /// How many jobs of an owner may wait.
     most_waiting: usize,
@@ -20,7 +20,7 @@ pub(crate) struct Queue<K, T> {
     most_running: usize,
 }
 
-struct State<K, T> {
+struct QueueState<K, T> {
     /// These come before every owner's.
     urgent: VecDeque<T>,
     owners: HashMap<K, Owner<T>>,
@@ -33,44 +33,44 @@ struct State<K, T> {
 }
 
 struct Owner<T> {
-    jobs: VecDeque<Waiting<T>>,
+    jobs: VecDeque<WaitingJob<T>>,
     /// How many of its jobs run.
     running: usize,
     /// When it was served last; 0: never.
     served: u64,
 }
 
-struct Waiting<T> {
+struct WaitingJob<T> {
     job: T,
     arrived: u64,
 }
 
 /// Keeps the threads from ending.
-pub(crate) struct Holder<K: Eq + Hash + Clone, T>(Arc<Queue<K, T>>);
+pub(crate) struct QueueHandle<K: Eq + Hash + Clone, T>(Arc<FairQueue<K, T>>);
 
 /// A thread's end of the queue. When the last is gone, jobs that wait are dropped.
-pub(crate) struct Worker<K: Eq + Hash + Clone, T>(Arc<Queue<K, T>>);
+pub(crate) struct Worker<K: Eq + Hash + Clone, T>(Arc<FairQueue<K, T>>);
 
 /// A job that runs. Its owner holds a thread until this is dropped.
 pub(crate) struct Running<'w, K: Eq + Hash + Clone, T> {
     pub(crate) job: T,
-    _place: RunningPlace<'w, K, T>,
+    _slot: RunningSlot<'w, K, T>,
 }
 
 /// A thread that an owner holds; `None` for an urgent job.
-pub(crate) struct RunningPlace<'w, K: Eq + Hash + Clone, T> {
-    queue: &'w Queue<K, T>,
+pub(crate) struct RunningSlot<'w, K: Eq + Hash + Clone, T> {
+    queue: &'w FairQueue<K, T>,
     owner: Option<K>,
 }
 
 impl<'w, K: Eq + Hash + Clone, T> Running<'w, K, T> {
     /// The job, and the place that is given back when it is dropped.
-    pub(crate) fn into_parts(self) -> (T, RunningPlace<'w, K, T>) {
-        (self.job, self._place)
+    pub(crate) fn into_parts(self) -> (T, RunningSlot<'w, K, T>) {
+        (self.job, self._slot)
     }
 }
 
-impl<K: Eq + Hash + Clone, T> Drop for RunningPlace<'_, K, T> {
+impl<K: Eq + Hash + Clone, T> Drop for RunningSlot<'_, K, T> {
     fn drop(&mut self) {
         let Some(owner) = self.owner.take() else { return };
         let mut state = self.queue.lock();
@@ -90,10 +90,10 @@ impl<K: Eq + Hash + Clone, T> Drop for RunningPlace<'_, K, T> {
     }
 }
 
-impl<K: Eq + Hash + Clone, T> Queue<K, T> {
+impl<K: Eq + Hash + Clone, T> FairQueue<K, T> {
     /// A queue where an owner may have this many jobs waiting, and this many running.
-    pub(crate) fn new(most_waiting: usize, most_running: usize) -> Arc<Queue<K, T>> {
-        let state = State {
+    pub(crate) fn new(most_waiting: usize, most_running: usize) -> Arc<FairQueue<K, T>> {
+        let state = QueueState {
             urgent: VecDeque::new(),
             owners: HashMap::new(),
             clock: 0,
@@ -101,10 +101,10 @@ impl<K: Eq + Hash + Clone, T> Queue<K, T> {
             holders: 0,
             workers: 0,
         };
-        Arc::new(Queue { state: Mutex::new(state), arrived: Condvar::new(), most_waiting, most_running })
+        Arc::new(FairQueue { state: Mutex::new(state), arrived: Condvar::new(), most_waiting, most_running })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<K, T>> {
+    fn lock(&self) -> MutexGuard<'_, QueueState<K, T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -123,7 +123,7 @@ impl<K: Eq + Hash + Clone, T> Queue<K, T> {
         if waiting.jobs.len() >= self.most_waiting {
             return Err(StoreError::Busy);
         }
-        waiting.jobs.push_back(Waiting { job, arrived });
+        waiting.jobs.push_back(WaitingJob { job, arrived });
         drop(state);
         self.arrived.notify_one();
         Ok(())
@@ -142,13 +142,13 @@ impl<K: Eq + Hash + Clone, T> Queue<K, T> {
         self.arrived.notify_all();
     }
 
-    pub(crate) fn hold(self: &Arc<Self>) -> Result<Holder<K, T>, StoreError> {
+    pub(crate) fn hold(self: &Arc<Self>) -> Result<QueueHandle<K, T>, StoreError> {
         let mut state = self.lock();
         if state.shut {
             return Err(StoreError::Closed);
         }
         state.holders += 1;
-        Ok(Holder(Arc::clone(self)))
+        Ok(QueueHandle(Arc::clone(self)))
     }
 
     pub(crate) fn worker(self: &Arc<Self>) -> Worker<K, T> {
@@ -157,7 +157,7 @@ impl<K: Eq + Hash + Clone, T> Queue<K, T> {
     }
 }
 
-impl<K: Eq + Hash + Clone, T> State<K, T> {
+impl<K: Eq + Hash + Clone, T> QueueState<K, T> {
     fn owner(&mut self, owner: &K) -> &mut Owner<T> {
         if self.owners.len() > REMEMBERED && !self.owners.contains_key(owner) {
             self.owners.retain(|_, known| !known.jobs.is_empty() || known.running > 0);
@@ -192,10 +192,10 @@ impl<K: Eq + Hash + Clone, T> Worker<K, T> {
         let mut state = queue.lock();
         loop {
             if let Some(job) = state.urgent.pop_front() {
-                return Some(Running { job, _place: RunningPlace { queue, owner: None } });
+                return Some(Running { job, _slot: RunningSlot { queue, owner: None } });
             }
             if let Some((owner, job)) = state.next(queue.most_running) {
-                return Some(Running { job, _place: RunningPlace { queue, owner: Some(owner) } });
+                return Some(Running { job, _slot: RunningSlot { queue, owner: Some(owner) } });
             }
             let is_empty = state.owners.values().all(|owner| owner.jobs.is_empty());
             if state.shut && state.holders == 0 && is_empty {
@@ -219,7 +219,7 @@ impl<K: Eq + Hash + Clone, T> Drop for Worker<K, T> {
     }
 }
 
-impl<K: Eq + Hash + Clone, T> Holder<K, T> {
+impl<K: Eq + Hash + Clone, T> QueueHandle<K, T> {
     /// A job that comes before all that wait.
     pub(crate) fn push_urgent(&self, job: T) {
         self.0.lock().urgent.push_back(job);
@@ -227,7 +227,7 @@ impl<K: Eq + Hash + Clone, T> Holder<K, T> {
     }
 }
 
-impl<K: Eq + Hash + Clone, T> Drop for Holder<K, T> {
+impl<K: Eq + Hash + Clone, T> Drop for QueueHandle<K, T> {
     fn drop(&mut self) {
         self.0.lock().holders -= 1;
         self.0.arrived.notify_all();
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn an_owner_with_many_jobs_does_not_delay_anothers() {
-        let queue = Queue::new(8, 8);
+        let queue = FairQueue::new(8, 8);
         let worker = queue.worker();
         for number in 0..5 {
             queue.try_push(&"slow", ("slow", number)).unwrap();
@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn an_owner_with_too_many_waiting_is_refused_and_nobody_else() {
-        let queue = Queue::new(2, 8);
+        let queue = FairQueue::new(2, 8);
         let worker = queue.worker();
         for number in 0..2 {
             queue.try_push(&"slow", number).unwrap();
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn an_owner_leaves_a_thread_for_others() {
-        let queue = Queue::new(8, 1);
+        let queue = FairQueue::new(8, 1);
         let (one, other) = (queue.worker(), queue.worker());
         for number in 0..2 {
             queue.try_push(&"slow", number).unwrap();
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn jobs_are_let_go_when_no_thread_is_left() {
-        let queue = Queue::new(2, 2);
+        let queue = FairQueue::new(2, 2);
         let worker = queue.worker();
         let (job, mut answer) = tokio::sync::oneshot::channel::<()>();
         queue.try_push(&(), job).unwrap();

@@ -10,7 +10,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::{Map, Value as Json, json};
 
 use crate::StoreError;
-use crate::class::Class;
+use crate::planner::FacetKey;
 
 /// A member of a referral that a column holds as the document does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(crate) enum Column {
     Country,
     SharedWithMicrosoft,
     /// One of the five members that the class tells.
-    Class(&'static str),
+    Facet(&'static str),
 }
 
 impl Column {
@@ -37,11 +37,11 @@ impl Column {
         Column::Accepted,
         Column::Country,
         Column::SharedWithMicrosoft,
-        Column::Class("direction"),
-        Column::Class("status"),
-        Column::Class("substatus"),
-        Column::Class("qualification"),
-        Column::Class("type"),
+        Column::Facet("direction"),
+        Column::Facet("status"),
+        Column::Facet("substatus"),
+        Column::Facet("qualification"),
+        Column::Facet("type"),
     ];
 
     /// The column of a path; `None` for one that only the document holds.
@@ -60,7 +60,7 @@ impl Column {
             Column::Accepted => "referral.accepted",
             Column::Country => "referral.country",
             Column::SharedWithMicrosoft => "referral.shared_with_microsoft",
-            Column::Class(_) => "referral.class",
+            Column::Facet(_) => "referral.class",
         }
     }
 
@@ -74,7 +74,7 @@ impl Column {
             Column::Accepted => "acceptedDateTime",
             Column::Country => "customerProfile/address/country",
             Column::SharedWithMicrosoft => "consent/consentToShareReferralWithMicrosoftSellers",
-            Column::Class(member) => member,
+            Column::Facet(member) => member,
         }
     }
 }
@@ -84,7 +84,7 @@ impl Column {
 pub(crate) struct ColumnValues {
     pub(crate) id: ReferralId,
     pub(crate) engagement: EngagementId,
-    pub(crate) class: Class,
+    pub(crate) facet: FacetKey,
     pub(crate) created: i64,
     pub(crate) updated: i64,
     pub(crate) expires: Option<i64>,
@@ -99,7 +99,7 @@ impl ColumnValues {
         ColumnValues {
             id: ReferralId::from_bytes([0; 16]),
             engagement: EngagementId::from_bytes([0; 16]),
-            class: Class(0),
+            facet: FacetKey(0),
             created: 0,
             updated: 0,
             expires: None,
@@ -121,7 +121,7 @@ impl ColumnValues {
                 Column::Updated => instant(self.updated),
                 Column::Expires => self.expires.map_or(Json::Null, instant),
                 Column::Accepted => self.accepted.map_or(Json::Null, instant),
-                Column::Class(member) => json!(self.class.name(member)),
+                Column::Facet(member) => json!(self.facet.name(member)),
                 Column::Country => {
                     let country = json!({ "address": { "country": self.country } });
                     item.insert("customerProfile".to_owned(), country);
@@ -334,7 +334,7 @@ mod tests {
         let values = ColumnValues {
             id: referral.id,
             engagement: referral.engagement_id,
-            class: Class::of(columns),
+            facet: FacetKey::of(columns),
             created: columns.created.ticks(),
             updated: columns.updated.ticks(),
             expires: columns.expires.map(Timestamp::ticks),

@@ -5,18 +5,15 @@
 //! transaction as the new state.
 
 mod aggregation;
-mod asked;
-mod class;
+mod compression;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod fair_queue;
-mod figures;
 mod item;
-mod key;
 mod list_work;
+mod metrics;
 mod model;
-mod packing;
-mod plan;
+mod planner;
 pub mod postgres;
 mod schema;
 pub mod sqlite;
@@ -28,18 +25,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use referral::{EngagementId, OrganizationId, ReferralId, Timestamp};
 
-pub use figures::{CacheFigures, Distribution, Figures, PoolFigures};
 pub use list_work::QueryLimits;
+pub use metrics::{CacheMetrics, Distribution, PoolMetrics, StoreMetrics};
 pub use model::{
-    Action, Actor, Aggregated, Aggregation, AllOrNone, AnswerKey, Assignment, Change, Columns, Counting,
-    EngagementRole, Entry, FirstReferral, Found, Guard, Key, LogEntry, Organization, Outcome, Place, Plan,
-    Position, Query, RememberedAnswer, Replayable, Role, Scope, StoredReferral, Version, Write,
+    Action, Actor, Aggregation, AggregationResult, AllOrNone, Assignment, Change, Columns, CommitOutcome,
+    CountMode, Cursor, EngagementRole, Entry, FirstReferral, Guard, IdempotencyKey, IdempotencyRecord,
+    LogEntry, Organization, Position, Query, QueryPlan, QueryResult, Role, Scope, SortValue, StoredReferral,
+    StoredResponse, Version, Write,
 };
 pub use odata::tokenizer::{index_text, matches, matches_within_budget};
 pub use schema::{NAMESPACE, RELATED_REFERRALS, schema};
 pub use transfer::{
-    Batches, BulkReport, Digest, Export, Mark, Record, SchemaVersion, Sum, Table, Transfer, UNFINISHED_COPY,
-    digest_of_all,
+    Batches, BulkReport, Digest, Export, ExportPosition, Record, SchemaVersion, Sum, Table, Transfer,
+    UNFINISHED_COPY, digest_of_all,
 };
 
 /// Why the store could not do what it was asked.
@@ -107,7 +105,7 @@ pub type JobHolder = [u8; 16];
 /// Everything an engine owes the house. `conformance` says it as tests.
 ///
 /// Reads are linearizable with acknowledged writes: once [`Store::commit`] has returned
-/// [`Outcome::Committed`], no read of any caller shows an older version.
+/// [`CommitOutcome::Committed`], no read of any caller shows an older version.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// One referral of a known owner.
@@ -142,18 +140,18 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::TooCostly`], [`StoreError::NotSupported`].
-    async fn query(&self, query: &Query) -> Result<Found, StoreError>;
+    async fn query(&self, query: &Query) -> Result<QueryResult, StoreError>;
 
     /// Makes the results of an aggregation of an owner's referrals, all of one moment.
     ///
     /// # Errors
     /// [`StoreError::TooCostly`], [`StoreError::NotSupported`].
-    async fn aggregate(&self, aggregation: &Aggregation) -> Result<Aggregated, StoreError>;
+    async fn aggregate(&self, aggregation: &Aggregation) -> Result<AggregationResult, StoreError>;
 
     /// A number that stays the same while nothing changes that lists and aggregations of an owner's referrals show,
     /// by their documents and columns; `None` while it may be changing, and where this process cannot know. What was
     /// read between two equal ones is what would be read now. Costs no I/O.
-    fn moment(&self, _owner: &OrganizationId) -> Option<u64> {
+    fn change_token(&self, _owner: &OrganizationId) -> Option<u64> {
         None
     }
 
@@ -161,7 +159,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::NotSupported`].
-    async fn plan(&self, query: &Query) -> Result<Plan, StoreError>;
+    async fn plan(&self, query: &Query) -> Result<QueryPlan, StoreError>;
 
     /// Every referral of an engagement, whoever owns it, oldest first (ties by id), from after a creation time and id
     /// on: for what spec 8.6 shows to the parties of an engagement. A damaged document is empty.
@@ -179,11 +177,14 @@ pub trait Store: Send + Sync + 'static {
     async fn next_expiry(&self) -> Result<Option<Timestamp>, StoreError>;
 
     /// The answer remembered under this key, unless it was remembered before `since`.
-    async fn answer(&self, key: &AnswerKey, since: Timestamp)
-    -> Result<Option<RememberedAnswer>, StoreError>;
+    async fn stored_response(
+        &self,
+        key: &IdempotencyKey,
+        since: Timestamp,
+    ) -> Result<Option<StoredResponse>, StoreError>;
 
     /// Writes all of a change or nothing, and makes it durable before it returns.
-    async fn commit(&self, change: Change) -> Result<Outcome, StoreError>;
+    async fn commit(&self, change: Change) -> Result<CommitOutcome, StoreError>;
 
     /// Writes all of several changes or nothing, and makes them durable before it returns. Each is held against what
     /// those before it leave. The document and the words of a version that a later change of them replaces are written
@@ -192,7 +193,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Forgets answers remembered before this instant; how many were forgotten. Bounded work per call:
     /// at most 1,000.
-    async fn forget_answers(&self, before: Timestamp) -> Result<u64, StoreError>;
+    async fn forget_responses(&self, before: Timestamp) -> Result<u64, StoreError>;
 
     /// Change-log entries of one organization after a position, in order, at most `limit`.
     async fn log(
@@ -249,8 +250,8 @@ pub trait Store: Send + Sync + 'static {
     fn health(&self) -> Result<(), StoreError>;
 
     /// What the engine has counted. Costs no I/O.
-    fn figures(&self) -> Figures {
-        Figures::default()
+    fn metrics(&self) -> StoreMetrics {
+        StoreMetrics::default()
     }
 
     /// Stops taking work, finishes what was accepted, and closes the files. Idempotent.

@@ -132,18 +132,18 @@ pub struct Query {
     /// The keys of the order; ties are broken by `id` ascending. Empty: `createdDateTime desc`.
     pub order: Vec<TypedOrder>,
     /// Begin after this place; `None`: at the first.
-    pub after: Option<Place>,
+    pub after: Option<Cursor>,
     /// Leave out so many, counted from `after`.
     pub skip: u64,
     /// At most so many.
     pub limit: usize,
-    /// Whether [`Found::count`] is wanted.
-    pub count: Counting,
+    /// Whether [`QueryResult::count`] is wanted.
+    pub count: CountMode,
 }
 
 /// How much a count may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Counting {
+pub enum CountMode {
     /// None is wanted.
     No,
     /// The exact number, within the bound of every query.
@@ -154,16 +154,16 @@ pub enum Counting {
 
 /// Where a referral stands in the order of a query: its keys, then its id. What a next link carries.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Place {
+pub struct Cursor {
     /// A value for each key of [`Query::order`]; where that is empty, the one `createdDateTime`.
-    pub keys: Vec<Key>,
+    pub keys: Vec<SortValue>,
     /// Breaks ties.
     pub id: ReferralId,
 }
 
 /// A value that referrals are sorted by: what an [`odata::Value`] is without its type. Null sorts first.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Key {
+pub enum SortValue {
     /// Nothing.
     Null,
     /// `Edm.Boolean`
@@ -181,23 +181,27 @@ pub enum Key {
     Bytes(Vec<u8>),
 }
 
-impl Place {
+impl Cursor {
     /// About how many bytes it takes in memory.
     pub(crate) fn bytes(&self) -> usize {
-        let key = |key: &Key| match key {
-            Key::Text(text) => text.len(),
-            Key::Bytes(bytes) => bytes.len(),
-            Key::Null | Key::Boolean(_) | Key::Integer(_) | Key::Decimal(_) | Key::Real(_) => 0,
+        let key = |key: &SortValue| match key {
+            SortValue::Text(text) => text.len(),
+            SortValue::Bytes(bytes) => bytes.len(),
+            SortValue::Null
+            | SortValue::Boolean(_)
+            | SortValue::Integer(_)
+            | SortValue::Decimal(_)
+            | SortValue::Real(_) => 0,
         };
-        size_of::<Place>() + self.keys.iter().map(|one| size_of::<Key>() + key(one)).sum::<usize>()
+        size_of::<Cursor>() + self.keys.iter().map(|one| size_of::<SortValue>() + key(one)).sum::<usize>()
     }
 }
 
 /// What a query found.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Found {
+pub struct QueryResult {
     /// The referrals in order, each with its place.
-    pub referrals: Vec<(Arc<StoredReferral>, Place)>,
+    pub referrals: Vec<(Arc<StoredReferral>, Cursor)>,
     /// How many match in all, whatever `after`, `skip` and `limit`.
     pub count: Option<u64>,
     /// How many of the `limit` are left out because their documents are damaged.
@@ -210,7 +214,7 @@ pub struct Found {
 
 /// What an aggregation made.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Aggregated {
+pub struct AggregationResult {
     /// Objects with the members of the result type.
     pub rows: Vec<serde_json::Value>,
     /// How many referrals are left out because their documents are damaged.
@@ -236,7 +240,7 @@ pub struct Aggregation {
 
 /// How a query would be carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
+pub struct QueryPlan {
     /// The ways into the data in order, each in a line for a person.
     pub steps: Vec<String>,
     /// Whether an index alone leads to the page: rows visited do not exceed the rows shown by more than one (and one
@@ -259,7 +263,7 @@ pub struct Change {
     /// What must still be true inside the transaction.
     pub guards: Vec<Guard>,
     /// The answer to give again if the same request comes again.
-    pub answer: Option<Replayable>,
+    pub answer: Option<IdempotencyRecord>,
 }
 
 /// A new version of a referral, with the news of it.
@@ -362,34 +366,34 @@ pub enum Guard {
 
 /// How a commit ended, when the store itself did not fail.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
+pub enum CommitOutcome {
     /// Durable. The position of the log entry, if there was a write.
     Committed(Option<Position>),
     /// The stored version is no longer the one decided on (or the id is taken): decide again.
-    Overtaken,
+    VersionConflict,
     /// A guard no longer holds: decide again.
     GuardFailed,
     /// This request was answered meanwhile; nothing was written.
-    AlreadyAnswered(RememberedAnswer),
+    Replayed(StoredResponse),
 }
 
 /// How a commit of several changes ended, when the store itself did not fail.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AllOrNone {
-    /// Durable, all of them. What [`Outcome::Committed`] holds, for each in its order.
+    /// Durable, all of them. What [`CommitOutcome::Committed`] holds, for each in its order.
     All(Vec<Option<Position>>),
     /// Nothing was written, because of this one.
     None {
         /// Its place among the changes.
         at: usize,
-        /// How it ended: any but [`Outcome::Committed`].
-        because: Outcome,
+        /// How it ended: any but [`CommitOutcome::Committed`].
+        because: CommitOutcome,
     },
 }
 
 /// Names a request for replay: a digest of caller, method, path and request id, under the organization.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct AnswerKey {
+pub struct IdempotencyKey {
     /// The caller's organization.
     pub organization: OrganizationId,
     /// SHA-256 of the rest of the key (spec 4.3.2).
@@ -398,18 +402,18 @@ pub struct AnswerKey {
 
 /// An answer to remember, and under which key.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Replayable {
+pub struct IdempotencyRecord {
     /// The key.
-    pub key: AnswerKey,
+    pub key: IdempotencyKey,
     /// The answer.
-    pub answer: RememberedAnswer,
+    pub answer: StoredResponse,
     /// When it was given.
     pub at: Timestamp,
 }
 
 /// A completed answer, as it will be given again (spec 4.3).
 #[derive(Debug, Clone, PartialEq)]
-pub struct RememberedAnswer {
+pub struct StoredResponse {
     /// SHA-256 of the request's body and `If-Match`: a repeat must be the same request.
     pub request_digest: [u8; 32],
     /// The HTTP status, opaque to the store.

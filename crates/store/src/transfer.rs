@@ -10,7 +10,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use referral::{OrganizationId, ReferralId};
 
 use crate::{
-    Assignment, LogEntry, Organization, Position, Replayable, Store, StoreError, StoredReferral, Write,
+    Assignment, IdempotencyRecord, LogEntry, Organization, Position, Store, StoreError, StoredReferral, Write,
 };
 
 /// What is kept, in the order in which it is copied. Organizations are last: no server starts without one, and so
@@ -72,7 +72,7 @@ pub enum Record {
     /// An entry of the change log.
     Entry(LogEntry),
     /// A remembered answer.
-    Answer(Replayable),
+    Answer(IdempotencyRecord),
     /// A value under a name.
     Setting {
         /// The name.
@@ -88,7 +88,7 @@ pub enum Record {
 
 /// Where a record of one of the large tables stands in the order of its table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mark {
+pub enum ExportPosition {
     /// A referral.
     Referral(ReferralId),
     /// An entry of the change log.
@@ -155,7 +155,7 @@ impl Record {
         match self {
             Record::Referral { referral, .. } => size_of::<StoredReferral>() + referral.document.len(),
             Record::Entry(entry) => size_of::<LogEntry>() + entry.entry.changes.len(),
-            Record::Answer(given) => size_of::<Replayable>() + given.answer.content.len(),
+            Record::Answer(given) => size_of::<IdempotencyRecord>() + given.answer.content.len(),
             Record::Setting { name, value } => name.len() + value.len(),
             Record::Assignment(_) | Record::Organization(_) => size_of::<Organization>(),
         }
@@ -294,12 +294,12 @@ pub fn digest_of_all(tables: &[Digest]) -> Digest {
 
 /// Records of a table in the order of their keys, some at a time. Dropping it ends the reading.
 pub struct Export {
-    batches: flume::Receiver<Step>,
+    batches: flume::Receiver<ExportStep>,
     ended: bool,
 }
 
 /// What an export says next. Its end is said too: who says nothing any more has failed.
-type Step = Result<Option<Vec<Record>>, StoreError>;
+type ExportStep = Result<Option<Vec<Record>>, StoreError>;
 
 /// How many batches wait to be taken.
 const WAITING: usize = 1;
@@ -331,7 +331,7 @@ impl Export {
 
 /// Where an engine puts what it reads.
 pub(crate) struct Feed {
-    sender: flume::Sender<Step>,
+    sender: flume::Sender<ExportStep>,
     batch: Vec<Record>,
     weight: usize,
 }
@@ -344,7 +344,7 @@ impl Feed {
         self.batch.len() >= BATCH_RECORDS || self.weight >= BATCH_BYTES
     }
 
-    fn batch(&mut self) -> Step {
+    fn batch(&mut self) -> ExportStep {
         self.weight = 0;
         Ok(Some(std::mem::take(&mut self.batch)))
     }
@@ -419,7 +419,7 @@ pub trait Transfer: Store {
 
     /// The records of a table after a mark of it, in the order of their keys; those of small tables all, whatever the
     /// mark.
-    fn export(&self, table: Table, after: Option<Mark>) -> Export;
+    fn export(&self, table: Table, after: Option<ExportPosition>) -> Export;
 
     /// Adds records that are not there yet, and their news and counts nowhere: all of them or none. Settings,
     /// assignments and organizations that are there are replaced.
@@ -429,7 +429,7 @@ pub trait Transfer: Store {
     async fn import(&self, records: Vec<Record>) -> Result<(), StoreError>;
 
     /// The last record of a large table in the order of its keys; `None` of a small one.
-    async fn last(&self, table: Table) -> Result<Option<Mark>, StoreError>;
+    async fn last(&self, table: Table) -> Result<Option<ExportPosition>, StoreError>;
 
     /// How many records a table has.
     async fn records(&self, table: Table) -> Result<u64, StoreError>;
@@ -466,7 +466,7 @@ mod tests {
         vec![
             Record::Referral { referral: Box::new(referral), search: String::new() },
             Record::Entry(entry),
-            Record::Answer(replayable(&organization(1), 7, at(3))),
+            Record::Answer(idempotency_record(&organization(1), 7, at(3))),
             Record::Setting { name: "a".to_owned(), value: b"b".to_vec() },
             Record::Assignment(Assignment {
                 organization: organization(1),

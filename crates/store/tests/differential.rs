@@ -19,8 +19,8 @@ use serde_json::Value as Json;
 use store::postgres::{PostgresOptions, PostgresStore};
 use store::sqlite::{SqliteOptions, SqliteStore};
 use store::{
-    Action, Aggregation, Change, Columns, Counting, Entry, Key, Outcome, Place, Query, Scope, Store,
-    StoreError, StoredReferral, Write,
+    Action, Aggregation, Change, Columns, CommitOutcome, CountMode, Cursor, Entry, Query, Scope, SortValue,
+    Store, StoreError, StoredReferral, Write,
 };
 use tokio::runtime::Runtime;
 
@@ -80,13 +80,16 @@ impl Filled {
             let write =
                 Write { referral: referral.clone(), decided_on: None, entry, search: Some(String::new()) };
             let change = Change { write: Some(write), guards: Vec::new(), answer: None };
-            assert!(matches!(runtime.block_on(store.commit(change)).unwrap(), Outcome::Committed(Some(_))));
+            assert!(matches!(
+                runtime.block_on(store.commit(change)).unwrap(),
+                CommitOutcome::Committed(Some(_))
+            ));
         }
         Filled { runtime, store, referrals, _place: place }
     }
 
     /// What a query finds, page by page.
-    fn pages(&self, query: &Query) -> Result<Vec<Place>, StoreError> {
+    fn pages(&self, query: &Query) -> Result<Vec<Cursor>, StoreError> {
         let mut query = query.clone();
         let mut all = Vec::new();
         loop {
@@ -115,20 +118,21 @@ impl Filled {
     }
 
     /// The same as [`pages`](Self::pages) by the evaluator, all at once, and how many match without `skip`.
-    fn expected(&self, query: &Query) -> Result<(Vec<Place>, u64), EvalError> {
+    fn expected(&self, query: &Query) -> Result<(Vec<Cursor>, u64), EvalError> {
         let evaluator = evaluator(query.scope.now);
         let mut kept = Vec::new();
         for (referral, document) in self.documents(&query.scope) {
             if !query.filter.as_ref().map_or(Ok(true), |filter| evaluator.matches(filter, &document))? {
                 continue;
             }
-            let key =
-                |key: &TypedOrder| Ok(Key::of(&evaluator.value(&key.expr, &document)?, key.ignore_case));
+            let key = |key: &TypedOrder| {
+                Ok(SortValue::of(&evaluator.value(&key.expr, &document)?, key.ignore_case))
+            };
             let keys = match query.order.is_empty() {
-                true => vec![Key::Integer(referral.columns.created.ticks())],
+                true => vec![SortValue::Integer(referral.columns.created.ticks())],
                 false => query.order.iter().map(key).collect::<Result<_, EvalError>>()?,
             };
-            kept.push((Place { keys, id: referral.id }, document));
+            kept.push((Cursor { keys, id: referral.id }, document));
         }
         if !query.order.is_empty() {
             kept.sort_by(|(one, left), (other, right)| {
@@ -206,7 +210,7 @@ fn lists(filled: &Filled) {
                 after: None,
                 skip,
                 limit,
-                count: Counting::Exact,
+                count: CountMode::Exact,
             };
             let Ok((expected, count)) = filled.expected(&query) else { return Ok(()) };
             match filled.pages(&query) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use exchange::{ApiMode, Exchange, ListRequest, Policy};
 use referral::OrganizationId;
 use store::sqlite::{SqliteOptions, SqliteStore};
-use store::{Plan, Store};
+use store::{QueryPlan, Store};
 use tempfile::TempDir;
 
 use crate::clock::SystemClock;
@@ -46,7 +46,7 @@ async fn plan_on_database(
     list_request: &ListRequest,
     options: &ExplainOptions,
     database: &str,
-) -> Result<Plan, Failure> {
+) -> Result<QueryPlan, Failure> {
     let location = DatabaseOptions {
         database: Some(database.to_owned()),
         config: options.config.clone(),
@@ -77,7 +77,7 @@ async fn plan_of(
     list_request: &ListRequest,
     store: Arc<dyn Store>,
     owner: OrganizationId,
-) -> Result<Plan, Failure> {
+) -> Result<QueryPlan, Failure> {
     let exchange =
         Exchange::open(store, Arc::new(SystemClock), Arc::new(RandomIds), Policy::default()).await?;
     exchange.explain(owner, list_request).await.map_err(Failure::usage)
@@ -90,7 +90,7 @@ by index  yes
 count     of those that match";
 
 /// Asks an empty store: the plan depends on the query alone, not on the data.
-async fn plan(list_request: &ListRequest) -> Result<Plan, Failure> {
+async fn plan(list_request: &ListRequest) -> Result<QueryPlan, Failure> {
     let folder = TempDir::new().map_err(Failure::failed)?;
     let path = folder.path().to_owned();
     let opened =
@@ -101,7 +101,7 @@ async fn plan(list_request: &ListRequest) -> Result<Plan, Failure> {
     plan
 }
 
-fn describe_plan(plan: &Plan, statements: bool) -> String {
+fn describe_plan(plan: &QueryPlan, statements: bool) -> String {
     let mut lines: Vec<String> = Vec::new();
     for (at, step) in plan.steps.iter().enumerate() {
         lines.push(format!("{:<9} {step}", if at == 0 { "way" } else { "" }));

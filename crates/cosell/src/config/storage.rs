@@ -94,7 +94,7 @@ impl Storage {
         Ok(PostgresOptions {
             connections: self.connections,
             statement_timeout: Duration::from_secs(self.statement_timeout_seconds),
-            lanes: defaults.lanes.min(self.connections as usize - 1),
+            writer_shards: defaults.writer_shards.min(self.connections as usize - 1),
             list_threads: defaults.list_threads.min(self.connections as usize / 4).max(1),
             limits: list_limits(),
             group_limit: self.group_limit.max(1),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use odata::{DateTimeOffset, EvalError, Evaluator, Search, Typed, TypedOptions, TypedOrder, Work};
 use referral::{EngagementId, Redaction, Referral};
 use serde_json::Value as Json;
-use store::{Counting, Key, Place, StoreError, StoredReferral, schema};
+use store::{CountMode, Cursor, SortValue, StoreError, StoredReferral, schema};
 
 use super::page::{Matches, PageWindow};
 use crate::caller::Caller;
@@ -46,7 +46,7 @@ impl Exchange {
         let criteria =
             Criteria { filter: options.filter.as_ref(), search: options.search.as_ref(), order, now };
         let membership = self.membership(caller, engagement).await?;
-        let mut places: Vec<Place> = Vec::new();
+        let mut places: Vec<Cursor> = Vec::new();
         let mut read_to = None;
         let mut read = 0;
         let mut left_out = 0;
@@ -88,8 +88,8 @@ impl Exchange {
             }
         }
         places.sort_by(|left, right| compare(order, left, right));
-        let count = (window.count != Counting::No).then_some(places.len() as u64);
-        let after = |place: &Place| {
+        let count = (window.count != CountMode::No).then_some(places.len() as u64);
+        let after = |place: &Cursor| {
             window.after.is_none_or(|after| compare(order, place, after) == Ordering::Greater)
         };
         let skip = usize::try_from(window.skip).unwrap_or(usize::MAX);
@@ -179,7 +179,7 @@ impl Criteria<'_> {
         &self,
         seen: &[(Arc<StoredReferral>, PartyVisibility)],
         work: &Work,
-    ) -> Result<(Vec<Place>, usize), ReadError> {
+    ) -> Result<(Vec<Cursor>, usize), ReadError> {
         let (mut places, mut damaged) = (Vec::new(), 0);
         for (stored, visibility) in seen {
             work.take(reading_cost(stored.document.len())).map_err(StoreError::from)?;
@@ -188,14 +188,14 @@ impl Criteria<'_> {
                 continue;
             };
             if let Some(keys) = self.keys(&document, &words, work).map_err(StoreError::from)? {
-                places.push(Place { keys, id: stored.id });
+                places.push(Cursor { keys, id: stored.id });
             }
         }
         Ok((places, damaged))
     }
 
     /// Returns the values that a referral is sorted by; `None` if it does not match.
-    fn keys(&self, document: &Json, words: &str, work: &Work) -> Result<Option<Vec<Key>>, EvalError> {
+    fn keys(&self, document: &Json, words: &str, work: &Work) -> Result<Option<Vec<SortValue>>, EvalError> {
         let evaluator = Evaluator { schema: schema(), now: self.now, work: Some(work) };
         if let Some(filter) = self.filter
             && !evaluator.matches(filter, document)?
@@ -210,7 +210,7 @@ impl Criteria<'_> {
         let mut keys = Vec::with_capacity(self.order.len());
         for key in self.order {
             let value = evaluator.value(&key.expr, document)?;
-            let made = Key::of(&value, key.ignore_case);
+            let made = SortValue::of(&value, key.ignore_case);
             work.hold(key_bytes(&made))?;
             keys.push(made);
         }
@@ -247,15 +247,15 @@ fn visible_referrals(
     Ok(all)
 }
 
-fn place_bytes(place: &Place) -> usize {
-    place.keys.iter().map(key_bytes).sum::<usize>() + size_of::<Place>()
+fn place_bytes(place: &Cursor) -> usize {
+    place.keys.iter().map(key_bytes).sum::<usize>() + size_of::<Cursor>()
 }
 
-fn key_bytes(key: &Key) -> usize {
-    size_of::<Key>()
+fn key_bytes(key: &SortValue) -> usize {
+    size_of::<SortValue>()
         + match key {
-            Key::Text(text) => text.len(),
-            Key::Bytes(bytes) => bytes.len(),
+            SortValue::Text(text) => text.len(),
+            SortValue::Bytes(bytes) => bytes.len(),
             _ => 0,
         }
 }
@@ -283,9 +283,9 @@ fn as_visible(
 }
 
 /// Compares two positions in the order; ties are ordered by id.
-fn compare(order: &[TypedOrder], left: &Place, right: &Place) -> Ordering {
+fn compare(order: &[TypedOrder], left: &Cursor, right: &Cursor) -> Ordering {
     for (key, (left, right)) in order.iter().zip(left.keys.iter().zip(&right.keys)) {
-        let compared = left.sort(right);
+        let compared = left.compare(right);
         let compared = if key.descending { compared.reverse() } else { compared };
         if compared != Ordering::Equal {
             return compared;

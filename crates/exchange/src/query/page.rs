@@ -8,7 +8,9 @@ use odata::{
 };
 use referral::EngagementId;
 use serde_json::Value as Json;
-use store::{Aggregated, Aggregation, Counting, Found, Place, Query, Scope, StoreError, StoredReferral};
+use store::{
+    Aggregation, AggregationResult, CountMode, Cursor, Query, QueryResult, Scope, StoreError, StoredReferral,
+};
 
 use super::ListRequest;
 use crate::caller::{Caller, Role};
@@ -33,7 +35,7 @@ const COUNT_MEMBER: &str = "count";
 #[derive(Debug, Clone, PartialEq)]
 pub enum Continuation {
     /// After a position in the order, with the rest of `$top`.
-    After(Place, Option<u64>),
+    After(Cursor, Option<u64>),
     /// After a number of results. Those of an aggregation have no position of their own.
     Offset(u64),
 }
@@ -104,16 +106,16 @@ pub enum ApplyResult {
 /// Which part of the matches is wanted.
 #[derive(Clone, Copy)]
 pub(super) struct PageWindow<'a> {
-    pub after: Option<&'a Place>,
+    pub after: Option<&'a Cursor>,
     pub skip: u64,
     /// Maximum number of matches.
     pub limit: usize,
-    pub count: Counting,
+    pub count: CountMode,
 }
 
 /// Matches in order, one more than shown where there are more.
 pub(super) struct Matches {
-    pub found: Vec<(VisibleReferral, Place)>,
+    pub found: Vec<(VisibleReferral, Cursor)>,
     pub count: Option<u64>,
     /// How many could not be shown because they are damaged.
     pub left_out: usize,
@@ -143,9 +145,9 @@ impl Exchange {
             Some(Continuation::Offset(_)) => return Err(ReadError::Forged),
         };
         let count = match options.count {
-            Some(false) => Counting::No,
-            None if uncounted => Counting::IfCheap,
-            _ => Counting::Exact,
+            Some(false) => CountMode::No,
+            None if uncounted => CountMode::IfCheap,
+            _ => CountMode::Exact,
         };
         let skip = if after.is_some() { 0 } else { options.skip.unwrap_or(0) };
         let window = PageWindow { after, skip, limit: list_request.page_size(), count };
@@ -168,7 +170,7 @@ impl Exchange {
         list_request: &ListRequest,
     ) -> Result<ReferralCount, ReadError> {
         self.expire_due_for_list().await?;
-        let window = PageWindow { after: None, skip: 0, limit: 0, count: Counting::Exact };
+        let window = PageWindow { after: None, skip: 0, limit: 0, count: CountMode::Exact };
         let options = list_request.options();
         let matches = self
             .find_matches(
@@ -257,8 +259,8 @@ impl Exchange {
             skip: options.skip.unwrap_or(0).saturating_add(done),
             limit: limit + 1,
         };
-        let Aggregated { mut rows, left_out } = match limit {
-            0 => Aggregated::default(),
+        let AggregationResult { mut rows, left_out } = match limit {
+            0 => AggregationResult::default(),
             _ => self.store.aggregate(&aggregation).await?,
         };
         let more = rows.len() > limit && left > limit as u64;
@@ -300,7 +302,7 @@ impl Exchange {
         }]));
         order.clear();
         (*skip, *limit) = (0, 1);
-        let Aggregated { rows, .. } = self.store.aggregate(&aggregation).await?;
+        let AggregationResult { rows, .. } = self.store.aggregate(&aggregation).await?;
         Ok(rows.first().and_then(|row| row[COUNT_MEMBER].as_u64()).unwrap_or_default())
     }
 
@@ -336,7 +338,7 @@ impl Exchange {
             return None;
         }
         let none = TypedOptions::default;
-        let window = PageWindow { after: None, skip: 0, limit: 0, count: Counting::No };
+        let window = PageWindow { after: None, skip: 0, limit: 0, count: CountMode::No };
         for (alone, option) in [
             (TypedOptions { filter: options.filter.clone(), ..none() }, SystemOption::Filter),
             (TypedOptions { search: options.search.clone(), ..none() }, SystemOption::Search),
@@ -358,7 +360,7 @@ impl Exchange {
     /// [`ReadError`]
     pub async fn change_token(&self, caller: &Caller) -> Result<Option<u64>, ReadError> {
         self.expire_due_for_list().await?;
-        Ok(self.store.moment(&caller.organization))
+        Ok(self.store.change_token(&caller.organization))
     }
 
     /// Returns the plan of a list for an administrator of an organization.
@@ -369,14 +371,14 @@ impl Exchange {
         &self,
         owner: referral::OrganizationId,
         list_request: &ListRequest,
-    ) -> Result<store::Plan, ReadError> {
+    ) -> Result<store::QueryPlan, ReadError> {
         let scope = Scope { owner, team: None, offer_leads: self.policy.offer_leads, now: self.now() };
         let options = list_request.options();
         let window = PageWindow {
             after: None,
             skip: options.skip.unwrap_or(0),
             limit: list_request.page_size(),
-            count: if options.count == Some(false) { Counting::No } else { Counting::Exact },
+            count: if options.count == Some(false) { CountMode::No } else { CountMode::Exact },
         };
         Ok(self.store.plan(&store_query(scope, options, &window)).await?)
     }
@@ -447,8 +449,8 @@ impl Exchange {
             return self.engagement_matches(caller, engagement, options, window, budget).await;
         }
         let found = self.store.query(&store_query(self.query_scope(caller), options, &window)).await?;
-        let visible = |(referral, place): (Arc<StoredReferral>, Place)| (unredacted(&referral), place);
-        let Found { referrals, count, left_out, unreadable, cut_short } = found;
+        let visible = |(referral, place): (Arc<StoredReferral>, Cursor)| (unredacted(&referral), place);
+        let QueryResult { referrals, count, left_out, unreadable, cut_short } = found;
         let found = referrals.into_iter().map(visible).collect();
         Ok(Matches { found, count, left_out, unreadable, cut_short })
     }
@@ -499,7 +501,7 @@ impl Exchange {
             after: None,
             skip: options.skip.unwrap_or(0),
             limit: if expand.what == ExpandKind::Count { 0 } else { super::MAX_PAGE_SIZE },
-            count: if counted { Counting::Exact } else { Counting::No },
+            count: if counted { CountMode::Exact } else { CountMode::No },
         };
         self.load_page(caller, Some(engagement), options, window, options.top, budget).await
     }

@@ -260,7 +260,7 @@ impl World {
             after: None,
             skip: 0,
             limit: 0,
-            count: store::Counting::Exact,
+            count: store::CountMode::Exact,
         };
         self.store.inner().query(&query).await.unwrap().count.unwrap()
     }
@@ -282,7 +282,7 @@ impl World {
         let write = Write { referral: next, decided_on: Some(stored.version), entry, search: Some(search) };
         let change = Change { write: Some(write), guards: Vec::new(), answer: None };
         let outcome = self.store.inner().commit(change).await.unwrap();
-        assert!(matches!(outcome, store::Outcome::Committed(_)), "{outcome:?}");
+        assert!(matches!(outcome, store::CommitOutcome::Committed(_)), "{outcome:?}");
     }
 
     /// Puts a new referral, given as its JSON document, into the store past all rules.
@@ -299,7 +299,7 @@ impl World {
         let write = Write { referral: stored, decided_on: None, entry, search: Some(search) };
         let change = Change { write: Some(write), guards: Vec::new(), answer: None };
         let outcome = self.store.inner().commit(change).await.unwrap();
-        assert!(matches!(outcome, store::Outcome::Committed(_)), "{outcome:?}");
+        assert!(matches!(outcome, store::CommitOutcome::Committed(_)), "{outcome:?}");
     }
 }
 

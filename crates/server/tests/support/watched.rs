@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use referral::{EngagementId, OrganizationId, ReferralId, Timestamp};
 use store::sqlite::SqliteStore;
 use store::{
-    Aggregated, Aggregation, AllOrNone, AnswerKey, Assignment, Change, EngagementRole, Found, LogEntry,
-    Organization, Outcome, Plan, Position, Query, RememberedAnswer, Store, StoreError, StoredReferral,
+    Aggregation, AggregationResult, AllOrNone, Assignment, Change, CommitOutcome, EngagementRole,
+    IdempotencyKey, LogEntry, Organization, Position, Query, QueryPlan, QueryResult, Store, StoreError,
+    StoredReferral, StoredResponse,
 };
 use tokio::sync::{Notify, Semaphore};
 
@@ -194,7 +195,7 @@ impl Store for Watched {
         self.inner.has_open_referral(id, owner).await
     }
 
-    async fn query(&self, query: &Query) -> Result<Found, StoreError> {
+    async fn query(&self, query: &Query) -> Result<QueryResult, StoreError> {
         self.reading()?;
         let mut found = self.inner.query(query).await?;
         let damaged = self.damaged.lock().unwrap().clone();
@@ -204,15 +205,15 @@ impl Store for Watched {
         Ok(found)
     }
 
-    fn moment(&self, owner: &OrganizationId) -> Option<u64> {
-        self.inner.moment(owner)
+    fn change_token(&self, owner: &OrganizationId) -> Option<u64> {
+        self.inner.change_token(owner)
     }
 
-    async fn aggregate(&self, aggregation: &Aggregation) -> Result<Aggregated, StoreError> {
+    async fn aggregate(&self, aggregation: &Aggregation) -> Result<AggregationResult, StoreError> {
         self.inner.aggregate(aggregation).await
     }
 
-    async fn plan(&self, query: &Query) -> Result<Plan, StoreError> {
+    async fn plan(&self, query: &Query) -> Result<QueryPlan, StoreError> {
         self.inner.plan(query).await
     }
 
@@ -242,15 +243,15 @@ impl Store for Watched {
         self.inner.next_expiry().await
     }
 
-    async fn answer(
+    async fn stored_response(
         &self,
-        key: &AnswerKey,
+        key: &IdempotencyKey,
         since: Timestamp,
-    ) -> Result<Option<RememberedAnswer>, StoreError> {
-        self.inner.answer(key, since).await
+    ) -> Result<Option<StoredResponse>, StoreError> {
+        self.inner.stored_response(key, since).await
     }
 
-    async fn commit(&self, change: Change) -> Result<Outcome, StoreError> {
+    async fn commit(&self, change: Change) -> Result<CommitOutcome, StoreError> {
         self.committing().await?;
         self.inner.commit(change).await
     }
@@ -260,8 +261,8 @@ impl Store for Watched {
         self.inner.commit_all(changes).await
     }
 
-    async fn forget_answers(&self, before: Timestamp) -> Result<u64, StoreError> {
-        self.inner.forget_answers(before).await
+    async fn forget_responses(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.inner.forget_responses(before).await
     }
 
     async fn log(
@@ -297,8 +298,8 @@ impl Store for Watched {
         self.inner.save_setting(name, value).await
     }
 
-    fn figures(&self) -> store::Figures {
-        self.inner.figures()
+    fn metrics(&self) -> store::StoreMetrics {
+        self.inner.metrics()
     }
 
     fn health(&self) -> Result<(), StoreError> {

@@ -6,7 +6,7 @@ use referral::{
 
 use super::Engine;
 use super::samples::*;
-use crate::{AllOrNone, Change, Guard, Outcome, StoredReferral};
+use crate::{AllOrNone, Change, CommitOutcome, Guard, StoredReferral};
 
 /// [`crate::Store::referral`] answers the owner alone, [`crate::Store::find_referral`] anyone.
 pub async fn a_new_referral_is_found_by_its_owner_and_by_nobody_else(engine: &dyn Engine) {
@@ -72,7 +72,7 @@ pub async fn a_taken_id_overtakes_a_creation_under_any_owner(engine: &dyn Engine
     for owner in [organization(1), organization(2)] {
         let mut twin = a_referral(&owner, 1);
         twin.document = bytes::Bytes::from_static(b"{}");
-        assert_eq!(store.commit(creation(twin)).await.unwrap(), Outcome::Overtaken);
+        assert_eq!(store.commit(creation(twin)).await.unwrap(), CommitOutcome::VersionConflict);
     }
     assert_eq!(stored(&*store, id(1)).await, Some(referral));
     assert_eq!(store.count(&all_of(&organization(2))).await.unwrap(), 0);
@@ -87,8 +87,8 @@ pub async fn a_stale_decision_is_overtaken_and_changes_nothing(engine: &dyn Engi
     must(&*store, edit(second.clone())).await;
     let mut late = next(&first);
     late.columns.team = vec!["late@contoso.example".to_owned()];
-    assert_eq!(store.commit(edit(late)).await.unwrap(), Outcome::Overtaken);
-    assert_eq!(store.commit(edit(next(&next(&second)))).await.unwrap(), Outcome::Overtaken);
+    assert_eq!(store.commit(edit(late)).await.unwrap(), CommitOutcome::VersionConflict);
+    assert_eq!(store.commit(edit(next(&next(&second)))).await.unwrap(), CommitOutcome::VersionConflict);
     assert_eq!(stored(&*store, first.id).await, Some(second));
     assert_eq!(store.log(&owner, 0, 10).await.unwrap().len(), 2);
 }
@@ -97,10 +97,10 @@ pub async fn a_stale_decision_is_overtaken_and_changes_nothing(engine: &dyn Engi
 pub async fn a_decision_on_nothing_is_overtaken(engine: &dyn Engine) {
     let store = engine.open().await;
     let never = a_referral(&organization(1), 9);
-    assert_eq!(store.commit(edit(next(&never))).await.unwrap(), Outcome::Overtaken);
+    assert_eq!(store.commit(edit(next(&never))).await.unwrap(), CommitOutcome::VersionConflict);
     let first = created(&*store, a_referral(&organization(1), 1)).await;
     let stolen = StoredReferral { owner: organization(2), ..next(&first) };
-    assert_eq!(store.commit(edit(stolen)).await.unwrap(), Outcome::Overtaken);
+    assert_eq!(store.commit(edit(stolen)).await.unwrap(), CommitOutcome::VersionConflict);
     assert_eq!(stored(&*store, first.id).await, Some(first));
     assert_eq!(stored(&*store, never.id).await, None);
 }
@@ -114,14 +114,17 @@ pub async fn a_refused_change_leaves_no_trace(engine: &dyn Engine) {
     let mut fresh = a_referral(&owner, 2);
     fresh.columns.team = vec!["user@contoso.example".to_owned()];
     let refused = [
-        Change { answer: Some(replayable(&owner, 1, at(0))), ..creation(first.clone()) },
-        Change { answer: Some(replayable(&owner, 1, at(0))), guards: vec![guard], ..creation(fresh) },
+        Change { answer: Some(idempotency_record(&owner, 1, at(0))), ..creation(first.clone()) },
+        Change { answer: Some(idempotency_record(&owner, 1, at(0))), guards: vec![guard], ..creation(fresh) },
     ];
     for change in refused {
         let outcome = store.commit(change).await.unwrap();
-        assert!(matches!(outcome, Outcome::Overtaken | Outcome::GuardFailed), "{outcome:?}");
+        assert!(
+            matches!(outcome, CommitOutcome::VersionConflict | CommitOutcome::GuardFailed),
+            "{outcome:?}"
+        );
     }
-    assert_eq!(store.answer(&key(&owner, 1), at(-1)).await.unwrap(), None);
+    assert_eq!(store.stored_response(&key(&owner, 1), at(-1)).await.unwrap(), None);
     assert_eq!(stored(&*store, id(2)).await, None);
     assert_eq!(store.log(&owner, 0, 10).await.unwrap().len(), 1);
     let mut team = all_of(&owner);
@@ -136,18 +139,18 @@ pub async fn checks_come_in_their_order(engine: &dyn Engine) {
     let store = engine.open().await;
     let owner = organization(1);
     let first = created(&*store, a_referral(&owner, 1)).await;
-    let given = replayable(&owner, 1, at(0));
+    let given = idempotency_record(&owner, 1, at(0));
     let alone = Change { write: None, guards: Vec::new(), answer: Some(given.clone()) };
-    assert_eq!(store.commit(alone).await.unwrap(), Outcome::Committed(None));
+    assert_eq!(store.commit(alone).await.unwrap(), CommitOutcome::Committed(None));
 
     let failing = Guard::NoOpenReferral { engagement: engagement(1), owner: owner.clone() };
     let everything_wrong =
         Change { guards: vec![failing.clone()], answer: Some(given.clone()), ..creation(first.clone()) };
-    assert_eq!(store.commit(everything_wrong).await.unwrap(), Outcome::AlreadyAnswered(given.answer));
+    assert_eq!(store.commit(everything_wrong).await.unwrap(), CommitOutcome::Replayed(given.answer));
     let version_and_guard_wrong = Change { guards: vec![failing.clone()], ..creation(first.clone()) };
-    assert_eq!(store.commit(version_and_guard_wrong).await.unwrap(), Outcome::Overtaken);
+    assert_eq!(store.commit(version_and_guard_wrong).await.unwrap(), CommitOutcome::VersionConflict);
     let guard_wrong = Change { guards: vec![failing], ..edit(next(&first)) };
-    assert_eq!(store.commit(guard_wrong).await.unwrap(), Outcome::GuardFailed);
+    assert_eq!(store.commit(guard_wrong).await.unwrap(), CommitOutcome::GuardFailed);
 }
 
 /// Guards count the owner's referrals of the engagement that are not `Closed`, before the change's own write.
@@ -173,9 +176,9 @@ pub async fn guards_look_at_open_referrals_of_the_owner(engine: &dyn Engine) {
         (15, some(&one, 2), false),
     ] {
         let outcome = store.commit(guarded(number, guard.clone())).await.unwrap();
-        assert_eq!(matches!(outcome, Outcome::Committed(_)), held, "{guard:?}: {outcome:?}");
+        assert_eq!(matches!(outcome, CommitOutcome::Committed(_)), held, "{guard:?}: {outcome:?}");
         if !held {
-            assert_eq!(outcome, Outcome::GuardFailed);
+            assert_eq!(outcome, CommitOutcome::GuardFailed);
         }
     }
     // Once all of them are closed, none is open.
@@ -183,11 +186,11 @@ pub async fn guards_look_at_open_referrals_of_the_owner(engine: &dyn Engine) {
         let open = stored(&*store, id(number)).await.expect("it was committed");
         must(&*store, edit(closed(next(&open)))).await;
     }
-    assert_eq!(store.commit(guarded(16, some(&one, 1))).await.unwrap(), Outcome::GuardFailed);
+    assert_eq!(store.commit(guarded(16, some(&one, 1))).await.unwrap(), CommitOutcome::GuardFailed);
     must(&*store, guarded(17, none(&one, 1))).await;
     // Every guard of a change must hold.
     let both = Change { guards: vec![some(&one, 1), none(&one, 1)], ..creation(a_referral(&one, 18)) };
-    assert_eq!(store.commit(both).await.unwrap(), Outcome::GuardFailed);
+    assert_eq!(store.commit(both).await.unwrap(), CommitOutcome::GuardFailed);
     assert_eq!(first.version, 1);
 }
 
@@ -196,10 +199,11 @@ pub async fn a_guard_may_stand_without_a_write(engine: &dyn Engine) {
     let store = engine.open().await;
     let owner = organization(1);
     let guard = Guard::SomeOpenReferral { engagement: engagement(1), owner: owner.clone() };
-    let change = Change { write: None, guards: vec![guard], answer: Some(replayable(&owner, 1, at(0))) };
-    assert_eq!(store.commit(change.clone()).await.unwrap(), Outcome::GuardFailed);
+    let change =
+        Change { write: None, guards: vec![guard], answer: Some(idempotency_record(&owner, 1, at(0))) };
+    assert_eq!(store.commit(change.clone()).await.unwrap(), CommitOutcome::GuardFailed);
     created(&*store, a_referral(&owner, 1)).await;
-    assert_eq!(store.commit(change).await.unwrap(), Outcome::Committed(None));
+    assert_eq!(store.commit(change).await.unwrap(), CommitOutcome::Committed(None));
 }
 
 /// [`crate::Store::commit_all`]: each change finds what those before it have left, also of the same referral.
@@ -265,7 +269,7 @@ pub async fn a_replaced_version_needs_no_document(engine: &dyn Engine) {
     let newest = next(&new);
     let changes = vec![without_document(edit(next(&newest))), edit(next(&newest))];
     let outcome = store.commit_all(changes).await.unwrap();
-    assert_eq!(outcome, AllOrNone::None { at: 1, because: Outcome::Overtaken });
+    assert_eq!(outcome, AllOrNone::None { at: 1, because: CommitOutcome::VersionConflict });
     assert_eq!(stored(&*store, id(3)).await, Some(newest));
 }
 
@@ -277,11 +281,11 @@ pub async fn one_refused_change_undoes_those_it_goes_with(engine: &dyn Engine) {
     let mut renamed = next(&kept);
     renamed.columns.team = vec!["new@contoso.example".to_owned()];
     let mut created_too = creation(a_referral(&owner, 2));
-    created_too.answer = Some(replayable(&owner, 7, at(1)));
+    created_too.answer = Some(idempotency_record(&owner, 7, at(1)));
     let refused = creation(a_referral(&organization(2), 1));
     let changes = vec![edit(renamed.clone()), created_too.clone(), refused];
     let outcome = store.commit_all(changes).await.unwrap();
-    assert_eq!(outcome, AllOrNone::None { at: 2, because: Outcome::Overtaken });
+    assert_eq!(outcome, AllOrNone::None { at: 2, because: CommitOutcome::VersionConflict });
     assert_eq!(stored(&*store, id(1)).await, Some(kept));
     assert_eq!(stored(&*store, id(2)).await, None);
     assert_eq!(store.count(&all_of(&owner)).await.unwrap(), 1);
@@ -294,13 +298,13 @@ pub async fn one_refused_change_undoes_those_it_goes_with(engine: &dyn Engine) {
 /// The figures tell how many changes were committed in how many commits, and where reads found what they wanted.
 pub async fn commits_and_reads_are_counted(engine: &dyn Engine) {
     let store = engine.open().await;
-    let before = store.figures();
+    let before = store.metrics();
     let first = created(&*store, a_referral(&organization(1), 1)).await;
     must(&*store, edit(next(&first))).await;
     for _ in 0..3 {
         assert!(stored(&*store, id(1)).await.is_some());
     }
-    let after = store.figures();
+    let after = store.metrics();
     assert_eq!(after.group_sizes.sum - before.group_sizes.sum, 2);
     for (after, before) in
         [(&after.group_sizes, &before.group_sizes), (&after.commit_microseconds, &before.commit_microseconds)]

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::samples::*;
-use crate::{Assignment, Change, Outcome, Role, StoreError};
+use crate::{Assignment, Change, CommitOutcome, Role, StoreError};
 
 /// A second opening finds everything the first one acknowledged, and counts on.
 pub async fn everything_is_there_after_reopening(engine: &dyn Engine) {
     let store = engine.open().await;
     let owner = organization(1);
-    let given = replayable(&owner, 1, at(5));
+    let given = idempotency_record(&owner, 1, at(5));
     let mut first = a_referral(&owner, 1);
     first.columns.expires = Some(at(9));
     first.columns.team = vec!["a@x.example".to_owned()];
@@ -31,7 +31,7 @@ pub async fn everything_is_there_after_reopening(engine: &dyn Engine) {
     let store = engine.open().await;
     assert_eq!(stored(&*store, first.id).await, Some(second.clone()));
     assert_eq!(store.log(&owner, 0, 10).await.unwrap(), log);
-    assert_eq!(store.answer(&given.key, at(5)).await.unwrap(), Some(given.answer));
+    assert_eq!(store.stored_response(&given.key, at(5)).await.unwrap(), Some(given.answer));
     assert_eq!(store.setting("key").await.unwrap().as_deref(), Some(&b"value"[..]));
     assert_eq!(store.assignments().await.unwrap(), [role]);
     assert_eq!(store.next_expiry().await.unwrap(), Some(at(9)));
@@ -70,7 +70,7 @@ pub async fn what_was_accepted_before_closing_is_done(engine: &dyn Engine) {
     let mut kept = vec![id(0)];
     for commit in commits {
         match commit.await.unwrap() {
-            (number, Ok(Outcome::Committed(_))) => kept.push(id(number)),
+            (number, Ok(CommitOutcome::Committed(_))) => kept.push(id(number)),
             (_, Err(StoreError::Closed)) => {}
             other => panic!("{other:?}"),
         }

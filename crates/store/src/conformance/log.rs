@@ -2,7 +2,7 @@
 
 use super::Engine;
 use super::samples::*;
-use crate::{Action, Entry, LogEntry, Outcome};
+use crate::{Action, CommitOutcome, Entry, LogEntry};
 
 /// Each organization counts for itself; refused changes and bare answers take no position.
 pub async fn positions_count_from_one_without_gaps_per_organization(engine: &dyn Engine) {
@@ -10,7 +10,7 @@ pub async fn positions_count_from_one_without_gaps_per_organization(engine: &dyn
     let (one, two) = (organization(1), organization(2));
     assert_eq!(must(&*store, creation(a_referral(&one, 1))).await, 1);
     assert_eq!(must(&*store, creation(a_referral(&two, 2))).await, 1);
-    assert_eq!(store.commit(creation(a_referral(&one, 1))).await.unwrap(), Outcome::Overtaken);
+    assert_eq!(store.commit(creation(a_referral(&one, 1))).await.unwrap(), CommitOutcome::VersionConflict);
     assert_eq!(must(&*store, edit(next(&a_referral(&one, 1)))).await, 2);
     assert_eq!(must(&*store, creation(a_referral(&one, 3))).await, 3);
     assert_eq!(must(&*store, creation(a_referral(&two, 4))).await, 2);

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::Engine;
 use super::samples::*;
-use crate::{Aggregation, Counting, Found, Query, Scope, Store, StoreError, StoredReferral, matches};
+use crate::{Aggregation, CountMode, Query, QueryResult, Scope, Store, StoreError, StoredReferral, matches};
 
 /// Filters that indexes carry, and others.
 const FILTERS: [&str; 30] = [
@@ -182,7 +182,7 @@ pub async fn kept_counts_follow_every_write(engine: &dyn Engine) {
     }
 }
 
-/// [`Counting::No`] and [`Counting::IfCheap`]: nobody pays for a count that is not wanted.
+/// [`CountMode::No`] and [`CountMode::IfCheap`]: nobody pays for a count that is not wanted.
 pub async fn a_count_is_told_as_it_is_wanted(engine: &dyn Engine) {
     let store = engine.open().await;
     for referral in mixed(0..40) {
@@ -190,8 +190,8 @@ pub async fn a_count_is_told_as_it_is_wanted(engine: &dyn Engine) {
     }
     for filter in ["", "status eq 'New'", "contains(name,'e')"] {
         let exact = asked(&organization(1), filter, "");
-        let cheap = Query { count: Counting::IfCheap, ..exact.clone() };
-        let none = Query { count: Counting::No, ..exact.clone() };
+        let cheap = Query { count: CountMode::IfCheap, ..exact.clone() };
+        let none = Query { count: CountMode::No, ..exact.clone() };
         let count = found(&*store, &exact).await.count;
         assert!(count.is_some_and(|count| count > 0), "{filter}");
         assert_eq!(found(&*store, &cheap).await.count, count, "{filter}");
@@ -399,7 +399,7 @@ pub async fn the_members_of_an_engagement_come_oldest_first(engine: &dyn Engine)
     assert!(store.engagement_members(engagement(3), None, 10).await.unwrap().is_empty());
 }
 
-async fn found(store: &dyn Store, query: &Query) -> Found {
+async fn found(store: &dyn Store, query: &Query) -> QueryResult {
     store.query(query).await.expect("the store is well")
 }
 
@@ -418,7 +418,7 @@ fn asked(owner: &OrganizationId, filter: &str, order: &str) -> Query {
         after: None,
         skip: 0,
         limit: 1000,
-        count: Counting::Exact,
+        count: CountMode::Exact,
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::Engine;
 use super::samples::*;
-use crate::{Change, Guard, Outcome};
+use crate::{Change, CommitOutcome, Guard};
 
 const CALLERS: usize = 64;
 const ROUNDS: usize = 8;
@@ -23,8 +23,8 @@ pub async fn one_winner_per_version(engine: &dyn Engine) {
                 let current = stored(&*store, id(1)).await.expect("it is there");
                 let decided = next(&current);
                 match store.commit(edit(decided.clone())).await.unwrap() {
-                    Outcome::Committed(_) => won.push(decided.version),
-                    Outcome::Overtaken => {}
+                    CommitOutcome::Committed(_) => won.push(decided.version),
+                    CommitOutcome::VersionConflict => {}
                     other => panic!("{other:?}"),
                 }
             }
@@ -60,8 +60,8 @@ pub async fn two_guarded_creations_cannot_both_win(engine: &dyn Engine) {
         let mut wins = 0;
         for rival in rivals {
             match rival.await.unwrap() {
-                Outcome::Committed(_) => wins += 1,
-                outcome => assert_eq!(outcome, Outcome::GuardFailed),
+                CommitOutcome::Committed(_) => wins += 1,
+                outcome => assert_eq!(outcome, CommitOutcome::GuardFailed),
             }
         }
         assert_eq!(wins, 1, "round {round}");
@@ -74,7 +74,7 @@ pub async fn one_answer_per_request(engine: &dyn Engine) {
     let store = engine.open().await;
     let owner = organization(1);
     let callers = (0..CALLERS as u64).map(|number| {
-        let mut given = replayable(&owner, 7, at(0));
+        let mut given = idempotency_record(&owner, 7, at(0));
         given.answer.content = bytes::Bytes::from(number.to_string());
         let change = Change { answer: Some(given), ..creation(a_referral(&owner, number)) };
         let store = Arc::clone(&store);
@@ -83,8 +83,8 @@ pub async fn one_answer_per_request(engine: &dyn Engine) {
     let (mut winner, mut heard) = (None, Vec::new());
     for caller in callers.collect::<Vec<_>>() {
         match caller.await.unwrap() {
-            (number, Outcome::Committed(Some(1))) => assert_eq!(winner.replace(number), None),
-            (_, Outcome::AlreadyAnswered(answer)) => heard.push(answer.content),
+            (number, CommitOutcome::Committed(Some(1))) => assert_eq!(winner.replace(number), None),
+            (_, CommitOutcome::Replayed(answer)) => heard.push(answer.content),
             other => panic!("{other:?}"),
         }
     }

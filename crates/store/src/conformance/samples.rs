@@ -10,8 +10,9 @@ use referral::{
 };
 
 use crate::{
-    Action, Actor, AnswerKey, Change, Columns, Counting, Entry, Key, Outcome, Place, Position, Query,
-    RememberedAnswer, Replayable, Scope, Store, StoreError, StoredReferral, Write, index_text,
+    Action, Actor, Change, Columns, CommitOutcome, CountMode, Cursor, Entry, IdempotencyKey,
+    IdempotencyRecord, Position, Query, Scope, SortValue, Store, StoreError, StoredReferral, StoredResponse,
+    Write, index_text,
 };
 
 /// The organization of this number.
@@ -118,20 +119,20 @@ pub fn edit(referral: StoredReferral) -> Change {
 }
 
 /// The key of a request of this number.
-pub fn key(organization: &OrganizationId, number: u16) -> AnswerKey {
+pub fn key(organization: &OrganizationId, number: u16) -> IdempotencyKey {
     let mut digest = [0; 32];
     digest[..2].copy_from_slice(&number.to_be_bytes());
-    AnswerKey { organization: organization.clone(), digest }
+    IdempotencyKey { organization: organization.clone(), digest }
 }
 
 /// An answer to a request of this number, given then.
-pub fn replayable(organization: &OrganizationId, number: u16, given: Timestamp) -> Replayable {
-    let answer = RememberedAnswer {
+pub fn idempotency_record(organization: &OrganizationId, number: u16, given: Timestamp) -> IdempotencyRecord {
+    let answer = StoredResponse {
         request_digest: [number as u8; 32],
         status: 200 + number % 5,
         content: Bytes::from(format!("answer {number}")),
     };
-    Replayable { key: key(organization, number), answer, at: given }
+    IdempotencyRecord { key: key(organization, number), answer, at: given }
 }
 
 /// Everything of an owner but offer leads.
@@ -156,9 +157,11 @@ pub struct ListQuery {
 
 impl ListQuery {
     /// The same as a query.
-    pub fn query(&self, limit: usize, count: Counting) -> Query {
-        let place =
-            |(created, id): (Timestamp, ReferralId)| Place { keys: vec![Key::Integer(created.ticks())], id };
+    pub fn query(&self, limit: usize, count: CountMode) -> Query {
+        let place = |(created, id): (Timestamp, ReferralId)| Cursor {
+            keys: vec![SortValue::Integer(created.ticks())],
+            id,
+        };
         let (owner, team) = (self.owner.clone(), self.team.clone());
         Query {
             scope: Scope { owner, team, offer_leads: self.offer_leads, now: at(0) },
@@ -186,12 +189,12 @@ pub trait Lists {
 #[async_trait]
 impl<S: Store + ?Sized> Lists for S {
     async fn list(&self, query: &ListQuery) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
-        let found = self.query(&query.query(query.limit, Counting::No)).await?;
+        let found = self.query(&query.query(query.limit, CountMode::No)).await?;
         Ok(found.referrals.into_iter().map(|(referral, _)| referral).collect())
     }
 
     async fn count(&self, query: &ListQuery) -> Result<u64, StoreError> {
-        let found = self.query(&query.query(0, Counting::Exact)).await?;
+        let found = self.query(&query.query(0, CountMode::Exact)).await?;
         Ok(found.count.expect("the count was asked for"))
     }
 }
@@ -199,7 +202,7 @@ impl<S: Store + ?Sized> Lists for S {
 /// Commits what must succeed; the position of its news.
 pub async fn must(store: &dyn Store, change: Change) -> Position {
     match store.commit(change).await.expect("the store is well") {
-        Outcome::Committed(Some(position)) => position,
+        CommitOutcome::Committed(Some(position)) => position,
         other => panic!("not committed with news: {other:?}"),
     }
 }

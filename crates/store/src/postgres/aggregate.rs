@@ -8,16 +8,17 @@ use referral::ReferralId;
 use tokio_postgres::Row;
 
 use super::list_threads::ListThreads;
+use super::lists::{ReadTransaction, plan_query};
 use super::pool::Pool;
-use super::query::{Reading, ask};
 use super::rows;
-use super::ways::{Sql, Ways};
-use crate::aggregation::{Finished, Pipeline, add_kept, complete, ids, is_kept, leading_query};
-use crate::asked::{Asked, check_expressions};
+use super::select::{SelectBuilder, Sql};
+use crate::aggregation::{
+    Finished, Pipeline, add_facet_counts, are_facet_counts_enough, complete, ids, leading_query,
+};
 use crate::item::{Column, ColumnValues, ItemSource};
 use crate::list_work::{ListWork, QueryLimits};
-use crate::plan::Way;
-use crate::{Aggregated, Aggregation, StoreError};
+use crate::planner::{AccessPath, PlannedQuery, check_expressions};
+use crate::{Aggregation, AggregationResult, StoreError};
 
 /// Documents that are fetched at a time.
 const FETCHED: usize = 64;
@@ -28,13 +29,13 @@ pub(super) async fn aggregate(
     threads: &ListThreads,
     limits: QueryLimits,
     aggregation: &Aggregation,
-) -> Result<Aggregated, StoreError> {
+) -> Result<AggregationResult, StoreError> {
     let pool = Arc::clone(pool);
-    let asked = aggregation.clone();
+    let planned = aggregation.clone();
     threads
         .run(&aggregation.scope.owner, move |interrupt| async move {
             let work = ListWork::new(limits, interrupt);
-            aggregate_within(&pool, &asked, &work).await
+            aggregate_within(&pool, &planned, &work).await
         })
         .await
 }
@@ -43,20 +44,20 @@ async fn aggregate_within(
     pool: &Arc<Pool>,
     aggregation: &Aggregation,
     work: &ListWork,
-) -> Result<Aggregated, StoreError> {
+) -> Result<AggregationResult, StoreError> {
     let (query, steps) = leading_query(aggregation);
     check_expressions(query.filter.as_ref(), &query.order)?;
     let mut pipeline = Pipeline::new(aggregation, steps, work)?;
     if aggregation.limit == 0 {
-        return Ok(Aggregated::default());
+        return Ok(AggregationResult::default());
     }
-    let (reading, asked) = ask(pool, &query, work).await?;
-    let left_out = reading.feed(&asked, &mut pipeline, work).await?;
+    let (reading, planned) = plan_query(pool, &query, work).await?;
+    let left_out = reading.feed(&planned, &mut pipeline, work).await?;
     let mut made = match pipeline.finish()? {
-        Finished::Rows(rows) => Aggregated { rows, left_out: 0 },
-        Finished::Referrals(parts) => {
-            let documents = reading.documents(&asked, &ids(&parts)?, work).await?;
-            complete(parts, &documents, work)?
+        Finished::Rows(rows) => AggregationResult { rows, left_out: 0 },
+        Finished::Referrals(scan_parts) => {
+            let documents = reading.documents(&planned, &ids(&scan_parts)?, work).await?;
+            complete(scan_parts, &documents, work)?
         }
     };
     reading.end().await?;
@@ -64,31 +65,31 @@ async fn aggregate_within(
     Ok(made)
 }
 
-impl Reading {
+impl ReadTransaction {
     /// Brings every referral that matches into the steps; how many could not be read.
     async fn feed(
         &self,
-        asked: &Asked<'_>,
+        planned: &PlannedQuery<'_>,
         pipeline: &mut Pipeline<'_>,
         work: &ListWork,
     ) -> Result<usize, StoreError> {
-        let way = asked.set_way();
-        if way == Way::Nothing {
+        let access_path = planned.scan_access_path();
+        if access_path == AccessPath::Nothing {
             return Ok(0);
         }
         if let Some(columns) = pipeline.counted_columns() {
-            if is_kept(&asked.conditions, &columns) {
-                add_kept(pipeline, &asked.figures, asked.classes())?;
+            if are_facet_counts_enough(&planned.predicates, &columns) {
+                add_facet_counts(pipeline, &planned.statistics, planned.facets())?;
                 return Ok(0);
             }
-            if asked.is_plain() && asked.conditions.search.is_none() {
-                self.feed_counts(asked, &way, columns, pipeline, work).await?;
+            if planned.has_no_residual() && planned.predicates.search.is_none() {
+                self.feed_counts(planned, &access_path, columns, pipeline, work).await?;
                 return Ok(0);
             }
         }
-        let source = pipeline.source(asked.residual_paths());
-        let scanned = self.scan(asked, &way, &source, work, |candidate| {
-            if asked.matches(&candidate.item, work)? {
+        let source = pipeline.source(planned.residual_paths());
+        let scanned = self.scan(planned, &access_path, &source, work, |candidate| {
+            if planned.matches(&candidate.item, work)? {
                 pipeline.add(candidate.created, candidate.id, candidate.item, 1)?;
             }
             Ok(())
@@ -99,8 +100,8 @@ impl Reading {
     /// Brings the numbers of referrals with the same values in some columns: PostgreSQL counts them.
     async fn feed_counts(
         &self,
-        asked: &Asked<'_>,
-        way: &Way,
+        planned: &PlannedQuery<'_>,
+        access_path: &AccessPath,
         columns: Vec<Column>,
         pipeline: &mut Pipeline<'_>,
         work: &ListWork,
@@ -109,7 +110,7 @@ impl Reading {
         names.sort_unstable();
         names.dedup();
         let select: String = names.iter().map(|name| format!(", {name}")).collect();
-        let mut sql: Sql = (Ways { asked }).set(way, &format!("count(*){select}"));
+        let mut sql: Sql = (SelectBuilder { planned }).set(access_path, &format!("count(*){select}"));
         if !names.is_empty() {
             sql.push(&format!(" GROUP BY {}", names.join(", ")));
         }
@@ -128,13 +129,13 @@ impl Reading {
     /// The documents of these referrals; none for those that are damaged.
     async fn documents(
         &self,
-        asked: &Asked<'_>,
+        planned: &PlannedQuery<'_>,
         ids: &[ReferralId],
         work: &ListWork,
     ) -> Result<HashMap<ReferralId, Bytes>, StoreError> {
         let mut documents = HashMap::with_capacity(ids.len());
         for chunk in ids.chunks(FETCHED) {
-            for referral in self.referrals_of(asked.query.scope.owner.as_bytes(), chunk).await? {
+            for referral in self.referrals_of(planned.query.scope.owner.as_bytes(), chunk).await? {
                 work.hold(referral.document.len())?;
                 documents.insert(referral.id, referral.document);
             }
@@ -146,17 +147,17 @@ impl Reading {
 /// Reads a count and, after it, the columns of these names; the others have values of no meaning.
 fn grouped_values(row: &Row, names: &[&str]) -> Result<ColumnValues, StoreError> {
     let mut values = ColumnValues::empty();
-    for (place, name) in (1..).zip(names) {
+    for (cursor, name) in (1..).zip(names) {
         match *name {
-            "referral.id" => values.id = rows::referral_id(row, place)?,
-            "referral.engagement" => values.engagement = rows::engagement_id(row, place)?,
-            "referral.created" => values.created = rows::get(row, place)?,
-            "referral.updated" => values.updated = rows::get(row, place)?,
-            "referral.expires" => values.expires = rows::get(row, place)?,
-            "referral.accepted" => values.accepted = rows::get(row, place)?,
-            "referral.country" => values.country = rows::text(row, place)?,
-            "referral.shared_with_microsoft" => values.shared_with_microsoft = rows::get(row, place)?,
-            _ => values.class = rows::class(row, place)?,
+            "referral.id" => values.id = rows::referral_id(row, cursor)?,
+            "referral.engagement" => values.engagement = rows::engagement_id(row, cursor)?,
+            "referral.created" => values.created = rows::get(row, cursor)?,
+            "referral.updated" => values.updated = rows::get(row, cursor)?,
+            "referral.expires" => values.expires = rows::get(row, cursor)?,
+            "referral.accepted" => values.accepted = rows::get(row, cursor)?,
+            "referral.country" => values.country = rows::text(row, cursor)?,
+            "referral.shared_with_microsoft" => values.shared_with_microsoft = rows::get(row, cursor)?,
+            _ => values.facet = rows::facet(row, cursor)?,
         }
     }
     Ok(values)

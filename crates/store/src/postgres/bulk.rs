@@ -11,14 +11,14 @@ use flume::Receiver;
 use referral::{OrganizationId, ReferralId};
 use tokio_postgres::types::{ToSql, Type};
 
-use super::batch::{self, Statement};
-use super::errors::Trouble;
-use super::group::State;
+use super::changes::GroupState;
+use super::errors::PgError;
 use super::pool::{Lease, Pool};
 use super::rows;
 use super::writer::LOCK;
-use crate::class::Class;
-use crate::packing::Packing;
+use super::writes::{self, Statement};
+use crate::compression::Compression;
+use crate::planner::FacetKey;
 use crate::{Batches, BulkReport, Position, StoreError, Write};
 
 /// Batches that wait to be written.
@@ -27,13 +27,13 @@ const WAITING: usize = 2;
 /// Loads.
 pub(super) async fn load(
     pool: &Arc<Pool>,
-    packing: Packing,
+    compression: Compression,
     batches: Batches,
 ) -> Result<BulkReport, StoreError> {
     let (sender, receiver) = flume::bounded(WAITING);
     let drawing = tokio::task::spawn_blocking(move || {
         for batch in batches {
-            let batch = batch.into_iter().map(|write| packing.write(write)).collect();
+            let batch = batch.into_iter().map(|write| compression.write(write)).collect();
             if sender.send(Some(batch)).is_err() {
                 return;
             }
@@ -90,22 +90,22 @@ async fn add(pool: &Arc<Pool>, batches: &Receiver<Option<Vec<Write>>>) -> Result
 }
 
 /// Runs statements in a transaction that is open, one after the other.
-pub(super) async fn run(lease: &Lease, statements: &[Statement]) -> Result<(), Trouble> {
+pub(super) async fn run(lease: &Lease, statements: &[Statement]) -> Result<(), PgError> {
     for statement in statements {
-        lease.within(lease.client().execute_typed(statement.sql, &statement.params())).await?;
+        lease.with_timeout(lease.client().execute_typed(statement.sql, &statement.params())).await?;
     }
     Ok(())
 }
 
 /// Begins a transaction that may wait for who feeds it.
 pub(super) async fn begin(pool: &Arc<Pool>) -> Result<Lease, StoreError> {
-    let mut lease = pool.lend().await?;
-    lease.is_torn();
+    let mut lease = pool.acquire().await?;
+    lease.mark_in_transaction();
     let begin = format!(
         "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {}; SET LOCAL idle_in_transaction_session_timeout = 0",
         pool.limits()
     );
-    lease.within(lease.client().batch_execute(&begin)).await?;
+    lease.with_timeout(lease.client().batch_execute(&begin)).await?;
     Ok(lease)
 }
 
@@ -119,13 +119,13 @@ pub(super) async fn lock_heads(
          SELECT organization, 0
          FROM unnest($1) AS new (organization)
          ON CONFLICT (organization) DO NOTHING";
-    lease.within(lease.client().execute_typed(make, &params)).await?;
-    let found = lease.within(lease.client().query_typed(LOCK, &params)).await?;
+    lease.with_timeout(lease.client().execute_typed(make, &params)).await?;
+    let found = lease.with_timeout(lease.client().query_typed(LOCK, &params)).await?;
     found.iter().map(|row| Ok((rows::organization(row, 0)?, rows::count(row, 1)?))).collect()
 }
 
 /// A count that is kept: its owner, whether of offer leads, its class and its country.
-type Kept = (OrganizationId, bool, Class, Option<String>);
+type OwnedFacetCountKey = (OrganizationId, bool, FacetKey, Option<String>);
 
 /// A transaction that loads.
 struct Loading {
@@ -134,7 +134,7 @@ struct Loading {
     /// The newest position given to each organization whose log is locked.
     positions: HashMap<OrganizationId, Position>,
     /// Counts that are not written yet.
-    counts: HashMap<Kept, i64>,
+    counts: HashMap<OwnedFacetCountKey, i64>,
 }
 
 impl Loading {
@@ -157,7 +157,8 @@ impl Loading {
             self.positions.extend(lock_heads(&self.lease, &unknown).await?);
         }
         let mut there = self.there(batch).await?;
-        let mut state = State { positions: std::mem::take(&mut self.positions), ..State::default() };
+        let mut state =
+            GroupState { positions: std::mem::take(&mut self.positions), ..GroupState::default() };
         for write in batch {
             if there.insert(write.referral.id) {
                 state.write(write);
@@ -166,11 +167,11 @@ impl Loading {
                 self.report.skipped_existing += 1;
             }
         }
-        for ((owner, lead, class, country), change) in batch::counted(&state.written) {
-            let kept = (owner.clone(), lead, class, country.map(str::to_owned));
+        for ((owner, lead, facet, country), change) in writes::counted(&state.write_set) {
+            let kept = (owner.clone(), lead, facet, country.map(str::to_owned));
             *self.counts.entry(kept).or_default() += change;
         }
-        let run = run(&self.lease, &batch::rows_of(&state.written)).await;
+        let run = run(&self.lease, &writes::rows_of(&state.write_set)).await;
         self.positions = state.positions;
         Ok(run?)
     }
@@ -180,21 +181,21 @@ impl Loading {
         let ids: Vec<&[u8]> = batch.iter().map(|write| &write.referral.id.as_bytes()[..]).collect();
         let params: [(&(dyn ToSql + Sync), Type); 1] = [(&ids, Type::BYTEA_ARRAY)];
         let sql = "SELECT id FROM referral_directory WHERE id = ANY ($1)";
-        let found = self.lease.within(self.lease.client().query_typed(sql, &params)).await?;
+        let found = self.lease.with_timeout(self.lease.client().query_typed(sql, &params)).await?;
         found.iter().map(|row| rows::referral_id(row, 0)).collect()
     }
 
     async fn end(mut self) -> Result<BulkReport, StoreError> {
-        let changes = self.counts.iter().map(|((owner, lead, class, country), change)| {
-            ((owner, *lead, *class, country.as_deref()), *change)
+        let changes = self.counts.iter().map(|((owner, lead, facet, country), change)| {
+            ((owner, *lead, *facet, country.as_deref()), *change)
         });
-        let mut statements = batch::tallies(changes);
+        let mut statements = writes::facet_count_changes(changes);
         if !self.positions.is_empty() {
-            statements.push(batch::heads(&self.positions));
+            statements.push(writes::heads(&self.positions));
         }
         run(&self.lease, &statements).await?;
-        self.lease.within(self.lease.client().batch_execute("COMMIT")).await?;
-        self.lease.is_whole_again();
+        self.lease.with_timeout(self.lease.client().batch_execute("COMMIT")).await?;
+        self.lease.mark_idle();
         Ok(self.report)
     }
 }

@@ -5,52 +5,52 @@ use std::error::Error as _;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
-use super::prepared::is_unprepared;
+use super::prepared::is_unknown_statement;
 use crate::StoreError;
 
 /// What is said of a database that does not answer.
-pub(super) const SILENT: &str = "the database did not answer in time";
+pub(super) const NO_ANSWER: &str = "the database did not answer in time";
 
 /// Why a statement was not done.
 #[derive(Debug, Clone)]
-pub(super) enum Trouble {
+pub(super) enum PgError {
     /// Others were in the way: the whole transaction may be tried again.
-    Contended(String),
+    Retryable(String),
     /// The connection or the server is gone, or takes no writes.
-    Absent(String),
+    Unreachable(String),
     /// There was no answer in time: neither whether the server is there nor what it did is known.
-    Silent,
+    Timeout,
     /// It took longer than it may.
-    TooLong,
+    StatementTimeout,
     /// An earlier statement of the transaction failed.
-    Aborted,
+    TransactionAborted,
     /// A prepared statement was none: nothing of it was done, and none is used from now on.
-    Unprepared(String),
+    UnknownStatement(String),
     /// The schema is not there.
-    NoSuchTable(String),
+    UndefinedTable(String),
     /// Anything else.
     Other(String),
 }
 
-impl Trouble {
-    pub(super) fn of(error: &Error) -> Trouble {
+impl PgError {
+    pub(super) fn of(error: &Error) -> PgError {
         let Some(state) = error.code() else {
             // Without a state the server has not answered: the connection broke, or the driver could not read it.
             return match error.is_closed()
                 || error.source().is_some_and(|source| source.is::<std::io::Error>())
             {
-                true => Trouble::Absent(said(error)),
-                false => Trouble::Other(said(error)),
+                true => PgError::Unreachable(error_text(error)),
+                false => PgError::Other(error_text(error)),
             };
         };
-        if is_unprepared(error) {
-            return Trouble::Unprepared(said(error));
+        if is_unknown_statement(error) {
+            return PgError::UnknownStatement(error_text(error));
         }
-        Trouble::of_state(state, || said(error))
+        PgError::of_state(state, || error_text(error))
     }
 
     /// What a state of an answer means.
-    fn of_state(state: &SqlState, said: impl FnOnce() -> String) -> Trouble {
+    fn of_state(state: &SqlState, error_text: impl FnOnce() -> String) -> PgError {
         /// Classes of states that pass: of connections, of resources such as their number and the room on the disk, of an
         /// operator's or a crash's end, and of the system under the server.
         const PASSING: [&str; 4] = ["08", "53", "57P", "58"];
@@ -63,65 +63,65 @@ impl Trouble {
             | SqlState::UNIQUE_VIOLATION
             // Of two that make the same table, though only if it is missing, one is told that it is there.
             | SqlState::DUPLICATE_TABLE
-            | SqlState::DUPLICATE_OBJECT => Trouble::Contended(said()),
+            | SqlState::DUPLICATE_OBJECT => PgError::Retryable(error_text()),
             // Whether it was done nobody knows.
-            SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN => Trouble::Silent,
-            SqlState::QUERY_CANCELED => Trouble::TooLong,
-            SqlState::IN_FAILED_SQL_TRANSACTION => Trouble::Aborted,
-            SqlState::UNDEFINED_TABLE => Trouble::NoSuchTable(said()),
+            SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN => PgError::Timeout,
+            SqlState::QUERY_CANCELED => PgError::StatementTimeout,
+            SqlState::IN_FAILED_SQL_TRANSACTION => PgError::TransactionAborted,
+            SqlState::UNDEFINED_TABLE => PgError::UndefinedTable(error_text()),
             SqlState::READ_ONLY_SQL_TRANSACTION
-            | SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => Trouble::Absent(said()),
+            | SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => PgError::Unreachable(error_text()),
             // A time-out for transactions, which the driver has no name for.
-            ref state if state.code() == "25P04" => Trouble::Absent(said()),
-            ref state if PASSING.iter().any(|class| state.code().starts_with(class)) => Trouble::Absent(said()),
-            _ => Trouble::Other(said()),
+            ref state if state.code() == "25P04" => PgError::Unreachable(error_text()),
+            ref state if PASSING.iter().any(|class| state.code().starts_with(class)) => PgError::Unreachable(error_text()),
+            _ => PgError::Other(error_text()),
         }
     }
 
     /// Whether nothing was done of what may be done later, as a whole.
-    pub(super) fn may_pass(&self) -> bool {
-        matches!(self, Trouble::Contended(_) | Trouble::Absent(_) | Trouble::Unprepared(_))
+    pub(super) fn is_transient(&self) -> bool {
+        matches!(self, PgError::Retryable(_) | PgError::Unreachable(_) | PgError::UnknownStatement(_))
     }
 
     /// The worse of two of one transaction: the one that tells why.
     pub(super) fn is_cause(&self) -> bool {
-        !matches!(self, Trouble::Aborted)
+        !matches!(self, PgError::TransactionAborted)
     }
 }
 
-impl From<Trouble> for StoreError {
-    fn from(trouble: Trouble) -> StoreError {
-        match trouble {
-            Trouble::Contended(what) => StoreError::Unavailable(format!("others were in the way: {what}")),
-            Trouble::Absent(what) | Trouble::Unprepared(what) => StoreError::Unavailable(what),
-            Trouble::Silent => StoreError::Unavailable(SILENT.to_owned()),
-            Trouble::TooLong => StoreError::Unavailable("the database took too long".to_owned()),
-            Trouble::Aborted => StoreError::Engine("the transaction was given up".to_owned()),
-            Trouble::NoSuchTable(what) | Trouble::Other(what) => StoreError::Engine(what),
+impl From<PgError> for StoreError {
+    fn from(pg_error: PgError) -> StoreError {
+        match pg_error {
+            PgError::Retryable(what) => StoreError::Unavailable(format!("others were in the way: {what}")),
+            PgError::Unreachable(what) | PgError::UnknownStatement(what) => StoreError::Unavailable(what),
+            PgError::Timeout => StoreError::Unavailable(NO_ANSWER.to_owned()),
+            PgError::StatementTimeout => StoreError::Unavailable("the database took too long".to_owned()),
+            PgError::TransactionAborted => StoreError::Engine("the transaction was given up".to_owned()),
+            PgError::UndefinedTable(what) | PgError::Other(what) => StoreError::Engine(what),
         }
     }
 }
 
 /// Why there is no connection. Whatever it is, it may be put right without this process.
 pub(super) fn cannot_connect(error: &Error) -> StoreError {
-    StoreError::Unavailable(said(error))
+    StoreError::Unavailable(error_text(error))
 }
 
 /// The error with its causes.
-pub(super) fn said(error: &Error) -> String {
+pub(super) fn error_text(error: &Error) -> String {
     if let Some(database) = error.as_db_error() {
         return format!("{} ({})", database.message(), database.code().code());
     }
-    let mut said = error.to_string();
+    let mut error_text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
         let words = inner.to_string();
-        if !said.contains(&words) {
-            said = format!("{said}: {words}");
+        if !error_text.contains(&words) {
+            error_text = format!("{error_text}: {words}");
         }
         cause = inner.source();
     }
-    said
+    error_text
 }
 
 #[cfg(test)]
@@ -142,7 +142,7 @@ mod tests {
         ];
         let faults =
             ["22012 22P02 23502 23514 28000 28P01 3D000 42501 42601 42703 42P01 54000 XX000 XX001 25P02"];
-        let told = |code: &str| StoreError::from(Trouble::of_state(&SqlState::from_code(code), String::new));
+        let told = |code: &str| StoreError::from(PgError::of_state(&SqlState::from_code(code), String::new));
         for code in passing.iter().flat_map(|codes| codes.split(' ')) {
             assert!(matches!(told(code), StoreError::Unavailable(_)), "{code}: {}", told(code));
         }

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::pool::Pool;
 use crate::StoreError;
-use crate::fair_queue::{Queue, Worker};
+use crate::fair_queue::{FairQueue, Worker};
 use crate::list_work::Interrupt;
 
 /// The most lists of an organization that may wait.
@@ -25,7 +25,7 @@ type Job = Box<dyn FnOnce(&Handle) + Send>;
 
 /// The threads; they end when it is closed or dropped.
 pub(super) struct ListThreads {
-    jobs: Arc<Queue<OrganizationId, Job>>,
+    jobs: Arc<FairQueue<OrganizationId, Job>>,
     stopping: Arc<AtomicBool>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// What an organization may have of the connections for lists that need no thread.
@@ -50,7 +50,7 @@ impl ListThreads {
     /// `Engine` if a thread cannot be started.
     pub(super) fn start(threads: usize, connections: usize) -> Result<ListThreads, StoreError> {
         let threads = threads.max(1);
-        let jobs = Queue::new(WAITING, threads.saturating_sub(1).max(1));
+        let jobs = FairQueue::new(WAITING, threads.saturating_sub(1).max(1));
         let mut handles = Vec::with_capacity(threads);
         for number in 0..threads {
             let (worker, runtime) = (jobs.worker(), Handle::current());
@@ -121,7 +121,7 @@ impl ListThreads {
         };
         match timeout(pool.wait(), permits.acquire_owned()).await {
             Ok(permit) => permit.map_err(|_| StoreError::Closed),
-            Err(_) => Err(pool.none_in_time()),
+            Err(_) => Err(pool.wait_timed_out()),
         }
     }
 
@@ -153,7 +153,7 @@ impl Drop for ListThreads {
 
 fn serve(jobs: &Worker<OrganizationId, Job>, runtime: &Handle) {
     while let Some(running) = jobs.take() {
-        let (job, _place) = running.into_parts();
+        let (job, _slot) = running.into_parts();
         // A panic drops the reply, which tells the caller; the thread serves on.
         drop(catch_unwind(AssertUnwindSafe(|| job(runtime))));
     }

@@ -6,26 +6,26 @@
 //! every key.
 
 mod aggregate;
-mod batch;
+mod batched_lookup;
 mod bulk;
+mod changes;
+mod compression;
+mod directory;
 mod errors;
 mod explain;
-mod gathered;
-mod group;
 mod jobs;
 mod list_threads;
-mod packed;
-mod people;
+mod lists;
 mod pool;
 mod prepared;
-mod query;
-mod referrals;
+mod reads;
 mod rows;
 mod schema;
+mod select;
 mod tls;
 mod transfer;
-mod ways;
 mod writer;
+mod writes;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -41,18 +41,18 @@ use tokio::sync::oneshot;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
-use self::gathered::Gathered;
+use self::batched_lookup::BatchedLookup;
 use self::list_threads::ListThreads;
 use self::pool::Pool;
-use self::referrals::{Answered, OwnedReferral};
+use self::reads::{ReferralLookup, StoredResponseLookup};
 use self::tls::Tls;
 use self::writer::{Request, Writer};
+use crate::compression::Compression;
 pub use crate::list_work::QueryLimits;
-use crate::packing::Packing;
 use crate::{
-    Aggregated, Aggregation, AllOrNone, AnswerKey, Assignment, Change, EngagementRole, Figures, Found,
-    JobHolder, LogEntry, Organization, Outcome, Plan, Position, Query, RememberedAnswer, SchemaVersion,
-    Store, StoreError, StoredReferral,
+    Aggregation, AggregationResult, AllOrNone, Assignment, Change, CommitOutcome, EngagementRole,
+    IdempotencyKey, JobHolder, LogEntry, Organization, Position, Query, QueryPlan, QueryResult,
+    SchemaVersion, Store, StoreError, StoreMetrics, StoredReferral, StoredResponse,
 };
 
 /// How long a connection of the database may be silent before it is asked whether it is still there.
@@ -69,7 +69,7 @@ pub struct PostgresOptions {
     pub statement_timeout: Duration,
     /// How many transactions of this node write at the same time, each for other organizations; at least 1, and fewer
     /// than there are connections.
-    pub lanes: usize,
+    pub writer_shards: usize,
     /// How many lists are evaluated at the same time, each with a connection of its own; at least 1. One organization
     /// holds all but one of them.
     pub list_threads: usize,
@@ -92,7 +92,7 @@ impl Default for PostgresOptions {
             connections: 16,
             wait: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(10),
-            lanes: 4,
+            writer_shards: 4,
             list_threads: 4,
             group_limit: 256,
             compression: true,
@@ -121,9 +121,9 @@ pub fn is_local(address: &str) -> Result<bool, StoreError> {
 }
 
 fn read(address: &str) -> Result<Config, StoreError> {
-    address
-        .parse()
-        .map_err(|error| StoreError::Engine(format!("the address of the database: {}", errors::said(&error))))
+    address.parse().map_err(|error| {
+        StoreError::Engine(format!("the address of the database: {}", errors::error_text(&error)))
+    })
 }
 
 /// The engine.
@@ -131,9 +131,9 @@ pub struct PostgresStore {
     pool: Arc<Pool>,
     writer: Writer,
     /// Reads of single referrals by owner and id, and of remembered answers.
-    referrals: Gathered<OwnedReferral>,
-    answers: Gathered<Answered>,
-    packing: Packing,
+    referrals: BatchedLookup<ReferralLookup>,
+    answers: BatchedLookup<StoredResponseLookup>,
+    compression: Compression,
     lists: ListThreads,
     limits: QueryLimits,
 }
@@ -148,7 +148,7 @@ impl PostgresStore {
     /// wrote it (nothing is touched then).
     pub async fn open(address: &str, options: PostgresOptions) -> Result<PostgresStore, StoreError> {
         let PostgresOptions {
-            lanes,
+            writer_shards,
             list_threads,
             connections,
             group_limit,
@@ -161,14 +161,14 @@ impl PostgresStore {
         check_server(&pool).await?;
         schema::migrate(&pool, schema::MIGRATIONS).await?;
         pool.prepares.store(prepared_statements, Ordering::Relaxed);
-        let writer = Writer::start(&pool, lanes.max(1), group_limit.max(1));
+        let writer = Writer::start(&pool, writer_shards.max(1), group_limit.max(1));
         let lists = ListThreads::start(list_threads, connections as usize)?;
         Ok(PostgresStore {
-            referrals: Gathered::new(&pool),
-            answers: Gathered::new(&pool),
+            referrals: BatchedLookup::new(&pool),
+            answers: BatchedLookup::new(&pool),
             pool,
             writer,
-            packing: Packing::new(compression),
+            compression: Compression::new(compression),
             lists,
             limits,
         })
@@ -239,7 +239,7 @@ impl Store for PostgresStore {
     }
 
     async fn find_referral(&self, id: ReferralId) -> Result<Option<Arc<StoredReferral>>, StoreError> {
-        referrals::find(&self.pool, id).await
+        reads::find(&self.pool, id).await
     }
 
     async fn engagement(
@@ -247,7 +247,7 @@ impl Store for PostgresStore {
         id: EngagementId,
         party: &OrganizationId,
     ) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
-        referrals::engagement(&self.pool, id, party).await
+        reads::engagement(&self.pool, id, party).await
     }
 
     async fn engagement_role(
@@ -255,24 +255,24 @@ impl Store for PostgresStore {
         id: EngagementId,
         party: &OrganizationId,
     ) -> Result<EngagementRole, StoreError> {
-        referrals::engagement_role(&self.pool, id, party).await
+        reads::engagement_role(&self.pool, id, party).await
     }
 
     async fn has_open_referral(&self, id: EngagementId, owner: &OrganizationId) -> Result<bool, StoreError> {
-        referrals::has_open(&self.pool, id, owner).await
+        reads::has_open(&self.pool, id, owner).await
     }
 
-    async fn query(&self, query: &Query) -> Result<Found, StoreError> {
-        query::find(&self.pool, &self.lists, self.limits, query).await
+    async fn query(&self, query: &Query) -> Result<QueryResult, StoreError> {
+        lists::find(&self.pool, &self.lists, self.limits, query).await
     }
 
-    async fn aggregate(&self, aggregation: &Aggregation) -> Result<Aggregated, StoreError> {
+    async fn aggregate(&self, aggregation: &Aggregation) -> Result<AggregationResult, StoreError> {
         aggregate::aggregate(&self.pool, &self.lists, self.limits, aggregation).await
     }
 
-    async fn plan(&self, query: &Query) -> Result<Plan, StoreError> {
+    async fn plan(&self, query: &Query) -> Result<QueryPlan, StoreError> {
         let plan = explain::plan(query)?;
-        Ok(Plan { planner: explain::planner(&self.pool, query).await?, ..plan })
+        Ok(QueryPlan { planner: explain::planner(&self.pool, query).await?, ..plan })
     }
 
     async fn engagement_members(
@@ -281,44 +281,44 @@ impl Store for PostgresStore {
         after: Option<(Timestamp, ReferralId)>,
         limit: usize,
     ) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
-        referrals::engagement_members(&self.pool, id, after, limit).await
+        reads::engagement_members(&self.pool, id, after, limit).await
     }
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Arc<StoredReferral>>, StoreError> {
-        referrals::due(&self.pool, now, limit).await
+        reads::due(&self.pool, now, limit).await
     }
 
     async fn next_expiry(&self) -> Result<Option<Timestamp>, StoreError> {
-        referrals::next_expiry(&self.pool).await
+        reads::next_expiry(&self.pool).await
     }
 
-    async fn answer(
+    async fn stored_response(
         &self,
-        key: &AnswerKey,
+        key: &IdempotencyKey,
         since: Timestamp,
-    ) -> Result<Option<RememberedAnswer>, StoreError> {
+    ) -> Result<Option<StoredResponse>, StoreError> {
         let found = self.answers.get(key.clone()).await?;
         Ok(found.filter(|(at, _)| *at >= since).map(|(_, answer)| answer))
     }
 
-    async fn commit(&self, change: Change) -> Result<Outcome, StoreError> {
+    async fn commit(&self, change: Change) -> Result<CommitOutcome, StoreError> {
         let (reply, outcome) = oneshot::channel();
         let organization = organization_of(&change).cloned();
-        let change = Box::new(self.packing.change(change));
+        let change = Box::new(self.compression.change(change));
         self.writer.send(organization.as_ref(), Request::One(change, reply)).await?;
-        packed::outcome(outcome.await.map_err(|_| StoreError::Closed)??)
+        compression::outcome(outcome.await.map_err(|_| StoreError::Closed)??)
     }
 
     async fn commit_all(&self, changes: Vec<Change>) -> Result<AllOrNone, StoreError> {
         let (reply, outcome) = oneshot::channel();
         let organization = changes.iter().find_map(organization_of).cloned();
-        let changes = changes.into_iter().map(|change| self.packing.change(change)).collect();
+        let changes = changes.into_iter().map(|change| self.compression.change(change)).collect();
         self.writer.send(organization.as_ref(), Request::All(changes, reply)).await?;
-        packed::outcome_of_all(outcome.await.map_err(|_| StoreError::Closed)??)
+        compression::outcome_of_all(outcome.await.map_err(|_| StoreError::Closed)??)
     }
 
-    async fn forget_answers(&self, before: Timestamp) -> Result<u64, StoreError> {
-        referrals::forget_answers(&self.pool, before).await
+    async fn forget_responses(&self, before: Timestamp) -> Result<u64, StoreError> {
+        reads::forget_responses(&self.pool, before).await
     }
 
     async fn log(
@@ -327,35 +327,35 @@ impl Store for PostgresStore {
         after: Position,
         limit: usize,
     ) -> Result<Vec<LogEntry>, StoreError> {
-        referrals::log(&self.pool, organization, after, limit).await
+        reads::log(&self.pool, organization, after, limit).await
     }
 
     async fn organizations(&self) -> Result<Vec<Organization>, StoreError> {
-        people::organizations(&self.pool).await
+        directory::organizations(&self.pool).await
     }
 
     async fn save_organization(&self, organization: &Organization) -> Result<(), StoreError> {
-        people::save_organization(&self.pool, organization).await
+        directory::save_organization(&self.pool, organization).await
     }
 
     async fn assignments(&self) -> Result<Vec<Assignment>, StoreError> {
-        people::assignments(&self.pool).await
+        directory::assignments(&self.pool).await
     }
 
     async fn save_assignment(&self, assignment: &Assignment) -> Result<(), StoreError> {
-        people::save_assignment(&self.pool, assignment).await
+        directory::save_assignment(&self.pool, assignment).await
     }
 
     async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        people::setting(&self.pool, name).await
+        directory::setting(&self.pool, name).await
     }
 
     async fn save_setting(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
-        people::save_setting(&self.pool, name, value).await
+        directory::save_setting(&self.pool, name, value).await
     }
 
     async fn keep_setting(&self, name: &str, value: &[u8]) -> Result<Vec<u8>, StoreError> {
-        people::keep_setting(&self.pool, name, value).await
+        directory::keep_setting(&self.pool, name, value).await
     }
 
     async fn take_job(&self, job: &str, holder: &JobHolder, term: Duration) -> Result<bool, StoreError> {
@@ -370,8 +370,8 @@ impl Store for PostgresStore {
         self.pool.health()
     }
 
-    fn figures(&self) -> Figures {
-        Figures { lists_waiting: Some(self.lists.waiting()), ..self.pool.figures() }
+    fn metrics(&self) -> StoreMetrics {
+        StoreMetrics { lists_waiting: Some(self.lists.waiting()), ..self.pool.metrics() }
     }
 
     async fn close(&self) {
@@ -385,7 +385,7 @@ impl Store for PostgresStore {
 fn organization_of(change: &Change) -> Option<&OrganizationId> {
     match (&change.write, &change.answer) {
         (Some(write), _) => Some(&write.referral.owner),
-        (None, Some(replayable)) => Some(&replayable.key.organization),
+        (None, Some(idempotency_record)) => Some(&idempotency_record.key.organization),
         (None, None) => None,
     }
 }

@@ -16,11 +16,11 @@ use tokio_postgres::config::{Host, TargetSessionAttrs};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{CancelToken, Client, Config, NoTls, Row};
 
-use super::errors::{SILENT, Trouble, cannot_connect};
+use super::errors::{NO_ANSWER, PgError, cannot_connect};
 use super::prepared::Connection;
 use super::tls::Tls;
-use crate::figures::{Commits, Going};
-use crate::{Figures, PoolFigures, StoreError};
+use crate::metrics::{CommitCounter, InFlightGuard};
+use crate::{PoolMetrics, StoreError, StoreMetrics};
 
 /// How long to wait between two looks whether the database is back: the first time, and at most. Each pause is twice the
 /// one before.
@@ -37,7 +37,7 @@ pub(super) struct Pool {
     /// One for each host of the address.
     hosts: Vec<Config>,
     /// The host that took the newest connection: it is asked first.
-    newest: AtomicUsize,
+    latest_host: AtomicUsize,
     tls: Option<Tls>,
     size: u32,
     wait: Duration,
@@ -48,14 +48,14 @@ pub(super) struct Pool {
     /// Whether statements are prepared.
     pub(super) prepares: AtomicBool,
     /// Why the database cannot be reached, while it cannot.
-    absent: Mutex<Option<StoreError>>,
+    unreachable: Mutex<Option<StoreError>>,
     pub(super) counts: Counts,
 }
 
 /// What happened here so far.
 #[derive(Default)]
 pub(super) struct Counts {
-    pub(super) commits: Commits,
+    pub(super) commits: CommitCounter,
     /// Statements and transactions that were tried again.
     pub(super) retries: AtomicU64,
     /// Calls that wait for a connection, now.
@@ -77,7 +77,7 @@ impl Pool {
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         Arc::new(Pool {
             hosts: each_host(&config),
-            newest: AtomicUsize::new(0),
+            latest_host: AtomicUsize::new(0),
             tls,
             size,
             wait,
@@ -86,7 +86,7 @@ impl Pool {
             idle: Mutex::default(),
             closed: AtomicBool::new(false),
             prepares: AtomicBool::new(false),
-            absent: Mutex::default(),
+            unreachable: Mutex::default(),
             counts: Counts::default(),
         })
     }
@@ -104,24 +104,24 @@ impl Pool {
     ///
     /// # Errors
     /// `Closed`; `Unavailable` when none is free in time, or the database cannot be reached.
-    pub(super) async fn lend(self: &Arc<Pool>) -> Result<Lease, StoreError> {
-        self.try_lend().await.inspect_err(|error| {
+    pub(super) async fn acquire(self: &Arc<Pool>) -> Result<Lease, StoreError> {
+        self.try_acquire().await.inspect_err(|error| {
             if matches!(error, StoreError::Unavailable(_)) {
                 self.counts.unavailable.fetch_add(1, Ordering::Relaxed);
             }
         })
     }
 
-    async fn try_lend(self: &Arc<Pool>) -> Result<Lease, StoreError> {
+    async fn try_acquire(self: &Arc<Pool>) -> Result<Lease, StoreError> {
         self.check_open()?;
         if locked(&self.idle).is_empty() {
-            self.is_there()?;
+            self.ensure_reachable()?;
         }
-        let waiting = Going::begin(&self.counts.waiting);
+        let waiting = InFlightGuard::begin(&self.counts.waiting);
         let permit = match timeout(self.wait, Arc::clone(&self.permits).acquire_owned()).await {
             Ok(Ok(permit)) => permit,
             Ok(Err(_)) => return Err(StoreError::Closed),
-            Err(_) => return Err(self.none_free()),
+            Err(_) => return Err(self.all_in_use()),
         };
         drop(waiting);
         self.check_open()?;
@@ -129,21 +129,21 @@ impl Pool {
         let connection = match kept {
             Some(connection) => connection,
             None => {
-                self.is_there()?;
-                let client = self.connect().await.inspect_err(|error| self.miss(error))?;
+                self.ensure_reachable()?;
+                let client = self.connect().await.inspect_err(|error| self.mark_unreachable(error))?;
                 Connection::new(client)
             }
         };
         Ok(Lease {
             connection: Some(connection),
-            open: Open::Nothing,
-            silent: AtomicBool::new(false),
+            unfinished: Unfinished::Nothing,
+            unanswered: AtomicBool::new(false),
             pool: Arc::clone(self),
             _permit: permit,
         })
     }
 
-    fn none_free(&self) -> StoreError {
+    fn all_in_use(&self) -> StoreError {
         StoreError::Unavailable(format!("none of {} connections became free in time", self.size))
     }
 
@@ -153,9 +153,9 @@ impl Pool {
     }
 
     /// A call waited as long as it may.
-    pub(super) fn none_in_time(&self) -> StoreError {
+    pub(super) fn wait_timed_out(&self) -> StoreError {
         self.counts.unavailable.fetch_add(1, Ordering::Relaxed);
-        self.none_free()
+        self.all_in_use()
     }
 
     fn check_open(&self) -> Result<(), StoreError> {
@@ -165,17 +165,17 @@ impl Pool {
     /// Asks one host after the other, the newest that answered first. A host that is gone without a word must not take
     /// the time of the others: each has its share of the wait.
     async fn connect(&self) -> Result<Client, StoreError> {
-        let first = self.newest.load(Ordering::Relaxed);
+        let first = self.latest_host.load(Ordering::Relaxed);
         let share = self.wait / u32::try_from(self.hosts.len()).unwrap_or(u32::MAX).max(1);
         let mut outcome = Err(StoreError::Unavailable("the address names no host".to_owned()));
         for (at, host) in self.hosts.iter().enumerate().cycle().skip(first).take(self.hosts.len()) {
             outcome = match timeout(share, self.connect_to(host)).await {
                 Ok(connected) => connected.map_err(|error| cannot_connect(&error)),
-                Err(_) => Err(StoreError::Unavailable(SILENT.to_owned())),
+                Err(_) => Err(StoreError::Unavailable(NO_ANSWER.to_owned())),
             };
             if outcome.is_ok() {
-                self.newest.store(at, Ordering::Relaxed);
-                *locked(&self.absent) = None;
+                self.latest_host.store(at, Ordering::Relaxed);
+                *locked(&self.unreachable) = None;
                 break;
             }
         }
@@ -198,8 +198,8 @@ impl Pool {
     }
 
     /// Remembers that the database is not there, and looks for it until it is back.
-    fn miss(self: &Arc<Pool>, error: &StoreError) {
-        let first = locked(&self.absent).replace(error.clone()).is_none();
+    fn mark_unreachable(self: &Arc<Pool>, error: &StoreError) {
+        let first = locked(&self.unreachable).replace(error.clone()).is_none();
         if !first {
             return;
         }
@@ -211,7 +211,7 @@ impl Pool {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(PROBE_PAUSES.1);
                 let Some(pool) = pool.upgrade().filter(|pool| pool.check_open().is_ok()) else { return };
-                if pool.is_there().is_ok() || pool.connect().await.is_ok() {
+                if pool.ensure_reachable().is_ok() || pool.connect().await.is_ok() {
                     tracing::info!("the database can be reached again");
                     return;
                 }
@@ -220,33 +220,33 @@ impl Pool {
     }
 
     /// Nobody knows what became of a question. The connections that were kept may be as dead as the one that is silent.
-    fn falls_silent(self: &Arc<Pool>) {
+    fn mark_unresponsive(self: &Arc<Pool>) {
         locked(&self.idle).clear();
-        self.miss(&StoreError::Unavailable(SILENT.to_owned()));
+        self.mark_unreachable(&StoreError::Unavailable(NO_ANSWER.to_owned()));
     }
 
-    fn is_there(&self) -> Result<(), StoreError> {
-        locked(&self.absent).clone().map_or(Ok(()), Err)
+    fn ensure_reachable(&self) -> Result<(), StoreError> {
+        locked(&self.unreachable).clone().map_or(Ok(()), Err)
     }
 
     /// Why the database cannot be asked, as far as is known.
     pub(super) fn health(&self) -> Result<(), StoreError> {
         self.check_open()?;
-        self.is_there()
+        self.ensure_reachable()
     }
 
     /// What was counted here, and by the writer.
-    pub(super) fn figures(&self) -> Figures {
+    pub(super) fn metrics(&self) -> StoreMetrics {
         let counts = &self.counts;
         let limit = u64::from(self.size);
-        let pool = PoolFigures {
+        let pool = PoolMetrics {
             limit,
             in_use: limit.saturating_sub(self.permits.available_permits() as u64),
             waiting: counts.waiting.load(Ordering::Relaxed),
             retries: counts.retries.load(Ordering::Relaxed),
             unavailable: counts.unavailable.load(Ordering::Relaxed),
         };
-        Figures { pool: Some(pool), ..counts.commits.figures() }
+        StoreMetrics { pool: Some(pool), ..counts.commits.metrics() }
     }
 
     /// Another try of what others or a broken connection were in the way of.
@@ -269,16 +269,16 @@ impl Pool {
         sql: &str,
         params: &[Param<'_>],
     ) -> Result<Vec<Row>, StoreError> {
-        self.alone(Open::Reading, Sql::Once(sql), params).await
+        self.run_statement(Unfinished::Reading, StatementText::OneTime(sql), params).await
     }
 
     /// The same of a statement that is asked often: prepared, where the setting says so.
-    pub(super) async fn often(
+    pub(super) async fn rows_prepared(
         self: &Arc<Pool>,
         sql: &'static str,
         params: &[Param<'_>],
     ) -> Result<Vec<Row>, StoreError> {
-        self.alone(Open::Reading, Sql::Often(sql), params).await
+        self.run_statement(Unfinished::Reading, StatementText::Prepared(sql), params).await
     }
 
     /// The rows of one statement that writes, and may be done twice as well as once.
@@ -287,29 +287,33 @@ impl Pool {
         sql: &str,
         params: &[Param<'_>],
     ) -> Result<Vec<Row>, StoreError> {
-        self.alone(Open::Writing, Sql::Once(sql), params).await
+        self.run_statement(Unfinished::Writing, StatementText::OneTime(sql), params).await
     }
 
-    async fn alone(
+    async fn run_statement(
         self: &Arc<Pool>,
-        open: Open,
-        sql: Sql<'_>,
+        unfinished: Unfinished,
+        sql: StatementText<'_>,
         params: &[Param<'_>],
     ) -> Result<Vec<Row>, StoreError> {
         let mut tries = 0;
         loop {
-            let mut lease = self.lend().await?;
+            let mut lease = self.acquire().await?;
             tries += 1;
-            lease.open = open;
+            lease.unfinished = unfinished;
             let answer = match sql {
-                Sql::Once(sql) => lease.within(lease.client().query_typed(sql, params)).await,
-                Sql::Often(sql) => lease.rows_often(sql, params).await,
+                StatementText::OneTime(sql) => {
+                    lease.with_timeout(lease.client().query_typed(sql, params)).await
+                }
+                StatementText::Prepared(sql) => lease.query_prepared(sql, params).await,
             };
-            if !matches!(answer, Err(Trouble::Silent)) {
-                lease.is_whole_again();
+            if !matches!(answer, Err(PgError::Timeout)) {
+                lease.mark_idle();
             }
             match answer {
-                Err(Trouble::Absent(_) | Trouble::Unprepared(_)) if tries < TRIES => self.count_retry(),
+                Err(PgError::Unreachable(_) | PgError::UnknownStatement(_)) if tries < TRIES => {
+                    self.count_retry()
+                }
                 answer => return Ok(answer?),
             }
         }
@@ -318,9 +322,9 @@ impl Pool {
 
 /// A statement, by how often it is asked.
 #[derive(Clone, Copy)]
-enum Sql<'a> {
-    Once(&'a str),
-    Often(&'static str),
+enum StatementText<'a> {
+    OneTime(&'a str),
+    Prepared(&'static str),
 }
 
 /// An address for each host of one that may name several; one that cannot be is left as it is, for the driver to refuse.
@@ -402,7 +406,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// What is unfinished on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Open {
+enum Unfinished {
     Nothing,
     /// A read: whoever gives it up ends it at the server.
     Reading,
@@ -413,9 +417,9 @@ enum Open {
 /// A connection that is lent. It is kept for others only if nothing is open on it when it is given back.
 pub(super) struct Lease {
     connection: Option<Connection>,
-    open: Open,
+    unfinished: Unfinished,
     /// Whether something was asked on it that was not answered in time.
-    silent: AtomicBool,
+    unanswered: AtomicBool,
     pool: Arc<Pool>,
     _permit: OwnedSemaphorePermit,
 }
@@ -435,53 +439,53 @@ impl Lease {
 
     /// Waits for an answer, no longer than a statement may take; what was asked may be left open on the connection
     /// when it does not come.
-    pub(super) async fn within<T>(
+    pub(super) async fn with_timeout<T>(
         &self,
         answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
-    ) -> Result<T, Trouble> {
+    ) -> Result<T, PgError> {
         match timeout(self.pool.statement_timeout + GRACE, answer).await {
-            Ok(answer) => answer.map_err(|error| Trouble::of(&error)),
+            Ok(answer) => answer.map_err(|error| PgError::of(&error)),
             Err(_) => {
-                self.silent.store(true, Ordering::Relaxed);
-                self.pool.falls_silent();
-                Err(Trouble::Silent)
+                self.unanswered.store(true, Ordering::Relaxed);
+                self.pool.mark_unresponsive();
+                Err(PgError::Timeout)
             }
         }
     }
 
     /// A read is open on the connection from now on.
-    pub(super) fn is_reading(&mut self) {
-        self.open = Open::Reading;
+    pub(super) fn mark_reading(&mut self) {
+        self.unfinished = Unfinished::Reading;
     }
 
     /// Something is open on the connection from now on.
-    pub(super) fn is_torn(&mut self) {
-        self.open = Open::Writing;
+    pub(super) fn mark_in_transaction(&mut self) {
+        self.unfinished = Unfinished::Writing;
     }
 
     /// Nothing is open on the connection any more.
-    pub(super) fn is_whole_again(&mut self) {
-        self.open = Open::Nothing;
+    pub(super) fn mark_idle(&mut self) {
+        self.unfinished = Unfinished::Nothing;
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
         let Some(connection) = self.connection.take().filter(|kept| !kept.client.is_closed()) else { return };
-        let open = match self.open {
-            Open::Nothing if self.silent.load(Ordering::Relaxed) => Open::Writing,
-            open => open,
+        let unfinished = match self.unfinished {
+            Unfinished::Nothing if self.unanswered.load(Ordering::Relaxed) => Unfinished::Writing,
+            unfinished => unfinished,
         };
-        match open {
-            Open::Nothing if self.pool.check_open().is_ok() => locked(&self.pool.idle).push(connection),
-            Open::Reading => end_at_the_server(&self.pool, connection.client.cancel_token()),
-            Open::Nothing | Open::Writing => {}
+        match unfinished {
+            Unfinished::Nothing if self.pool.check_open().is_ok() => locked(&self.pool.idle).push(connection),
+            Unfinished::Reading => cancel_on_server(&self.pool, connection.client.cancel_token()),
+            Unfinished::Nothing | Unfinished::Writing => {}
         }
     }
 }
 
 /// Asks the server to end what a connection does that is being closed: by itself it would notice only when it answers.
-fn end_at_the_server(pool: &Pool, token: CancelToken) {
+fn cancel_on_server(pool: &Pool, token: CancelToken) {
     let Ok(runtime) = Handle::try_current() else { return };
     let (tls, wait) = (pool.tls.clone(), pool.wait);
     runtime.spawn(async move {

@@ -9,7 +9,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Row, Statement};
 
-use super::errors::Trouble;
+use super::errors::PgError;
 use super::pool::{Lease, Param};
 
 /// A connection with what is prepared on it.
@@ -31,7 +31,7 @@ impl Connection {
 impl Lease {
     /// Prepares what is not prepared yet: before any of it is sent, since what is sent at once is done in its order only
     /// if none of it waits for this.
-    pub(super) async fn prepare(&self, statements: &[(&'static str, &[Param<'_>])]) -> Result<(), Trouble> {
+    pub(super) async fn prepare(&self, statements: &[(&'static str, &[Param<'_>])]) -> Result<(), PgError> {
         if !self.prepares() {
             return Ok(());
         }
@@ -42,7 +42,7 @@ impl Lease {
             }
             let types: Vec<Type> = params.iter().map(|(_, ty)| ty.clone()).collect();
             let prepared = connection.client.prepare_typed(sql, &types);
-            let made = self.within(async { self.noticed(prepared.await) }).await?;
+            let made = self.with_timeout(async { self.note_unknown_statement(prepared.await) }).await?;
             connection.statements.lock().unwrap_or_else(PoisonError::into_inner).insert(sql, made);
         }
         Ok(())
@@ -50,31 +50,35 @@ impl Lease {
 
     /// The rows of a statement, by the prepared one if there is one.
     pub(super) async fn query(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, Error> {
-        match self.ready(sql) {
-            Some(statement) => self.noticed(self.client().query(&statement, &values(params)).await),
+        match self.prepared_statement(sql) {
+            Some(statement) => {
+                self.note_unknown_statement(self.client().query(&statement, &values(params)).await)
+            }
             None => self.client().query_typed(sql, params).await,
         }
     }
 
     /// The rows of a statement that is done alone.
-    pub(super) async fn rows_often(
+    pub(super) async fn query_prepared(
         &self,
         sql: &'static str,
         params: &[Param<'_>],
-    ) -> Result<Vec<Row>, Trouble> {
+    ) -> Result<Vec<Row>, PgError> {
         self.prepare(&[(sql, params)]).await?;
-        self.within(self.query(sql, params)).await
+        self.with_timeout(self.query(sql, params)).await
     }
 
     /// Runs a statement, by the prepared one if there is one.
     pub(super) async fn execute(&self, sql: &'static str, params: &[Param<'_>]) -> Result<u64, Error> {
-        match self.ready(sql) {
-            Some(statement) => self.noticed(self.client().execute(&statement, &values(params)).await),
+        match self.prepared_statement(sql) {
+            Some(statement) => {
+                self.note_unknown_statement(self.client().execute(&statement, &values(params)).await)
+            }
             None => self.client().execute_typed(sql, params).await,
         }
     }
 
-    fn ready(&self, sql: &'static str) -> Option<Statement> {
+    fn prepared_statement(&self, sql: &'static str) -> Option<Statement> {
         self.connection().statement(sql).filter(|_| self.prepares())
     }
 
@@ -83,9 +87,9 @@ impl Lease {
     }
 
     /// Prepares no more where that does not work.
-    fn noticed<T>(&self, answer: Result<T, Error>) -> Result<T, Error> {
+    fn note_unknown_statement<T>(&self, answer: Result<T, Error>) -> Result<T, Error> {
         answer.inspect_err(|error| {
-            if is_unprepared(error) && self.pool().prepares.swap(false, Ordering::Relaxed) {
+            if is_unknown_statement(error) && self.pool().prepares.swap(false, Ordering::Relaxed) {
                 tracing::warn!(
                     "the database, or a pooler before it, does not keep prepared statements: none are used any more \
                      ([store] prepared_statements)"
@@ -96,7 +100,7 @@ impl Lease {
 }
 
 /// Whether a prepared statement is not what was prepared: another server connection answers, or another client's does.
-pub(super) fn is_unprepared(error: &Error) -> bool {
+pub(super) fn is_unknown_statement(error: &Error) -> bool {
     let states = [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::DUPLICATE_PSTATEMENT];
     error.code().is_some_and(|state| states.contains(state))
 }

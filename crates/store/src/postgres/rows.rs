@@ -10,12 +10,10 @@ use referral::{
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 
-use crate::class::Class;
-use crate::packing;
-use crate::plan::Instant;
+use crate::compression;
+use crate::planner::{FacetKey, IndexedInstant};
 use crate::{
-    Action, Actor, Columns, Entry, FirstReferral, LogEntry, RememberedAnswer, Role, StoreError,
-    StoredReferral,
+    Action, Actor, Columns, Entry, FirstReferral, LogEntry, Role, StoreError, StoredReferral, StoredResponse,
 };
 
 /// What [`stored`] reads, in its order.
@@ -40,7 +38,7 @@ pub(super) fn count(row: &Row, column: usize) -> Read<u64> {
     u64::try_from(get::<i64>(row, column)?).map_err(|_| unreadable(column, "a count"))
 }
 
-fn sixteen(row: &Row, column: usize) -> Read<[u8; 16]> {
+fn sixteen_bytes(row: &Row, column: usize) -> Read<[u8; 16]> {
     get::<&[u8]>(row, column)?.try_into().map_err(|_| unreadable(column, "sixteen bytes"))
 }
 
@@ -51,14 +49,14 @@ pub(super) fn text(row: &Row, column: usize) -> Read<Option<String>> {
     Ok(Some(text.to_owned()))
 }
 
-/// Reads a [packed](crate::packing) text.
-fn packed_text(row: &Row, column: usize) -> Read<Bytes> {
-    unpacked(get(row, column)?)
+/// Reads a [packed](crate::compression) text.
+fn encoded_text(row: &Row, column: usize) -> Read<Bytes> {
+    decoded_text(get(row, column)?)
 }
 
 /// The text of a column that holds it packed.
-pub(super) fn unpacked(column: &[u8]) -> Read<Bytes> {
-    match packing::unpack(column) {
+pub(super) fn decoded_text(column: &[u8]) -> Read<Bytes> {
+    match compression::decode(column) {
         Ok(text) => Ok(text.into_owned().into()),
         Err(damaged) => Err(StoreError::Engine(damaged.to_string())),
     }
@@ -80,12 +78,12 @@ fn some_organization(row: &Row, column: usize) -> Read<Option<OrganizationId>> {
 
 /// Reads a referral's bytes.
 pub(super) fn referral_id(row: &Row, column: usize) -> Read<ReferralId> {
-    sixteen(row, column).map(ReferralId::from_bytes)
+    sixteen_bytes(row, column).map(ReferralId::from_bytes)
 }
 
 /// Reads an engagement's bytes.
 pub(super) fn engagement_id(row: &Row, column: usize) -> Read<EngagementId> {
-    sixteen(row, column).map(EngagementId::from_bytes)
+    sixteen_bytes(row, column).map(EngagementId::from_bytes)
 }
 
 /// Reads an instant.
@@ -98,19 +96,19 @@ fn some_instant(row: &Row, column: usize) -> Read<Option<Timestamp>> {
 }
 
 /// Reads a class.
-pub(super) fn class(row: &Row, column: usize) -> Read<Class> {
-    u16::try_from(get::<i16>(row, column)?).map(Class).map_err(|_| unreadable(column, "a class"))
+pub(super) fn facet(row: &Row, column: usize) -> Read<FacetKey> {
+    u16::try_from(get::<i16>(row, column)?).map(FacetKey).map_err(|_| unreadable(column, "a class"))
 }
 
-fn listed<T: Copy>(row: &Row, column: usize, all: &[T]) -> Read<T> {
+fn enum_member<T: Copy>(row: &Row, column: usize, all: &[T]) -> Read<T> {
     let place = usize::try_from(get::<i16>(row, column)?).ok();
     place.and_then(|place| all.get(place)).copied().ok_or_else(|| unreadable(column, "in the list"))
 }
 
 /// A member of a class.
-fn member<T: Copy>(class: Class, name: &str, all: &[T]) -> Option<T> {
-    let (shift, mask) = Class::bits(name)?;
-    all.get(usize::from(class.0 >> shift & mask)).copied()
+fn member<T: Copy>(facet: FacetKey, name: &str, all: &[T]) -> Option<T> {
+    let (shift, mask) = FacetKey::bits(name)?;
+    all.get(usize::from(facet.0 >> shift & mask)).copied()
 }
 
 /// Reads `created, id, owner, sender`.
@@ -125,12 +123,12 @@ pub(super) fn first_referral(row: &Row) -> Read<FirstReferral> {
 
 /// Reads the columns of [`STORED`].
 pub(super) fn stored(row: &Row) -> Read<StoredReferral> {
-    with_document(row, packed_text(row, DOCUMENT)?)
+    with_document(row, encoded_text(row, DOCUMENT)?)
 }
 
 /// As [`stored`], for what is shown beside others: `None` where the document is damaged, which is logged.
-pub(super) fn shown(row: &Row) -> Read<Option<StoredReferral>> {
-    match packing::unpack(get(row, DOCUMENT)?) {
+pub(super) fn stored_unless_damaged(row: &Row) -> Read<Option<StoredReferral>> {
+    match compression::decode(get(row, DOCUMENT)?) {
         Ok(text) => with_document(row, text.into_owned().into()).map(Some),
         Err(error) => {
             let id = referral_id(row, 1)?;
@@ -142,17 +140,17 @@ pub(super) fn shown(row: &Row) -> Read<Option<StoredReferral>> {
 
 /// As [`stored`], with an empty document where it is damaged, which is logged.
 pub(super) fn stored_or_damaged(row: &Row) -> Read<StoredReferral> {
-    match shown(row)? {
+    match stored_unless_damaged(row)? {
         Some(referral) => Ok(referral),
         None => with_document(row, Bytes::new()),
     }
 }
 
 /// When the referral of a row was created, or written last, and its id.
-pub(super) fn instant_and_id(row: &Row, by: Instant) -> Read<(i64, ReferralId)> {
+pub(super) fn instant_and_id(row: &Row, by: IndexedInstant) -> Read<(i64, ReferralId)> {
     let column = match by {
-        Instant::Created => 7,
-        Instant::Updated => 8,
+        IndexedInstant::Created => 7,
+        IndexedInstant::Updated => 8,
     };
     Ok((instant(row, column)?.ticks(), referral_id(row, 1)?))
 }
@@ -161,20 +159,20 @@ pub(super) fn instant_and_id(row: &Row, by: Instant) -> Read<(i64, ReferralId)> 
 const DOCUMENT: usize = 15;
 
 fn with_document(row: &Row, document: Bytes) -> Read<StoredReferral> {
-    let class = class(row, 5)?;
+    let facet = facet(row, 5)?;
     let no_class = || unreadable(5, "a class");
     Ok(StoredReferral {
         owner: organization(row, 0)?,
         id: referral_id(row, 1)?,
         engagement_id: engagement_id(row, 2)?,
         version: count(row, 3)?,
-        etag: ETag::from_bytes(sixteen(row, 4)?),
+        etag: ETag::from_bytes(sixteen_bytes(row, 4)?),
         columns: Columns {
-            status: member(class, "status", ReferralStatus::ALL).ok_or_else(no_class)?,
-            substatus: member(class, "substatus", ReferralSubstatus::ALL).ok_or_else(no_class)?,
-            direction: member(class, "direction", ReferralDirection::ALL).ok_or_else(no_class)?,
-            qualification: member(class, "qualification", ReferralQualification::ALL).ok_or_else(no_class)?,
-            referral_type: member(class, "type", ReferralType::ALL).ok_or_else(no_class)?,
+            status: member(facet, "status", ReferralStatus::ALL).ok_or_else(no_class)?,
+            substatus: member(facet, "substatus", ReferralSubstatus::ALL).ok_or_else(no_class)?,
+            direction: member(facet, "direction", ReferralDirection::ALL).ok_or_else(no_class)?,
+            qualification: member(facet, "qualification", ReferralQualification::ALL).ok_or_else(no_class)?,
+            referral_type: member(facet, "type", ReferralType::ALL).ok_or_else(no_class)?,
             country: text(row, 6)?,
             created: instant(row, 7)?,
             updated: instant(row, 8)?,
@@ -198,7 +196,7 @@ pub(super) fn words(row: &Row, column: usize) -> Read<&str> {
 }
 
 /// A team for its column; `None` for nobody.
-pub(super) fn packed(team: &[String]) -> Option<Vec<u8>> {
+pub(super) fn encoded_team(team: &[String]) -> Option<Vec<u8>> {
     (!team.is_empty()).then(|| serde_json::Value::from(team).to_string().into_bytes())
 }
 
@@ -219,10 +217,10 @@ pub(super) fn log_entry(row: &Row) -> Read<LogEntry> {
         engagement_id: engagement_id(row, 3)?,
         version: count(row, 4)?,
         entry: Entry {
-            action: listed(row, 5, &Action::ALL)?,
+            action: enum_member(row, 5, &Action::ALL)?,
             at: instant(row, 6)?,
             actor: actor.map(|(organization, user)| Actor { organization, user }),
-            changes: packed_text(row, 9)?,
+            changes: encoded_text(row, 9)?,
         },
     })
 }
@@ -233,14 +231,14 @@ pub(super) fn digest(row: &Row, column: usize) -> Read<[u8; 32]> {
 }
 
 /// Reads `request_digest, status, content` from this column on.
-pub(super) fn answer(row: &Row, column: usize) -> Read<RememberedAnswer> {
-    let answer = packed_answer(row, column)?;
-    Ok(RememberedAnswer { content: unpacked(&answer.content)?, ..answer })
+pub(super) fn answer(row: &Row, column: usize) -> Read<StoredResponse> {
+    let answer = encoded_response(row, column)?;
+    Ok(StoredResponse { content: decoded_text(&answer.content)?, ..answer })
 }
 
 /// The same with the content as its column holds it.
-pub(super) fn packed_answer(row: &Row, column: usize) -> Read<RememberedAnswer> {
-    Ok(RememberedAnswer {
+pub(super) fn encoded_response(row: &Row, column: usize) -> Read<StoredResponse> {
+    Ok(StoredResponse {
         request_digest: digest(row, column)?,
         status: u16::try_from(get::<i32>(row, column + 1)?)
             .map_err(|_| unreadable(column + 1, "an HTTP status"))?,
@@ -252,5 +250,5 @@ const ROLES: [Role; 2] = [Role::ReferralAdmin, Role::ReferralUser];
 
 /// Reads a role.
 pub(super) fn role(row: &Row, column: usize) -> Read<Role> {
-    listed(row, column, &ROLES)
+    enum_member(row, column, &ROLES)
 }

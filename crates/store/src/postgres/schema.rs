@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
-use super::errors::Trouble;
+use super::errors::PgError;
 use super::pool::{Lease, Pool};
 use super::rows;
 use crate::StoreError;
@@ -54,64 +54,67 @@ const VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_version (
 pub(super) async fn migrate(pool: &Arc<Pool>, migrations: &[Migration]) -> Result<(), StoreError> {
     let mut tries = 0;
     loop {
-        let mut lease = pool.lend().await?;
+        let mut lease = pool.acquire().await?;
         tries += 1;
         match version(&lease).await {
             Ok(Some(found)) if found >= migrations.len() as u32 => return check(found, migrations),
-            Ok(_) | Err(Trouble::NoSuchTable(_)) => {}
-            Err(trouble) => return Err(trouble.into()),
+            Ok(_) | Err(PgError::UndefinedTable(_)) => {}
+            Err(pg_error) => return Err(pg_error.into()),
         }
-        lease.is_torn();
+        lease.mark_in_transaction();
         let made = async {
-            lease.within(lease.client().batch_execute(VERSION_TABLE)).await.map_err(Failed::trouble)?;
+            lease
+                .with_timeout(lease.client().batch_execute(VERSION_TABLE))
+                .await
+                .map_err(MigrationError::pg_error)?;
             take_steps(&lease, migrations).await
         };
         match made.await {
             Ok(()) => {
-                lease.is_whole_again();
+                lease.mark_idle();
                 return Ok(());
             }
-            Err(Failed { trouble: Trouble::Contended(_), name: None }) if tries < TRIES => {
+            Err(MigrationError { pg_error: PgError::Retryable(_), name: None }) if tries < TRIES => {
                 drop(lease);
                 tokio::time::sleep(PAUSE).await;
             }
-            Err(Failed { name: Some(name), trouble }) => {
-                return Err(StoreError::Engine(format!("migration {name}: {}", StoreError::from(trouble))));
+            Err(MigrationError { name: Some(name), pg_error }) => {
+                return Err(StoreError::Engine(format!("migration {name}: {}", StoreError::from(pg_error))));
             }
-            Err(Failed { name: None, trouble }) => return Err(trouble.into()),
+            Err(MigrationError { name: None, pg_error }) => return Err(pg_error.into()),
         }
     }
 }
 
 /// The version the database says it is of; 0 for an empty one. Reads only.
 pub(super) async fn found(pool: &Arc<Pool>) -> Result<u32, StoreError> {
-    let lease = pool.lend().await?;
+    let lease = pool.acquire().await?;
     match version(&lease).await {
         Ok(found) => Ok(found.unwrap_or(0)),
-        Err(Trouble::NoSuchTable(_)) => Ok(0),
-        Err(trouble) => Err(trouble.into()),
+        Err(PgError::UndefinedTable(_)) => Ok(0),
+        Err(pg_error) => Err(pg_error.into()),
     }
 }
 
 /// What went wrong, and in which migration.
-struct Failed {
+struct MigrationError {
     name: Option<&'static str>,
-    trouble: Trouble,
+    pg_error: PgError,
 }
 
-impl Failed {
-    fn trouble(trouble: Trouble) -> Failed {
-        Failed { name: None, trouble }
+impl MigrationError {
+    fn pg_error(pg_error: PgError) -> MigrationError {
+        MigrationError { name: None, pg_error }
     }
 }
 
-async fn take_steps(lease: &Lease, migrations: &[Migration]) -> Result<(), Failed> {
+async fn take_steps(lease: &Lease, migrations: &[Migration]) -> Result<(), MigrationError> {
     let client = lease.client();
     // A step may take its time over much data: no limit here.
-    client.batch_execute("BEGIN").await.map_err(|error| Failed::trouble(Trouble::of(&error)))?;
-    let seen = locked(client).await.map_err(Failed::trouble)?.unwrap_or(0);
+    client.batch_execute("BEGIN").await.map_err(|error| MigrationError::pg_error(PgError::of(&error)))?;
+    let seen = locked(client).await.map_err(MigrationError::pg_error)?.unwrap_or(0);
     for (place, migration) in migrations.iter().enumerate().skip(seen as usize) {
-        let failed = |error| Failed { name: Some(migration.name), trouble: Trouble::of(&error) };
+        let failed = |error| MigrationError { name: Some(migration.name), pg_error: PgError::of(&error) };
         client.batch_execute(migration.sql).await.map_err(failed)?;
         let becomes = place as i32 + 1;
         client
@@ -119,7 +122,7 @@ async fn take_steps(lease: &Lease, migrations: &[Migration]) -> Result<(), Faile
             .await
             .map_err(failed)?;
     }
-    client.batch_execute("COMMIT").await.map_err(|error| Failed::trouble(Trouble::of(&error)))
+    client.batch_execute("COMMIT").await.map_err(|error| MigrationError::pg_error(PgError::of(&error)))
 }
 
 const VERSION: &str = "SELECT version
@@ -132,18 +135,18 @@ const LOCKED_VERSION: &str = "SELECT version
      FOR UPDATE";
 
 /// The version the database says it is of.
-async fn version(lease: &Lease) -> Result<Option<u32>, Trouble> {
-    number(lease.within(lease.client().query_typed_opt(VERSION, &[])).await?)
+async fn version(lease: &Lease) -> Result<Option<u32>, PgError> {
+    number(lease.with_timeout(lease.client().query_typed_opt(VERSION, &[])).await?)
 }
 
 /// The same, once whoever migrates meanwhile is done, however long that takes.
-async fn locked(client: &Client) -> Result<Option<u32>, Trouble> {
-    number(client.query_typed_opt(LOCKED_VERSION, &[]).await.map_err(|error| Trouble::of(&error))?)
+async fn locked(client: &Client) -> Result<Option<u32>, PgError> {
+    number(client.query_typed_opt(LOCKED_VERSION, &[]).await.map_err(|error| PgError::of(&error))?)
 }
 
-fn number(row: Option<Row>) -> Result<Option<u32>, Trouble> {
+fn number(row: Option<Row>) -> Result<Option<u32>, PgError> {
     let Some(row) = row else { return Ok(None) };
-    let version: i32 = rows::get(&row, 0).map_err(|error| Trouble::Other(error.to_string()))?;
+    let version: i32 = rows::get(&row, 0).map_err(|error| PgError::Other(error.to_string()))?;
     Ok(Some(u32::try_from(version).unwrap_or(0)))
 }
 

@@ -1,7 +1,7 @@
 //! What only this engine promises; the rest is the conformance suite.
 
-mod figures;
-mod gathered;
+mod batched_lookup;
+mod metrics;
 mod nodes;
 mod pooled;
 mod schema;

@@ -6,14 +6,14 @@ use referral::{OrganizationId, ReferralId};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::group::{Newest, News, State};
+use super::changes::{GroupState, LogRow, NewVersion};
 use super::pool::Pool;
 use super::rows::{self, STORED};
-use super::{PostgresStore, batch, bulk, people};
+use super::{PostgresStore, bulk, directory, writes};
 use crate::transfer::Feed;
 use crate::{
-    AnswerKey, Batches, BulkReport, Export, Mark, Position, Record, Replayable, StoreError, Table, Transfer,
-    UNFINISHED_COPY,
+    Batches, BulkReport, Export, ExportPosition, IdempotencyKey, IdempotencyRecord, Position, Record,
+    StoreError, Table, Transfer, UNFINISHED_COPY,
 };
 
 /// Records of one statement: of the longest documents they are two hundred megabytes, of usual ones half a megabyte.
@@ -24,7 +24,7 @@ const PAGE: i64 = 200;
 async fn read(
     pool: &Arc<Pool>,
     table: Table,
-    after: Option<Mark>,
+    after: Option<ExportPosition>,
     feed: &mut Feed,
 ) -> Result<(), StoreError> {
     let small: Vec<Record> = match table {
@@ -32,9 +32,11 @@ async fn read(
         Table::Log => return log_after(pool, after, feed).await,
         Table::Answers => return answers_after(pool, after, feed).await,
         Table::Settings => settings(pool).await?,
-        Table::Assignments => people::assignments(pool).await?.into_iter().map(Record::Assignment).collect(),
+        Table::Assignments => {
+            directory::assignments(pool).await?.into_iter().map(Record::Assignment).collect()
+        }
         Table::Organizations => {
-            people::organizations(pool).await?.into_iter().map(Record::Organization).collect()
+            directory::organizations(pool).await?.into_iter().map(Record::Organization).collect()
         }
     };
     for record in small {
@@ -50,7 +52,11 @@ async fn handed_on(feed: &mut Feed, record: Record) -> bool {
     !feed.take(record) || feed.hand_on_async().await
 }
 
-async fn referrals_after(pool: &Arc<Pool>, after: Option<Mark>, feed: &mut Feed) -> Result<(), StoreError> {
+async fn referrals_after(
+    pool: &Arc<Pool>,
+    after: Option<ExportPosition>,
+    feed: &mut Feed,
+) -> Result<(), StoreError> {
     let sql = format!(
         "SELECT {STORED}
          FROM referral_directory
@@ -62,7 +68,7 @@ async fn referrals_after(pool: &Arc<Pool>, after: Option<Mark>, feed: &mut Feed)
          LIMIT $2"
     );
     let mut after = match after {
-        Some(Mark::Referral(id)) => id.as_bytes().to_vec(),
+        Some(ExportPosition::Referral(id)) => id.as_bytes().to_vec(),
         _ => Vec::new(),
     };
     loop {
@@ -84,9 +90,13 @@ fn is_last(found: &[Row]) -> bool {
     (found.len() as i64) < PAGE
 }
 
-async fn log_after(pool: &Arc<Pool>, after: Option<Mark>, feed: &mut Feed) -> Result<(), StoreError> {
+async fn log_after(
+    pool: &Arc<Pool>,
+    after: Option<ExportPosition>,
+    feed: &mut Feed,
+) -> Result<(), StoreError> {
     let (mut organization, mut position) = match after {
-        Some(Mark::Entry(organization, position)) => {
+        Some(ExportPosition::Entry(organization, position)) => {
             (organization.as_bytes().to_vec(), i64::try_from(position).unwrap_or(i64::MAX))
         }
         _ => (Vec::new(), 0),
@@ -117,9 +127,15 @@ async fn log_after(pool: &Arc<Pool>, after: Option<Mark>, feed: &mut Feed) -> Re
     }
 }
 
-async fn answers_after(pool: &Arc<Pool>, after: Option<Mark>, feed: &mut Feed) -> Result<(), StoreError> {
+async fn answers_after(
+    pool: &Arc<Pool>,
+    after: Option<ExportPosition>,
+    feed: &mut Feed,
+) -> Result<(), StoreError> {
     let (mut organization, mut digest) = match after {
-        Some(Mark::Answer(organization, digest)) => (organization.as_bytes().to_vec(), digest.to_vec()),
+        Some(ExportPosition::Answer(organization, digest)) => {
+            (organization.as_bytes().to_vec(), digest.to_vec())
+        }
         _ => (Vec::new(), Vec::new()),
     };
     loop {
@@ -134,10 +150,11 @@ async fn answers_after(pool: &Arc<Pool>, after: Option<Mark>, feed: &mut Feed) -
             )
             .await?;
         for row in &found {
-            let key = AnswerKey { organization: rows::organization(row, 3)?, digest: rows::digest(row, 4)? };
+            let key =
+                IdempotencyKey { organization: rows::organization(row, 3)?, digest: rows::digest(row, 4)? };
             organization = key.organization.as_bytes().to_vec();
             digest = key.digest.to_vec();
-            let given = Replayable { key, answer: rows::answer(row, 0)?, at: rows::instant(row, 5)? };
+            let given = IdempotencyRecord { key, answer: rows::answer(row, 0)?, at: rows::instant(row, 5)? };
             if !handed_on(feed, Record::Answer(given)).await {
                 return Ok(());
             }
@@ -163,22 +180,22 @@ async fn settings(pool: &Arc<Pool>) -> Result<Vec<Record>, StoreError> {
 }
 
 /// What rows there are to write of referrals, entries and answers; the rest comes back.
-fn taken_in(records: Vec<Record>) -> Result<(State, Vec<Record>), StoreError> {
-    let mut state = State::default();
+fn taken_in(records: Vec<Record>) -> Result<(GroupState, Vec<Record>), StoreError> {
+    let mut state = GroupState::default();
     let mut rest = Vec::new();
     for record in records {
         match record {
             Record::Referral { referral, search } => {
                 let id = referral.id;
-                let newest = Newest { referral: *referral, words: Some(search), before: None };
-                if state.written.referrals.insert(id, newest).is_some() {
+                let newest = NewVersion { referral: *referral, words: Some(search), before: None };
+                if state.write_set.referrals.insert(id, newest).is_some() {
                     return Err(StoreError::Engine(format!("referral {id} comes twice")));
                 }
             }
             Record::Entry(entry) => {
                 let head = state.positions.entry(entry.organization.clone()).or_default();
                 *head = entry.position.max(*head);
-                state.written.news.push(News {
+                state.write_set.log_rows.push(LogRow {
                     owner: entry.organization,
                     position: entry.position,
                     referral: entry.referral_id,
@@ -187,7 +204,7 @@ fn taken_in(records: Vec<Record>) -> Result<(State, Vec<Record>), StoreError> {
                     entry: entry.entry,
                 });
             }
-            Record::Answer(given) => state.written.answers.push(given),
+            Record::Answer(given) => state.write_set.answers.push(given),
             small => rest.push(small),
         }
     }
@@ -197,10 +214,10 @@ fn taken_in(records: Vec<Record>) -> Result<(State, Vec<Record>), StoreError> {
 #[async_trait::async_trait]
 impl Transfer for PostgresStore {
     async fn load(&self, batches: Batches) -> Result<BulkReport, StoreError> {
-        bulk::load(&self.pool, self.packing, batches).await
+        bulk::load(&self.pool, self.compression, batches).await
     }
 
-    fn export(&self, table: Table, after: Option<Mark>) -> Export {
+    fn export(&self, table: Table, after: Option<ExportPosition>) -> Export {
         let (mut feed, export) = Export::new();
         let pool = Arc::clone(&self.pool);
         tokio::spawn(async move {
@@ -211,24 +228,24 @@ impl Transfer for PostgresStore {
     }
 
     async fn import(&self, records: Vec<Record>) -> Result<(), StoreError> {
-        let records = records.into_iter().map(|record| self.packing.record(record)).collect();
+        let records = records.into_iter().map(|record| self.compression.record(record)).collect();
         let (state, rest) = taken_in(records)?;
-        if !state.written.is_empty() {
+        if !state.write_set.is_empty() {
             let mut lease = bulk::begin(&self.pool).await?;
             let organizations: Vec<Vec<u8>> =
                 state.positions.keys().map(|id| id.as_bytes().to_vec()).collect();
             bulk::lock_heads(&lease, &organizations).await?;
-            bulk::run(&lease, &batch::statements(&state)).await?;
-            lease.within(lease.client().batch_execute("COMMIT")).await?;
-            lease.is_whole_again();
+            bulk::run(&lease, &writes::statements(&state)).await?;
+            lease.with_timeout(lease.client().batch_execute("COMMIT")).await?;
+            lease.mark_idle();
         }
         // Few, and the same when they are written again.
         for record in rest {
             match record {
-                Record::Setting { name, value } => people::save_setting(&self.pool, &name, &value).await?,
-                Record::Assignment(assignment) => people::save_assignment(&self.pool, &assignment).await?,
+                Record::Setting { name, value } => directory::save_setting(&self.pool, &name, &value).await?,
+                Record::Assignment(assignment) => directory::save_assignment(&self.pool, &assignment).await?,
                 Record::Organization(organization) => {
-                    people::save_organization(&self.pool, &organization).await?;
+                    directory::save_organization(&self.pool, &organization).await?;
                 }
                 Record::Referral { .. } | Record::Entry(_) | Record::Answer(_) => {}
             }
@@ -236,24 +253,24 @@ impl Transfer for PostgresStore {
         Ok(())
     }
 
-    async fn last(&self, table: Table) -> Result<Option<Mark>, StoreError> {
-        let (sql, mark): (&str, fn(&Row) -> Result<Mark, StoreError>) = match table {
+    async fn last(&self, table: Table) -> Result<Option<ExportPosition>, StoreError> {
+        let (sql, mark): (&str, fn(&Row) -> Result<ExportPosition, StoreError>) = match table {
             Table::Referrals => ("SELECT id FROM referral_directory ORDER BY id DESC LIMIT 1", |row| {
-                rows::referral_id(row, 0).map(|id: ReferralId| Mark::Referral(id))
+                rows::referral_id(row, 0).map(|id: ReferralId| ExportPosition::Referral(id))
             }),
             Table::Log => (
                 "SELECT organization, position
                  FROM change_log
                  ORDER BY organization DESC, position DESC
                  LIMIT 1",
-                |row| Ok(Mark::Entry(rows::organization(row, 0)?, rows::count(row, 1)?)),
+                |row| Ok(ExportPosition::Entry(rows::organization(row, 0)?, rows::count(row, 1)?)),
             ),
             Table::Answers => (
                 "SELECT organization, digest
                  FROM answer
                  ORDER BY organization DESC, digest DESC
                  LIMIT 1",
-                |row| Ok(Mark::Answer(rows::organization(row, 0)?, rows::digest(row, 1)?)),
+                |row| Ok(ExportPosition::Answer(rows::organization(row, 0)?, rows::digest(row, 1)?)),
             ),
             Table::Settings | Table::Assignments | Table::Organizations => return Ok(None),
         };

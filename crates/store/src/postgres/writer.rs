@@ -16,12 +16,12 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::batch;
-use super::errors::Trouble;
-use super::group::{Known, State, Wanted};
+use super::changes::{ExistingReferral, GroupState, ReadSet};
+use super::errors::PgError;
 use super::pool::{Lease, Pool};
 use super::rows;
-use crate::{AllOrNone, Change, Outcome, StoreError};
+use super::writes;
+use crate::{AllOrNone, Change, CommitOutcome, StoreError};
 
 /// Changes that wait for one lane before their callers must wait to hand theirs over.
 const WAITING: usize = 1024;
@@ -32,7 +32,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 /// What one caller wants written.
 pub(super) enum Request {
-    One(Box<Change>, oneshot::Sender<Result<Outcome, StoreError>>),
+    One(Box<Change>, oneshot::Sender<Result<CommitOutcome, StoreError>>),
     All(Vec<Change>, oneshot::Sender<Result<AllOrNone, StoreError>>),
 }
 
@@ -63,28 +63,28 @@ impl Request {
 
 /// How a request ended.
 enum Decided {
-    One(Outcome),
+    One(CommitOutcome),
     All(AllOrNone),
 }
 
 /// The lanes, and the way to them.
 pub(super) struct Writer {
     /// `None` once closed.
-    lanes: Mutex<Option<Vec<Sender<Request>>>>,
+    shards: Mutex<Option<Vec<Sender<Request>>>>,
     running: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Writer {
-    pub(super) fn start(pool: &Arc<Pool>, lanes: usize, group_limit: usize) -> Writer {
-        let mut doors = Vec::with_capacity(lanes);
-        let mut running = Vec::with_capacity(lanes);
-        for _ in 0..lanes {
-            let (door, requests) = flume::bounded(WAITING);
-            let lane = Lane { pool: Arc::clone(pool), group_limit, known: HashSet::new() };
-            doors.push(door);
-            running.push(tokio::spawn(lane.run(requests)));
+    pub(super) fn start(pool: &Arc<Pool>, shards: usize, group_limit: usize) -> Writer {
+        let mut senders = Vec::with_capacity(shards);
+        let mut running = Vec::with_capacity(shards);
+        for _ in 0..shards {
+            let (sender, requests) = flume::bounded(WAITING);
+            let shard = WriterShard { pool: Arc::clone(pool), group_limit, known: HashSet::new() };
+            senders.push(sender);
+            running.push(tokio::spawn(shard.run(requests)));
         }
-        Writer { lanes: Mutex::new(Some(doors)), running: tokio::sync::Mutex::new(running) }
+        Writer { shards: Mutex::new(Some(senders)), running: tokio::sync::Mutex::new(running) }
     }
 
     /// Hands over what is written for an organization.
@@ -93,31 +93,31 @@ impl Writer {
         organization: Option<&OrganizationId>,
         request: Request,
     ) -> Result<(), StoreError> {
-        let number = organization.map_or(0, lane_number);
-        let door = match &*self.lanes.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(doors) => doors.get(number % doors.len().max(1)).cloned(),
+        let number = organization.map_or(0, shard_number);
+        let sender = match &*self.shards.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(senders) => senders.get(number % senders.len().max(1)).cloned(),
             None => None,
         };
-        let door = door.ok_or(StoreError::Closed)?;
-        door.send_async(request).await.map_err(|_| StoreError::Closed)
+        let sender = sender.ok_or(StoreError::Closed)?;
+        sender.send_async(request).await.map_err(|_| StoreError::Closed)
     }
 
     /// Takes no more, and waits until what was accepted is done.
     pub(super) async fn close(&self) {
-        drop(self.lanes.lock().unwrap_or_else(PoisonError::into_inner).take());
-        for lane in self.running.lock().await.drain(..) {
+        drop(self.shards.lock().unwrap_or_else(PoisonError::into_inner).take());
+        for shard in self.running.lock().await.drain(..) {
             // A panic there has been reported by its task already.
-            let _ = lane.await;
+            let _ = shard.await;
         }
     }
 }
 
 /// The same for every process: bytes of an id are as good as random.
-fn lane_number(organization: &OrganizationId) -> usize {
+fn shard_number(organization: &OrganizationId) -> usize {
     organization.as_bytes().iter().fold(0, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte)))
 }
 
-struct Lane {
+struct WriterShard {
     pool: Arc<Pool>,
     group_limit: usize,
     /// Organizations that had a row of `log_head` when they were last looked at.
@@ -125,27 +125,27 @@ struct Lane {
 }
 
 /// Why a group was not written.
-enum Failed {
+enum GroupError {
     /// Nothing of it was written.
-    Before(Trouble),
+    Before(PgError),
     /// Whether it was written is not known.
     Unknown(String),
     Store(StoreError),
 }
 
-impl From<Trouble> for Failed {
-    fn from(trouble: Trouble) -> Failed {
-        Failed::Before(trouble)
+impl From<PgError> for GroupError {
+    fn from(pg_error: PgError) -> GroupError {
+        GroupError::Before(pg_error)
     }
 }
 
-impl From<StoreError> for Failed {
-    fn from(error: StoreError) -> Failed {
-        Failed::Store(error)
+impl From<StoreError> for GroupError {
+    fn from(error: StoreError) -> GroupError {
+        GroupError::Store(error)
     }
 }
 
-impl Lane {
+impl WriterShard {
     async fn run(mut self, requests: Receiver<Request>) {
         while let Ok(first) = requests.recv_async().await {
             // Those who were just answered may want more: they come before the next group, not after it.
@@ -165,25 +165,25 @@ impl Lane {
     async fn write(&mut self, group: Vec<Request>) {
         match self.try_often(&group).await {
             Ok(decided) => answer(group, decided),
-            Err(Failed::Before(Trouble::Other(_))) if group.len() > 1 => {
+            Err(GroupError::Before(PgError::Other(_))) if group.len() > 1 => {
                 for request in group {
                     let alone = vec![request];
                     match self.try_often(&alone).await {
                         Ok(decided) => answer(alone, decided),
-                        Err(failed) => refuse(alone, failed),
+                        Err(group_error) => refuse(alone, group_error),
                     }
                 }
             }
-            Err(failed) => refuse(group, failed),
+            Err(group_error) => refuse(group, group_error),
         }
     }
 
-    async fn try_often(&mut self, group: &[Request]) -> Result<Vec<Decided>, Failed> {
+    async fn try_often(&mut self, group: &[Request]) -> Result<Vec<Decided>, GroupError> {
         let mut tries = 0;
         loop {
             tries += 1;
             match self.try_once(group).await {
-                Err(Failed::Before(trouble)) if trouble.may_pass() && tries < TRIES => {
+                Err(GroupError::Before(pg_error)) if pg_error.is_transient() && tries < TRIES => {
                     self.pool.count_retry();
                     tokio::time::sleep(PAUSE * (1 << tries)).await;
                 }
@@ -192,35 +192,35 @@ impl Lane {
         }
     }
 
-    async fn try_once(&mut self, group: &[Request]) -> Result<Vec<Decided>, Failed> {
-        let wanted = Wanted::of(group.iter().flat_map(Request::changes));
-        let mut lease = self.pool.lend().await?;
+    async fn try_once(&mut self, group: &[Request]) -> Result<Vec<Decided>, GroupError> {
+        let wanted = ReadSet::of(group.iter().flat_map(Request::changes));
+        let mut lease = self.pool.acquire().await?;
         self.make_heads(&lease, &wanted).await?;
-        lease.is_torn();
+        lease.mark_in_transaction();
         let mut state = self.begin(&lease, &wanted).await?;
         if state.positions.len() < wanted.organizations.len() {
             // The database is not the one it was: restored, or taken over by a standby that was behind.
             self.known.clear();
-            return Err(Trouble::Contended("the head of a log is gone".to_owned()).into());
+            return Err(PgError::Retryable("the head of a log is gone".to_owned()).into());
         }
         let decided = group.iter().map(|request| match request {
             Request::One(change, _) => Decided::One(state.apply(change)),
             Request::All(changes, _) => Decided::All(state.apply_all(changes)),
         });
         let decided = decided.collect();
-        if state.written.is_empty() {
-            lease.within(lease.client().batch_execute("COMMIT")).await?;
+        if state.write_set.is_empty() {
+            lease.with_timeout(lease.client().batch_execute("COMMIT")).await?;
         } else {
             let begun = Instant::now();
             finish(&lease, &state).await?;
             self.pool.counts.commits.add(group.len(), begun.elapsed());
         }
-        lease.is_whole_again();
+        lease.mark_idle();
         Ok(decided)
     }
 
     /// Adds the rows of `log_head` that are missing.
-    async fn make_heads(&mut self, lease: &Lease, wanted: &Wanted) -> Result<(), Trouble> {
+    async fn make_heads(&mut self, lease: &Lease, wanted: &ReadSet) -> Result<(), PgError> {
         let unknown: Vec<Vec<u8>> =
             wanted.organizations.iter().filter(|id| !self.known.contains(*id)).cloned().collect();
         if unknown.is_empty() {
@@ -231,14 +231,14 @@ impl Lane {
              FROM unnest($1) AS new (organization)
              ON CONFLICT (organization) DO NOTHING";
         let params: [(&(dyn ToSql + Sync), Type); 1] = [(&unknown, Type::BYTEA_ARRAY)];
-        lease.within(lease.client().execute_typed(sql, &params)).await?;
+        lease.with_timeout(lease.client().execute_typed(sql, &params)).await?;
         self.known.extend(unknown);
         Ok(())
     }
 
     /// Locks, then reads: all sent at once, done one after the other. Every statement sees what was committed before it
     /// began, so the reads see all that was committed before the locks were had.
-    async fn begin(&self, lease: &Lease, wanted: &Wanted) -> Result<State, Failed> {
+    async fn begin(&self, lease: &Lease, wanted: &ReadSet) -> Result<GroupState, GroupError> {
         let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {}", self.pool.limits());
         let organizations: Vec<&[u8]> = wanted.organizations.iter().map(Vec::as_slice).collect();
         let lock: [(&(dyn ToSql + Sync), Type); 1] = [(&organizations, Type::BYTEA_ARRAY)];
@@ -286,18 +286,18 @@ impl Lane {
                 some(lease, guard_sql, &guard),
             )
         };
-        let ((), heads, taken, found, answers, open) = lease.within(asked).await?;
+        let ((), heads, taken, found, answers, open) = lease.with_timeout(asked).await?;
 
-        let mut state = State::default();
+        let mut state = GroupState::default();
         for row in &heads {
             state.positions.insert(rows::organization(row, 0)?, rows::count(row, 1)?);
         }
         for row in taken.iter().chain(&found) {
-            let known = Known {
+            let known = ExistingReferral {
                 owner: rows::organization(row, 1)?,
                 engagement: rows::engagement_id(row, 2)?,
                 version: rows::count(row, 3)?,
-                class: rows::class(row, 4)?,
+                facet: rows::facet(row, 4)?,
                 offer_lead: rows::get(row, 5)?,
                 created: rows::get(row, 6)?,
                 country: rows::text(row, 7)?,
@@ -307,7 +307,7 @@ impl Lane {
         }
         for row in &answers {
             let digest = rows::digest(row, 1)?;
-            state.answers.insert((rows::organization(row, 0)?, digest), rows::packed_answer(row, 2)?);
+            state.answers.insert((rows::organization(row, 0)?, digest), rows::encoded_response(row, 2)?);
         }
         state.open.extend(guarded.into_iter().map(|pair| (pair, 0)));
         for row in &open {
@@ -373,9 +373,9 @@ async fn some(
 
 /// Writes and commits, all sent at once: after a statement that fails the server does none of the others, and the commit
 /// is none.
-async fn finish(lease: &Lease, state: &State) -> Result<(), Failed> {
-    let statements = batch::statements(state);
-    let params: Vec<_> = statements.iter().map(batch::Statement::params).collect();
+async fn finish(lease: &Lease, state: &GroupState) -> Result<(), GroupError> {
+    let statements = writes::statements(state);
+    let params: Vec<_> = statements.iter().map(writes::Statement::params).collect();
     let needed: Vec<_> = statements
         .iter()
         .zip(&params)
@@ -383,24 +383,24 @@ async fn finish(lease: &Lease, state: &State) -> Result<(), Failed> {
         .collect();
     lease.prepare(&needed).await?;
     let writes = statements.iter().zip(&params).map(|(statement, params)| async move {
-        lease.execute(statement.sql, params).await.map_err(|error| Trouble::of(&error))
+        lease.execute(statement.sql, params).await.map_err(|error| PgError::of(&error))
     });
     let done = async {
         let writes = join_all(writes);
         let commit =
-            async { lease.client().batch_execute("COMMIT").await.map_err(|error| Trouble::of(&error)) };
+            async { lease.client().batch_execute("COMMIT").await.map_err(|error| PgError::of(&error)) };
         let (writes, commit) = tokio::join!(biased; writes, commit);
         let writes = writes.into_iter().map(|write| write.map(drop));
-        Ok(writes.chain([commit]).filter_map(Result::err).collect::<Vec<Trouble>>())
+        Ok(writes.chain([commit]).filter_map(Result::err).collect::<Vec<PgError>>())
     };
-    let troubles = match lease.within(done).await {
-        Ok(troubles) => troubles,
-        Err(trouble) => return Err(Failed::Unknown(StoreError::from(trouble).to_string())),
+    let pg_errors = match lease.with_timeout(done).await {
+        Ok(pg_errors) => pg_errors,
+        Err(pg_error) => return Err(GroupError::Unknown(StoreError::from(pg_error).to_string())),
     };
-    match troubles.into_iter().find(Trouble::is_cause) {
+    match pg_errors.into_iter().find(PgError::is_cause) {
         None => Ok(()),
-        Some(Trouble::Absent(what)) => Err(Failed::Unknown(what)),
-        Some(trouble) => Err(Failed::Before(trouble)),
+        Some(PgError::Unreachable(what)) => Err(GroupError::Unknown(what)),
+        Some(pg_error) => Err(GroupError::Before(pg_error)),
     }
 }
 
@@ -414,14 +414,14 @@ fn answer(group: Vec<Request>, decided: Vec<Decided>) {
     }
 }
 
-fn refuse(group: Vec<Request>, failed: Failed) {
-    let error = match failed {
-        Failed::Before(trouble) => trouble.into(),
-        Failed::Unknown(what) => {
+fn refuse(group: Vec<Request>, group_error: GroupError) {
+    let error = match group_error {
+        GroupError::Before(pg_error) => pg_error.into(),
+        GroupError::Unknown(what) => {
             tracing::warn!("the connection was lost during a commit: {what}");
             StoreError::Unavailable(format!("whether the change was made is not known: {what}"))
         }
-        Failed::Store(error) => error,
+        GroupError::Store(error) => error,
     };
     for request in group {
         request.refuse(error.clone());

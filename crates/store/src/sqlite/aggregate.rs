@@ -6,16 +6,16 @@ use bytes::Bytes;
 use referral::{EngagementId, ReferralId};
 use rusqlite::{Row, params_from_iter};
 
-use super::query::{ListReader, Reading};
+use super::lists::{ListRead, ListReader};
 use super::rows;
-use super::ways::Ways;
-use crate::aggregation::{Finished, Pipeline, add_kept, complete, ids, is_kept, leading_query};
-use crate::asked::{Asked, check_expressions};
-use crate::class::Class;
+use super::select::SelectBuilder;
+use crate::aggregation::{
+    Finished, Pipeline, add_facet_counts, are_facet_counts_enough, complete, ids, leading_query,
+};
 use crate::item::{Column, ColumnValues, ItemSource};
 use crate::list_work::QueryLimits;
-use crate::plan::Way;
-use crate::{Aggregated, Aggregation, StoreError};
+use crate::planner::{AccessPath, FacetKey, PlannedQuery, check_expressions};
+use crate::{Aggregation, AggregationResult, StoreError};
 
 impl ListReader {
     /// The results of an aggregation, all of one moment.
@@ -23,23 +23,24 @@ impl ListReader {
         &self,
         limits: QueryLimits,
         aggregation: &Aggregation,
-    ) -> Result<Aggregated, StoreError> {
+    ) -> Result<AggregationResult, StoreError> {
         let work = self.meter.start(limits);
         let (query, steps) = leading_query(aggregation);
         check_expressions(query.filter.as_ref(), &query.order)?;
         let mut pipeline = Pipeline::new(aggregation, steps, &work)?;
         if aggregation.limit == 0 {
-            return Ok(Aggregated::default());
+            return Ok(AggregationResult::default());
         }
         let _snapshot = self.snapshot()?;
-        let reading = Reading { connection: &self.connection, meter: &self.meter, work: &work, moment: None };
-        let asked = reading.ask(&query)?;
-        let left_out = reading.feed(&asked, &mut pipeline)?;
+        let reading =
+            ListRead { connection: &self.connection, meter: &self.meter, work: &work, cached_snapshot: None };
+        let planned = reading.plan_query(&query)?;
+        let left_out = reading.feed(&planned, &mut pipeline)?;
         let mut made = match pipeline.finish()? {
-            Finished::Rows(rows) => Aggregated { rows, left_out: 0 },
-            Finished::Referrals(parts) => {
-                let documents = reading.documents_of(&ids(&parts)?)?;
-                complete(parts, &documents, &work)?
+            Finished::Rows(rows) => AggregationResult { rows, left_out: 0 },
+            Finished::Referrals(scan_parts) => {
+                let documents = reading.documents_of(&ids(&scan_parts)?)?;
+                complete(scan_parts, &documents, &work)?
             }
         };
         made.left_out += left_out;
@@ -47,26 +48,26 @@ impl ListReader {
     }
 }
 
-impl Reading<'_> {
+impl ListRead<'_> {
     /// Brings every referral that matches into the steps; how many could not be read.
-    fn feed(&self, asked: &Asked<'_>, pipeline: &mut Pipeline<'_>) -> Result<usize, StoreError> {
-        let way = asked.set_way();
-        if way == Way::Nothing {
+    fn feed(&self, planned: &PlannedQuery<'_>, pipeline: &mut Pipeline<'_>) -> Result<usize, StoreError> {
+        let access_path = planned.scan_access_path();
+        if access_path == AccessPath::Nothing {
             return Ok(0);
         }
         if let Some(columns) = pipeline.counted_columns() {
-            if is_kept(&asked.conditions, &columns) {
-                add_kept(pipeline, &asked.figures, asked.classes())?;
+            if are_facet_counts_enough(&planned.predicates, &columns) {
+                add_facet_counts(pipeline, &planned.statistics, planned.facets())?;
                 return Ok(0);
             }
-            if asked.is_plain() {
-                self.feed_counts(asked, &way, columns, pipeline)?;
+            if planned.has_no_residual() {
+                self.feed_counts(planned, &access_path, columns, pipeline)?;
                 return Ok(0);
             }
         }
-        let source = pipeline.source(asked.residual_paths());
-        self.scan(asked, &way, &source, |candidate| {
-            if asked.matches(&candidate.item, self.work)? {
+        let source = pipeline.source(planned.residual_paths());
+        self.scan(planned, &access_path, &source, |candidate| {
+            if planned.matches(&candidate.item, self.work)? {
                 pipeline.add(candidate.created, candidate.id, candidate.item, 1)?;
             }
             Ok(())
@@ -76,8 +77,8 @@ impl Reading<'_> {
     /// Brings the numbers of referrals with the same values in some columns: SQLite counts them.
     fn feed_counts(
         &self,
-        asked: &Asked<'_>,
-        way: &Way,
+        planned: &PlannedQuery<'_>,
+        access_path: &AccessPath,
         columns: Vec<Column>,
         pipeline: &mut Pipeline<'_>,
     ) -> Result<(), StoreError> {
@@ -85,17 +86,17 @@ impl Reading<'_> {
         names.sort_unstable();
         names.dedup();
         let select: String = names.iter().map(|name| format!(", {name}")).collect();
-        let mut sql = (Ways { asked }).set(way, &format!("count(*){select}"));
+        let mut sql = (SelectBuilder { planned }).set(access_path, &format!("count(*){select}"));
         if !names.is_empty() {
             sql.push(&format!(" GROUP BY {}", names.join(", ")));
         }
         let source = ItemSource::Columns(columns);
-        let mut statement = self.judge(self.connection.prepare_cached(&sql.text))?;
-        let mut found = self.judge(statement.query(params_from_iter(&sql.values)))?;
-        while let Some(row) = self.judge(found.next())? {
+        let mut statement = self.map_error(self.connection.prepare_cached(&sql.text))?;
+        let mut found = self.map_error(statement.query(params_from_iter(&sql.values)))?;
+        while let Some(row) = self.map_error(found.next())? {
             self.work.take_row()?;
-            let values = self.judge(grouped_values(row, &names))?;
-            let count: u64 = self.judge(row.get(0))?;
+            let values = self.map_error(grouped_values(row, &names))?;
+            let count: u64 = self.map_error(row.get(0))?;
             if count > 0 {
                 pipeline.add(values.created, values.id, source.from_columns(&values), count)?;
             }
@@ -106,10 +107,10 @@ impl Reading<'_> {
     /// The documents of these referrals; none for those that are damaged.
     fn documents_of(&self, ids: &[ReferralId]) -> Result<HashMap<ReferralId, Bytes>, StoreError> {
         let mut statement =
-            self.judge(self.connection.prepare_cached("SELECT row FROM referral WHERE id = ?1"))?;
+            self.map_error(self.connection.prepare_cached("SELECT row FROM referral WHERE id = ?1"))?;
         let mut documents = HashMap::with_capacity(ids.len());
         for id in ids {
-            let row = self.judge(statement.query_row([id.as_bytes()], |row| row.get(0)))?;
+            let row = self.map_error(statement.query_row([id.as_bytes()], |row| row.get(0)))?;
             if let Some(referral) = self.stored(row)? {
                 self.work.hold(referral.document.len())?;
                 documents.insert(*id, referral.document.clone());
@@ -125,14 +126,16 @@ fn grouped_values(row: &Row<'_>, names: &[&str]) -> rusqlite::Result<ColumnValue
     for (place, name) in (1..).zip(names) {
         match *name {
             "referral.id" => values.id = rows::referral_id(row, place)?,
-            "referral.engagement" => values.engagement = EngagementId::from_bytes(rows::sixteen(row, place)?),
+            "referral.engagement" => {
+                values.engagement = EngagementId::from_bytes(rows::sixteen_bytes(row, place)?)
+            }
             "referral.created" => values.created = row.get(place)?,
             "referral.updated" => values.updated = row.get(place)?,
             "referral.expires" => values.expires = row.get(place)?,
             "referral.accepted" => values.accepted = row.get(place)?,
             "referral.country" => values.country = row.get(place)?,
             "referral.shared_with_microsoft" => values.shared_with_microsoft = row.get(place)?,
-            _ => values.class = Class(row.get(place)?),
+            _ => values.facet = FacetKey(row.get(place)?),
         }
     }
     Ok(values)

@@ -71,7 +71,7 @@ pub fn back_up(directory: &Path, to: &Path, progress: Progress<'_>) -> Result<Ba
         return Err(failed(format!("a bulk load is at work in {}, or was cut off", directory.display())));
     }
     refuse_existing(to)?;
-    let part = Part::begin(to)?;
+    let part = PartialFile::begin(to)?;
     let copied = copy_pages(&source, &part, progress).and_then(|()| {
         let connection = part.files.connect(&part.path)?;
         // One file, which can be looked at without making others beside it.
@@ -128,14 +128,14 @@ fn failed(what: impl Into<String>) -> StoreError {
 }
 
 /// A file that has not its name yet, held by who writes it.
-struct Part {
+struct PartialFile {
     files: Files,
     path: PathBuf,
     file: File,
 }
 
-impl Part {
-    fn begin(to: &Path) -> Result<Part, StoreError> {
+impl PartialFile {
+    fn begin(to: &Path) -> Result<PartialFile, StoreError> {
         let mut name =
             to.file_name().ok_or_else(|| failed(format!("{} is no file", to.display())))?.to_owned();
         name.push(".part");
@@ -151,7 +151,7 @@ impl Part {
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
             .map_err(cannot)?;
         let folder = to.parent().unwrap_or(Path::new(""));
-        Ok(Part { files: Files::new(folder, None, BUSY), path, file })
+        Ok(PartialFile { files: Files::new(folder, None, BUSY), path, file })
     }
 
     /// Its length, once all of it is on the disk.
@@ -221,7 +221,7 @@ fn refuse_full(directory: &Path, restoring: &Path) -> Result<(), StoreError> {
 }
 
 /// Copies the database as of one moment.
-fn copy_pages(source: &Files, part: &Part, progress: Progress<'_>) -> Result<(), StoreError> {
+fn copy_pages(source: &Files, part: &PartialFile, progress: Progress<'_>) -> Result<(), StoreError> {
     let from = source.connect_beside()?;
     schema::check_current(&from)?;
     let mut to = part.files.connect(&part.path)?;

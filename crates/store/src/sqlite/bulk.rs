@@ -15,17 +15,17 @@ use referral::OrganizationId;
 use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
-use super::ahead::{Ahead, Loadable};
 use super::cache::Cache;
 use super::changes;
-use super::direct::Direct;
 use super::files::Files;
 use super::health::StopOnPanic;
-use super::query::ListReader;
-use super::readers::Parker;
-use super::referrals::{self, Tallies};
+use super::inline_reads::InlineReads;
+use super::lists::ListReader;
+use super::pack_ahead::{EncodedWrite, PackAhead};
+use super::readers::ReaderPause;
 use super::schema;
 use super::writer::{Command, Writer, checkpoint};
+use super::writes::{self, FacetCountChanges};
 use super::{SqliteStore, engine_error};
 use crate::{BulkReport, Position, StoreError, Write};
 
@@ -38,10 +38,10 @@ const BUILDING_CACHE_KIB: u32 = 128 * 1024;
 const OTHER_TABLES: [&str; 5] = ["answer", "organization", "organization_location", "assignment", "setting"];
 
 /// All who read, to be sent away while the files are exchanged.
-struct Parkers {
-    direct: Arc<Direct>,
-    referrals: Parker<Connection>,
-    lists: Parker<ListReader>,
+struct ReaderPauses {
+    inline_reads: Arc<InlineReads>,
+    referrals: ReaderPause<Connection>,
+    lists: ReaderPause<ListReader>,
 }
 
 impl SqliteStore {
@@ -62,27 +62,27 @@ impl SqliteStore {
         progress: impl Fn(u64) + Send + 'static,
     ) -> Result<BulkReport, StoreError> {
         self.health.check()?;
-        let (referrals, lists) = (self.readers.parker()?, self.lists.parker()?);
-        let parkers = Parkers { direct: Arc::clone(&self.direct), referrals, lists };
+        let (referrals, lists) = (self.readers.reader_pause()?, self.lists.reader_pause()?);
+        let pauses = ReaderPauses { inline_reads: Arc::clone(&self.inline_reads), referrals, lists };
         let (reply, report) = oneshot::channel();
         let work = move |writer: &mut Writer| {
             let reply = reply;
             let _stop = StopOnPanic(Arc::clone(&writer.health));
-            let loaded = load(writer, &parkers, batches, &progress);
+            let loaded = load(writer, &pauses, batches, &progress);
             let _ = reply.send(loaded);
         };
-        self.ask(Command::Alone(Box::new(work))).await?;
+        self.ask(Command::Exclusive(Box::new(work))).await?;
         report.await.map_err(|_| self.gone())?
     }
 }
 
 fn load(
     writer: &mut Writer,
-    parkers: &Parkers,
+    pauses: &ReaderPauses,
     batches: impl Iterator<Item = Vec<Write>>,
     progress: &dyn Fn(u64),
 ) -> Result<BulkReport, StoreError> {
-    let batches = Ahead::new(batches, writer.packing);
+    let batches = PackAhead::new(batches, writer.compression);
     writer.health.check()?;
     let connection = writer.connection.as_ref().ok_or(StoreError::Closed)?;
     let empty: bool = connection
@@ -99,14 +99,14 @@ fn load(
             let _ = writer.files.remove_unfinished_load();
         }
         let report = built?;
-        exchange(writer, parkers)?;
+        exchange(writer, pauses)?;
         Ok(report)
     } else {
         let mut loading = Loading { continues: true, searchable: writer.searchable, ..Loading::default() };
         let added = add(writer, connection, batches, progress, &mut loading);
         added.map_err(|error| {
             let _ = connection.execute_batch("ROLLBACK"); // refused where nothing is open
-            writer.health.judge("a bulk load", error)
+            writer.health.map_error("a bulk load", error)
         })?;
         Ok(loading.report)
     }
@@ -123,14 +123,15 @@ struct Loading {
     /// The newest position given to each organization.
     positions: HashMap<OrganizationId, Position>,
     /// Counts that are not written yet.
-    tallies: Tallies,
+    facet_count_changes: FacetCountChanges,
 }
 
 impl Loading {
-    fn take(&mut self, connection: &Connection, (write, document): &Loadable) -> rusqlite::Result<()> {
+    fn take(&mut self, connection: &Connection, (write, document): &EncodedWrite) -> rusqlite::Result<()> {
         let Write { referral, entry, search, .. } = write;
         let words = self.searchable.then_some(search.as_deref().unwrap_or_default());
-        if !referrals::insert_unless_there(connection, referral, document, words, &mut self.tallies)? {
+        if !writes::insert_unless_there(connection, referral, document, words, &mut self.facet_count_changes)?
+        {
             self.report.skipped_existing += 1;
             return Ok(());
         }
@@ -155,18 +156,18 @@ impl Loading {
 fn add(
     writer: &Writer,
     connection: &Connection,
-    batches: impl Iterator<Item = Vec<Loadable>>,
+    batches: impl Iterator<Item = Vec<EncodedWrite>>,
     progress: &dyn Fn(u64),
     loading: &mut Loading,
 ) -> rusqlite::Result<()> {
     connection.execute_batch("BEGIN IMMEDIATE")?;
     let mut begun_at = 0;
     for batch in batches {
-        for loadable in &batch {
-            loading.take(connection, loadable)?;
+        for encode_write in &batch {
+            loading.take(connection, encode_write)?;
         }
         if loading.report.seen() - begun_at >= PER_TRANSACTION {
-            loading.tallies.write(connection)?;
+            loading.facet_count_changes.write(connection)?;
             commit(connection, &writer.cache)?;
             writer.move_log(connection)?;
             begun_at = loading.report.seen();
@@ -174,7 +175,7 @@ fn add(
         }
         progress(loading.report.seen());
     }
-    loading.tallies.write(connection)?;
+    loading.facet_count_changes.write(connection)?;
     commit(connection, &writer.cache)?;
     writer.move_log(connection)
 }
@@ -191,7 +192,7 @@ pub(super) fn commit(connection: &Connection, cache: &Cache) -> rusqlite::Result
 fn build(
     files: &Files,
     searchable: bool,
-    batches: impl Iterator<Item = Vec<Loadable>>,
+    batches: impl Iterator<Item = Vec<EncodedWrite>>,
     progress: &dyn Fn(u64),
 ) -> Result<BulkReport, StoreError> {
     files.remove_unfinished_load()?;
@@ -208,7 +209,7 @@ fn build(
 fn fill(
     connection: &Connection,
     files: &Files,
-    batches: impl Iterator<Item = Vec<Loadable>>,
+    batches: impl Iterator<Item = Vec<EncodedWrite>>,
     progress: &dyn Fn(u64),
     loading: &mut Loading,
 ) -> rusqlite::Result<()> {
@@ -223,12 +224,12 @@ fn fill(
         connection.execute_batch(&format!("DROP INDEX main.{name}"))?;
     }
     for batch in batches {
-        for loadable in &batch {
-            loading.take(connection, loadable)?;
+        for encode_write in &batch {
+            loading.take(connection, encode_write)?;
         }
         progress(loading.report.seen());
     }
-    loading.tallies.write(connection)?;
+    loading.facet_count_changes.write(connection)?;
     for (_, sql) in &indexes {
         connection.execute_batch(sql)?;
     }
@@ -253,8 +254,8 @@ fn secondary_indexes(connection: &Connection) -> rusqlite::Result<Vec<(String, S
 }
 
 /// Puts the new file in the old one's place, with nobody at either.
-fn exchange(writer: &mut Writer, parkers: &Parkers) -> Result<(), StoreError> {
-    let parked = (parkers.direct.close(), parkers.referrals.park()?, parkers.lists.park()?);
+fn exchange(writer: &mut Writer, pauses: &ReaderPauses) -> Result<(), StoreError> {
+    let paused = (pauses.inline_reads.close(), pauses.referrals.pause()?, pauses.lists.pause()?);
     let connection = writer.connection.take().ok_or(StoreError::Closed)?;
     let exchanged = close_for_good(connection, &writer.files).and_then(|()| {
         std::fs::rename(writer.files.loading(), writer.files.database())
@@ -266,7 +267,7 @@ fn exchange(writer: &mut Writer, parkers: &Parkers) -> Result<(), StoreError> {
         Ok(connection)
     });
     writer.cache.clear();
-    drop(parked);
+    drop(paused);
     let outcome = exchanged.and_then(|()| {
         writer.connection = Some(opened?);
         Ok(())

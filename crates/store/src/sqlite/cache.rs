@@ -21,7 +21,7 @@
 //! that step 1 makes odd and step 3 even again. While it is the one noted, no COMMIT has begun since, and what the cache
 //! holds is what the snapshot holds; what the list read may be put in under the same condition, seen under the slot's
 //! lock, which step 1 takes after it has moved the generation. Owners have such numbers too, 256 that they share by a
-//! hash: they tell whether what an owner's lists show can have changed ([`Cache::moment`]).
+//! hash: they tell whether what an owner's lists show can have changed ([`Cache::change_token`]).
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,8 +30,8 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache as Weighed;
 use referral::{OrganizationId, ReferralId};
 
-use crate::figures::Lookups;
-use crate::{CacheFigures, StoredReferral};
+use crate::metrics::LookupCounter;
+use crate::{CacheMetrics, StoredReferral};
 
 const SLOTS: usize = 1024;
 const OWNER_SLOTS: usize = 256;
@@ -54,25 +54,25 @@ pub(super) struct Cache {
     referrals: Weighed<ReferralId, Arc<StoredReferral>, ByBytes>,
     slots: Box<[Mutex<u64>]>,
     generation: AtomicU64,
-    lookups: Lookups,
+    lookups: LookupCounter,
     owners: Box<[AtomicU64]>,
 }
 
 /// What a commit gives a new version, and whose lists it changes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Mark {
+pub(super) struct PendingVersion {
     id: ReferralId,
     owner: usize,
 }
 
-impl Mark {
-    pub(super) fn of(referral: &StoredReferral) -> Mark {
-        Mark { id: referral.id, owner: owner_slot(&referral.owner) }
+impl PendingVersion {
+    pub(super) fn of(referral: &StoredReferral) -> PendingVersion {
+        PendingVersion { id: referral.id, owner: owner_slot(&referral.owner) }
     }
 }
 
 /// What a reader noted before its read.
-pub(super) struct Ticket {
+pub(super) struct ReadTicket {
     slot: usize,
     count: u64,
 }
@@ -110,15 +110,16 @@ impl Cache {
             referrals: Weighed::with_weighter(items, bytes, ByBytes),
             slots: (0..SLOTS).map(|_| Mutex::new(0)).collect(),
             generation: AtomicU64::new(0),
-            lookups: Lookups::default(),
+            lookups: LookupCounter::default(),
             owners: (0..OWNER_SLOTS).map(|_| AtomicU64::new(0)).collect(),
         }
     }
 
     /// A number that stays the same while no COMMIT begins that concerns an owner's referrals; `None` while one may be
     /// running.
-    pub(super) fn moment(&self, owner: &OrganizationId) -> Option<u64> {
-        Some(self.owners[owner_slot(owner)].load(SeqCst)).filter(|moment| moment.is_multiple_of(2))
+    pub(super) fn change_token(&self, owner: &OrganizationId) -> Option<u64> {
+        Some(self.owners[owner_slot(owner)].load(SeqCst))
+            .filter(|change_token| change_token.is_multiple_of(2))
     }
 
     /// The state of the whole cache; to be noted before a snapshot begins. `None` while a COMMIT may be running.
@@ -141,19 +142,19 @@ impl Cache {
     }
 
     /// How often it helped, and how full it is.
-    pub(super) fn figures(&self) -> CacheFigures {
-        self.lookups.figures(self.referrals.weight(), self.referrals.capacity())
+    pub(super) fn metrics(&self) -> CacheMetrics {
+        self.lookups.metrics(self.referrals.weight(), self.referrals.capacity())
     }
 
     /// To be called before the read of the database begins.
-    pub(super) fn begin_read(&self, id: &ReferralId) -> Ticket {
+    pub(super) fn begin_read(&self, id: &ReferralId) -> ReadTicket {
         self.lookups.missed();
         let slot = slot_of(id);
-        Ticket { slot, count: *self.lock(slot) }
+        ReadTicket { slot, count: *self.lock(slot) }
     }
 
     /// Offers what was read; kept only if nothing was written since the ticket.
-    pub(super) fn offer(&self, ticket: &Ticket, referral: &Arc<StoredReferral>) {
+    pub(super) fn offer(&self, ticket: &ReadTicket, referral: &Arc<StoredReferral>) {
         let count = self.lock(ticket.slot);
         if *count == ticket.count && count.is_multiple_of(2) {
             self.referrals.insert(referral.id, Arc::clone(referral));
@@ -161,7 +162,7 @@ impl Cache {
     }
 
     /// Step 1, for a group.
-    pub(super) fn begin_writes(&self, marked: &[Mark]) {
+    pub(super) fn begin_writes(&self, marked: &[PendingVersion]) {
         begin(&self.generation);
         for mark in marked {
             begin(&self.owners[mark.owner]);
@@ -174,7 +175,11 @@ impl Cache {
     }
 
     /// Step 3: what was committed, in commit order, and all that was marked.
-    pub(super) fn end_writes(&self, committed: impl Iterator<Item = Arc<StoredReferral>>, marked: &[Mark]) {
+    pub(super) fn end_writes(
+        &self,
+        committed: impl Iterator<Item = Arc<StoredReferral>>,
+        marked: &[PendingVersion],
+    ) {
         // The slots are still odd, so no reader interferes between the two loops.
         for referral in committed {
             self.referrals.insert(referral.id, referral);
@@ -228,8 +233,8 @@ mod tests {
         Arc::new(StoredReferral { version, ..a_referral(&organization(1), number) })
     }
 
-    fn mark(number: u64) -> Mark {
-        Mark::of(&a_referral(&organization(1), number))
+    fn mark(number: u64) -> PendingVersion {
+        PendingVersion::of(&a_referral(&organization(1), number))
     }
 
     fn cached(cache: &Cache, number: u64) -> Option<u64> {
@@ -278,20 +283,20 @@ mod tests {
     fn an_owners_moment_lasts_until_a_commit_of_its_own_begins() {
         let cache = Cache::new(1 << 20);
         let (ours, theirs) = (organization(1), organization(2));
-        let (before, other) = (cache.moment(&ours).unwrap(), cache.moment(&theirs));
+        let (before, other) = (cache.change_token(&ours).unwrap(), cache.change_token(&theirs));
         assert_ne!(owner_slot(&ours), owner_slot(&theirs));
         cache.begin_writes(&[mark(1)]);
-        assert_eq!((cache.moment(&ours), cache.moment(&theirs)), (None, other));
+        assert_eq!((cache.change_token(&ours), cache.change_token(&theirs)), (None, other));
         cache.end_writes(once(version(1, 2)), &[mark(1)]);
-        assert!(cache.moment(&ours).unwrap() > before);
-        assert_eq!(cache.moment(&theirs), other);
+        assert!(cache.change_token(&ours).unwrap() > before);
+        assert_eq!(cache.change_token(&theirs), other);
         cache.begin_load();
-        assert_eq!((cache.moment(&ours), cache.moment(&theirs)), (None, None));
+        assert_eq!((cache.change_token(&ours), cache.change_token(&theirs)), (None, None));
         cache.end_load();
-        let (ours_now, theirs_now) = (cache.moment(&ours), cache.moment(&theirs));
+        let (ours_now, theirs_now) = (cache.change_token(&ours), cache.change_token(&theirs));
         assert!(ours_now.is_some() && theirs_now > other);
         cache.clear();
-        assert!(cache.moment(&ours) > ours_now);
+        assert!(cache.change_token(&ours) > ours_now);
     }
 
     #[test]

@@ -7,62 +7,68 @@ use std::collections::{HashMap, HashSet};
 use referral::{EngagementId, OrganizationId, ReferralId};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::packing::Ready;
-use super::referrals::{self, Before, Words};
+use super::compression::EncodedChange;
 use super::rows;
-use crate::{AllOrNone, Entry, Guard, Outcome, Position, Replayable, StoredReferral, Version, Write};
+use super::writes::{self, PreviousVersion, Words};
+use crate::{
+    AllOrNone, CommitOutcome, Entry, Guard, IdempotencyRecord, Position, StoredReferral, Version, Write,
+};
 
 /// Versions that a later change of the same commit replaces: each has its entry in the log, and none a row.
-type Passed<'c> = HashMap<ReferralId, PassedVersion<'c>>;
+type StagedVersions<'c> = HashMap<ReferralId, StagedVersion<'c>>;
 
-struct PassedVersion<'c> {
+struct StagedVersion<'c> {
     version: Version,
     /// Its words, where the changes that are passed have new ones.
     words: Option<&'c str>,
 }
 
 /// Decides and applies one change; `searchable`: its words go into the search index.
-pub(super) fn apply(connection: &Connection, ready: &Ready, searchable: bool) -> rusqlite::Result<Outcome> {
-    apply_in(connection, ready, searchable, &mut Passed::new(), false)
+pub(super) fn apply(
+    connection: &Connection,
+    encoded: &EncodedChange,
+    searchable: bool,
+) -> rusqlite::Result<CommitOutcome> {
+    apply_in(connection, encoded, searchable, &mut StagedVersions::new(), false)
 }
 
 /// Decides and applies a change after others of the same commit. One that `passes` leaves no row: the next change of its
 /// referral writes it, and nothing before that looks at it.
 fn apply_in<'c>(
     connection: &Connection,
-    ready: &'c Ready,
+    encoded: &'c EncodedChange,
     searchable: bool,
-    passed: &mut Passed<'c>,
+    staged: &mut StagedVersions<'c>,
     passes: bool,
-) -> rusqlite::Result<Outcome> {
-    let Ready { change, document } = ready;
-    if let Some(replayable) = &change.answer
-        && let Some(answer) = remembered(connection, replayable)?
+) -> rusqlite::Result<CommitOutcome> {
+    let EncodedChange { change, document } = encoded;
+    if let Some(idempotency_record) = &change.answer
+        && let Some(answer) = remembered(connection, idempotency_record)?
     {
-        return Ok(Outcome::AlreadyAnswered(answer));
+        return Ok(CommitOutcome::Replayed(answer));
     }
     let before = match &change.write {
         None => None,
         Some(write) => {
-            let before = referrals::before(connection, write.referral.id)?;
-            if overtaken(before.as_ref(), passed.get(&write.referral.id), write) {
-                return Ok(Outcome::Overtaken);
+            let before = writes::previous_version(connection, write.referral.id)?;
+            if is_version_conflict(before.as_ref(), staged.get(&write.referral.id), write) {
+                return Ok(CommitOutcome::VersionConflict);
             }
             before
         }
     };
     for guard in &change.guards {
         if !holds(connection, guard)? {
-            return Ok(Outcome::GuardFailed);
+            return Ok(CommitOutcome::GuardFailed);
         }
     }
     let position = match &change.write {
         None => None,
         Some(write) => {
-            let earlier = passed.remove(&write.referral.id).and_then(|passed| passed.words);
+            let earlier = staged.remove(&write.referral.id).and_then(|staged| staged.words);
             let words = write.search.as_deref().or(earlier);
             if passes {
-                passed.insert(write.referral.id, PassedVersion { version: write.referral.version, words });
+                staged.insert(write.referral.id, StagedVersion { version: write.referral.version, words });
             } else {
                 let words = match words {
                     _ if !searchable => Words::NotIndexed,
@@ -70,32 +76,32 @@ fn apply_in<'c>(
                     None => Words::AsBefore,
                 };
                 match &before {
-                    None => referrals::insert(connection, &write.referral, document, words)?,
-                    Some(before) => referrals::update(connection, &write.referral, document, words, before)?,
+                    None => writes::insert(connection, &write.referral, document, words)?,
+                    Some(before) => writes::update(connection, &write.referral, document, words, before)?,
                 }
             }
             Some(append(connection, &write.referral, &write.entry)?)
         }
     };
-    if let Some(replayable) = &change.answer {
-        remember(connection, replayable)?;
+    if let Some(idempotency_record) = &change.answer {
+        remember(connection, idempotency_record)?;
     }
-    Ok(Outcome::Committed(position))
+    Ok(CommitOutcome::Committed(position))
 }
 
 /// Decides and applies several changes, or none. Only these need a savepoint: one that is refused comes after others
 /// that have written.
 pub(super) fn apply_all(
     connection: &Connection,
-    changes: &[Ready],
+    changes: &[EncodedChange],
     searchable: bool,
 ) -> rusqlite::Result<AllOrNone> {
     connection.execute_batch("SAVEPOINT all_or_none")?;
     let mut positions = Vec::with_capacity(changes.len());
-    let (passing, mut passed) = (passing(changes), Passed::new());
-    for (at, (change, passes)) in changes.iter().zip(passing).enumerate() {
-        match apply_in(connection, change, searchable, &mut passed, passes)? {
-            Outcome::Committed(position) => positions.push(position),
+    let (is_replaced_later, mut staged) = (is_replaced_later(changes), StagedVersions::new());
+    for (at, (change, passes)) in changes.iter().zip(is_replaced_later).enumerate() {
+        match apply_in(connection, change, searchable, &mut staged, passes)? {
+            CommitOutcome::Committed(position) => positions.push(position),
             because => {
                 connection.execute_batch("ROLLBACK TO all_or_none; RELEASE all_or_none")?;
                 return Ok(AllOrNone::None { at, because });
@@ -108,10 +114,10 @@ pub(super) fn apply_all(
 
 /// Which changes leave no row: those of a referral that a later one changes too, with no guard up to that one, for a guard
 /// looks at rows.
-fn passing(changes: &[Ready]) -> Vec<bool> {
+fn is_replaced_later(changes: &[EncodedChange]) -> Vec<bool> {
     let mut later = HashSet::new();
-    let mut passing = vec![false; changes.len()];
-    for (passes, Ready { change, .. }) in passing.iter_mut().zip(changes).rev() {
+    let mut is_replaced_later = vec![false; changes.len()];
+    for (passes, EncodedChange { change, .. }) in is_replaced_later.iter_mut().zip(changes).rev() {
         if let Some(write) = &change.write {
             *passes = !later.insert(write.referral.id);
         }
@@ -119,12 +125,16 @@ fn passing(changes: &[Ready]) -> Vec<bool> {
             later.clear();
         }
     }
-    passing
+    is_replaced_later
 }
 
-fn overtaken(before: Option<&Before>, passed: Option<&PassedVersion<'_>>, write: &Write) -> bool {
-    if let Some(passed) = passed {
-        return write.decided_on != Some(passed.version);
+fn is_version_conflict(
+    before: Option<&PreviousVersion>,
+    staged: Option<&StagedVersion<'_>>,
+    write: &Write,
+) -> bool {
+    if let Some(staged) = staged {
+        return write.decided_on != Some(staged.version);
     }
     match (before, write.decided_on) {
         (None, None) => false,
@@ -137,8 +147,8 @@ fn overtaken(before: Option<&Before>, passed: Option<&PassedVersion<'_>>, write:
 
 fn remembered(
     connection: &Connection,
-    replayable: &Replayable,
-) -> rusqlite::Result<Option<crate::RememberedAnswer>> {
+    idempotency_record: &IdempotencyRecord,
+) -> rusqlite::Result<Option<crate::StoredResponse>> {
     connection
         .prepare_cached(
             "SELECT request_digest, status, content
@@ -146,23 +156,29 @@ fn remembered(
              WHERE digest = ?1
                AND organization = ?2",
         )?
-        .query_row(params![replayable.key.digest, replayable.key.organization.as_bytes()], rows::answer)
+        .query_row(
+            params![idempotency_record.key.digest, idempotency_record.key.organization.as_bytes()],
+            rows::answer,
+        )
         .optional()
 }
 
-pub(super) fn remember(connection: &Connection, replayable: &Replayable) -> rusqlite::Result<()> {
+pub(super) fn remember(
+    connection: &Connection,
+    idempotency_record: &IdempotencyRecord,
+) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO answer (organization, digest, remembered_at, status, request_digest, content)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
         .execute(params![
-            replayable.key.organization.as_bytes(),
-            replayable.key.digest,
-            replayable.at.ticks(),
-            replayable.answer.status,
-            replayable.answer.request_digest,
-            &replayable.answer.content[..],
+            idempotency_record.key.organization.as_bytes(),
+            idempotency_record.key.digest,
+            idempotency_record.at.ticks(),
+            idempotency_record.answer.status,
+            idempotency_record.answer.request_digest,
+            &idempotency_record.answer.content[..],
         ])?;
     Ok(())
 }

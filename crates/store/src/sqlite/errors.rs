@@ -6,7 +6,7 @@ use crate::StoreError;
 
 /// Whether an error speaks of a state that passes: another connection holds a lock, or there is no memory or file
 /// handle at the moment. Nothing was done, and later it may be.
-pub(super) fn may_pass(error: &rusqlite::Error) -> bool {
+pub(super) fn is_transient(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
         Some(
@@ -36,13 +36,13 @@ pub(super) fn is_fatal(error: &rusqlite::Error) -> bool {
 
 /// The error to tell.
 pub(super) fn engine_error(error: rusqlite::Error) -> StoreError {
-    told(&error)
+    to_store_error(&error)
 }
 
 /// The error to tell of one that is still needed.
-pub(super) fn told(error: &rusqlite::Error) -> StoreError {
+pub(super) fn to_store_error(error: &rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
-        _ if may_pass(error) => StoreError::Unavailable(format!("the database is in use: {error}")),
+        _ if is_transient(error) => StoreError::Unavailable(format!("the database is in use: {error}")),
         // A read needs the disk for what it sorts. Writes have stopped before this is told.
         Some(ErrorCode::DiskFull) => StoreError::Unavailable(error.to_string()),
         _ => StoreError::Engine(error.to_string()),
@@ -102,10 +102,14 @@ mod tests {
             [(&passing[..], true, false), (&fatal, false, true), (&other, false, false)]
         {
             for &code in codes {
-                assert_eq!((may_pass(&error(code)), is_fatal(&error(code))), (passes, stops), "{code}");
-                let told = engine_error(error(code));
+                assert_eq!((is_transient(&error(code)), is_fatal(&error(code))), (passes, stops), "{code}");
+                let to_store_error = engine_error(error(code));
                 let later = passes || code == ffi::SQLITE_FULL;
-                assert_eq!(matches!(told, StoreError::Unavailable(_)), later, "{code}: {told}");
+                assert_eq!(
+                    matches!(to_store_error, StoreError::Unavailable(_)),
+                    later,
+                    "{code}: {to_store_error}"
+                );
             }
         }
     }

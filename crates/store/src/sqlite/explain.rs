@@ -1,96 +1,103 @@
 //! How a list would be carried out, in words and statements. Nothing is read for it.
 
-use super::query::DOCUMENT;
-use super::streams::Streams;
-use super::ways::Ways;
-use crate::asked::{Asked, Met, check_expressions};
-use crate::plan::{Conditions, Way};
-use crate::{Plan, Query, StoreError};
+use super::lists::DOCUMENT;
+use super::merge_scan::MergeScan;
+use super::select::SelectBuilder;
+use crate::planner::{AccessPath, PlannedQuery, Predicates, Satisfied, check_expressions};
+use crate::{Query, QueryPlan, StoreError};
 
 /// How a query would be carried out, if every class had many referrals.
-pub(super) fn plan(query: &Query) -> Result<Plan, StoreError> {
+pub(super) fn plan(query: &Query) -> Result<QueryPlan, StoreError> {
     check_expressions(query.filter.as_ref(), &query.order)?;
-    let asked = Asked::of_many(query)?;
-    let ways = Ways { asked: &asked };
-    let way = asked.page_way();
-    let mut steps = vec![said(&way, &asked.conditions)];
+    let planned = PlannedQuery::assuming_many_rows(query)?;
+    let builder = SelectBuilder { planned: &planned };
+    let access_path = planned.page_access_path();
+    let mut steps = vec![describe(&access_path, &planned.predicates)];
     let mut statements = Vec::new();
     let mut by_index = false;
-    if way != Way::Nothing {
-        match asked.in_order(&way) {
-            Some(natural) => {
-                let streams = Streams::new(&asked, &way, natural);
-                if streams.len() > 1 {
+    if access_path != AccessPath::Nothing {
+        match planned.index_order_of(&access_path) {
+            Some(index_order) => {
+                let merge_scan = MergeScan::new(&planned, &access_path, index_order);
+                if merge_scan.len() > 1 {
                     steps.push("these streams are merged, newest or oldest first as asked".to_owned());
                 }
-                statements.extend(streams.texts().map(str::to_owned));
-                let met = Streams::meet(&way);
-                let filtered = matches!(way, Way::Country | Way::Updated) && asked.classes().is_some();
-                by_index = !asked.has_more_than(met) && !filtered;
+                statements.extend(merge_scan.texts().map(str::to_owned));
+                let satisfied = MergeScan::satisfied(&access_path);
+                let filtered = matches!(access_path, AccessPath::Country | AccessPath::Updated)
+                    && planned.facets().is_some();
+                by_index = !planned.has_unsatisfied(satisfied) && !filtered;
                 if filtered {
                     steps.push("entries of other classes are passed over in the index".to_owned());
                 }
-                if asked.has_more_than(met) {
-                    steps.push(format!("each is held against {}", rest_said(&asked, met)));
+                if planned.has_unsatisfied(satisfied) {
+                    steps.push(format!("each is held against {}", describe_residual(&planned, satisfied)));
                 }
-                statements.extend(ways.look(met).map(|look| look.text));
+                statements.extend(builder.look(satisfied).map(|look| look.text));
             }
             None => {
-                let met = Met::in_a_set(&way);
-                if asked.has_more_than(met) {
-                    steps.push(format!("each is held against {}", rest_said(&asked, met)));
+                let satisfied = Satisfied::in_a_set(&access_path);
+                if planned.has_unsatisfied(satisfied) {
+                    steps.push(format!("each is held against {}", describe_residual(&planned, satisfied)));
                 }
                 steps.push("those that match are sorted".to_owned());
-                statements.push(ways.set(&way, "row, referral.id, referral.created, referral.updated").text);
+                statements.push(
+                    builder.set(&access_path, "row, referral.id, referral.created, referral.updated").text,
+                );
             }
         }
         statements.push(DOCUMENT.to_owned());
     }
-    let count = match asked.kept_count() {
+    let count = match planned.count_from_facets() {
         Some(_) => "kept for each class, and summed up".to_owned(),
         None => {
-            statements.push(ways.counted().text);
-            format!("all that match are counted; {}", said(&asked.set_way(), &asked.conditions))
+            statements.push(builder.counted().text);
+            format!(
+                "all that match are counted; {}",
+                describe(&planned.scan_access_path(), &planned.predicates)
+            )
         }
     };
-    Ok(Plan { steps, by_index, count, statements, planner: Vec::new() })
+    Ok(QueryPlan { steps, by_index, count, statements, planner: Vec::new() })
 }
 
 /// What rows are held against, in words.
-fn rest_said(asked: &Asked<'_>, met: Met) -> String {
-    let conditions = &asked.conditions;
-    let mut said: Vec<String> = Vec::new();
-    let mut add = |applies: bool, what: &str| said.extend(applies.then(|| what.to_owned()));
-    add(asked.classes().is_some() && !met.class, "the classes");
-    add(!conditions.created.is_whole() && !met.created, "createdDateTime");
-    add(!conditions.updated.is_whole() && !met.updated, "updatedDateTime");
-    add(conditions.country.is_some() && !met.country, "the country");
-    add(conditions.teams.len() > usize::from(met.first_team), "the team");
-    add(conditions.ids.is_some(), "the ids");
-    add(conditions.engagement.is_some(), "the engagement");
-    add(conditions.search.is_some(), "the words");
-    for path in conditions.rest.iter().flat_map(|term| term.item_paths()) {
-        if !said.contains(&path) {
-            said.push(path);
+fn describe_residual(planned: &PlannedQuery<'_>, satisfied: Satisfied) -> String {
+    let predicates = &planned.predicates;
+    let mut names: Vec<String> = Vec::new();
+    let mut add = |applies: bool, what: &str| names.extend(applies.then(|| what.to_owned()));
+    add(planned.facets().is_some() && !satisfied.facet, "the classes");
+    add(!predicates.created.is_unbounded() && !satisfied.created, "createdDateTime");
+    add(!predicates.updated.is_unbounded() && !satisfied.updated, "updatedDateTime");
+    add(predicates.country.is_some() && !satisfied.country, "the country");
+    add(predicates.teams.len() > usize::from(satisfied.first_team), "the team");
+    add(predicates.ids.is_some(), "the ids");
+    add(predicates.engagement.is_some(), "the engagement");
+    add(predicates.search.is_some(), "the words");
+    for path in predicates.residual.iter().flat_map(|term| term.item_paths()) {
+        if !names.contains(&path) {
+            names.push(path);
         }
     }
-    if said.is_empty() { "the filter".to_owned() } else { said.join(", ") }
+    if names.is_empty() { "the filter".to_owned() } else { names.join(", ") }
 }
 
 /// A way in words.
-fn said(way: &Way, conditions: &Conditions<'_>) -> String {
-    match way {
-        Way::Nothing => "no referral can match: none is read".to_owned(),
-        Way::Ids => "by their ids".to_owned(),
-        Way::Engagement => "all of the engagement".to_owned(),
-        Way::Team(emails) if emails.len() == 1 => "all with the e-mail on the team, newest first".to_owned(),
-        Way::Team(emails) => {
+fn describe(access_path: &AccessPath, predicates: &Predicates<'_>) -> String {
+    match access_path {
+        AccessPath::Nothing => "no referral can match: none is read".to_owned(),
+        AccessPath::Ids => "by their ids".to_owned(),
+        AccessPath::Engagement => "all of the engagement".to_owned(),
+        AccessPath::Team(emails) if emails.len() == 1 => {
+            "all with the e-mail on the team, newest first".to_owned()
+        }
+        AccessPath::Team(emails) => {
             format!("a stream, newest first, for each of {} e-mails on the team", emails.len())
         }
-        Way::Search => "all that the words are in, by the search index".to_owned(),
-        Way::Classes(_) => {
+        AccessPath::Search => "all that the words are in, by the search index".to_owned(),
+        AccessPath::Facets(_) => {
             let mut members: Vec<String> =
-                conditions.class.iter().flat_map(|term| term.item_paths()).collect();
+                predicates.facet.iter().flat_map(|term| term.item_paths()).collect();
             members.sort();
             members.dedup();
             format!(
@@ -98,10 +105,10 @@ fn said(way: &Way, conditions: &Conditions<'_>) -> String {
                 members.join(", ")
             )
         }
-        Way::Country => "all of the country, newest first".to_owned(),
-        Way::Updated if conditions.updated.is_whole() => "all by updatedDateTime".to_owned(),
-        Way::Updated => "a range of updatedDateTime".to_owned(),
-        Way::Created if conditions.created.is_whole() => "all by createdDateTime".to_owned(),
-        Way::Created => "a range of createdDateTime".to_owned(),
+        AccessPath::Country => "all of the country, newest first".to_owned(),
+        AccessPath::Updated if predicates.updated.is_unbounded() => "all by updatedDateTime".to_owned(),
+        AccessPath::Updated => "a range of updatedDateTime".to_owned(),
+        AccessPath::Created if predicates.created.is_unbounded() => "all by createdDateTime".to_owned(),
+        AccessPath::Created => "a range of createdDateTime".to_owned(),
     }
 }

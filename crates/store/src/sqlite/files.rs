@@ -174,7 +174,7 @@ impl Files {
         .map_err(|error| StoreError::Engine(format!("{}: {error}", path.display())))?;
         connection.busy_timeout(self.busy).map_err(engine_error)?;
         // A plan holds whatever values are bound: else SQLite makes it anew for every value of a range. The ways into
-        // the data are chosen before it is asked (`plan.rs`).
+        // the data are chosen before it is asked (`planner/access_path.rs`).
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(engine_error)?;
         connection.set_prepared_statement_cache_capacity(PREPARED);
         Ok(connection)

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::errors::{engine_error, is_fatal};
 use crate::StoreError;
-use crate::figures::Commits;
+use crate::metrics::CommitCounter;
 
 /// How the writer fares.
 #[derive(Default)]
@@ -12,7 +12,7 @@ pub(super) struct Health {
     /// Set once, never cleared: after a failed fsync nobody knows what the disk holds.
     stopped: OnceLock<StoreError>,
     /// Its commits so far.
-    pub(super) commits: Commits,
+    pub(super) commits: CommitCounter,
 }
 
 impl Health {
@@ -39,7 +39,7 @@ impl Health {
     }
 
     /// Stops writes if the error is of that kind; the error to tell.
-    pub(super) fn judge(&self, what: &str, error: rusqlite::Error) -> StoreError {
+    pub(super) fn map_error(&self, what: &str, error: rusqlite::Error) -> StoreError {
         if is_fatal(&error) { self.stop(what, &error) } else { engine_error(error) }
     }
 }

@@ -86,7 +86,7 @@ impl Meter {
     }
 
     /// The error of a list whose statement failed: one that was broken off cost too much, or nobody waits for it.
-    pub(super) fn judge(&self, error: rusqlite::Error) -> StoreError {
+    pub(super) fn map_error(&self, error: rusqlite::Error) -> StoreError {
         let too_long = error.sqlite_error_code() == Some(ErrorCode::TooBig);
         let broken_off = error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted);
         if self.steps.load(Relaxed) > self.most_steps.load(Relaxed) || too_long {

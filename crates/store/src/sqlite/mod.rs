@@ -1,35 +1,35 @@
 //! The default engine: SQLite, compiled in, in one directory that one process holds.
 //!
 //! One thread writes (`writer.rs`), a few read (`readers.rs`), single referrals are read where they are asked for
-//! (`direct.rs`), and a cache (`cache.rs`) serves the hot ones. The schema is in `migrations/sqlite`.
+//! (`inline_reads.rs`), and a cache (`cache.rs`) serves the hot ones. The schema is in `migrations/sqlite`.
 
 mod aggregate;
-mod ahead;
 mod backup;
 mod bulk;
 mod cache;
 mod changes;
-mod direct;
-mod door;
+mod command_channel;
+mod compression;
+mod directory;
 mod errors;
 mod explain;
 #[cfg(any(test, feature = "faults"))]
 pub mod faults;
 mod files;
 mod health;
+mod inline_reads;
+mod lists;
+mod merge_scan;
 mod meter;
-mod packing;
-mod people;
-mod query;
+mod pack_ahead;
 mod readers;
-mod referrals;
 mod rows;
 mod schema;
 mod search;
-mod streams;
+mod select;
 mod transfer;
-mod ways;
 mod writer;
+mod writes;
 
 #[cfg(test)]
 mod tests;
@@ -46,23 +46,23 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::oneshot;
 
 pub use self::backup::{BackupReport, Progress, Stage, back_up, restore};
-use self::cache::{Cache, Ticket};
-use self::direct::Direct;
-use self::door::Door;
+use self::cache::{Cache, ReadTicket};
+use self::command_channel::CommandChannel;
+use self::compression::Compression;
 use self::errors::engine_error;
 use self::files::Files;
 use self::health::Health;
-use self::packing::Packing;
-use self::query::ListReader;
+use self::inline_reads::InlineReads;
+use self::lists::ListReader;
 use self::readers::Readers;
 use self::rows::stored_columns;
 use self::writer::{Command, Task, Writer};
 pub use crate::BulkReport;
 pub use crate::list_work::QueryLimits;
 use crate::{
-    Aggregated, Aggregation, AllOrNone, AnswerKey, Assignment, Change, EngagementRole, Figures, Found,
-    LogEntry, Organization, Outcome, Plan, Position, Query, RememberedAnswer, SchemaVersion, Store,
-    StoreError, StoredReferral,
+    Aggregation, AggregationResult, AllOrNone, Assignment, Change, CommitOutcome, EngagementRole,
+    IdempotencyKey, LogEntry, Organization, Position, Query, QueryPlan, QueryResult, SchemaVersion, Store,
+    StoreError, StoreMetrics, StoredReferral, StoredResponse,
 };
 
 /// How many answers one call forgets at most.
@@ -113,12 +113,12 @@ pub struct SqliteStore {
     files: Files,
     cache: Arc<Cache>,
     health: Arc<Health>,
-    direct: Arc<Direct>,
+    inline_reads: Arc<InlineReads>,
     readers: Readers<Connection>,
     lists: Readers<ListReader>,
     limits: QueryLimits,
-    packing: Packing,
-    writer: Door<Command>,
+    compression: Compression,
+    writer: CommandChannel<Command>,
     /// `None` once somebody closes.
     threads: Mutex<Option<Threads>>,
 }
@@ -147,19 +147,19 @@ impl SqliteStore {
         let cache = Arc::new(Cache::new(options.cache_bytes));
         let health = Arc::new(Health::default());
         let (readers, mut reading) = Readers::start(&files, "store-read", options.readers, options.readers)?;
-        let direct = Direct::new(&files, &cache, options.readers);
+        let inline_reads = InlineReads::new(&files, &cache, options.readers);
         let (lists, listing) = {
             let each = options.list_readers.saturating_sub(1);
             Readers::start(&files, "store-list", options.list_readers, each)?
         };
         reading.extend(listing);
-        let (writer, commands) = Door::new();
+        let (writer, commands) = CommandChannel::new();
         let (readers_live, readers_gone) = flume::bounded(0);
         let belongings = Writer::new(
             connection,
             files.clone(),
             Arc::clone(&cache),
-            Arc::clone(&direct),
+            Arc::clone(&inline_reads),
             Arc::clone(&health),
             &options,
             lock,
@@ -174,11 +174,11 @@ impl SqliteStore {
             files,
             cache,
             health,
-            direct,
+            inline_reads,
             readers,
             lists,
             limits: options.limits,
-            packing: Packing::new(options.compression),
+            compression: Compression::new(options.compression),
             writer,
             threads,
         })
@@ -201,7 +201,7 @@ impl SqliteStore {
     /// The referral from the database, or from the cache that somebody else has just put it into.
     async fn find(&self, id: ReferralId) -> Result<Option<Arc<StoredReferral>>, StoreError> {
         let ticket = self.cache.begin_read(&id);
-        if let Some(found) = self.direct.read(|connection| read(connection, &self.cache, &ticket, id)) {
+        if let Some(found) = self.inline_reads.read(|connection| read(connection, &self.cache, &ticket, id)) {
             return found.map_err(engine_error);
         }
         let cache = Arc::clone(&self.cache);
@@ -232,7 +232,7 @@ impl SqliteStore {
     /// Takes no more work; the threads to wait for, unless somebody else waits for them.
     fn shut(&self) -> Option<Threads> {
         self.writer.shut();
-        self.direct.shut();
+        self.inline_reads.shut();
         self.readers.shut();
         self.lists.interrupt();
         self.lists.shut();
@@ -271,7 +271,7 @@ impl Drop for SqliteStore {
 fn read(
     connection: &Connection,
     cache: &Cache,
-    ticket: &Ticket,
+    ticket: &ReadTicket,
     id: ReferralId,
 ) -> rusqlite::Result<Option<Arc<StoredReferral>>> {
     if let Some(referral) = cache.get(&id) {
@@ -299,9 +299,9 @@ fn by_id(connection: &Connection, id: ReferralId) -> rusqlite::Result<Option<Sto
 
 fn answer(
     connection: &Connection,
-    key: &AnswerKey,
+    key: &IdempotencyKey,
     since: Timestamp,
-) -> rusqlite::Result<Option<RememberedAnswer>> {
+) -> rusqlite::Result<Option<StoredResponse>> {
     connection
         .prepare_cached(
             "SELECT request_digest, status, content
@@ -358,7 +358,7 @@ impl Store for SqliteStore {
                            AND (owner = ?2 OR sender = ?2)
                          ORDER BY created, id"
                     ))?
-                    .query_map(params![id.as_bytes(), party.as_bytes()], rows::shown)?
+                    .query_map(params![id.as_bytes(), party.as_bytes()], rows::stored_unless_damaged)?
                     .filter_map(Result::transpose)
                     .collect()
             })
@@ -405,23 +405,23 @@ impl Store for SqliteStore {
         self.readers.read(move |connection| changes::has_open(connection, id, &owner)).await
     }
 
-    async fn query(&self, query: &Query) -> Result<Found, StoreError> {
+    async fn query(&self, query: &Query) -> Result<QueryResult, StoreError> {
         let (query, limits, cache) = (query.clone(), self.limits, Arc::clone(&self.cache));
         let owner = query.scope.owner.clone();
         self.lists.ask(Some(&owner), move |reader| reader.find(&cache, limits, &query)).await
     }
 
-    async fn aggregate(&self, aggregation: &Aggregation) -> Result<Aggregated, StoreError> {
+    async fn aggregate(&self, aggregation: &Aggregation) -> Result<AggregationResult, StoreError> {
         let (aggregation, limits) = (aggregation.clone(), self.limits);
         let owner = aggregation.scope.owner.clone();
         self.lists.ask(Some(&owner), move |reader| reader.aggregate(limits, &aggregation)).await
     }
 
-    fn moment(&self, owner: &OrganizationId) -> Option<u64> {
-        self.cache.moment(owner)
+    fn change_token(&self, owner: &OrganizationId) -> Option<u64> {
+        self.cache.change_token(owner)
     }
 
-    async fn plan(&self, query: &Query) -> Result<Plan, StoreError> {
+    async fn plan(&self, query: &Query) -> Result<QueryPlan, StoreError> {
         explain::plan(query)
     }
 
@@ -471,7 +471,7 @@ impl Store for SqliteStore {
                          ORDER BY expires, id
                          LIMIT ?2"
                     ))?
-                    .query_map([now.ticks(), limit(at_most)], rows::shown)?
+                    .query_map([now.ticks(), limit(at_most)], rows::stored_unless_damaged)?
                     .filter_map(Result::transpose)
                     .collect()
             })
@@ -496,19 +496,19 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn answer(
+    async fn stored_response(
         &self,
-        key: &AnswerKey,
+        key: &IdempotencyKey,
         since: Timestamp,
-    ) -> Result<Option<RememberedAnswer>, StoreError> {
+    ) -> Result<Option<StoredResponse>, StoreError> {
         let key = key.clone();
         self.readers.read(move |connection| answer(connection, &key, since)).await
     }
 
-    async fn commit(&self, change: Change) -> Result<Outcome, StoreError> {
+    async fn commit(&self, change: Change) -> Result<CommitOutcome, StoreError> {
         self.health.check()?;
         let (reply, outcome) = oneshot::channel();
-        let change = Box::new(self.packing.ready(change));
+        let change = Box::new(self.compression.encode_change(change));
         self.ask(Command::Commit { change, reply }).await?;
         outcome.await.map_err(|_| self.gone())?
     }
@@ -516,12 +516,12 @@ impl Store for SqliteStore {
     async fn commit_all(&self, changes: Vec<Change>) -> Result<AllOrNone, StoreError> {
         self.health.check()?;
         let (reply, outcome) = oneshot::channel();
-        let changes = changes.into_iter().map(|change| self.packing.ready(change)).collect();
+        let changes = changes.into_iter().map(|change| self.compression.encode_change(change)).collect();
         self.ask(Command::CommitAll { changes, reply }).await?;
         outcome.await.map_err(|_| self.gone())?
     }
 
-    async fn forget_answers(&self, before: Timestamp) -> Result<u64, StoreError> {
+    async fn forget_responses(&self, before: Timestamp) -> Result<u64, StoreError> {
         self.write(move |connection| {
             let forgotten = connection
                 .prepare_cached(
@@ -567,41 +567,41 @@ impl Store for SqliteStore {
     }
 
     async fn organizations(&self) -> Result<Vec<Organization>, StoreError> {
-        self.readers.read(people::organizations).await
+        self.readers.read(directory::organizations).await
     }
 
     async fn save_organization(&self, organization: &Organization) -> Result<(), StoreError> {
         let organization = organization.clone();
-        self.write(move |connection| people::save_organization(connection, &organization)).await.map(drop)
+        self.write(move |connection| directory::save_organization(connection, &organization)).await.map(drop)
     }
 
     async fn assignments(&self) -> Result<Vec<Assignment>, StoreError> {
-        self.readers.read(people::assignments).await
+        self.readers.read(directory::assignments).await
     }
 
     async fn save_assignment(&self, assignment: &Assignment) -> Result<(), StoreError> {
         let assignment = assignment.clone();
-        self.write(move |connection| people::save_assignment(connection, &assignment)).await.map(drop)
+        self.write(move |connection| directory::save_assignment(connection, &assignment)).await.map(drop)
     }
 
     async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let name = name.to_owned();
-        self.readers.read(move |connection| people::setting(connection, &name)).await
+        self.readers.read(move |connection| directory::setting(connection, &name)).await
     }
 
     async fn save_setting(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
         let (name, value) = (name.to_owned(), value.to_vec());
-        self.write(move |connection| people::save_setting(connection, &name, &value)).await.map(drop)
+        self.write(move |connection| directory::save_setting(connection, &name, &value)).await.map(drop)
     }
 
     fn health(&self) -> Result<(), StoreError> {
         self.health.check()
     }
 
-    fn figures(&self) -> Figures {
-        let (cache, lists_waiting) = (Some(self.cache.figures()), Some(self.lists.waiting()));
+    fn metrics(&self) -> StoreMetrics {
+        let (cache, lists_waiting) = (Some(self.cache.metrics()), Some(self.lists.waiting()));
         let log_bytes = std::fs::metadata(self.files.log()).ok().map(|log| log.len());
-        Figures { cache, lists_waiting, log_bytes, ..self.health.commits.figures() }
+        StoreMetrics { cache, lists_waiting, log_bytes, ..self.health.commits.metrics() }
     }
 
     async fn close(&self) {

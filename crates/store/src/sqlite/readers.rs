@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::engine_error;
 use super::files::Files;
 use crate::StoreError;
-use crate::fair_queue::{Holder, Queue, Worker};
+use crate::fair_queue::{FairQueue, QueueHandle, Worker};
 
 /// How many reads of an owner, and of all that say no owner, may wait.
 const WAITING: usize = 4096;
@@ -44,9 +44,9 @@ impl Caller {
 }
 
 /// Tells that a caller is gone when it is.
-struct Waiting(Caller);
+struct CancelOnDrop(Caller);
 
-impl Drop for Waiting {
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.0.is_gone.store(true, Relaxed);
     }
@@ -61,12 +61,12 @@ impl Reader for Connection {
 enum Job<R> {
     Read(Caller, Box<dyn FnOnce(&R) + Send>),
     /// Lets go of the files until told, for a bulk load that exchanges them.
-    Park(Arc<Parking>),
+    Pause(Arc<PauseRequest>),
 }
 
 /// Where readers stand while the files are exchanged.
-struct Parking {
-    parked: Sender<()>,
+struct PauseRequest {
+    paused: Sender<()>,
     go_on: Receiver<()>,
 }
 
@@ -77,11 +77,11 @@ pub(super) struct Readers<R> {
     stopping: Arc<AtomicBool>,
 }
 
-type Jobs<R> = Queue<Option<OrganizationId>, Job<R>>;
+type Jobs<R> = FairQueue<Option<OrganizationId>, Job<R>>;
 
 /// A way to the readers that keeps them alive.
-pub(super) struct Parker<R> {
-    jobs: Holder<Option<OrganizationId>, Job<R>>,
+pub(super) struct ReaderPause<R> {
+    jobs: QueueHandle<Option<OrganizationId>, Job<R>>,
     threads: usize,
 }
 
@@ -94,7 +94,7 @@ impl<R: Reader + Send + 'static> Readers<R> {
         each: usize,
     ) -> Result<(Readers<R>, Vec<JoinHandle<()>>), StoreError> {
         let threads = threads.max(1);
-        let jobs = Queue::new(WAITING, each.max(1));
+        let jobs = FairQueue::new(WAITING, each.max(1));
         let readers = Readers { jobs, threads, stopping: Arc::default() };
         let mut handles = Vec::with_capacity(threads);
         for number in 0..threads {
@@ -117,7 +117,7 @@ impl<R: Reader + Send + 'static> Readers<R> {
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         let caller = Caller { is_gone: Arc::default(), is_stopping: Arc::clone(&self.stopping) };
-        let waiting = Waiting(caller);
+        let waiting = CancelOnDrop(caller);
         let read = Box::new(move |reader: &R| {
             if !reply.is_closed() {
                 let _ = reply.send(read(reader));
@@ -133,8 +133,8 @@ impl<R: Reader + Send + 'static> Readers<R> {
     }
 
     /// For a bulk load; the readers do not end while it lives.
-    pub(super) fn parker(&self) -> Result<Parker<R>, StoreError> {
-        Ok(Parker { jobs: self.jobs.hold()?, threads: self.threads })
+    pub(super) fn reader_pause(&self) -> Result<ReaderPause<R>, StoreError> {
+        Ok(ReaderPause { jobs: self.jobs.hold()?, threads: self.threads })
     }
 
     /// Lets the readers end after what was asked before.
@@ -164,16 +164,16 @@ impl Readers<Connection> {
     }
 }
 
-impl<R> Parker<R> {
+impl<R> ReaderPause<R> {
     /// Makes every reader close its connection; they open again when the answer is dropped. Blocks.
-    pub(super) fn park(&self) -> Result<Sender<()>, StoreError> {
-        let (parked, arrivals) = flume::bounded(self.threads);
+    pub(super) fn pause(&self) -> Result<Sender<()>, StoreError> {
+        let (paused, arrivals) = flume::bounded(self.threads);
         let (resume, go_on) = flume::bounded(0);
-        let parking = Arc::new(Parking { parked, go_on });
+        let request = Arc::new(PauseRequest { paused, go_on });
         for _ in 0..self.threads {
-            self.jobs.push_urgent(Job::Park(Arc::clone(&parking)));
+            self.jobs.push_urgent(Job::Pause(Arc::clone(&request)));
         }
-        drop(parking);
+        drop(request);
         for _ in 0..self.threads {
             arrivals.recv().map_err(|_| StoreError::Closed)?;
         }
@@ -184,17 +184,17 @@ impl<R> Parker<R> {
 fn serve<R: Reader>(files: &Files, reader: R, jobs: &Worker<Option<OrganizationId>, Job<R>>) {
     let mut reader = reader;
     while let Some(running) = jobs.take() {
-        let (job, _place) = running.into_parts();
+        let (job, _slot) = running.into_parts();
         match job {
             // A panic drops the reply, which tells the caller; the thread serves on.
             Job::Read(caller, read) => {
                 reader.begin(&caller);
                 drop(catch_unwind(AssertUnwindSafe(|| read(&reader))));
             }
-            Job::Park(parking) => {
+            Job::Pause(request) => {
                 drop(reader);
-                let _ = parking.parked.send(());
-                let _ = parking.go_on.recv(); // returns when the other end is dropped
+                let _ = request.paused.send(());
+                let _ = request.go_on.recv(); // returns when the other end is dropped
                 reader = match R::open(files) {
                     Ok(reader) => reader,
                     Err(error) => {

@@ -12,8 +12,8 @@ use referral::{
 use rusqlite::Row;
 use rusqlite::types::Type;
 
-use super::packing;
-use crate::{Action, Actor, Columns, Entry, FirstReferral, LogEntry, RememberedAnswer, Role, StoredReferral};
+use super::compression;
+use crate::{Action, Actor, Columns, Entry, FirstReferral, LogEntry, Role, StoredReferral, StoredResponse};
 
 /// What [`stored`] reads, in its order.
 macro_rules! stored_columns {
@@ -31,7 +31,7 @@ fn unreadable(column: usize, what: &str) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, format!("not {what}").into())
 }
 
-pub(super) fn sixteen(row: &Row<'_>, column: usize) -> rusqlite::Result<[u8; 16]> {
+pub(super) fn sixteen_bytes(row: &Row<'_>, column: usize) -> rusqlite::Result<[u8; 16]> {
     let bytes = row.get_ref(column)?.as_blob()?;
     bytes.try_into().map_err(|_| unreadable(column, "sixteen bytes"))
 }
@@ -44,7 +44,7 @@ pub(super) fn digest(row: &Row<'_>, column: usize) -> rusqlite::Result<[u8; 32]>
 
 /// Reads a packed text.
 fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<Bytes> {
-    match packing::unpack(row.get_ref(column)?.as_blob()?) {
+    match compression::decode(row.get_ref(column)?.as_blob()?) {
         Ok(text) => Ok(text.into_owned().into()),
         Err(damaged) => Err(rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, damaged.into())),
     }
@@ -67,7 +67,7 @@ fn some_organization(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Or
 
 /// Reads a referral's bytes.
 pub(super) fn referral_id(row: &Row<'_>, column: usize) -> rusqlite::Result<ReferralId> {
-    sixteen(row, column).map(ReferralId::from_bytes)
+    sixteen_bytes(row, column).map(ReferralId::from_bytes)
 }
 
 /// Reads an instant.
@@ -79,7 +79,7 @@ fn some_instant(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timesta
     Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_ticks))
 }
 
-fn listed<T: Copy>(row: &Row<'_>, column: usize, all: &[T]) -> rusqlite::Result<T> {
+fn enum_member<T: Copy>(row: &Row<'_>, column: usize, all: &[T]) -> rusqlite::Result<T> {
     let place: usize = row.get(column)?;
     all.get(place).copied().ok_or_else(|| unreadable(column, "in the list"))
 }
@@ -103,15 +103,15 @@ fn with_document(row: &Row<'_>, document: Bytes) -> rusqlite::Result<StoredRefer
     Ok(StoredReferral {
         owner: organization(row, 0)?,
         id: referral_id(row, 1)?,
-        engagement_id: EngagementId::from_bytes(sixteen(row, 2)?),
+        engagement_id: EngagementId::from_bytes(sixteen_bytes(row, 2)?),
         version: row.get(3)?,
-        etag: ETag::from_bytes(sixteen(row, 4)?),
+        etag: ETag::from_bytes(sixteen_bytes(row, 4)?),
         columns: Columns {
-            status: listed(row, 5, ReferralStatus::ALL)?,
-            substatus: listed(row, 6, ReferralSubstatus::ALL)?,
-            direction: listed(row, 7, ReferralDirection::ALL)?,
-            qualification: listed(row, 8, ReferralQualification::ALL)?,
-            referral_type: listed(row, 9, ReferralType::ALL)?,
+            status: enum_member(row, 5, ReferralStatus::ALL)?,
+            substatus: enum_member(row, 6, ReferralSubstatus::ALL)?,
+            direction: enum_member(row, 7, ReferralDirection::ALL)?,
+            qualification: enum_member(row, 8, ReferralQualification::ALL)?,
+            referral_type: enum_member(row, 9, ReferralType::ALL)?,
             country: row.get(10)?,
             created: instant(row, 11)?,
             updated: instant(row, 12)?,
@@ -128,16 +128,16 @@ fn with_document(row: &Row<'_>, document: Bytes) -> rusqlite::Result<StoredRefer
 
 /// As [`stored`], with an empty document where it is damaged, which is logged.
 pub(super) fn stored_or_damaged(row: &Row<'_>) -> rusqlite::Result<Arc<StoredReferral>> {
-    match shown(row)? {
+    match stored_unless_damaged(row)? {
         Some(referral) => Ok(referral),
         None => with_document(row, Bytes::new()).map(Arc::new),
     }
 }
 
 /// As [`stored`], for what is shown beside others: `None` where the document is damaged, which is logged.
-pub(super) fn shown(row: &Row<'_>) -> rusqlite::Result<Option<Arc<StoredReferral>>> {
+pub(super) fn stored_unless_damaged(row: &Row<'_>) -> rusqlite::Result<Option<Arc<StoredReferral>>> {
     match stored(row) {
-        Err(error) if packing::is_damage(&error) => {
+        Err(error) if compression::is_decode_error(&error) => {
             let id = referral_id(row, 1)?;
             tracing::error!(referral = %id, %error, "The document of referral {id} cannot be read, and is left out: {error}");
             Ok(None)
@@ -147,7 +147,7 @@ pub(super) fn shown(row: &Row<'_>) -> rusqlite::Result<Option<Arc<StoredReferral
 }
 
 /// Packs a team for its column: each e-mail after its length in four bytes; `None` for nobody.
-pub(super) fn packed(team: &[String]) -> Option<Vec<u8>> {
+pub(super) fn encoded_team(team: &[String]) -> Option<Vec<u8>> {
     if team.is_empty() {
         return None;
     }
@@ -162,10 +162,10 @@ pub(super) fn packed(team: &[String]) -> Option<Vec<u8>> {
 /// Reads a packed team.
 pub(super) fn team(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<String>> {
     let Some(bytes) = row.get_ref(column)?.as_blob_or_null()? else { return Ok(Vec::new()) };
-    unpacked(bytes).ok_or_else(|| unreadable(column, "a team"))
+    decoded_team(bytes).ok_or_else(|| unreadable(column, "a team"))
 }
 
-fn unpacked(mut bytes: &[u8]) -> Option<Vec<String>> {
+fn decoded_team(mut bytes: &[u8]) -> Option<Vec<String>> {
     let mut team = Vec::new();
     while !bytes.is_empty() {
         let (length, rest) = bytes.split_first_chunk::<4>()?;
@@ -185,10 +185,10 @@ pub(super) fn log_entry(row: &Row<'_>) -> rusqlite::Result<LogEntry> {
         position: row.get(0)?,
         organization: organization(row, 1)?,
         referral_id: referral_id(row, 2)?,
-        engagement_id: EngagementId::from_bytes(sixteen(row, 3)?),
+        engagement_id: EngagementId::from_bytes(sixteen_bytes(row, 3)?),
         version: row.get(4)?,
         entry: Entry {
-            action: listed(row, 5, &Action::ALL)?,
+            action: enum_member(row, 5, &Action::ALL)?,
             at: instant(row, 6)?,
             actor,
             changes: text(row, 9)?,
@@ -197,8 +197,8 @@ pub(super) fn log_entry(row: &Row<'_>) -> rusqlite::Result<LogEntry> {
 }
 
 /// Reads `request_digest, status, content`.
-pub(super) fn answer(row: &Row<'_>) -> rusqlite::Result<RememberedAnswer> {
-    Ok(RememberedAnswer { request_digest: digest(row, 0)?, status: row.get(1)?, content: text(row, 2)? })
+pub(super) fn answer(row: &Row<'_>) -> rusqlite::Result<StoredResponse> {
+    Ok(StoredResponse { request_digest: digest(row, 0)?, status: row.get(1)?, content: text(row, 2)? })
 }
 
 const ROLES: [Role; 2] = [Role::ReferralAdmin, Role::ReferralUser];
@@ -210,7 +210,7 @@ pub(super) fn role_number(role: Role) -> i64 {
 
 /// Reads a role.
 pub(super) fn role(row: &Row<'_>, column: usize) -> rusqlite::Result<Role> {
-    listed(row, column, &ROLES)
+    enum_member(row, column, &ROLES)
 }
 
 #[cfg(test)]
@@ -220,9 +220,9 @@ mod tests {
     #[test]
     fn the_numbers_on_disk_never_change() {
         fn check<T: Copy + std::fmt::Debug>(all: &[T], number: impl Fn(T) -> i64, names: &str) {
-            let listed: Vec<String> =
+            let enum_member: Vec<String> =
                 all.iter().map(|value| format!("{}={value:?}", number(*value))).collect();
-            assert_eq!(listed.join(" "), names);
+            assert_eq!(enum_member.join(" "), names);
         }
         check(ReferralStatus::ALL, |value| value as i64, "0=None 1=New 2=Active 3=Closed");
         check(
@@ -246,9 +246,9 @@ mod tests {
         for team in
             [vec![], vec!["b@x.example".to_owned(), "a\n@x.example".to_owned(), "ü@x.example".to_owned()]]
         {
-            assert_eq!(unpacked(&packed(&team).unwrap_or_default()), Some(team));
+            assert_eq!(decoded_team(&encoded_team(&team).unwrap_or_default()), Some(team));
         }
-        assert_eq!(unpacked(&[9, 0, 0, 0, b'a']), None);
-        assert_eq!(unpacked(&[1, 0]), None);
+        assert_eq!(decoded_team(&[9, 0, 0, 0, b'a']), None);
+        assert_eq!(decoded_team(&[1, 0]), None);
     }
 }

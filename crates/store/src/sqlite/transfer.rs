@@ -6,14 +6,14 @@ use tokio::sync::oneshot;
 use referral::{OrganizationId, ReferralId};
 
 use super::health::StopOnPanic;
-use super::referrals::{self, Tallies};
 use super::rows::{self, stored_columns};
 use super::writer::{Command, Writer};
-use super::{SqliteStore, bulk, changes, engine_error, people};
+use super::writes::{self, FacetCountChanges};
+use super::{SqliteStore, bulk, changes, directory, engine_error};
 use crate::transfer::Feed;
 use crate::{
-    AnswerKey, Batches, BulkReport, Entry, Export, Mark, Position, Record, Replayable, StoreError, Table,
-    Transfer, UNFINISHED_COPY,
+    Batches, BulkReport, Entry, Export, ExportPosition, IdempotencyKey, IdempotencyRecord, Position, Record,
+    StoreError, Table, Transfer, UNFINISHED_COPY,
 };
 
 /// Page cache of a connection that reads everything, in KiB.
@@ -23,7 +23,7 @@ const CACHE_KIB: u32 = 16 * 1024;
 pub(super) fn visit(
     connection: &Connection,
     table: Table,
-    after: Option<&Mark>,
+    after: Option<&ExportPosition>,
     visit: &mut dyn FnMut(Record) -> bool,
 ) -> rusqlite::Result<()> {
     match table {
@@ -32,12 +32,12 @@ pub(super) fn visit(
         Table::Answers => answers_after(connection, after, visit),
         Table::Settings => settings(connection, visit),
         Table::Assignments => {
-            let mut all = people::assignments(connection)?.into_iter().map(Record::Assignment);
+            let mut all = directory::assignments(connection)?.into_iter().map(Record::Assignment);
             all.all(visit);
             Ok(())
         }
         Table::Organizations => {
-            let mut all = people::organizations(connection)?.into_iter().map(Record::Organization);
+            let mut all = directory::organizations(connection)?.into_iter().map(Record::Organization);
             all.all(visit);
             Ok(())
         }
@@ -46,9 +46,13 @@ pub(super) fn visit(
 
 type Visit<'v> = &'v mut dyn FnMut(Record) -> bool;
 
-fn referrals_after(connection: &Connection, after: Option<&Mark>, visit: Visit<'_>) -> rusqlite::Result<()> {
+fn referrals_after(
+    connection: &Connection,
+    after: Option<&ExportPosition>,
+    visit: Visit<'_>,
+) -> rusqlite::Result<()> {
     let after = match after {
-        Some(Mark::Referral(id)) => id.as_bytes().to_vec(),
+        Some(ExportPosition::Referral(id)) => id.as_bytes().to_vec(),
         _ => Vec::new(),
     };
     let mut statement = connection.prepare(concat!(
@@ -69,9 +73,13 @@ fn referrals_after(connection: &Connection, after: Option<&Mark>, visit: Visit<'
     Ok(())
 }
 
-fn log_after(connection: &Connection, after: Option<&Mark>, visit: Visit<'_>) -> rusqlite::Result<()> {
+fn log_after(
+    connection: &Connection,
+    after: Option<&ExportPosition>,
+    visit: Visit<'_>,
+) -> rusqlite::Result<()> {
     let (organization, position) = match after {
-        Some(Mark::Entry(organization, position)) => (organization.as_bytes().to_vec(), *position),
+        Some(ExportPosition::Entry(organization, position)) => (organization.as_bytes().to_vec(), *position),
         _ => (Vec::new(), 0),
     };
     let mut statement = connection.prepare(
@@ -91,9 +99,15 @@ fn log_after(connection: &Connection, after: Option<&Mark>, visit: Visit<'_>) ->
 }
 
 /// No index has them in this order: the keys alone are sorted, on the disk where they are many.
-fn answers_after(connection: &Connection, after: Option<&Mark>, visit: Visit<'_>) -> rusqlite::Result<()> {
+fn answers_after(
+    connection: &Connection,
+    after: Option<&ExportPosition>,
+    visit: Visit<'_>,
+) -> rusqlite::Result<()> {
     let (organization, digest) = match after {
-        Some(Mark::Answer(organization, digest)) => (organization.as_bytes().to_vec(), digest.to_vec()),
+        Some(ExportPosition::Answer(organization, digest)) => {
+            (organization.as_bytes().to_vec(), digest.to_vec())
+        }
         _ => (Vec::new(), Vec::new()),
     };
     let mut keys = connection.prepare(
@@ -110,8 +124,9 @@ fn answers_after(connection: &Connection, after: Option<&Mark>, visit: Visit<'_>
     let mut found = keys.query(params![organization, digest])?;
     while let Some(key) = found.next()? {
         let given = one.query_row([key.get::<_, i64>(0)?], |row| {
-            let key = AnswerKey { organization: rows::organization(row, 3)?, digest: rows::digest(row, 4)? };
-            Ok(Replayable { key, answer: rows::answer(row)?, at: rows::instant(row, 5)? })
+            let key =
+                IdempotencyKey { organization: rows::organization(row, 3)?, digest: rows::digest(row, 4)? };
+            Ok(IdempotencyRecord { key, answer: rows::answer(row)?, at: rows::instant(row, 5)? })
         })?;
         if !visit(Record::Answer(given)) {
             break;
@@ -141,13 +156,13 @@ fn add(
     connection: &Connection,
     record: &Record,
     writer: &Writer,
-    tallies: &mut Tallies,
+    facet_count_changes: &mut FacetCountChanges,
 ) -> rusqlite::Result<()> {
     match record {
         Record::Referral { referral, search } => {
             let words = writer.searchable.then_some(search.as_str());
-            let document = writer.packing.pack(&referral.document);
-            match referrals::insert_unless_there(connection, referral, &document, words, tallies)? {
+            let document = writer.compression.encode(&referral.document);
+            match writes::insert_unless_there(connection, referral, &document, words, facet_count_changes)? {
                 true => Ok(()),
                 false => Err(rusqlite::Error::StatementChangedRows(0)),
             }
@@ -159,17 +174,20 @@ fn add(
                 engagement: entry.engagement_id,
                 version: entry.version,
             };
-            let news = Entry { changes: writer.packing.pack(&entry.entry.changes), ..entry.entry.clone() };
+            let news =
+                Entry { changes: writer.compression.encode(&entry.entry.changes), ..entry.entry.clone() };
             changes::append_of(connection, &subject, &news, entry.position)
         }
         Record::Answer(given) => {
             let mut given = given.clone();
-            given.answer.content = writer.packing.pack(&given.answer.content);
+            given.answer.content = writer.compression.encode(&given.answer.content);
             changes::remember(connection, &given)
         }
-        Record::Setting { name, value } => people::save_setting(connection, name, value).map(drop),
-        Record::Assignment(assignment) => people::save_assignment(connection, assignment).map(drop),
-        Record::Organization(organization) => people::save_organization(connection, organization).map(drop),
+        Record::Setting { name, value } => directory::save_setting(connection, name, value).map(drop),
+        Record::Assignment(assignment) => directory::save_assignment(connection, assignment).map(drop),
+        Record::Organization(organization) => {
+            directory::save_organization(connection, organization).map(drop)
+        }
     }
 }
 
@@ -177,17 +195,17 @@ fn add_all(writer: &Writer, records: &[Record]) -> Result<(), StoreError> {
     writer.health.check()?;
     let connection = writer.connection.as_ref().ok_or(StoreError::Closed)?;
     let added = connection.execute_batch("BEGIN IMMEDIATE").and_then(|()| {
-        let mut tallies = Tallies::default();
+        let mut facet_count_changes = FacetCountChanges::default();
         for record in records {
-            add(connection, record, writer, &mut tallies)?;
+            add(connection, record, writer, &mut facet_count_changes)?;
         }
-        tallies.write(connection)?;
+        facet_count_changes.write(connection)?;
         bulk::commit(connection, &writer.cache)?;
         writer.move_log(connection)
     });
     added.map_err(|error| {
         let _ = connection.execute_batch("ROLLBACK"); // refused where nothing is open
-        writer.health.judge("an import", error)
+        writer.health.map_error("an import", error)
     })
 }
 
@@ -197,7 +215,7 @@ impl Transfer for SqliteStore {
         self.bulk_load(batches, |_| {}).await
     }
 
-    fn export(&self, table: Table, after: Option<Mark>) -> Export {
+    fn export(&self, table: Table, after: Option<ExportPosition>) -> Export {
         let (mut feed, export) = Export::new();
         let files = self.files.clone();
         let reading = move || {
@@ -225,11 +243,11 @@ impl Transfer for SqliteStore {
             let added = add_all(writer, &records);
             let _ = reply.send(added);
         };
-        self.ask(Command::Alone(Box::new(work))).await?;
+        self.ask(Command::Exclusive(Box::new(work))).await?;
         done.await.map_err(|_| self.gone())?
     }
 
-    async fn last(&self, table: Table) -> Result<Option<Mark>, StoreError> {
+    async fn last(&self, table: Table) -> Result<Option<ExportPosition>, StoreError> {
         self.readers.read(move |connection| last(connection, table)).await
     }
 
@@ -281,11 +299,11 @@ fn handed_on(feed: &mut Feed, record: Record) -> bool {
     !feed.take(record) || feed.hand_on()
 }
 
-fn last(connection: &Connection, table: Table) -> rusqlite::Result<Option<Mark>> {
+fn last(connection: &Connection, table: Table) -> rusqlite::Result<Option<ExportPosition>> {
     match table {
         Table::Referrals => connection
             .query_row("SELECT id FROM referral ORDER BY id DESC LIMIT 1", [], |row| {
-                rows::referral_id(row, 0).map(|id: ReferralId| Mark::Referral(id))
+                rows::referral_id(row, 0).map(|id: ReferralId| ExportPosition::Referral(id))
             })
             .optional(),
         Table::Log => connection
@@ -295,7 +313,7 @@ fn last(connection: &Connection, table: Table) -> rusqlite::Result<Option<Mark>>
                  ORDER BY organization DESC, position DESC
                  LIMIT 1",
                 [],
-                |row| Ok(Mark::Entry(rows::organization(row, 0)?, row.get(1)?)),
+                |row| Ok(ExportPosition::Entry(rows::organization(row, 0)?, row.get(1)?)),
             )
             .optional(),
         Table::Answers => connection
@@ -305,7 +323,7 @@ fn last(connection: &Connection, table: Table) -> rusqlite::Result<Option<Mark>>
                  ORDER BY organization DESC, digest DESC
                  LIMIT 1",
                 [],
-                |row| Ok(Mark::Answer(rows::organization(row, 0)?, rows::digest(row, 1)?)),
+                |row| Ok(ExportPosition::Answer(rows::organization(row, 0)?, rows::digest(row, 1)?)),
             )
             .optional(),
         Table::Settings | Table::Assignments | Table::Organizations => Ok(None),

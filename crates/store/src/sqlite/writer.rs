@@ -19,14 +19,14 @@ use rusqlite::config::DbConfig;
 use tokio::sync::oneshot;
 
 use super::SqliteOptions;
-use super::cache::{Cache, Mark};
+use super::cache::{Cache, PendingVersion};
 use super::changes;
-use super::direct::Direct;
-use super::errors::{is_fatal, may_pass, told};
+use super::compression::{Compression, EncodedChange};
+use super::errors::{is_fatal, is_transient, to_store_error};
 use super::files::Files;
 use super::health::{Health, StopOnPanic};
-use super::packing::{Packing, Ready};
-use crate::{AllOrNone, Outcome, StoreError, StoredReferral};
+use super::inline_reads::InlineReads;
+use crate::{AllOrNone, CommitOutcome, StoreError, StoredReferral};
 
 /// The write-ahead log is moved into the database when it holds so many pages that are not there yet (8 MiB).
 const CHECKPOINT_PAGES: i64 = 2048;
@@ -47,21 +47,33 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 /// A small write of its own: how many rows it touched. It may run twice; its transaction counts once.
 pub(super) type Task = Box<dyn Fn(&Connection) -> rusqlite::Result<u64> + Send>;
 /// Work that needs the thread for itself, such as bulk loading.
-pub(super) type Alone = Box<dyn FnOnce(&mut Writer) + Send>;
+pub(super) type Exclusive = Box<dyn FnOnce(&mut Writer) + Send>;
 
 /// What the writer is asked.
 pub(super) enum Command {
-    Commit { change: Box<Ready>, reply: Reply<Outcome> },
-    CommitAll { changes: Vec<Ready>, reply: Reply<AllOrNone> },
+    Commit { change: Box<EncodedChange>, reply: Reply<CommitOutcome> },
+    CommitAll { changes: Vec<EncodedChange>, reply: Reply<AllOrNone> },
     Task { task: Task, reply: Reply<u64> },
-    Alone(Alone),
+    Exclusive(Exclusive),
 }
 
 /// A member of a group, and how it ended.
-enum Member {
-    Change { change: Box<Ready>, reply: Reply<Outcome>, ended: Option<Result<Outcome, StoreError>> },
-    Changes { changes: Vec<Ready>, reply: Reply<AllOrNone>, ended: Option<Result<AllOrNone, StoreError>> },
-    Task { task: Task, reply: Reply<u64>, ended: Option<Result<u64, StoreError>> },
+enum GroupMember {
+    Change {
+        change: Box<EncodedChange>,
+        reply: Reply<CommitOutcome>,
+        ended: Option<Result<CommitOutcome, StoreError>>,
+    },
+    Changes {
+        changes: Vec<EncodedChange>,
+        reply: Reply<AllOrNone>,
+        ended: Option<Result<AllOrNone, StoreError>>,
+    },
+    Task {
+        task: Task,
+        reply: Reply<u64>,
+        ended: Option<Result<u64, StoreError>>,
+    },
 }
 
 /// The thread's belongings.
@@ -70,14 +82,14 @@ pub(super) struct Writer {
     pub(super) connection: Option<Connection>,
     pub(super) files: Files,
     pub(super) cache: Arc<Cache>,
-    direct: Arc<Direct>,
+    inline_reads: Arc<InlineReads>,
     pub(super) health: Arc<Health>,
     group_limit: usize,
     last_commit: Duration,
     /// Whether words go into the search index.
     pub(super) searchable: bool,
     /// How a bulk load writes documents; those of changes come packed.
-    pub(super) packing: Packing,
+    pub(super) compression: Compression,
     groups_since_look: u32,
     /// Whether something was written since the log was looked at.
     may_be_long: bool,
@@ -90,7 +102,7 @@ impl Writer {
         connection: Connection,
         files: Files,
         cache: Arc<Cache>,
-        direct: Arc<Direct>,
+        inline_reads: Arc<InlineReads>,
         health: Arc<Health>,
         options: &SqliteOptions,
         lock: File,
@@ -99,12 +111,12 @@ impl Writer {
             connection: Some(connection),
             files,
             cache,
-            direct,
+            inline_reads,
             health,
             group_limit: options.group_limit.max(1),
             last_commit: Duration::ZERO,
             searchable: options.search,
-            packing: Packing::new(options.compression),
+            compression: Compression::new(options.compression),
             groups_since_look: 0,
             may_be_long: true,
             _lock: lock,
@@ -122,13 +134,15 @@ impl Writer {
             while let Some(command) = next.take() {
                 match command {
                     Command::Commit { change, reply } => {
-                        group.push(Member::Change { change, reply, ended: None })
+                        group.push(GroupMember::Change { change, reply, ended: None })
                     }
                     Command::CommitAll { changes, reply } => {
-                        group.push(Member::Changes { changes, reply, ended: None })
+                        group.push(GroupMember::Changes { changes, reply, ended: None })
                     }
-                    Command::Task { task, reply } => group.push(Member::Task { task, reply, ended: None }),
-                    Command::Alone(work) => alone = Some(work),
+                    Command::Task { task, reply } => {
+                        group.push(GroupMember::Task { task, reply, ended: None })
+                    }
+                    Command::Exclusive(work) => alone = Some(work),
                 }
                 if alone.is_none() && group.len() < enough {
                     next = commands.try_recv().ok();
@@ -175,14 +189,14 @@ impl Writer {
         let Some(connection) = &self.connection else { return };
         let outcome = connection.busy_timeout(Duration::ZERO).and_then(|()| {
             self.cache.begin_writes(&[]);
-            self.direct.let_go();
+            self.inline_reads.release_snapshots();
             let cut = checkpoint(connection, "TRUNCATE");
             self.cache.end_writes(std::iter::empty(), &[]);
             cut
         });
         let again = connection.busy_timeout(self.files.busy());
         if let Err(error) = outcome.map(drop).and(again)
-            && !may_pass(&error)
+            && !is_transient(&error)
         {
             self.health.stop("a checkpoint", &error);
         }
@@ -195,7 +209,7 @@ impl Writer {
         usize::try_from(shares).unwrap_or(usize::MAX).max(SMALLEST_GROUP).min(self.group_limit)
     }
 
-    fn group(&mut self, mut group: Vec<Member>) {
+    fn group(&mut self, mut group: Vec<GroupMember>) {
         if group.is_empty() {
             return;
         }
@@ -216,14 +230,14 @@ impl Writer {
     }
 
     /// Runs and commits a group; every member has its end then. An error is everybody's.
-    fn attempt(&mut self, group: &mut [Member]) -> Result<(), StoreError> {
+    fn attempt(&mut self, group: &mut [GroupMember]) -> Result<(), StoreError> {
         self.health.check()?;
         let connection = self.connection.as_ref().ok_or(StoreError::Closed)?;
         let stop = |what: &str, error: rusqlite::Error| self.health.stop(what, &error);
         loop {
-            connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| match may_pass(&error) {
+            connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| match is_transient(&error) {
                 // A person's own tool holds the database. Nothing was written, and the disk is well.
-                true => told(&error),
+                true => to_store_error(&error),
                 false => stop("the begin of a transaction", error),
             })?;
             match run_members(connection, group, self.searchable) {
@@ -238,7 +252,7 @@ impl Writer {
                 }
             }
         }
-        let marked: Vec<_> = group.iter().flat_map(Member::marks).collect();
+        let marked: Vec<_> = group.iter().flat_map(GroupMember::marks).collect();
         self.cache.begin_writes(&marked);
         let begun = Instant::now();
         let committed = connection.execute_batch("COMMIT");
@@ -250,7 +264,7 @@ impl Writer {
             self.cache.end_writes(std::iter::empty(), &marked);
             return Err(error);
         }
-        self.cache.end_writes(group.iter_mut().flat_map(Member::take_committed).map(Arc::new), &marked);
+        self.cache.end_writes(group.iter_mut().flat_map(GroupMember::take_committed).map(Arc::new), &marked);
         self.health.commits.add(group.len(), took);
         Ok(())
     }
@@ -264,7 +278,7 @@ impl Writer {
             if pages - moved < CHECKPOINT_PAGES { Ok(()) } else { self.move_log(connection) }
         });
         match outcome {
-            Err(error) if !may_pass(&error) => {
+            Err(error) if !is_transient(&error) => {
                 self.health.stop("a checkpoint", &error);
             }
             Ok(()) if self.log_bytes() > VERY_LONG_LOG => self.cut_log(),
@@ -277,10 +291,10 @@ impl Writer {
     /// the cache says that something is written, as around a commit.
     pub(super) fn move_log(&self, connection: &Connection) -> rusqlite::Result<()> {
         self.cache.begin_writes(&[]);
-        self.direct.let_go();
+        self.inline_reads.release_snapshots();
         let moved = checkpoint(connection, "PASSIVE");
         // Those that were being read from when the others were let go.
-        self.direct.let_go();
+        self.inline_reads.release_snapshots();
         self.cache.end_writes(std::iter::empty(), &[]);
         moved.map(|_| ())
     }
@@ -309,80 +323,80 @@ pub(super) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Resul
 }
 
 /// Runs those that have not failed before. On an error the failing member has its end, and the rest must run again.
-fn run_members(connection: &Connection, group: &mut [Member], searchable: bool) -> rusqlite::Result<()> {
+fn run_members(connection: &Connection, group: &mut [GroupMember], searchable: bool) -> rusqlite::Result<()> {
     for member in group {
         if member.failed() {
             continue;
         }
         if let Err(error) = member.run(connection, searchable) {
-            member.end(told(&error));
+            member.end(to_store_error(&error));
             return Err(error);
         }
     }
     Ok(())
 }
 
-impl Member {
+impl GroupMember {
     fn run(&mut self, connection: &Connection, searchable: bool) -> rusqlite::Result<()> {
         match self {
-            Member::Change { change, ended, .. } => {
+            GroupMember::Change { change, ended, .. } => {
                 *ended = Some(Ok(changes::apply(connection, change, searchable)?))
             }
-            Member::Changes { changes, ended, .. } => {
+            GroupMember::Changes { changes, ended, .. } => {
                 *ended = Some(Ok(changes::apply_all(connection, changes, searchable)?));
             }
-            Member::Task { task, ended, .. } => *ended = Some(Ok(task(connection)?)),
+            GroupMember::Task { task, ended, .. } => *ended = Some(Ok(task(connection)?)),
         }
         Ok(())
     }
 
     fn failed(&self) -> bool {
         match self {
-            Member::Change { ended, .. } => matches!(ended, Some(Err(_))),
-            Member::Changes { ended, .. } => matches!(ended, Some(Err(_))),
-            Member::Task { ended, .. } => matches!(ended, Some(Err(_))),
+            GroupMember::Change { ended, .. } => matches!(ended, Some(Err(_))),
+            GroupMember::Changes { ended, .. } => matches!(ended, Some(Err(_))),
+            GroupMember::Task { ended, .. } => matches!(ended, Some(Err(_))),
         }
     }
 
     fn end(&mut self, error: StoreError) {
         match self {
-            Member::Change { ended, .. } => *ended = Some(Err(error)),
-            Member::Changes { ended, .. } => *ended = Some(Err(error)),
-            Member::Task { ended, .. } => *ended = Some(Err(error)),
+            GroupMember::Change { ended, .. } => *ended = Some(Err(error)),
+            GroupMember::Changes { ended, .. } => *ended = Some(Err(error)),
+            GroupMember::Task { ended, .. } => *ended = Some(Err(error)),
         }
     }
 
     /// Its changes, if they are to be committed.
-    fn committed(&self) -> &[Ready] {
+    fn committed(&self) -> &[EncodedChange] {
         match self {
-            Member::Change { change, ended: Some(Ok(Outcome::Committed(_))), .. } => {
+            GroupMember::Change { change, ended: Some(Ok(CommitOutcome::Committed(_))), .. } => {
                 std::slice::from_ref(&**change)
             }
-            Member::Changes { changes, ended: Some(Ok(AllOrNone::All(_))), .. } => changes,
+            GroupMember::Changes { changes, ended: Some(Ok(AllOrNone::All(_))), .. } => changes,
             _ => &[],
         }
     }
 
     /// The referrals this member gives a new version.
-    fn marks(&self) -> impl Iterator<Item = Mark> {
+    fn marks(&self) -> impl Iterator<Item = PendingVersion> {
         self.committed()
             .iter()
-            .filter_map(|ready| ready.change.write.as_ref())
-            .map(|write| Mark::of(&write.referral))
+            .filter_map(|encoded| encoded.change.write.as_ref())
+            .map(|write| PendingVersion::of(&write.referral))
     }
 
     /// Their new versions, in commit order; of several of one referral the last, for only that has its document for certain.
     fn take_committed(&mut self) -> impl Iterator<Item = StoredReferral> {
         let changes = match self {
-            Member::Change { change, ended: Some(Ok(Outcome::Committed(_))), .. } => {
+            GroupMember::Change { change, ended: Some(Ok(CommitOutcome::Committed(_))), .. } => {
                 std::slice::from_mut(&mut **change)
             }
-            Member::Changes { changes, ended: Some(Ok(AllOrNone::All(_))), .. } => changes,
+            GroupMember::Changes { changes, ended: Some(Ok(AllOrNone::All(_))), .. } => changes,
             _ => &mut [],
         };
         let several = changes.len() > 1;
         let mut later = HashSet::new();
-        let writes = changes.iter_mut().rev().filter_map(|ready| ready.change.write.take());
+        let writes = changes.iter_mut().rev().filter_map(|encoded| encoded.change.write.take());
         let newest = writes.map(|write| write.referral).filter(|one| !several || later.insert(one.id));
         let mut last: Vec<_> = newest.collect();
         last.reverse();
@@ -392,11 +406,15 @@ impl Member {
     /// Tells the caller, who may have gone.
     fn answer(self) {
         match self {
-            Member::Change { reply, ended, .. } => drop(reply.send(ended.unwrap_or(Err(StoreError::Closed)))),
-            Member::Changes { reply, ended, .. } => {
+            GroupMember::Change { reply, ended, .. } => {
+                drop(reply.send(ended.unwrap_or(Err(StoreError::Closed))))
+            }
+            GroupMember::Changes { reply, ended, .. } => {
                 drop(reply.send(ended.unwrap_or(Err(StoreError::Closed))));
             }
-            Member::Task { reply, ended, .. } => drop(reply.send(ended.unwrap_or(Err(StoreError::Closed)))),
+            GroupMember::Task { reply, ended, .. } => {
+                drop(reply.send(ended.unwrap_or(Err(StoreError::Closed))))
+            }
         }
     }
 }

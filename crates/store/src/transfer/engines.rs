@@ -10,7 +10,7 @@ use crate::conformance::samples::*;
 use crate::postgres::tests::database::Database;
 use crate::postgres::{PostgresOptions, PostgresStore};
 use crate::sqlite::{SqliteOptions, SqliteStore};
-use crate::{Action, AllOrNone, Entry, Outcome, Role};
+use crate::{Action, AllOrNone, CommitOutcome, Entry, Role};
 
 /// A store in a place of its own.
 struct Place {
@@ -84,9 +84,9 @@ async fn fill(store: &dyn Transfer) {
         must(store, edit(next(&sample(number)))).await;
     }
     for number in 0..300 {
-        let given = replayable(&organization((number % 2) as u8), number, at(number.into()));
+        let given = idempotency_record(&organization((number % 2) as u8), number, at(number.into()));
         let alone = crate::Change { write: None, guards: Vec::new(), answer: Some(given) };
-        assert_eq!(store.commit(alone).await.unwrap(), Outcome::Committed(None));
+        assert_eq!(store.commit(alone).await.unwrap(), CommitOutcome::Committed(None));
     }
     store.save_setting("link-key", &[0, 1, 255]).await.unwrap();
     store.save_setting("empty", b"").await.unwrap();
@@ -109,7 +109,7 @@ async fn fill(store: &dyn Transfer) {
     }
 }
 
-async fn all(store: &dyn Transfer, table: Table, after: Option<Mark>) -> Vec<Record> {
+async fn all(store: &dyn Transfer, table: Table, after: Option<ExportPosition>) -> Vec<Record> {
     let mut export = store.export(table, after);
     let mut records = Vec::new();
     while let Some(batch) = export.next().await.unwrap() {
@@ -174,7 +174,7 @@ async fn found_by_words(store: &dyn Transfer, owner: &OrganizationId, words: &st
         after: None,
         skip: 0,
         limit: 1000,
-        count: crate::Counting::No,
+        count: crate::CountMode::No,
     };
     store.query(&query).await.unwrap().referrals.len()
 }
@@ -218,12 +218,15 @@ async fn everything_goes_from_each_engine_to_each_and_comes_to_the_same() {
             let again = must(target.store(), edit(next(&sample(1)))).await;
             assert_eq!(again, head + 1, "{to:?}: the log goes on after its head");
             let taken = target.store().commit(creation(a_referral(&owner, 2))).await.unwrap();
-            assert_eq!(taken, Outcome::Overtaken, "{to:?}: an id is taken");
-            let asked =
-                crate::Change { write: None, guards: Vec::new(), answer: Some(replayable(&owner, 3, at(9))) };
+            assert_eq!(taken, CommitOutcome::VersionConflict, "{to:?}: an id is taken");
+            let asked = crate::Change {
+                write: None,
+                guards: Vec::new(),
+                answer: Some(idempotency_record(&owner, 3, at(9))),
+            };
             let answered = target.store().commit_all(vec![asked]).await.unwrap();
             assert!(
-                matches!(answered, AllOrNone::None { because: Outcome::AlreadyAnswered(_), .. }),
+                matches!(answered, AllOrNone::None { because: CommitOutcome::Replayed(_), .. }),
                 "{to:?}"
             );
             target.store().close().await;

@@ -8,7 +8,7 @@ use tokio_postgres::NoTls;
 use super::super::{PostgresOptions, PostgresStore};
 use super::database::Database;
 use crate::conformance::samples::*;
-use crate::{Change, Outcome, Store, StoreError};
+use crate::{Change, CommitOutcome, Store, StoreError};
 
 async fn node(database: &Database) -> Arc<PostgresStore> {
     let options = PostgresOptions { connections: 4, ..PostgresOptions::default() };
@@ -59,7 +59,9 @@ async fn two_nodes_have_one_winner_per_version_and_a_log_without_gaps() {
                 // A referral of one's own, one that all want, and two of different owners together.
                 created(&*store, a_referral(&owner, 1000 + number * 100 + round)).await;
                 let current = stored(&*store, id(1)).await.unwrap();
-                won += u64::from(store.commit(edit(next(&current))).await.unwrap() != Outcome::Overtaken);
+                won += u64::from(
+                    store.commit(edit(next(&current))).await.unwrap() != CommitOutcome::VersionConflict,
+                );
                 let both: Vec<Change> = [(&other, 0), (&owner, 1)]
                     .map(|(owner, place)| {
                         creation(a_referral(owner, 10_000 + number * 100 + round * 2 + place))
@@ -109,8 +111,8 @@ async fn one_id_is_taken_once_though_two_nodes_take_it_for_two_owners() {
         for rival in rivals {
             outcomes.push(rival.await.unwrap());
         }
-        let wins = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Committed(_))).count();
-        assert_eq!((wins, outcomes.contains(&Outcome::Overtaken)), (1, true), "round {round}");
+        let wins = outcomes.iter().filter(|outcome| matches!(outcome, CommitOutcome::Committed(_))).count();
+        assert_eq!((wins, outcomes.contains(&CommitOutcome::VersionConflict)), (1, true), "round {round}");
     }
 }
 
@@ -126,7 +128,7 @@ async fn cut_connections_lose_nothing_that_was_acknowledged() {
             for round in 0..40 {
                 let number = number * 100 + round;
                 match store.commit(creation(a_referral(&owner, number))).await {
-                    Ok(Outcome::Committed(Some(_))) => acknowledged.push(id(number)),
+                    Ok(CommitOutcome::Committed(Some(_))) => acknowledged.push(id(number)),
                     Err(StoreError::Unavailable(_)) => {
                         unknown += 1;
                         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -238,7 +240,7 @@ async fn a_database_put_back_to_an_earlier_state_gets_a_log_from_there_on() {
 #[tokio::test]
 async fn a_write_that_its_caller_gave_up_before_it_was_begun_is_not_made() {
     let database = Database::new();
-    let options = PostgresOptions { lanes: 1, group_limit: 1, ..PostgresOptions::default() };
+    let options = PostgresOptions { writer_shards: 1, group_limit: 1, ..PostgresOptions::default() };
     let store = Arc::new(PostgresStore::open(&database.address(), options).await.unwrap());
     let owner = organization(1);
     created(&*store, a_referral(&owner, 1)).await;
@@ -257,7 +259,7 @@ async fn a_write_that_its_caller_gave_up_before_it_was_begun_is_not_made() {
     second.abort();
     assert!(second.await.unwrap_err().is_cancelled());
     client.batch_execute("COMMIT").await.unwrap();
-    assert_eq!(first.await.unwrap().unwrap(), Outcome::Committed(Some(2)));
+    assert_eq!(first.await.unwrap().unwrap(), CommitOutcome::Committed(Some(2)));
     created(&*store, a_referral(&owner, 4)).await;
     assert!(stored(&*store, id(3)).await.is_none());
     connection.abort();

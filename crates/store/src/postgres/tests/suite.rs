@@ -34,7 +34,7 @@ mod as_shipped {
 mod cramped {
     crate::conformance_suite!(super::with(super::PostgresOptions {
         connections: 2,
-        lanes: 1,
+        writer_shards: 1,
         group_limit: 2,
         ..super::PostgresOptions::default()
     }));

@@ -10,10 +10,10 @@ use referral::{OrganizationId, Timestamp};
 use rusqlite::Connection;
 use serde_json::Value as Json;
 
+use super::super::compression::Compression;
+use super::super::lists::ListReader;
 use super::super::meter::Meter;
-use super::super::packing::Packing;
-use super::super::query::ListReader;
-use super::super::{QueryLimits, referrals, schema};
+use super::super::{QueryLimits, schema, writes};
 use super::random::{self, Choices, same, small};
 use crate::{Aggregation, Scope, StoreError, StoredReferral};
 
@@ -25,9 +25,11 @@ fn database(referrals: &[StoredReferral]) -> Connection {
     let mut connection = Connection::open_in_memory().unwrap();
     schema::migrate(&mut connection, schema::MIGRATIONS).unwrap();
     // One as it is, the next one compressed: both are read alike.
-    for (referral, packing) in referrals.iter().zip([Packing::Plain, Packing::Compressed].iter().cycle()) {
-        let document = packing.pack(&referral.document);
-        referrals::insert(&connection, referral, &document, referrals::Words::NotIndexed).unwrap();
+    for (referral, compression) in
+        referrals.iter().zip([Compression::Plain, Compression::Compressed].iter().cycle())
+    {
+        let document = compression.encode(&referral.document);
+        writes::insert(&connection, referral, &document, writes::Words::NotIndexed).unwrap();
     }
     connection
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::super::faults::{FaultyDisk, Part};
 use super::super::{SqliteOptions, SqliteStore};
 use crate::conformance::samples::*;
-use crate::{Outcome, Store, StoreError};
+use crate::{CommitOutcome, Store, StoreError};
 
 fn on(disk: &FaultyDisk) -> SqliteOptions {
     // What is written is as long as it is, and no shorter.
@@ -23,7 +23,10 @@ async fn a_commit_syncs_the_log_before_it_is_acknowledged() {
         assert!(disk.syncs(Part::Log) > before);
     }
     let before = disk.syncs(Part::Log);
-    assert_eq!(store.commit(creation(a_referral(&organization(1), 0))).await.unwrap(), Outcome::Overtaken);
+    assert_eq!(
+        store.commit(creation(a_referral(&organization(1), 0))).await.unwrap(),
+        CommitOutcome::VersionConflict
+    );
     assert_eq!(disk.syncs(Part::Log), before, "what writes nothing costs no sync");
 }
 
@@ -49,7 +52,7 @@ async fn a_failed_fsync_stops_writes_for_good_and_reads_go_on() {
     for refused in [
         store.commit(edit(next(&first))).await.map(drop),
         store.save_setting("key", b"value").await,
-        store.forget_answers(at(0)).await.map(drop),
+        store.forget_responses(at(0)).await.map(drop),
     ] {
         assert!(matches!(refused, Err(StoreError::WritesStopped(_))), "{refused:?}");
     }
@@ -198,7 +201,7 @@ async fn a_damaged_document_is_told_and_stops_nobody_else() {
     assert_eq!(shown(found.referrals.into_iter().map(|(referral, _)| referral).collect()), [id(1), id(3)]);
     crate::conformance::queries::what_cannot_be_read_is_told(&store).await;
     // A page with it is short, and says so: more may follow.
-    let mut two = all_of(&owner).query(2, crate::Counting::No);
+    let mut two = all_of(&owner).query(2, crate::CountMode::No);
     let page = store.query(&two).await.unwrap();
     assert_eq!((page.referrals.len(), page.left_out), (1, 1));
     two.after = Some(page.referrals[0].1.clone());
@@ -224,7 +227,7 @@ async fn a_database_that_another_process_holds_is_unavailable_for_a_while() {
         store.commit(edit(next(&first))).await.map(drop),
         store.commit_all(vec![edit(next(&first))]).await.map(drop),
         store.save_setting("key", b"value").await,
-        store.forget_answers(at(0)).await.map(drop),
+        store.forget_responses(at(0)).await.map(drop),
     ] {
         assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
     }
@@ -245,7 +248,7 @@ async fn a_log_that_a_long_read_made_long_is_cut_when_nothing_is_written() {
     let mut last = created(&store, referral).await;
     let other = rusqlite::Connection::open(directory.path().join("cosell.db")).unwrap();
     other.execute_batch("BEGIN; SELECT count(*) FROM referral").unwrap();
-    let log = || store.figures().log_bytes.unwrap();
+    let log = || store.metrics().log_bytes.unwrap();
     while log() < 12 << 20 {
         last = next(&last);
         must(&store, edit(last.clone())).await;

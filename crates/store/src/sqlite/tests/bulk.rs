@@ -45,7 +45,7 @@ async fn an_empty_store_is_loaded_and_keeps_what_else_it_held() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     store.save_setting("key", b"value").await.unwrap();
-    let given = replayable(&organization(1), 1, at(0));
+    let given = idempotency_record(&organization(1), 1, at(0));
     let alone = crate::Change { write: None, guards: Vec::new(), answer: Some(given.clone()) };
     store.commit(alone).await.unwrap();
 
@@ -63,7 +63,7 @@ async fn an_empty_store_is_loaded_and_keeps_what_else_it_held() {
     store.close().await;
     let store = open(directory.path());
     assert_eq!(store.setting("key").await.unwrap().as_deref(), Some(&b"value"[..]));
-    assert_eq!(store.answer(&given.key, at(0)).await.unwrap(), Some(given.answer));
+    assert_eq!(store.stored_response(&given.key, at(0)).await.unwrap(), Some(given.answer));
     assert_eq!(stored(&store, first.id).await, Some(next(&first)));
     let indexes = store
         .readers

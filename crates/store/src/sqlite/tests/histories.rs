@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::super::{SqliteOptions, SqliteStore};
 use crate::conformance::samples::*;
-use crate::{Change, Guard, Outcome, Store, StoredReferral};
+use crate::{Change, CommitOutcome, Guard, Store, StoredReferral};
 
 /// One commit of a history, over few enough things that they meet.
 #[derive(Debug, Clone)]
@@ -42,7 +42,7 @@ prop_compose! {
 struct Model {
     referrals: BTreeMap<u64, StoredReferral>,
     news: BTreeMap<u8, Vec<(u64, u64)>>,
-    answers: BTreeMap<(u8, u16), crate::RememberedAnswer>,
+    answers: BTreeMap<(u8, u16), crate::StoredResponse>,
 }
 
 impl Model {
@@ -64,15 +64,15 @@ impl Model {
         });
         let mut change = if step.decided_on.is_some() { edit(referral) } else { creation(referral) };
         change.guards.extend(guard);
-        change.answer = step.answer.map(|number| replayable(&owner, number, at(0)));
+        change.answer = step.answer.map(|number| idempotency_record(&owner, number, at(0)));
         change
     }
 
-    fn apply(&mut self, step: &Step, change: &Change) -> Outcome {
+    fn apply(&mut self, step: &Step, change: &Change) -> CommitOutcome {
         if let Some(number) = step.answer
             && let Some(answer) = self.answers.get(&(step.owner, number))
         {
-            return Outcome::AlreadyAnswered(answer.clone());
+            return CommitOutcome::Replayed(answer.clone());
         }
         let write = change.write.as_ref().expect("every step writes");
         let stored = self.referrals.get(&step.number);
@@ -82,23 +82,25 @@ impl Model {
             _ => false,
         };
         if !agrees {
-            return Outcome::Overtaken;
+            return CommitOutcome::VersionConflict;
         }
         let open = self.referrals.values().any(|referral| {
             referral.owner == write.referral.owner
                 && referral.columns.status != referral::ReferralStatus::Closed
         });
         if step.guard.is_some_and(|some| some != open) {
-            return Outcome::GuardFailed;
+            return CommitOutcome::GuardFailed;
         }
         self.referrals.insert(step.number, write.referral.clone());
         let news = self.news.entry(step.owner).or_default();
         news.push((step.number, write.referral.version));
-        if let Some(replayable) = &change.answer {
-            self.answers
-                .insert((step.owner, step.answer.expect("it has an answer")), replayable.answer.clone());
+        if let Some(idempotency_record) = &change.answer {
+            self.answers.insert(
+                (step.owner, step.answer.expect("it has an answer")),
+                idempotency_record.answer.clone(),
+            );
         }
-        Outcome::Committed(Some(news.len() as u64))
+        CommitOutcome::Committed(Some(news.len() as u64))
     }
 
     async fn check(&self, store: &dyn Store) {

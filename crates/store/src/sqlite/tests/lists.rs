@@ -6,7 +6,7 @@ use referral::{ReferralQualification, ReferralStatus, ReferralSubstatus};
 
 use super::super::{QueryLimits, SqliteOptions, SqliteStore};
 use crate::conformance::samples::*;
-use crate::{Action, Change, Counting, Outcome, Query, Scope, Store, StoreError, Write};
+use crate::{Action, Change, CommitOutcome, CountMode, Query, Scope, Store, StoreError, Write};
 
 fn open(directory: &std::path::Path, limits: QueryLimits) -> SqliteStore {
     SqliteStore::open(directory, SqliteOptions { limits, ..SqliteOptions::default() }).unwrap()
@@ -26,7 +26,7 @@ pub(super) fn asked(filter: &str, order: &str) -> Query {
         after: None,
         skip: 0,
         limit: 50,
-        count: Counting::Exact,
+        count: CountMode::Exact,
     }
 }
 
@@ -103,7 +103,7 @@ async fn a_commit_between_two_looks_shows_no_row_that_does_not_match() {
     let writing = async {
         is_known.await.unwrap();
         let active = Change { write: Some(some(1)), guards: Vec::new(), answer: None };
-        assert!(matches!(store.commit(active).await, Ok(Outcome::Committed(_))));
+        assert!(matches!(store.commit(active).await, Ok(CommitOutcome::Committed(_))));
         committed.send(()).unwrap();
     };
     let (found, ()) = tokio::join!(reading, writing);
@@ -150,7 +150,7 @@ async fn a_query_beyond_its_budget_is_broken_off_and_says_what_would_help() {
     let refused = store.query(&query).await.unwrap_err();
     assert!(matches!(&refused, StoreError::TooCostly(help) if help.contains("createdDateTime")), "{refused}");
     // The page alone is within it, and so is a narrower question; the reader goes on.
-    let page = store.query(&Query { count: Counting::IfCheap, limit: 5, ..query.clone() }).await.unwrap();
+    let page = store.query(&Query { count: CountMode::IfCheap, limit: 5, ..query.clone() }).await.unwrap();
     assert_eq!((page.referrals.len(), page.count), (5, None));
     let narrow = asked("contains(name,'deal 1') and createdDateTime lt 2020-09-13T12:28:40Z", "");
     assert_eq!(store.query(&narrow).await.unwrap().count, Some(31)); // 1, 10 to 19, 100 to 119
@@ -169,7 +169,7 @@ async fn values_that_rows_are_held_against_count() {
     let store = open(directory.path(), QueryLimits { nodes: 2_000_000, ..QueryLimits::default() });
     filled(&store, 2_000).await;
     let values = |count: usize| (0..count).map(|n| format!("'none {n}'")).collect::<Vec<_>>().join(",");
-    let query = |count| Query { count: Counting::No, ..asked(&format!("name in ({})", values(count)), "") };
+    let query = |count| Query { count: CountMode::No, ..asked(&format!("name in ({})", values(count)), "") };
     assert_eq!(store.query(&query(50)).await.unwrap().referrals.len(), 0);
     let refused = store.query(&query(900)).await.unwrap_err();
     assert!(matches!(refused, StoreError::TooCostly(_)), "{refused}");
@@ -202,7 +202,7 @@ async fn a_query_whose_caller_has_gone_is_broken_off() {
     let caller = tokio::spawn({
         let store = store.clone();
         async move {
-            let endless = move |reader: &super::super::query::ListReader| {
+            let endless = move |reader: &super::super::lists::ListReader| {
                 reader.meter.start(limits);
                 begun.send(()).unwrap();
                 let numbers =

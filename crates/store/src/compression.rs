@@ -46,35 +46,35 @@ thread_local! {
 
 /// How long texts are written; every way is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Packing {
+pub(crate) enum Compression {
     /// As they are.
     Plain,
     /// Compressed, where it makes them shorter.
     Compressed,
 }
 
-impl Packing {
+impl Compression {
     /// By the option of an engine.
-    pub(crate) fn new(compression: bool) -> Packing {
-        if compression { Packing::Compressed } else { Packing::Plain }
+    pub(crate) fn new(compression: bool) -> Compression {
+        if compression { Compression::Compressed } else { Compression::Plain }
     }
 
     /// An answer to remember as its column holds it. Most end with the very document that their change wrote, whose
     /// column is there already: compressing it again would take as long as all the rest of the answer.
-    pub(crate) fn pack_answer(self, answer: &Bytes, document: &[u8], column: &[u8]) -> Bytes {
+    pub(crate) fn encode_response(self, answer: &Bytes, document: &[u8], column: &[u8]) -> Bytes {
         let head = answer.strip_suffix(document).filter(|_| column.first() == Some(&FIRST));
         match head.and_then(|head| Some((head, u16::try_from(head.len()).ok()?))) {
             Some((head, length)) => {
                 let head = [&length.to_be_bytes(), head].concat();
                 [&[PARTS], &checksum(&head).to_be_bytes()[..], &head, column].concat().into()
             }
-            None => self.pack(answer),
+            None => self.encode(answer),
         }
     }
 
     /// A text as its column holds it.
-    pub(crate) fn pack(self, text: &Bytes) -> Bytes {
-        let worthwhile = self == Packing::Compressed && (SHORTEST..=LONGEST).contains(&text.len());
+    pub(crate) fn encode(self, text: &Bytes) -> Bytes {
+        let worthwhile = self == Compression::Compressed && (SHORTEST..=LONGEST).contains(&text.len());
         if let Some(frame) = worthwhile.then(|| compressed(text)).flatten() {
             return frame.into();
         }
@@ -109,24 +109,25 @@ fn new_compressor() -> std::io::Result<Compressor<'static>> {
 /// Why a column cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("damaged: {0}")]
-pub(crate) struct Damaged(String);
+pub(crate) struct DecodeError(String);
 
 /// The text of a column.
 ///
 /// # Errors
 /// A frame that is damaged, made with a dictionary this program does not know, or longer than any it writes.
-pub(crate) fn unpack(column: &[u8]) -> Result<Cow<'_, [u8]>, Damaged> {
+pub(crate) fn decode(column: &[u8]) -> Result<Cow<'_, [u8]>, DecodeError> {
     match column.split_first() {
         Some((&PARTS, parts)) => {
-            let (head, rest) = in_parts(parts).ok_or_else(|| Damaged("the parts do not fit".to_owned()))?;
-            Ok(Cow::Owned([head, &unpack_whole(rest)?].concat()))
+            let (head, rest) =
+                split_parts(parts).ok_or_else(|| DecodeError("the parts do not fit".to_owned()))?;
+            Ok(Cow::Owned([head, &decode_whole(rest)?].concat()))
         }
-        _ => unpack_whole(column),
+        _ => decode_whole(column),
     }
 }
 
 /// The first part of a text and the column of the second.
-fn in_parts(parts: &[u8]) -> Option<(&[u8], &[u8])> {
+fn split_parts(parts: &[u8]) -> Option<(&[u8], &[u8])> {
     let (sum, parts) = parts.split_first_chunk()?;
     let (length, _) = parts.split_first_chunk()?;
     let (head, rest) = parts.split_at_checked(2 + usize::from(u16::from_be_bytes(*length)))?;
@@ -140,16 +141,16 @@ fn checksum(bytes: &[u8]) -> u32 {
 }
 
 /// The text of a column that is not in parts.
-fn unpack_whole(column: &[u8]) -> Result<Cow<'_, [u8]>, Damaged> {
+fn decode_whole(column: &[u8]) -> Result<Cow<'_, [u8]>, DecodeError> {
     match column.split_first() {
         Some((&PLAIN, text)) => Ok(Cow::Borrowed(text)),
         Some((&FIRST, frame)) => match decompressed(frame) {
             // No empty text is compressed, and no bytes at all pass for a frame.
-            Ok(text) if text.is_empty() => Err(Damaged("the frame is empty".to_owned())),
+            Ok(text) if text.is_empty() => Err(DecodeError("the frame is empty".to_owned())),
             Ok(text) => Ok(Cow::Owned(text)),
-            Err(error) => Err(Damaged(error.to_string())),
+            Err(error) => Err(DecodeError(error.to_string())),
         },
-        Some((&mark, _)) if mark < MARKS => Err(Damaged(format!("no dictionary has the number {mark}"))),
+        Some((&mark, _)) if mark < MARKS => Err(DecodeError(format!("no dictionary has the number {mark}"))),
         _ => Ok(Cow::Borrowed(column)),
     }
 }
@@ -181,11 +182,11 @@ mod tests {
     #[test]
     fn a_document_takes_a_third_of_its_bytes_and_comes_back() {
         let text = document("Fabrikam asks for a workshop on site.");
-        let column = Packing::Compressed.pack(&text);
+        let column = Compression::Compressed.encode(&text);
         assert!(column.len() * 3 < text.len(), "{} of {}", column.len(), text.len());
-        assert_eq!(unpack(&column).unwrap(), &text[..]);
-        assert_eq!(Packing::Plain.pack(&text), text, "and can be left readable for everybody's tools");
-        assert_eq!(unpack(&text).unwrap(), &text[..]);
+        assert_eq!(decode(&column).unwrap(), &text[..]);
+        assert_eq!(Compression::Plain.encode(&text), text, "and can be left readable for everybody's tools");
+        assert_eq!(decode(&text).unwrap(), &text[..]);
     }
 
     /// The dictionary, the marks and the frames on disk are for ever: this column was written by the first release.
@@ -194,55 +195,55 @@ mod tests {
         let column: Vec<u8> = (0..FIRST_COLUMN.len() / 2)
             .map(|place| u8::from_str_radix(&FIRST_COLUMN[2 * place..2 * place + 2], 16).unwrap())
             .collect();
-        assert_eq!(unpack(&column).unwrap(), &document("The first one.")[..]);
+        assert_eq!(decode(&column).unwrap(), &document("The first one.")[..]);
     }
 
     #[test]
     fn damage_is_told_and_is_never_taken_for_text() {
         let text = document("The customer wants to begin in May.");
-        let column = Packing::Compressed.pack(&text);
+        let column = Compression::Compressed.encode(&text);
         for place in 1..column.len() {
             for bit in 0..8 {
                 let mut damaged = column.to_vec();
                 damaged[place] ^= 1 << bit;
-                if let Ok(other) = unpack(&damaged) {
+                if let Ok(other) = decode(&damaged) {
                     assert_eq!(other, &text[..], "byte {place}, bit {bit}");
                 }
             }
-            assert!(unpack(&column[..place]).is_err(), "{place} bytes of it");
+            assert!(decode(&column[..place]).is_err(), "{place} bytes of it");
         }
-        let error = unpack(&[30, 1, 2, 3]).unwrap_err().to_string();
+        let error = decode(&[30, 1, 2, 3]).unwrap_err().to_string();
         assert_eq!(error, "damaged: no dictionary has the number 30");
     }
 
     #[test]
     fn an_answer_shares_the_column_of_its_document() {
         let text = document("Fabrikam asks for a workshop on site.");
-        let column = Packing::Compressed.pack(&text);
+        let column = Compression::Compressed.encode(&text);
         let answer = Bytes::from([b"{\"head\":1}", &text[..]].concat());
-        let packed = Packing::Compressed.pack_answer(&answer, &text, &column);
+        let packed = Compression::Compressed.encode_response(&answer, &text, &column);
         assert_eq!(packed.len(), 1 + 4 + 2 + 10 + column.len());
-        assert_eq!(unpack(&packed).unwrap(), &answer[..]);
+        assert_eq!(decode(&packed).unwrap(), &answer[..]);
         for place in 1..packed.len() {
-            assert!(unpack(&packed[..place]).is_err(), "{place} bytes of it");
+            assert!(decode(&packed[..place]).is_err(), "{place} bytes of it");
             for bit in 0..8 {
                 let mut damaged = packed.to_vec();
                 damaged[place] ^= 1 << bit;
-                if let Ok(other) = unpack(&damaged) {
+                if let Ok(other) = decode(&damaged) {
                     assert_eq!(other, &answer[..], "byte {place}, bit {bit}");
                 }
             }
         }
-        let other = Packing::Compressed.pack_answer(&answer, b"another", &column);
-        assert_eq!(unpack(&other).unwrap(), &answer[..], "an answer without the document");
+        let other = Compression::Compressed.encode_response(&answer, b"another", &column);
+        assert_eq!(decode(&other).unwrap(), &answer[..], "an answer without the document");
         assert_eq!(
-            Packing::Plain.pack_answer(&answer, &text, &text),
+            Compression::Plain.encode_response(&answer, &text, &text),
             answer,
             "readable for everybody's tools"
         );
         let head = [0, 0];
         let nested = [&[PARTS], &checksum(&head).to_be_bytes()[..], &head, &packed].concat();
-        assert!(unpack(&nested).is_err(), "parts have no parts");
+        assert!(decode(&nested).is_err(), "parts have no parts");
     }
 
     #[test]
@@ -250,37 +251,37 @@ mod tests {
         let zeros = vec![0; LONGEST + 1];
         let frame = new_compressor().unwrap().compress(&zeros).unwrap();
         assert!(frame.len() < 1000);
-        assert!(unpack(&[&[FIRST], &frame[..]].concat()).unwrap_err().to_string().contains("too small"));
+        assert!(decode(&[&[FIRST], &frame[..]].concat()).unwrap_err().to_string().contains("too small"));
         // One that does not say how long it is meets the same bound.
         let mut compressor = new_compressor().unwrap();
         compressor.include_contentsize(false).unwrap();
         let frame = compressor.compress(&zeros).unwrap();
-        assert!(unpack(&[&[FIRST], &frame[..]].concat()).is_err());
+        assert!(decode(&[&[FIRST], &frame[..]].concat()).is_err());
     }
 
     #[test]
     fn what_would_not_get_shorter_stays_as_it_is() {
         for text in ["", "{}", r#"{"status":["New","Active"]}"#] {
-            assert_eq!(Packing::Compressed.pack(&Bytes::from_static(text.as_bytes())), text);
+            assert_eq!(Compression::Compressed.encode(&Bytes::from_static(text.as_bytes())), text);
         }
         let long = Bytes::from(vec![b'x'; LONGEST + 1]);
-        assert_eq!(Packing::Compressed.pack(&long), long);
+        assert_eq!(Compression::Compressed.encode(&long), long);
     }
 
     proptest! {
         #[test]
         fn any_bytes_come_back(text in vec(any::<u8>(), 0..300), times in 1..20usize) {
             let text = Bytes::from(text.repeat(times));
-            for packing in [Packing::Plain, Packing::Compressed] {
-                let column = packing.pack(&text);
-                prop_assert_eq!(unpack(&column).unwrap(), &text[..]);
+            for compression in [Compression::Plain, Compression::Compressed] {
+                let column = compression.encode(&text);
+                prop_assert_eq!(decode(&column).unwrap(), &text[..]);
             }
         }
 
         #[test]
         fn any_column_is_read_or_refused(column in vec(any::<u8>(), 0..300), mark in 0..MARKS) {
-            let _ = unpack(&column);
-            let _ = unpack(&[&[mark], &column[..]].concat());
+            let _ = decode(&column);
+            let _ = decode(&[&[mark], &column[..]].concat());
         }
     }
 

@@ -26,10 +26,10 @@ const IN_A_ROW: u32 = 2;
 const HELD_BACK: u32 = 16;
 
 /// The connections; one that is `None` is opened when it is needed.
-pub(super) struct Direct {
+pub(super) struct InlineReads {
     files: Files,
     cache: Arc<Cache>,
-    connections: Box<[Mutex<Option<Reading>>]>,
+    connections: Box<[Mutex<Option<InlineConnection>>]>,
     /// What takes longer holds back the next ones.
     long: Duration,
     /// How many of the last reads took so long, without a quick one between.
@@ -39,7 +39,7 @@ pub(super) struct Direct {
 }
 
 /// A connection, and what it has seen.
-struct Reading {
+struct InlineConnection {
     connection: Connection,
     /// The cache's generation at the last read.
     generation: Option<u64>,
@@ -48,15 +48,15 @@ struct Reading {
 }
 
 /// Keeps the connections closed until it is dropped.
-pub(super) struct Closed<'a> {
-    _all: Vec<MutexGuard<'a, Option<Reading>>>,
+pub(super) struct ClosedGuard<'a> {
+    _all: Vec<MutexGuard<'a, Option<InlineConnection>>>,
 }
 
-impl Reading {
+impl InlineConnection {
     /// Makes the next read one of now. The second in a row between two commits begins a snapshot to keep.
     fn renew(&mut self, generation: Option<u64>) -> rusqlite::Result<()> {
         if generation.is_none() || generation != self.generation {
-            self.let_go()?;
+            self.release_snapshots()?;
             self.generation = generation;
         } else if !self.keeps {
             self.connection.execute_batch("BEGIN")?;
@@ -66,19 +66,24 @@ impl Reading {
     }
 
     /// Ends the snapshot, if one is kept.
-    fn let_go(&mut self) -> rusqlite::Result<()> {
+    fn release_snapshots(&mut self) -> rusqlite::Result<()> {
         if std::mem::take(&mut self.keeps) { self.connection.execute_batch("COMMIT") } else { Ok(()) }
     }
 }
 
-impl Direct {
+impl InlineReads {
     /// So many connections, none of them open yet.
-    pub(super) fn new(files: &Files, cache: &Arc<Cache>, connections: usize) -> Arc<Direct> {
-        Direct::with_patience(files, cache, connections, LONG)
+    pub(super) fn new(files: &Files, cache: &Arc<Cache>, connections: usize) -> Arc<InlineReads> {
+        InlineReads::with_patience(files, cache, connections, LONG)
     }
 
-    fn with_patience(files: &Files, cache: &Arc<Cache>, connections: usize, long: Duration) -> Arc<Direct> {
-        Arc::new(Direct {
+    fn with_patience(
+        files: &Files,
+        cache: &Arc<Cache>,
+        connections: usize,
+        long: Duration,
+    ) -> Arc<InlineReads> {
+        Arc::new(InlineReads {
             files: files.clone(),
             cache: Arc::clone(cache),
             connections: (0..connections.max(1)).map(|_| Mutex::default()).collect(),
@@ -98,21 +103,21 @@ impl Direct {
         if self.is_held_back() {
             return None;
         }
-        let mut free = self.connections.iter().find_map(free)?;
+        let mut lock_if_free = self.connections.iter().find_map(lock_if_free)?;
         // Seen under the lock, which `shut` takes after it has said so.
         if self.shut.load(Ordering::SeqCst) {
             return None;
         }
-        if free.is_none() {
-            *free = self.open().ok();
+        if lock_if_free.is_none() {
+            *lock_if_free = self.open().ok();
         }
-        let reading = free.as_mut()?;
+        let reading = lock_if_free.as_mut()?;
         let begun = Instant::now();
         let found = reading.renew(self.cache.generation()).and_then(|()| read(&reading.connection));
-        self.judge(begun.elapsed());
+        self.record_duration(begun.elapsed());
         if found.is_err() {
             // What state it is in is not known; the next read opens it anew.
-            *free = None;
+            *lock_if_free = None;
         }
         match found {
             // A thread may wait for what holds the database.
@@ -121,7 +126,7 @@ impl Direct {
         }
     }
 
-    fn judge(&self, took: Duration) {
+    fn record_duration(&self, took: Duration) {
         if took <= self.long {
             if self.slow.load(Ordering::Relaxed) > 0 {
                 self.slow.store(0, Ordering::Relaxed);
@@ -137,23 +142,23 @@ impl Direct {
             && self.held_back.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
     }
 
-    fn open(&self) -> Result<Reading, StoreError> {
+    fn open(&self) -> Result<InlineConnection, StoreError> {
         let connection = self.files.connect_reader()?;
         connection.busy_timeout(Duration::ZERO).map_err(super::engine_error)?;
-        Ok(Reading { connection, generation: None, keeps: false })
+        Ok(InlineConnection { connection, generation: None, keeps: false })
     }
 
     /// Ends the snapshots that are kept, but for those of reads that run: they hold back the log.
-    pub(super) fn let_go(&self) {
-        for mut reading in self.connections.iter().filter_map(free) {
-            if reading.as_mut().is_some_and(|reading| reading.let_go().is_err()) {
+    pub(super) fn release_snapshots(&self) {
+        for mut reading in self.connections.iter().filter_map(lock_if_free) {
+            if reading.as_mut().is_some_and(|reading| reading.release_snapshots().is_err()) {
                 *reading = None;
             }
         }
     }
 
     /// Closes every connection, and lets none be opened while the answer lives. Waits for the reads that run.
-    pub(super) fn close(&self) -> Closed<'_> {
+    pub(super) fn close(&self) -> ClosedGuard<'_> {
         let mut all: Vec<_> = self
             .connections
             .iter()
@@ -162,7 +167,7 @@ impl Direct {
         for connection in &mut all {
             **connection = None;
         }
-        Closed { _all: all }
+        ClosedGuard { _all: all }
     }
 
     /// Closes every connection for good.
@@ -173,14 +178,16 @@ impl Direct {
 }
 
 /// The connection, if nobody has it. One whose read panicked is opened anew.
-fn free(connection: &Mutex<Option<Reading>>) -> Option<MutexGuard<'_, Option<Reading>>> {
+fn lock_if_free(
+    connection: &Mutex<Option<InlineConnection>>,
+) -> Option<MutexGuard<'_, Option<InlineConnection>>> {
     match connection.try_lock() {
-        Ok(free) => Some(free),
+        Ok(lock_if_free) => Some(lock_if_free),
         Err(TryLockError::Poisoned(poisoned)) => {
             connection.clear_poison();
-            let mut free = poisoned.into_inner();
-            *free = None;
-            Some(free)
+            let mut lock_if_free = poisoned.into_inner();
+            *lock_if_free = None;
+            Some(lock_if_free)
         }
         Err(TryLockError::WouldBlock) => None,
     }
@@ -197,19 +204,19 @@ mod tests {
     /// However busy the machine is, no read here takes so long.
     const FOR_EVER: Duration = Duration::from_secs(3600);
 
-    fn store_in(directory: &std::path::Path) -> Arc<Direct> {
+    fn store_in(directory: &std::path::Path) -> Arc<InlineReads> {
         store_with(directory, 2, FOR_EVER)
     }
 
-    fn store_with(directory: &std::path::Path, connections: usize, long: Duration) -> Arc<Direct> {
+    fn store_with(directory: &std::path::Path, connections: usize, long: Duration) -> Arc<InlineReads> {
         let files = Files::new(directory, None, Duration::ZERO);
         let connection = files.connect(&files.database()).unwrap();
         files.make_writer(&connection).unwrap();
         connection.execute_batch("CREATE TABLE t (n INTEGER); INSERT INTO t VALUES (7)").unwrap();
-        Direct::with_patience(&files, &Arc::new(Cache::new(0)), connections, long)
+        InlineReads::with_patience(&files, &Arc::new(Cache::new(0)), connections, long)
     }
 
-    fn number(direct: &Direct) -> Option<i64> {
+    fn number(direct: &InlineReads) -> Option<i64> {
         direct
             .read(|connection| connection.query_row("SELECT n FROM t", [], |row| row.get(0)))
             .map(Result::unwrap)
@@ -232,7 +239,7 @@ mod tests {
     }
 
     /// The log of a database, in bytes.
-    fn log_of(direct: &Direct) -> u64 {
+    fn log_of(direct: &InlineReads) -> u64 {
         std::fs::metadata(direct.files.database().with_extension("db-wal")).unwrap().len()
     }
 
@@ -269,13 +276,13 @@ mod tests {
         assert_eq!((number(&direct), number(&direct)), (Some(7), Some(7)));
         writer.execute("UPDATE t SET n = 8", []).unwrap();
         assert!(!truncated(), "the snapshot holds the log");
-        direct.let_go();
+        direct.release_snapshots();
         assert!(truncated());
         assert_eq!((number(&direct), number(&direct), number(&direct)), (Some(8), Some(8), Some(8)));
         writer.execute("UPDATE t SET n = 9", []).unwrap();
         // As the writer does while it moves the log: what is read meanwhile keeps nothing.
         direct.cache.begin_writes(&[]);
-        direct.let_go();
+        direct.release_snapshots();
         assert_eq!((number(&direct), number(&direct)), (Some(9), Some(9)));
         assert!(truncated());
         direct.cache.end_writes(std::iter::empty(), &[]);
@@ -297,7 +304,7 @@ mod tests {
     fn after_slow_reads_the_threads_are_asked_for_a_while() {
         let directory = tempfile::tempdir().unwrap();
         let direct = store_with(directory.path(), 2, Duration::from_millis(100));
-        let slow = |direct: &Direct| {
+        let slow = |direct: &InlineReads| {
             let read = direct.read(|_| {
                 std::thread::sleep(2 * direct.long);
                 Ok(())

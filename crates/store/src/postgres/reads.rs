@@ -8,10 +8,10 @@ use referral::{EngagementId, OrganizationId, ReferralId, Timestamp};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::gathered::{Lookup, Rows};
+use super::batched_lookup::{Lookup, Rows};
 use super::pool::{Param, Pool};
 use super::rows::{self, STORED};
-use crate::{AnswerKey, EngagementRole, LogEntry, Position, RememberedAnswer, StoreError, StoredReferral};
+use crate::{EngagementRole, IdempotencyKey, LogEntry, Position, StoreError, StoredReferral, StoredResponse};
 
 /// How many answers one call forgets at most.
 const FORGET_AT_MOST: i64 = 1000;
@@ -27,13 +27,20 @@ fn shared(row: &Row) -> Result<Arc<StoredReferral>, StoreError> {
 }
 
 /// Several, but for those whose document is damaged.
-async fn shown(pool: &Arc<Pool>, rest: &str, params: &[Param<'_>]) -> Referrals {
+async fn stored_unless_damaged(pool: &Arc<Pool>, rest: &str, params: &[Param<'_>]) -> Referrals {
     let found = pool.rows(&format!("SELECT {STORED} {rest}"), params).await?;
-    found.iter().filter_map(|row| rows::shown(row).map(|shown| shown.map(Arc::new)).transpose()).collect()
+    found
+        .iter()
+        .filter_map(|row| {
+            rows::stored_unless_damaged(row)
+                .map(|stored_unless_damaged| stored_unless_damaged.map(Arc::new))
+                .transpose()
+        })
+        .collect()
 }
 
 /// A referral by owner and id.
-pub(super) struct OwnedReferral;
+pub(super) struct ReferralLookup;
 
 static OWNED: LazyLock<String> = LazyLock::new(|| {
     format!(
@@ -46,7 +53,7 @@ static OWNED: LazyLock<String> = LazyLock::new(|| {
 });
 
 #[async_trait]
-impl Lookup for OwnedReferral {
+impl Lookup for ReferralLookup {
     type Key = (OrganizationId, ReferralId);
     type Found = Arc<StoredReferral>;
 
@@ -54,7 +61,7 @@ impl Lookup for OwnedReferral {
         let (owners, ids): (Vec<&[u8]>, Vec<&[u8]>) =
             keys.iter().map(|(owner, id)| (owner.as_bytes(), &id.as_bytes()[..])).unzip();
         let params = [(&owners as _, Type::BYTEA_ARRAY), (&ids as _, Type::BYTEA_ARRAY)];
-        let found = pool.often(&OWNED, &params).await?;
+        let found = pool.rows_prepared(&OWNED, &params).await?;
         let keyed = |row| Ok(((rows::organization(row, 0)?, rows::referral_id(row, 1)?), shared(row)));
         found.iter().map(keyed).collect()
     }
@@ -83,7 +90,7 @@ pub(super) async fn engagement(pool: &Arc<Pool>, id: EngagementId, party: &Organ
          WHERE referral_directory.engagement = $1
            AND (referral.owner = $2 OR referral.sender = $2)
          ORDER BY referral.created, referral.id";
-    shown(pool, rest, &[(&id, Type::BYTEA), (&party, Type::BYTEA)]).await
+    stored_unless_damaged(pool, rest, &[(&id, Type::BYTEA), (&party, Type::BYTEA)]).await
 }
 
 pub(super) async fn engagement_members(
@@ -178,7 +185,7 @@ pub(super) async fn due(pool: &Arc<Pool>, now: Timestamp, limit: usize) -> Refer
            AND expires <= $1
          ORDER BY expires, id
          LIMIT $2";
-    shown(pool, rest, &[(&now.ticks(), Type::INT8), (&whole(limit), Type::INT8)]).await
+    stored_unless_damaged(pool, rest, &[(&now.ticks(), Type::INT8), (&whole(limit), Type::INT8)]).await
 }
 
 pub(super) async fn next_expiry(pool: &Arc<Pool>) -> Result<Option<Timestamp>, StoreError> {
@@ -197,12 +204,12 @@ pub(super) async fn next_expiry(pool: &Arc<Pool>) -> Result<Option<Timestamp>, S
 }
 
 /// A remembered answer, and since when it is.
-pub(super) struct Answered;
+pub(super) struct StoredResponseLookup;
 
 #[async_trait]
-impl Lookup for Answered {
-    type Key = AnswerKey;
-    type Found = (Timestamp, RememberedAnswer);
+impl Lookup for StoredResponseLookup {
+    type Key = IdempotencyKey;
+    type Found = (Timestamp, StoredResponse);
 
     async fn find(pool: &Arc<Pool>, keys: &[Self::Key]) -> Result<Rows<Self>, StoreError> {
         let (organizations, digests): (Vec<&[u8]>, Vec<&[u8]>) =
@@ -213,17 +220,18 @@ impl Lookup for Answered {
                ON answer.organization = asked.organization
                AND answer.digest = asked.digest";
         let params = [(&organizations as _, Type::BYTEA_ARRAY), (&digests as _, Type::BYTEA_ARRAY)];
-        let found = pool.often(sql, &params).await?;
+        let found = pool.rows_prepared(sql, &params).await?;
         let answer = |row| Ok((rows::instant(row, 5)?, rows::answer(row, 0)?));
         let keyed = |row| {
-            let key = AnswerKey { organization: rows::organization(row, 3)?, digest: rows::digest(row, 4)? };
+            let key =
+                IdempotencyKey { organization: rows::organization(row, 3)?, digest: rows::digest(row, 4)? };
             Ok((key, answer(row)))
         };
         found.iter().map(keyed).collect()
     }
 }
 
-pub(super) async fn forget_answers(pool: &Arc<Pool>, before: Timestamp) -> Result<u64, StoreError> {
+pub(super) async fn forget_responses(pool: &Arc<Pool>, before: Timestamp) -> Result<u64, StoreError> {
     let found = pool
         .write(
             "DELETE FROM answer

@@ -1,4 +1,4 @@
-//! What every engine asks of a query alike: the ways to its referrals (`plan.rs`), where its page begins, what is left to
+//! What every engine asks of a query alike: the ways to its referrals (`planner/access_path.rs`), where its page begins, what is left to
 //! hold rows against, and the order of what is found. Expressions are evaluated here, by the evaluator of `odata`, so
 //! that a query means the same on every engine.
 
@@ -9,21 +9,20 @@ use odata::{Typed, TypedOrder, TypedPath};
 use referral::ReferralId;
 use serde_json::Value as Json;
 
-use crate::class::Class;
 use crate::item::ItemSource;
 use crate::list_work::ListWork;
-use crate::plan::{Conditions, Figures, Instant, Natural, Range, Way};
-use crate::{Key, Place, Query, StoreError};
+use crate::planner::{AccessPath, FacetKey, IndexOrder, IndexedInstant, Predicates, Range, Statistics};
+use crate::{Cursor, Query, SortValue, StoreError};
 
 /// A query with all that is known before a row is read.
-pub(crate) struct Asked<'q> {
+pub(crate) struct PlannedQuery<'q> {
     pub(crate) query: &'q Query,
-    pub(crate) conditions: Conditions<'q>,
+    pub(crate) predicates: Predicates<'q>,
     /// The order, where an index has it.
-    pub(crate) natural: Option<Natural>,
-    pub(crate) figures: Figures,
+    pub(crate) index_order: Option<IndexOrder>,
+    pub(crate) statistics: Statistics,
     /// The classes that may be shown; `None`: all.
-    classes: Option<Vec<Class>>,
+    facets: Option<Vec<FacetKey>>,
     /// What is evaluated for each row, in the order of the filter.
     residual: Vec<Residual<'q>>,
 }
@@ -37,79 +36,86 @@ struct Residual<'q> {
 
 /// What a way meets of the conditions; rows are held against the rest.
 #[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Met {
-    pub(crate) class: bool,
+pub(crate) struct Satisfied {
+    pub(crate) facet: bool,
     pub(crate) created: bool,
     pub(crate) updated: bool,
     pub(crate) country: bool,
     pub(crate) first_team: bool,
 }
 
-impl Met {
+impl Satisfied {
     /// What a way meets in a statement that says every other condition itself.
-    pub(crate) fn in_a_set(way: &Way) -> Met {
-        Met { first_team: matches!(way, Way::Team(_)), ..Met::default() }
+    pub(crate) fn in_a_set(access_path: &AccessPath) -> Satisfied {
+        Satisfied { first_team: matches!(access_path, AccessPath::Team(_)), ..Satisfied::default() }
     }
 }
 
 /// What a statement reads of rows in the order of an index.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Part {
+pub(crate) enum ScanPart {
     /// The rest of an instant, after an id.
     Tie(i64, ReferralId),
     /// Everything of a range.
     Range(Range),
 }
 
-impl<'q> Asked<'q> {
+impl<'q> PlannedQuery<'q> {
     /// # Errors
     /// `NotSupported` for a place to go on from that belongs to another order: it would be taken for one in this;
     /// what the evaluation of constants meets.
     pub(crate) fn new(
         query: &'q Query,
-        conditions: Conditions<'q>,
-        figures: Figures,
+        predicates: Predicates<'q>,
+        statistics: Statistics,
         work: &ListWork,
-    ) -> Result<Asked<'q>, StoreError> {
-        let classes = conditions.classes(&figures, &work.evaluator(query.scope.now))?;
-        let residual = conditions
-            .rest
+    ) -> Result<PlannedQuery<'q>, StoreError> {
+        let facets = predicates.facets(&statistics, &work.evaluator(query.scope.now))?;
+        let residual = predicates
+            .residual
             .iter()
             .map(|term| Residual { term, constant: term.item_paths().is_empty().then(OnceLock::new) });
         let residual = residual.collect();
-        let asked = Asked { query, natural: Natural::of(query), conditions, figures, classes, residual };
-        asked.check()?;
-        Ok(asked)
+        let planned = PlannedQuery {
+            query,
+            index_order: IndexOrder::of(query),
+            predicates,
+            statistics,
+            facets,
+            residual,
+        };
+        planned.check()?;
+        Ok(planned)
     }
 
     /// As if every class had many referrals: what a query's way is when nothing is known of its owner.
     ///
     /// # Errors
-    /// As [`Asked::new`].
-    pub(crate) fn of_many(query: &'q Query) -> Result<Asked<'q>, StoreError> {
+    /// As [`PlannedQuery::new`].
+    pub(crate) fn assuming_many_rows(query: &'q Query) -> Result<PlannedQuery<'q>, StoreError> {
         /// As many of each class as make no way cheap by being empty.
         const MANY: u64 = 1000;
         let work = ListWork::for_planning();
-        let conditions = Conditions::of(query, &work.evaluator(query.scope.now))?;
-        let figures = Figures {
-            classes: Class::all().map(|class| (class, MANY)).collect(),
-            in_country: Class::all().map(|class| (class, MANY / 20)).collect(),
-            ..Figures::default()
+        let predicates = Predicates::of(query, &work.evaluator(query.scope.now))?;
+        let statistics = Statistics {
+            facets: FacetKey::all().map(|facet| (facet, MANY)).collect(),
+            in_country: FacetKey::all().map(|facet| (facet, MANY / 20)).collect(),
+            ..Statistics::default()
         };
-        Asked::new(query, conditions, figures, &work)
+        PlannedQuery::new(query, predicates, statistics, &work)
     }
 
     fn check(&self) -> Result<(), StoreError> {
-        let keys = match self.natural {
-            Some(natural) => 1 + usize::from(natural.with_id),
+        let keys = match self.index_order {
+            Some(index_order) => 1 + usize::from(index_order.with_id),
             None => self.query.order.len(),
         };
         match &self.query.after {
-            Some(place) if place.keys.len() != keys => {
+            Some(cursor) if cursor.keys.len() != keys => {
                 Err(StoreError::NotSupported("the place to go on from is none of this order".to_owned()))
             }
-            Some(Place { keys, .. })
-                if self.natural.is_some() && !matches!(keys.first(), Some(Key::Integer(_))) =>
+            Some(Cursor { keys, .. })
+                if self.index_order.is_some() && !matches!(keys.first(), Some(SortValue::Integer(_))) =>
             {
                 Err(StoreError::NotSupported("the place to go on from is no instant".to_owned()))
             }
@@ -117,83 +123,92 @@ impl<'q> Asked<'q> {
         }
     }
 
-    pub(crate) fn classes(&self) -> Option<&[Class]> {
-        self.classes.as_deref()
+    pub(crate) fn facets(&self) -> Option<&[FacetKey]> {
+        self.facets.as_deref()
     }
 
     /// As many as must be found, at least.
-    pub(crate) fn wanted(&self) -> u64 {
-        wanted(self.query)
+    pub(crate) fn rows_needed(&self) -> u64 {
+        rows_needed(self.query)
     }
 
-    pub(crate) fn page_way(&self) -> Way {
-        match self.natural {
-            Some(natural) => self.conditions.page_way(natural, self.classes(), &self.figures, self.wanted()),
-            None => self.set_way(),
+    pub(crate) fn page_access_path(&self) -> AccessPath {
+        match self.index_order {
+            Some(index_order) => self.predicates.page_access_path(
+                index_order,
+                self.facets(),
+                &self.statistics,
+                self.rows_needed(),
+            ),
+            None => self.scan_access_path(),
         }
     }
 
-    pub(crate) fn set_way(&self) -> Way {
-        self.conditions.set_way(self.classes(), &self.figures, self.wanted())
+    pub(crate) fn scan_access_path(&self) -> AccessPath {
+        self.predicates.scan_access_path(self.facets(), &self.statistics, self.rows_needed())
     }
 
     /// The order of the index of a way, where it is that of the page.
-    pub(crate) fn in_order(&self, way: &Way) -> Option<Natural> {
-        self.natural.filter(|natural| way.order() == Some(natural.by))
+    pub(crate) fn index_order_of(&self, access_path: &AccessPath) -> Option<IndexOrder> {
+        self.index_order.filter(|index_order| access_path.order() == Some(index_order.by))
     }
 
     /// How many match, where the kept counts tell it.
-    pub(crate) fn kept_count(&self) -> Option<u64> {
-        self.conditions.kept_count(&self.figures, self.classes())
+    pub(crate) fn count_from_facets(&self) -> Option<u64> {
+        self.predicates.count_from_facets(&self.statistics, self.facets())
     }
 
     /// Where the page begins, in an order of an index.
     pub(crate) fn after(&self) -> Option<(i64, ReferralId)> {
-        match self.query.after.as_ref().map(|place| (place.keys.first(), place.id)) {
-            Some((Some(Key::Integer(at)), id)) => Some((*at, id)),
+        match self.query.after.as_ref().map(|cursor| (cursor.keys.first(), cursor.id)) {
+            Some((Some(SortValue::Integer(at)), id)) => Some((*at, id)),
             _ => None,
         }
     }
 
     /// What comes after a place in an order of an index: the rest of the same instant, then everything beyond.
-    pub(crate) fn parts(&self, natural: Natural, after: Option<(i64, ReferralId)>) -> Vec<Part> {
-        let range = match natural.by {
-            Instant::Created => self.conditions.created,
-            Instant::Updated => self.conditions.updated,
+    pub(crate) fn scan_parts(
+        &self,
+        index_order: IndexOrder,
+        after: Option<(i64, ReferralId)>,
+    ) -> Vec<ScanPart> {
+        let range = match index_order.by {
+            IndexedInstant::Created => self.predicates.created,
+            IndexedInstant::Updated => self.predicates.updated,
         };
-        let Some((at, id)) = after else { return vec![Part::Range(range)] };
-        let tie = range.contains(at).then_some(Part::Tie(at, id));
-        tie.into_iter().chain([Part::Range(range.after(at, natural.descending))]).collect()
+        let Some((at, id)) = after else { return vec![ScanPart::Range(range)] };
+        let tie = range.contains(at).then_some(ScanPart::Tie(at, id));
+        tie.into_iter().chain([ScanPart::Range(range.after(at, index_order.descending))]).collect()
     }
 
     /// Whether rows must be held against more than what is met.
-    pub(crate) fn has_more_than(&self, met: Met) -> bool {
-        self.has_columns_besides(met) || !self.residual.is_empty()
+    pub(crate) fn has_unsatisfied(&self, satisfied: Satisfied) -> bool {
+        self.has_unsatisfied_columns(satisfied) || !self.residual.is_empty()
     }
 
     /// Whether rows must be held against columns and words besides what is met.
-    pub(crate) fn has_columns_besides(&self, met: Met) -> bool {
-        let conditions = &self.conditions;
-        (self.classes.is_some() && !met.class)
-            || (!conditions.created.is_whole() && !met.created)
-            || (!conditions.updated.is_whole() && !met.updated)
-            || (conditions.country.is_some() && !met.country)
-            || conditions.teams.len() > usize::from(met.first_team)
-            || conditions.ids.is_some()
-            || conditions.engagement.is_some()
-            || conditions.search.is_some()
+    pub(crate) fn has_unsatisfied_columns(&self, satisfied: Satisfied) -> bool {
+        let predicates = &self.predicates;
+        (self.facets.is_some() && !satisfied.facet)
+            || (!predicates.created.is_unbounded() && !satisfied.created)
+            || (!predicates.updated.is_unbounded() && !satisfied.updated)
+            || (predicates.country.is_some() && !satisfied.country)
+            || predicates.teams.len() > usize::from(satisfied.first_team)
+            || predicates.ids.is_some()
+            || predicates.engagement.is_some()
+            || predicates.search.is_some()
     }
 }
 
 /// As many as a query must find, at least.
-pub(crate) fn wanted(query: &Query) -> u64 {
+pub(crate) fn rows_needed(query: &Query) -> u64 {
     query.skip.saturating_add(query.limit as u64)
 }
 
 /// What is evaluated.
-impl Asked<'_> {
+impl PlannedQuery<'_> {
     /// Whether columns and indexes tell which rows match.
-    pub(crate) fn is_plain(&self) -> bool {
+    pub(crate) fn has_no_residual(&self) -> bool {
         self.residual.is_empty()
     }
 
@@ -204,7 +219,7 @@ impl Asked<'_> {
 
     /// What is read of a row to decide whether it matches, and where it stands in the order.
     pub(crate) fn order_source(&self) -> ItemSource {
-        let keys = match self.natural {
+        let keys = match self.index_order {
             Some(_) => Vec::new(),
             None => self.query.order.iter().flat_map(|key| key.expr.item_paths()).collect(),
         };
@@ -242,38 +257,38 @@ impl Asked<'_> {
     ///
     /// # Errors
     /// What the evaluation of the keys meets.
-    pub(crate) fn place(
+    pub(crate) fn cursor(
         &self,
         id: ReferralId,
         created: i64,
         updated: i64,
         item: &Json,
         work: &ListWork,
-    ) -> Result<Place, StoreError> {
-        if let Some(natural) = self.natural {
-            let at = match natural.by {
-                Instant::Created => created,
-                Instant::Updated => updated,
+    ) -> Result<Cursor, StoreError> {
+        if let Some(index_order) = self.index_order {
+            let at = match index_order.by {
+                IndexedInstant::Created => created,
+                IndexedInstant::Updated => updated,
             };
-            return Ok(natural.place(at, id));
+            return Ok(index_order.cursor(at, id));
         }
         let evaluator = work.evaluator(self.query.scope.now);
         let key = |order: &TypedOrder| {
             let value = evaluator.value(&order.expr, item)?;
-            Ok(Key::of(&value, order.ignore_case))
+            Ok(SortValue::of(&value, order.ignore_case))
         };
         let keys: Result<_, odata::EvalError> = self.query.order.iter().map(key).collect();
-        Ok(Place { keys: keys?, id })
+        Ok(Cursor { keys: keys?, id })
     }
 
     /// The order of two places of this query.
-    fn compare(&self, one: &Place, other: &Place) -> Ordering {
-        let descending = |key: usize| match self.natural {
-            Some(natural) => key == 0 && natural.descending,
+    fn compare(&self, one: &Cursor, other: &Cursor) -> Ordering {
+        let descending = |key: usize| match self.index_order {
+            Some(index_order) => key == 0 && index_order.descending,
             None => self.query.order.get(key).is_some_and(|order| order.descending),
         };
         let keys = one.keys.iter().zip(&other.keys).enumerate().map(|(key, (one, other))| {
-            let order = one.sort(other);
+            let order = one.compare(other);
             if descending(key) { order.reverse() } else { order }
         });
         keys.fold(Ordering::Equal, Ordering::then).then(one.id.cmp(&other.id))
@@ -323,53 +338,53 @@ pub(crate) fn check_expressions<'e>(
 }
 
 /// The first places of a query's order, of rows that come in any order. It holds twice as many as are wanted at most.
-pub(crate) struct FirstPlaces<'a, R> {
-    asked: &'a Asked<'a>,
+pub(crate) struct TopRows<'a, R> {
+    planned: &'a PlannedQuery<'a>,
     work: &'a ListWork,
     /// As many as the page ends at.
-    wanted: usize,
-    kept: Vec<(Place, R)>,
+    rows_needed: usize,
+    kept: Vec<(Cursor, R)>,
     matching: u64,
 }
 
-impl<'a, R> FirstPlaces<'a, R> {
+impl<'a, R> TopRows<'a, R> {
     /// As many are sorted at a time, at least.
-    const SORTED: usize = 4096;
+    const MIN_SORTED: usize = 4096;
 
-    pub(crate) fn new(asked: &'a Asked<'a>, work: &'a ListWork) -> FirstPlaces<'a, R> {
-        let wanted = usize::try_from(asked.wanted()).unwrap_or(usize::MAX);
-        FirstPlaces { asked, work, wanted, kept: Vec::new(), matching: 0 }
+    pub(crate) fn new(planned: &'a PlannedQuery<'a>, work: &'a ListWork) -> TopRows<'a, R> {
+        let rows_needed = usize::try_from(planned.rows_needed()).unwrap_or(usize::MAX);
+        TopRows { planned, work, rows_needed, kept: Vec::new(), matching: 0 }
     }
 
     /// Adds a row that matches.
     ///
     /// # Errors
     /// `TooCostly` where too many long values would be held.
-    pub(crate) fn add(&mut self, place: Place, row: R) -> Result<(), StoreError> {
+    pub(crate) fn add(&mut self, cursor: Cursor, row: R) -> Result<(), StoreError> {
         self.matching += 1;
-        let after = self.asked.query.after.as_ref();
-        if after.is_some_and(|after| self.asked.compare(after, &place) != Ordering::Less) {
+        let after = self.planned.query.after.as_ref();
+        if after.is_some_and(|after| self.planned.compare(after, &cursor) != Ordering::Less) {
             return Ok(());
         }
-        self.work.hold(place.bytes())?;
-        self.kept.push((place, row));
-        if self.kept.len() >= self.wanted.saturating_mul(2).max(Self::SORTED) {
+        self.work.hold(cursor.bytes())?;
+        self.kept.push((cursor, row));
+        if self.kept.len() >= self.rows_needed.saturating_mul(2).max(Self::MIN_SORTED) {
             self.sort();
         }
         Ok(())
     }
 
     fn sort(&mut self) {
-        self.kept.sort_by(|(one, _), (other, _)| self.asked.compare(one, other));
-        for (place, _) in self.kept.drain(self.wanted.min(self.kept.len())..) {
-            self.work.work().release(place.bytes());
+        self.kept.sort_by(|(one, _), (other, _)| self.planned.compare(one, other));
+        for (cursor, _) in self.kept.drain(self.rows_needed.min(self.kept.len())..) {
+            self.work.work().release(cursor.bytes());
         }
     }
 
     /// The page in order, and how many rows match in all.
-    pub(crate) fn finish(mut self) -> (Vec<(Place, R)>, u64) {
+    pub(crate) fn finish(mut self) -> (Vec<(Cursor, R)>, u64) {
         self.sort();
-        let skip = usize::try_from(self.asked.query.skip).unwrap_or(usize::MAX);
+        let skip = usize::try_from(self.planned.query.skip).unwrap_or(usize::MAX);
         (self.kept.into_iter().skip(skip).collect(), self.matching)
     }
 }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::{rows, search};
 use crate::StoredReferral;
-use crate::class::Class;
+use crate::planner::FacetKey;
 use odata::tokenizer::digest;
 
 /// Columns that are written together.
@@ -20,9 +20,9 @@ enum Group {
     /// Changes with every version.
     Version,
     /// Where it stands in its owner's lists.
-    Place,
+    Cursor,
     /// The members of its class.
-    Class,
+    FacetKey,
     /// When it expires.
     Expiry,
     /// The customer's country.
@@ -32,7 +32,7 @@ enum Group {
 }
 
 /// Groups that a write may leave out: an index is touched by every statement that names one of its columns.
-const OPTIONAL: [Group; 5] = [Group::Place, Group::Class, Group::Expiry, Group::Country, Group::Search];
+const OPTIONAL: [Group; 5] = [Group::Cursor, Group::FacetKey, Group::Expiry, Group::Country, Group::Search];
 
 /// Every column but `row`; [`values`] gives them in this order.
 const COLUMNS: [(&str, Group); 22] = [
@@ -41,15 +41,15 @@ const COLUMNS: [(&str, Group); 22] = [
     ("engagement", Group::Fixed),
     ("version", Group::Version),
     ("etag", Group::Version),
-    ("status", Group::Class),
-    ("substatus", Group::Class),
-    ("direction", Group::Class),
-    ("qualification", Group::Class),
-    ("type", Group::Class),
-    ("class", Group::Class),
-    ("offer_lead", Group::Place),
+    ("status", Group::FacetKey),
+    ("substatus", Group::FacetKey),
+    ("direction", Group::FacetKey),
+    ("qualification", Group::FacetKey),
+    ("type", Group::FacetKey),
+    ("class", Group::FacetKey),
+    ("offer_lead", Group::Cursor),
     ("shared_with_microsoft", Group::Version),
-    ("created", Group::Place),
+    ("created", Group::Cursor),
     ("updated", Group::Version),
     ("expires", Group::Expiry),
     ("accepted", Group::Version),
@@ -86,7 +86,7 @@ fn values<'a>(
         integer(columns.direction as i64),
         integer(columns.qualification as i64),
         integer(columns.referral_type as i64),
-        integer(Class::of(columns).0),
+        integer(FacetKey::of(columns).0),
         integer(columns.offer_lead),
         integer(columns.shared_with_microsoft),
         integer(columns.created.ticks()),
@@ -95,7 +95,7 @@ fn values<'a>(
         or_null(columns.accepted, |at| integer(at.ticks())),
         or_null(columns.sender.as_ref(), |sender| blob(sender.as_bytes())),
         or_null(columns.country.as_deref(), ToSqlOutput::from),
-        or_null(rows::packed(&columns.team), |team| ToSqlOutput::Owned(Value::Blob(team))),
+        or_null(rows::encoded_team(&columns.team), |team| ToSqlOutput::Owned(Value::Blob(team))),
         or_null(digest, integer),
         blob(document),
     ]
@@ -129,13 +129,13 @@ static UPDATES: LazyLock<Vec<String>> = LazyLock::new(|| {
 });
 
 /// What the table holds of a referral before a write, as far as the write must know.
-pub(super) struct Before {
+pub(super) struct PreviousVersion {
     row: i64,
     pub(super) version: u64,
     pub(super) owner: Vec<u8>,
     offer_lead: bool,
     created: i64,
-    class: Class,
+    facet: FacetKey,
     expires: Option<i64>,
     country: Option<String>,
     team: Vec<String>,
@@ -143,7 +143,10 @@ pub(super) struct Before {
 }
 
 /// What is there of a referral.
-pub(super) fn before(connection: &Connection, id: ReferralId) -> rusqlite::Result<Option<Before>> {
+pub(super) fn previous_version(
+    connection: &Connection,
+    id: ReferralId,
+) -> rusqlite::Result<Option<PreviousVersion>> {
     connection
         .prepare_cached(
             "SELECT row, version, owner, offer_lead, created, class, expires, country, team,
@@ -152,13 +155,13 @@ pub(super) fn before(connection: &Connection, id: ReferralId) -> rusqlite::Resul
              WHERE id = ?1",
         )?
         .query_row([id.as_bytes()], |row| {
-            Ok(Before {
+            Ok(PreviousVersion {
                 row: row.get(0)?,
                 version: row.get(1)?,
                 owner: row.get(2)?,
                 offer_lead: row.get(3)?,
                 created: row.get(4)?,
-                class: Class(row.get(5)?),
+                facet: FacetKey(row.get(5)?),
                 expires: row.get(6)?,
                 country: row.get(7)?,
                 team: rows::team(row, 8)?,
@@ -178,7 +181,7 @@ pub(super) enum Words<'a> {
     NotIndexed,
 }
 
-/// Adds a referral that is not there yet, with its [packed](super::packing) document and the words that find it; without
+/// Adds a referral that is not there yet, with its [packed](super::compression) document and the words that find it; without
 /// words it is not searchable.
 pub(super) fn insert(
     connection: &Connection,
@@ -186,17 +189,17 @@ pub(super) fn insert(
     document: &[u8],
     words: Words<'_>,
 ) -> rusqlite::Result<()> {
-    let mut tallies = Tallies::default();
+    let mut facet_count_changes = FacetCountChanges::default();
     let words = match words {
         Words::Are(words) => Some(words),
         Words::AsBefore => Some(""),
         Words::NotIndexed => None,
     };
-    if !insert_unless_there(connection, referral, document, words, &mut tallies)? {
+    if !insert_unless_there(connection, referral, document, words, &mut facet_count_changes)? {
         // Unreachable after a look at what is there; the constraint still speaks for itself.
         return Err(rusqlite::Error::StatementChangedRows(0));
     }
-    tallies.write(connection)
+    facet_count_changes.write(connection)
 }
 
 /// Adds a referral unless its id is taken; whether it was added. It is counted in `tallies`, which the caller writes.
@@ -205,7 +208,7 @@ pub(super) fn insert_unless_there(
     referral: &StoredReferral,
     document: &[u8],
     words: Option<&str>,
-    tallies: &mut Tallies,
+    facet_count_changes: &mut FacetCountChanges,
 ) -> rusqlite::Result<bool> {
     let values = values(referral, document, words.map(digest));
     let added = connection.prepare_cached(&INSERT)?.execute(params_from_iter(values))? == 1;
@@ -216,7 +219,13 @@ pub(super) fn insert_unless_there(
             search::add(connection, &referral.owner, row, words)?;
         }
         let columns = &referral.columns;
-        tallies.count(&referral.owner, columns.offer_lead, Class::of(columns), columns.country.as_deref(), 1);
+        facet_count_changes.count(
+            &referral.owner,
+            columns.offer_lead,
+            FacetKey::of(columns),
+            columns.country.as_deref(),
+            1,
+        );
     }
     Ok(added)
 }
@@ -227,11 +236,11 @@ pub(super) fn update(
     referral: &StoredReferral,
     document: &[u8],
     words: Words<'_>,
-    before: &Before,
+    before: &PreviousVersion,
 ) -> rusqlite::Result<()> {
     let columns = &referral.columns;
     let moved = before.offer_lead != columns.offer_lead || before.created != columns.created.ticks();
-    let reclassed = before.class != Class::of(columns);
+    let reclassed = before.facet != FacetKey::of(columns);
     let elsewhere = before.country != columns.country;
     let digest = match words {
         Words::Are(words) => Some(digest(words)),
@@ -241,8 +250,8 @@ pub(super) fn update(
     let reworded = before.digest != digest;
     let set = OPTIONAL.iter().zip(0..).fold(0, |set, (group, place)| {
         let changed = match group {
-            Group::Place => moved,
-            Group::Class => reclassed,
+            Group::Cursor => moved,
+            Group::FacetKey => reclassed,
             Group::Expiry => before.expires != columns.expires.map(|at| at.ticks()),
             Group::Country => elsewhere,
             Group::Search => reworded,
@@ -267,11 +276,17 @@ pub(super) fn update(
         }
     }
     if reclassed || elsewhere || before.offer_lead != columns.offer_lead {
-        let mut tallies = Tallies::default();
+        let mut facet_count_changes = FacetCountChanges::default();
         let owner = &referral.owner;
-        tallies.count(owner, before.offer_lead, before.class, before.country.as_deref(), -1);
-        tallies.count(owner, columns.offer_lead, Class::of(columns), columns.country.as_deref(), 1);
-        tallies.write(connection)?;
+        facet_count_changes.count(owner, before.offer_lead, before.facet, before.country.as_deref(), -1);
+        facet_count_changes.count(
+            owner,
+            columns.offer_lead,
+            FacetKey::of(columns),
+            columns.country.as_deref(),
+            1,
+        );
+        facet_count_changes.write(connection)?;
     }
     Ok(())
 }
@@ -297,7 +312,11 @@ fn add_team(connection: &Connection, referral: &StoredReferral, row: i64) -> rus
     Ok(())
 }
 
-fn remove_team(connection: &Connection, referral: &StoredReferral, before: &Before) -> rusqlite::Result<()> {
+fn remove_team(
+    connection: &Connection,
+    referral: &StoredReferral,
+    before: &PreviousVersion,
+) -> rusqlite::Result<()> {
     for email in &before.team {
         connection
             .prepare_cached(
@@ -321,29 +340,29 @@ fn remove_team(connection: &Connection, referral: &StoredReferral, before: &Befo
 
 /// Changes of the kept counts, gathered until they are written.
 #[derive(Default)]
-pub(super) struct Tallies {
-    classes: HashMap<(OrganizationId, bool, Class), i64>,
-    countries: HashMap<(OrganizationId, bool, Class, String), i64>,
+pub(super) struct FacetCountChanges {
+    facets: HashMap<(OrganizationId, bool, FacetKey), i64>,
+    countries: HashMap<(OrganizationId, bool, FacetKey, String), i64>,
 }
 
-impl Tallies {
+impl FacetCountChanges {
     fn count(
         &mut self,
         owner: &OrganizationId,
         lead: bool,
-        class: Class,
+        facet: FacetKey,
         country: Option<&str>,
         change: i64,
     ) {
-        *self.classes.entry((owner.clone(), lead, class)).or_default() += change;
+        *self.facets.entry((owner.clone(), lead, facet)).or_default() += change;
         if let Some(country) = country {
-            *self.countries.entry((owner.clone(), lead, class, country.to_owned())).or_default() += change;
+            *self.countries.entry((owner.clone(), lead, facet, country.to_owned())).or_default() += change;
         }
     }
 
     /// Writes what was gathered, within the transaction of the referrals.
     pub(super) fn write(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        for ((owner, lead, class), change) in self.classes.drain().filter(|(_, change)| *change != 0) {
+        for ((owner, lead, facet), change) in self.facets.drain().filter(|(_, change)| *change != 0) {
             connection
                 .prepare_cached(
                     "INSERT INTO tally (owner, offer_lead, class, n)
@@ -351,9 +370,9 @@ impl Tallies {
                      ON CONFLICT (owner, offer_lead, class) DO UPDATE
                      SET n = n + excluded.n",
                 )?
-                .execute(params![owner.as_bytes(), lead, class.0, change])?;
+                .execute(params![owner.as_bytes(), lead, facet.0, change])?;
         }
-        for ((owner, lead, class, country), change) in
+        for ((owner, lead, facet, country), change) in
             self.countries.drain().filter(|(_, change)| *change != 0)
         {
             connection
@@ -363,7 +382,7 @@ impl Tallies {
                      ON CONFLICT (owner, offer_lead, country, class) DO UPDATE
                      SET n = n + excluded.n",
                 )?
-                .execute(params![owner.as_bytes(), lead, country, class.0, change])?;
+                .execute(params![owner.as_bytes(), lead, country, facet.0, change])?;
         }
         Ok(())
     }

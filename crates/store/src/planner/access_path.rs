@@ -1,14 +1,14 @@
 //! Which way leads to the referrals a query wants: decided here for every engine, not by the engine's optimiser.
 //!
-//! [`Conditions`] takes a filter apart into what the indexed columns tell and the rest. [`Conditions::page_way`] and
-//! [`Conditions::set_way`] choose a [`Way`] by the kept counts ([`Figures`]); the engine walks it, and holds each row
+//! [`Predicates`] takes a filter apart into what the indexed columns tell and the rest. [`Predicates::page_access_path`] and
+//! [`Predicates::scan_access_path`] choose a [`AccessPath`] by the kept counts ([`Statistics`]); the engine walks it, and holds each row
 //! against the conditions the way has not met.
 
 use odata::{Comparison, EvalError, Evaluator, Search, Typed, TypedKind, Value, fold};
 use referral::{EngagementId, ReferralId};
 
-use crate::class::Class;
-use crate::{Key, Place, Query};
+use crate::planner::FacetKey;
+use crate::{Cursor, Query, SortValue};
 
 /// How much dearer a row is than the index entry that leads to it, about: it lies on a page of its own.
 const ROW: u64 = 16;
@@ -39,7 +39,7 @@ impl Range {
     }
 
     /// Whether it holds everything.
-    pub(crate) fn is_whole(&self) -> bool {
+    pub(crate) fn is_unbounded(&self) -> bool {
         *self == Range::default()
     }
 
@@ -61,30 +61,30 @@ impl Range {
 
 /// An instant that referrals are kept in the order of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Instant {
+pub(crate) enum IndexedInstant {
     Created,
     Updated,
 }
 
 /// The order of a query, as far as an index has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Natural {
-    pub(crate) by: Instant,
+pub(crate) struct IndexOrder {
+    pub(crate) by: IndexedInstant,
     pub(crate) descending: bool,
-    /// Whether `id` is a key of its own, and has a value in a [`Place`].
+    /// Whether `id` is a key of its own, and has a value in a [`Cursor`].
     pub(crate) with_id: bool,
 }
 
-impl Natural {
+impl IndexOrder {
     /// `None` for an order that only sorting makes.
-    pub(crate) fn of(query: &Query) -> Option<Natural> {
+    pub(crate) fn of(query: &Query) -> Option<IndexOrder> {
         let path = |at: usize| Some(query.order.get(at)?.expr.as_item_path()?.wire());
         let Some(first) = query.order.first() else {
-            return Some(Natural { by: Instant::Created, descending: true, with_id: false });
+            return Some(IndexOrder { by: IndexedInstant::Created, descending: true, with_id: false });
         };
         let by = match path(0)?.as_str() {
-            "createdDateTime" => Instant::Created,
-            "updatedDateTime" => Instant::Updated,
+            "createdDateTime" => IndexedInstant::Created,
+            "updatedDateTime" => IndexedInstant::Updated,
             _ => return None,
         };
         let with_id = match query.order.get(1) {
@@ -92,26 +92,26 @@ impl Natural {
             Some(second) if path(1)? == "id" && !second.descending && query.order.len() == 2 => true,
             Some(_) => return None,
         };
-        Some(Natural { by, descending: first.descending, with_id })
+        Some(IndexOrder { by, descending: first.descending, with_id })
     }
 
     /// The keys of a place in this order.
-    pub(crate) fn place(self, at: i64, id: ReferralId) -> Place {
-        let mut keys = vec![Key::Integer(at)];
+    pub(crate) fn cursor(self, at: i64, id: ReferralId) -> Cursor {
+        let mut keys = vec![SortValue::Integer(at)];
         if self.with_id {
-            keys.push(Key::Bytes(id.as_bytes().to_vec()));
+            keys.push(SortValue::Bytes(id.as_bytes().to_vec()));
         }
-        Place { keys, id }
+        Cursor { keys, id }
     }
 }
 
 /// What a query asks of a referral, taken apart. All of it must hold.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Conditions<'q> {
+pub(crate) struct Predicates<'q> {
     /// It can hold of no referral.
     pub(crate) impossible: bool,
     /// What the class alone tells.
-    pub(crate) class: Vec<&'q Typed>,
+    pub(crate) facet: Vec<&'q Typed>,
     pub(crate) created: Range,
     pub(crate) updated: Range,
     pub(crate) country: Option<&'q str>,
@@ -121,25 +121,25 @@ pub(crate) struct Conditions<'q> {
     pub(crate) engagement: Option<EngagementId>,
     pub(crate) search: Option<&'q Search>,
     /// What only the row or its document tells.
-    pub(crate) rest: Vec<&'q Typed>,
+    pub(crate) residual: Vec<&'q Typed>,
 }
 
 /// How many referrals there are, of the owner and the offer leads that the query is about.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Figures {
+pub(crate) struct Statistics {
     /// Of each class that occurs.
-    pub(crate) classes: Vec<(Class, u64)>,
+    pub(crate) facets: Vec<(FacetKey, u64)>,
     /// The same in the country that is asked for.
-    pub(crate) in_country: Vec<(Class, u64)>,
-    /// In the range of `updatedDateTime` that is asked for, counted up to [`Conditions::probe`].
+    pub(crate) in_country: Vec<(FacetKey, u64)>,
+    /// In the range of `updatedDateTime` that is asked for, counted up to [`Predicates::updated_probe_limit`].
     pub(crate) updated: Option<u64>,
-    /// With the words that are searched for, counted up to [`Conditions::common`].
+    /// With the words that are searched for, counted up to [`Predicates::common_words_limit`].
     pub(crate) found: Option<u64>,
 }
 
 /// A way into an owner's referrals. What it says holds of every row it leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum AccessPath {
     /// There is none to be found.
     Nothing,
     /// These, by their ids.
@@ -151,7 +151,7 @@ pub(crate) enum Way {
     /// Those that the words are in.
     Search,
     /// Those of these classes; each in the order of creation.
-    Classes(Vec<Class>),
+    Facets(Vec<FacetKey>),
     /// Those of a country in the order of creation.
     Country,
     /// All in the order of the last update.
@@ -160,42 +160,44 @@ pub(crate) enum Way {
     Created,
 }
 
-impl Way {
+impl AccessPath {
     /// The instant whose order its streams have, where it has any.
-    pub(crate) fn order(&self) -> Option<Instant> {
+    pub(crate) fn order(&self) -> Option<IndexedInstant> {
         match self {
-            Way::Nothing | Way::Ids | Way::Engagement | Way::Search => None,
-            Way::Team(_) | Way::Classes(_) | Way::Country | Way::Created => Some(Instant::Created),
-            Way::Updated => Some(Instant::Updated),
+            AccessPath::Nothing | AccessPath::Ids | AccessPath::Engagement | AccessPath::Search => None,
+            AccessPath::Team(_) | AccessPath::Facets(_) | AccessPath::Country | AccessPath::Created => {
+                Some(IndexedInstant::Created)
+            }
+            AccessPath::Updated => Some(IndexedInstant::Updated),
         }
     }
 }
 
-impl<'q> Conditions<'q> {
+impl<'q> Predicates<'q> {
     /// Takes the filter, the search and the team of a query apart.
     ///
     /// # Errors
     /// What the evaluation of its constants meets.
-    pub(crate) fn of(query: &'q Query, evaluator: &Evaluator<'_>) -> Result<Conditions<'q>, EvalError> {
-        let mut conditions = Conditions { search: query.search.as_ref(), ..Conditions::default() };
-        conditions.teams.extend(query.scope.team.clone());
+    pub(crate) fn of(query: &'q Query, evaluator: &Evaluator<'_>) -> Result<Predicates<'q>, EvalError> {
+        let mut predicates = Predicates { search: query.search.as_ref(), ..Predicates::default() };
+        predicates.teams.extend(query.scope.team.clone());
         for term in query.filter.iter().flat_map(Typed::conjuncts) {
-            if !conditions.take(term, evaluator)? {
-                conditions.rest.push(term);
+            if !predicates.take(term, evaluator)? {
+                predicates.residual.push(term);
             }
         }
-        conditions.impossible |= conditions.created.is_empty()
-            || conditions.updated.is_empty()
-            || conditions.teams.iter().any(Vec::is_empty)
-            || conditions.ids.as_ref().is_some_and(Vec::is_empty);
-        Ok(conditions)
+        predicates.impossible |= predicates.created.is_empty()
+            || predicates.updated.is_empty()
+            || predicates.teams.iter().any(Vec::is_empty)
+            || predicates.ids.as_ref().is_some_and(Vec::is_empty);
+        Ok(predicates)
     }
 
     /// Whether a term is one that the indexed columns tell.
     fn take(&mut self, term: &'q Typed, evaluator: &Evaluator<'_>) -> Result<bool, EvalError> {
         // What may fail is evaluated for the rows that the terms before it leave, as the language says.
-        if Class::tells(term) && !may_fail(term) {
-            self.class.push(term);
+        if FacetKey::decides(term) && !may_fail(term) {
+            self.facet.push(term);
             return Ok(true);
         }
         if let Some(emails) = team_emails(term) {
@@ -270,168 +272,188 @@ impl<'q> Conditions<'q> {
     ///
     /// # Errors
     /// What the evaluation of terms about the class meets.
-    pub(crate) fn classes(
+    pub(crate) fn facets(
         &self,
-        figures: &Figures,
+        statistics: &Statistics,
         evaluator: &Evaluator<'_>,
-    ) -> Result<Option<Vec<Class>>, EvalError> {
-        if self.class.is_empty() {
+    ) -> Result<Option<Vec<FacetKey>>, EvalError> {
+        if self.facet.is_empty() {
             return Ok(None);
         }
         let mut passing = Vec::new();
-        for (class, _) in &figures.classes {
-            if class.passes(&self.class, evaluator)? {
-                passing.push(*class);
+        for (facet, _) in &statistics.facets {
+            if facet.matches(&self.facet, evaluator)? {
+                passing.push(*facet);
             }
         }
-        Ok((passing.len() < figures.classes.len()).then_some(passing))
+        Ok((passing.len() < statistics.facets.len()).then_some(passing))
     }
 
     /// How many match, where the kept counts tell it.
-    pub(crate) fn kept_count(&self, figures: &Figures, classes: Option<&[Class]>) -> Option<u64> {
+    pub(crate) fn count_from_facets(
+        &self,
+        statistics: &Statistics,
+        facets: Option<&[FacetKey]>,
+    ) -> Option<u64> {
         if self.impossible {
             return Some(0);
         }
-        self.are_of_class_and_country().then(|| figures.matching(self, classes))
+        self.need_facets_and_country_only().then(|| statistics.matching(self, facets))
     }
 
-    fn are_of_class_and_country(&self) -> bool {
-        self.created.is_whole()
-            && self.updated.is_whole()
+    fn need_facets_and_country_only(&self) -> bool {
+        self.created.is_unbounded()
+            && self.updated.is_unbounded()
             && self.teams.is_empty()
             && self.ids.is_none()
             && self.engagement.is_none()
             && self.search.is_none()
-            && self.rest.is_empty()
+            && self.residual.is_empty()
     }
 
     /// Whether the class of a referral tells all that is asked.
-    pub(crate) fn are_of_class_only(&self) -> bool {
-        !self.impossible && self.country.is_none() && self.are_of_class_and_country()
+    pub(crate) fn need_facets_only(&self) -> bool {
+        !self.impossible && self.country.is_none() && self.need_facets_and_country_only()
     }
 
     /// Up to how many rows of a range of `updatedDateTime` are worth counting before a way is chosen: as many as make
     /// sorting them cost what looking for the first page elsewhere costs. `None` where it does not matter.
-    pub(crate) fn probe(&self, natural: Option<Natural>, total: u64, wanted: u64) -> Option<u64> {
-        let matters = !self.updated.is_whole()
-            && natural.is_none_or(|natural| natural.by == Instant::Created)
+    pub(crate) fn updated_probe_limit(
+        &self,
+        index_order: Option<IndexOrder>,
+        total: u64,
+        rows_needed: u64,
+    ) -> Option<u64> {
+        let matters = !self.updated.is_unbounded()
+            && index_order.is_none_or(|index_order| index_order.by == IndexedInstant::Created)
             && self.ids.is_none()
             && self.engagement.is_none()
             && self.teams.is_empty()
             && self.search.is_none();
-        matters.then(|| total.saturating_mul(wanted).isqrt() + 1)
+        matters.then(|| total.saturating_mul(rows_needed).isqrt() + 1)
     }
 
     /// From how many referrals on words are so common that the page is found sooner by asking each one for them: as
     /// many as make sorting them cost what that costs.
-    pub(crate) fn common(&self, total: u64, wanted: u64) -> u64 {
-        total.saturating_mul(wanted).isqrt().max(1000)
+    pub(crate) fn common_words_limit(&self, total: u64, rows_needed: u64) -> u64 {
+        total.saturating_mul(rows_needed).isqrt().max(1000)
     }
 
     /// The way to the first `wanted` in an order of an index.
-    pub(crate) fn page_way(
+    pub(crate) fn page_access_path(
         &self,
-        natural: Natural,
-        classes: Option<&[Class]>,
-        figures: &Figures,
-        wanted: u64,
-    ) -> Way {
-        let rare = figures.found.is_none_or(|found| found < self.common(figures.total(), wanted));
-        if let Some(way) = self.narrow_way(classes, rare) {
-            return way;
+        index_order: IndexOrder,
+        facets: Option<&[FacetKey]>,
+        statistics: &Statistics,
+        rows_needed: u64,
+    ) -> AccessPath {
+        let rare = statistics
+            .found
+            .is_none_or(|found| found < self.common_words_limit(statistics.total(), rows_needed));
+        if let Some(access_path) = self.narrow_access_path(facets, rare) {
+            return access_path;
         }
-        let matching = figures.matching(self, classes).max(1);
-        let total = figures.total();
-        let of_classes = figures.of(classes);
-        let in_country = figures.in_country();
+        let matching = statistics.matching(self, facets).max(1);
+        let total = statistics.total();
+        let of_facets = statistics.of(facets);
+        let in_country = statistics.in_country();
         // As many as must be looked at until so many match, if these are spread evenly.
-        let until = |among: u64| wanted.saturating_mul(among) / matching;
-        let ordered = |by: Instant, cost: u64| if by == natural.by { cost } else { u64::MAX };
+        let until = |among: u64| rows_needed.saturating_mul(among) / matching;
+        let ordered = |by: IndexedInstant, cost: u64| if by == index_order.by { cost } else { u64::MAX };
         let look = |needed: bool| if needed { ROW } else { 1 };
-        let mut ways = vec![(
+        let mut candidates = vec![(
             ordered(
-                Instant::Created,
-                until(total).saturating_mul(look(classes.is_some() || self.country.is_some())),
+                IndexedInstant::Created,
+                until(total).saturating_mul(look(facets.is_some() || self.country.is_some())),
             ),
-            Way::Created,
+            AccessPath::Created,
         )];
-        if let Some(classes) = classes {
-            let walk = until(of_classes).saturating_mul(look(self.country.is_some()));
-            let walk = walk.saturating_add(2 * classes.len() as u64);
-            let cost = ordered(Instant::Created, walk).min(of_classes * ROW);
-            ways.push((cost, Way::Classes(classes.to_vec())));
+        if let Some(facets) = facets {
+            let walk = until(of_facets).saturating_mul(look(self.country.is_some()));
+            let walk = walk.saturating_add(2 * facets.len() as u64);
+            let cost = ordered(IndexedInstant::Created, walk).min(of_facets * ROW);
+            candidates.push((cost, AccessPath::Facets(facets.to_vec())));
         }
         if self.country.is_some() {
-            let cost = ordered(Instant::Created, until(in_country)).min(in_country * ROW);
-            ways.push((cost, Way::Country));
+            let cost = ordered(IndexedInstant::Created, until(in_country)).min(in_country * ROW);
+            candidates.push((cost, AccessPath::Country));
         }
         let walk = until(total).saturating_mul(look(self.country.is_some()));
-        let narrow = figures.updated.filter(|count| *count < figures.probed(self, wanted));
-        let cost = ordered(Instant::Updated, walk)
-            .min(narrow.map_or(u64::MAX, |count| count * look(!self.rest.is_empty())));
-        ways.push((cost, Way::Updated));
-        cheapest(ways)
+        let narrow = statistics.updated.filter(|count| *count < statistics.updated_probed(self, rows_needed));
+        let cost = ordered(IndexedInstant::Updated, walk)
+            .min(narrow.map_or(u64::MAX, |count| count * look(!self.residual.is_empty())));
+        candidates.push((cost, AccessPath::Updated));
+        cheapest(candidates)
     }
 
     /// The way to all that match, in any order.
-    pub(crate) fn set_way(&self, classes: Option<&[Class]>, figures: &Figures, wanted: u64) -> Way {
-        if let Some(way) = self.narrow_way(classes, true) {
-            return way;
+    pub(crate) fn scan_access_path(
+        &self,
+        facets: Option<&[FacetKey]>,
+        statistics: &Statistics,
+        rows_needed: u64,
+    ) -> AccessPath {
+        if let Some(access_path) = self.narrow_access_path(facets, true) {
+            return access_path;
         }
-        let total = figures.total();
+        let total = statistics.total();
         // A range may be as narrow as it likes: half of all is a guess.
-        let range = |range: &Range| if range.is_whole() { total } else { total / 2 };
+        let range = |range: &Range| if range.is_unbounded() { total } else { total / 2 };
         // What an index does not tell is read from the row.
-        let rows = |told: bool| if told && self.rest.is_empty() { 1 } else { ROW };
-        let (all_classes, anywhere) = (classes.is_none(), self.country.is_none());
-        let whenever = self.updated.is_whole();
-        let cost = range(&self.created) * rows(all_classes && anywhere && whenever);
-        let mut ways = vec![(cost, Way::Created)];
-        if let Some(classes) = classes {
-            let cost = figures.of(Some(classes)) * rows(anywhere && whenever);
-            ways.push((cost, Way::Classes(classes.to_vec())));
+        let rows = |told: bool| if told && self.residual.is_empty() { 1 } else { ROW };
+        let (all_facets, anywhere) = (facets.is_none(), self.country.is_none());
+        let whenever = self.updated.is_unbounded();
+        let cost = range(&self.created) * rows(all_facets && anywhere && whenever);
+        let mut candidates = vec![(cost, AccessPath::Created)];
+        if let Some(facets) = facets {
+            let cost = statistics.of(Some(facets)) * rows(anywhere && whenever);
+            candidates.push((cost, AccessPath::Facets(facets.to_vec())));
         }
         if self.country.is_some() {
-            ways.push((figures.in_country() * rows(whenever), Way::Country));
+            candidates.push((statistics.in_country() * rows(whenever), AccessPath::Country));
         }
         if !whenever {
-            let entries = figures.updated.filter(|count| *count < figures.probed(self, wanted));
+            let entries =
+                statistics.updated.filter(|count| *count < statistics.updated_probed(self, rows_needed));
             let cost = entries.unwrap_or(range(&self.updated)) * rows(anywhere);
-            ways.push((cost, Way::Updated));
+            candidates.push((cost, AccessPath::Updated));
         }
-        cheapest(ways)
+        cheapest(candidates)
     }
 
     /// A way that leads to few (for words: where they are rare), whatever else is asked.
-    fn narrow_way(&self, classes: Option<&[Class]>, rare: bool) -> Option<Way> {
-        if self.impossible || classes.is_some_and(<[Class]>::is_empty) {
-            return Some(Way::Nothing);
+    fn narrow_access_path(&self, facets: Option<&[FacetKey]>, rare: bool) -> Option<AccessPath> {
+        if self.impossible || facets.is_some_and(<[FacetKey]>::is_empty) {
+            return Some(AccessPath::Nothing);
         }
         if self.ids.is_some() {
-            return Some(Way::Ids);
+            return Some(AccessPath::Ids);
         }
         if self.engagement.is_some() {
-            return Some(Way::Engagement);
+            return Some(AccessPath::Engagement);
         }
         if self.search.is_some() && rare {
-            return Some(Way::Search);
+            return Some(AccessPath::Search);
         }
-        self.teams.first().map(|emails| Way::Team(emails.clone()))
+        self.teams.first().map(|emails| AccessPath::Team(emails.clone()))
     }
 }
 
 /// The first of the cheapest.
-fn cheapest(ways: Vec<(u64, Way)>) -> Way {
-    ways.into_iter().min_by_key(|(cost, _)| *cost).map_or(Way::Created, |(_, way)| way)
+fn cheapest(candidates: Vec<(u64, AccessPath)>) -> AccessPath {
+    candidates
+        .into_iter()
+        .min_by_key(|(cost, _)| *cost)
+        .map_or(AccessPath::Created, |(_, access_path)| access_path)
 }
 
-impl Figures {
+impl Statistics {
     pub(crate) fn total(&self) -> u64 {
-        self.classes.iter().map(|(_, count)| count).sum()
+        self.facets.iter().map(|(_, count)| count).sum()
     }
 
-    fn of(&self, classes: Option<&[Class]>) -> u64 {
-        sum(&self.classes, classes)
+    fn of(&self, facets: Option<&[FacetKey]>) -> u64 {
+        sum(&self.facets, facets)
     }
 
     fn in_country(&self) -> u64 {
@@ -439,30 +461,30 @@ impl Figures {
     }
 
     /// Of the classes, and in the country where one is asked for.
-    fn matching(&self, conditions: &Conditions<'_>, classes: Option<&[Class]>) -> u64 {
-        match conditions.country {
-            Some(_) => sum(&self.in_country, classes),
-            None => self.of(classes),
+    fn matching(&self, predicates: &Predicates<'_>, facets: Option<&[FacetKey]>) -> u64 {
+        match predicates.country {
+            Some(_) => sum(&self.in_country, facets),
+            None => self.of(facets),
         }
     }
 
     /// Up to how many of a range of `updatedDateTime` were counted.
-    fn probed(&self, conditions: &Conditions<'_>, wanted: u64) -> u64 {
-        conditions.probe(None, self.total(), wanted).unwrap_or(0)
+    fn updated_probed(&self, predicates: &Predicates<'_>, rows_needed: u64) -> u64 {
+        predicates.updated_probe_limit(None, self.total(), rows_needed).unwrap_or(0)
     }
 }
 
 /// Adds how many there are of a class to those that are known.
-pub(crate) fn add(counts: &mut Vec<(Class, u64)>, class: Class, number: u64) {
-    match counts.iter_mut().find(|(known, _)| *known == class) {
+pub(crate) fn add_facet_count(counts: &mut Vec<(FacetKey, u64)>, facet: FacetKey, number: u64) {
+    match counts.iter_mut().find(|(known, _)| *known == facet) {
         Some((_, known)) => *known += number,
-        None => counts.push((class, number)),
+        None => counts.push((facet, number)),
     }
 }
 
-fn sum(counts: &[(Class, u64)], classes: Option<&[Class]>) -> u64 {
-    let wanted = |class: &Class| classes.is_none_or(|classes| classes.contains(class));
-    counts.iter().filter(|(class, _)| wanted(class)).map(|(_, count)| count).sum()
+fn sum(counts: &[(FacetKey, u64)], facets: Option<&[FacetKey]>) -> u64 {
+    let rows_needed = |facet: &FacetKey| facets.is_none_or(|facets| facets.contains(facet));
+    counts.iter().filter(|(facet, _)| rows_needed(facet)).map(|(_, count)| count).sum()
 }
 
 /// The value of an expression that speaks of no referral; `None` for null and for one that has none.

@@ -1,12 +1,11 @@
 //! The SQL of lists: what columns and indexes tell of the rows of a way. What only a document tells is evaluated in
-//! `query.rs`, and what leads through an index in the order of a page stands in `streams.rs`.
+//! `lists.rs`, and what leads through an index in the order of a page stands in `streams.rs`.
 
 use rusqlite::types::Value as Column;
 
+use super::merge_scan::of_facets;
 use super::search;
-use super::streams::of_classes;
-use crate::asked::{Asked, Met};
-use crate::plan::{Range, Way};
+use crate::planner::{AccessPath, PlannedQuery, Range, Satisfied};
 
 /// One row is asked about by its number; of many, those the index has are gone through.
 const WORDS_OF_ONE: &str = "EXISTS (SELECT 1 FROM search WHERE rowid = row AND search MATCH ";
@@ -38,7 +37,7 @@ impl Sql {
         }
     }
 
-    fn within(&mut self, column: &str, range: &Range) {
+    fn push_range(&mut self, column: &str, range: &Range) {
         for (op, bound) in [(">=", range.low), ("<=", range.high)] {
             if let Some(bound) = bound {
                 self.push(&format!(" AND {column} {op} "));
@@ -50,67 +49,67 @@ impl Sql {
 
 /// A query in SQL.
 #[derive(Clone, Copy)]
-pub(super) struct Ways<'a> {
-    pub(super) asked: &'a Asked<'a>,
+pub(super) struct SelectBuilder<'a> {
+    pub(super) planned: &'a PlannedQuery<'a>,
 }
 
-impl Ways<'_> {
+impl SelectBuilder<'_> {
     /// A question to one row, the first parameter, by the columns that the way has not met; `None` where it has met all.
-    pub(super) fn look(self, met: Met) -> Option<Sql> {
-        if !self.asked.has_columns_besides(met) {
+    pub(super) fn look(self, satisfied: Satisfied) -> Option<Sql> {
+        if !self.planned.has_unsatisfied_columns(satisfied) {
             return None;
         }
         let mut sql = Sql::default();
         sql.push("SELECT 1 FROM referral WHERE row = ");
         sql.bind(Column::Integer(0));
-        self.conditions(&mut sql, met, WORDS_OF_ONE);
+        self.predicates(&mut sql, satisfied, WORDS_OF_ONE);
         Some(sql)
     }
 
     /// What is selected of all rows that the columns tell of, by a way.
-    pub(super) fn set(self, way: &Way, select: &str) -> Sql {
+    pub(super) fn set(self, access_path: &AccessPath, select: &str) -> Sql {
         // A plus keeps a condition from choosing another index.
-        let (index, plus) = match way {
-            Way::Nothing | Way::Ids | Way::Team(_) | Way::Search => ("", "+"),
-            Way::Engagement => ("INDEXED BY referral_of_engagement", "+"),
-            Way::Classes(_) => ("INDEXED BY referral_by_class", ""),
-            Way::Country => ("INDEXED BY referral_by_country", ""),
-            Way::Updated => ("INDEXED BY referral_last_updated", ""),
-            Way::Created => ("INDEXED BY referral_newest_first", ""),
+        let (index, plus) = match access_path {
+            AccessPath::Nothing | AccessPath::Ids | AccessPath::Team(_) | AccessPath::Search => ("", "+"),
+            AccessPath::Engagement => ("INDEXED BY referral_of_engagement", "+"),
+            AccessPath::Facets(_) => ("INDEXED BY referral_by_class", ""),
+            AccessPath::Country => ("INDEXED BY referral_by_country", ""),
+            AccessPath::Updated => ("INDEXED BY referral_last_updated", ""),
+            AccessPath::Created => ("INDEXED BY referral_newest_first", ""),
         };
         let mut sql = Sql::default();
         sql.push(&format!("SELECT {select} FROM referral {index} WHERE {plus}referral.owner = "));
-        sql.bind(Column::Blob(self.asked.query.scope.owner.as_bytes().to_vec()));
+        sql.bind(Column::Blob(self.planned.query.scope.owner.as_bytes().to_vec()));
         sql.push(&format!(" AND {plus}offer_lead IN {}", self.leads()));
-        if let Way::Team(emails) = way {
+        if let AccessPath::Team(emails) = access_path {
             sql.push(" AND row IN (");
             self.members(&mut sql, "referral", emails);
             sql.push(")");
         }
-        if *way == Way::Nothing {
+        if *access_path == AccessPath::Nothing {
             sql.push(" AND FALSE");
         }
-        self.conditions(&mut sql, Met::in_a_set(way), WORDS_OF_MANY);
+        self.predicates(&mut sql, Satisfied::in_a_set(access_path), WORDS_OF_MANY);
         sql
     }
 
     /// The conditions on columns that are not met; that on words as `words` begins it.
-    fn conditions(self, sql: &mut Sql, met: Met, words: &str) {
-        let conditions = &self.asked.conditions;
-        if let (Some(classes), false) = (self.asked.classes(), met.class) {
-            sql.push(&format!(" AND {}", of_classes(classes)));
+    fn predicates(self, sql: &mut Sql, satisfied: Satisfied, words: &str) {
+        let predicates = &self.planned.predicates;
+        if let (Some(facets), false) = (self.planned.facets(), satisfied.facet) {
+            sql.push(&format!(" AND {}", of_facets(facets)));
         }
-        if !met.created {
-            sql.within("created", &conditions.created);
+        if !satisfied.created {
+            sql.push_range("created", &predicates.created);
         }
-        if !met.updated {
-            sql.within("updated", &conditions.updated);
+        if !satisfied.updated {
+            sql.push_range("updated", &predicates.updated);
         }
-        if let (Some(country), false) = (conditions.country, met.country) {
+        if let (Some(country), false) = (predicates.country, satisfied.country) {
             sql.push(" AND country = ");
             sql.bind(Column::Text(country.to_owned()));
         }
-        for emails in conditions.teams.iter().skip(usize::from(met.first_team)) {
+        for emails in predicates.teams.iter().skip(usize::from(satisfied.first_team)) {
             sql.push(
                 " AND EXISTS (
                    SELECT 1
@@ -124,45 +123,47 @@ impl Ways<'_> {
             sql.bind_all(emails.iter().map(|email| Column::Text(email.clone())));
             sql.push("))");
         }
-        if let Some(ids) = &conditions.ids {
+        if let Some(ids) = &predicates.ids {
             sql.push(" AND referral.id IN (");
             sql.bind_all(ids.iter().map(|id| Column::Blob(id.as_bytes().to_vec())));
             sql.push(")");
         }
-        if let Some(engagement) = conditions.engagement {
+        if let Some(engagement) = predicates.engagement {
             sql.push(" AND engagement = ");
             sql.bind(Column::Blob(engagement.as_bytes().to_vec()));
         }
-        if let Some(search) = conditions.search {
+        if let Some(search) = predicates.search {
             sql.push(&format!(" AND {words}"));
-            sql.bind(Column::Text(search::expression(&self.asked.query.scope.owner, search)));
+            sql.bind(Column::Text(search::expression(&self.planned.query.scope.owner, search)));
             sql.push(")");
         }
     }
 
     /// How many rows the columns tell of, by the way to all of them.
     pub(super) fn counted(self) -> Sql {
-        let way = self.asked.set_way();
-        match &way {
-            Way::Team(emails) if !self.asked.has_columns_besides(Met::in_a_set(&way)) => {
+        let access_path = self.planned.scan_access_path();
+        match &access_path {
+            AccessPath::Team(emails)
+                if !self.planned.has_unsatisfied_columns(Satisfied::in_a_set(&access_path)) =>
+            {
                 let mut sql = Sql::default();
                 self.members(&mut sql, "count(DISTINCT referral)", emails);
                 sql
             }
-            _ => self.set(&way, "count(*)"),
+            _ => self.set(&access_path, "count(*)"),
         }
     }
 
     /// What is selected of the rows of `team_member` with one of these e-mails.
     fn members(self, sql: &mut Sql, select: &str, emails: &[String]) {
         sql.push(&format!("SELECT {select} FROM team_member WHERE owner = "));
-        sql.bind(Column::Blob(self.asked.query.scope.owner.as_bytes().to_vec()));
+        sql.bind(Column::Blob(self.planned.query.scope.owner.as_bytes().to_vec()));
         sql.push(" AND email IN (");
         sql.bind_all(emails.iter().map(|email| Column::Text(email.clone())));
         sql.push(&format!(") AND offer_lead IN {}", self.leads()));
     }
 
     fn leads(self) -> &'static str {
-        if self.asked.query.scope.offer_leads { "(0, 1)" } else { "(0)" }
+        if self.planned.query.scope.offer_leads { "(0, 1)" } else { "(0)" }
     }
 }

@@ -10,17 +10,17 @@ use crate::Columns;
 const MEMBERS: [&str; 5] = ["direction", "status", "substatus", "qualification", "type"];
 
 /// The bits of `direction`, `status` and `substatus`. The schema of SQLite says it too.
-pub(crate) const STANDING: u16 = 1009;
+pub(crate) const LIFECYCLE_BITS: u16 = 1009;
 
 /// `direction` in bit 0, `type` in bit 1, `qualification` in bits 2 and 3, `status` in bits 4 and 5, `substatus` in
 /// bits 6 to 9; each as its place in the reference. Numbers on disk: never changed after a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Class(pub(crate) u16);
+pub(crate) struct FacetKey(pub(crate) u16);
 
-impl Class {
+impl FacetKey {
     /// The class of a referral.
-    pub(crate) fn of(columns: &Columns) -> Class {
-        Class(
+    pub(crate) fn of(columns: &Columns) -> FacetKey {
+        FacetKey(
             columns.direction as u16
                 | (columns.referral_type as u16) << 1
                 | (columns.qualification as u16) << 2
@@ -30,8 +30,8 @@ impl Class {
     }
 
     /// Direction, status and substatus of this class alone: the number by which `referral_by_standing` is ordered.
-    pub(crate) fn standing(self) -> u16 {
-        self.0 & STANDING
+    pub(crate) fn lifecycle(self) -> u16 {
+        self.0 & LIFECYCLE_BITS
     }
 
     /// Where a member stands in the number: by how many bits it is shifted, and its mask then.
@@ -47,8 +47,8 @@ impl Class {
     }
 
     /// Every class that could be, whether its status goes with its substatus or not.
-    pub(crate) fn all() -> impl Iterator<Item = Class> {
-        (0..1 << 10).map(Class).filter(|class| class.document().is_some())
+    pub(crate) fn all() -> impl Iterator<Item = FacetKey> {
+        (0..1 << 10).map(FacetKey).filter(|facet| facet.document().is_some())
     }
 
     /// A document with the five members only; `None` for a number that is not a class.
@@ -65,7 +65,7 @@ impl Class {
         fn of<T: Copy>(all: &[T], number: u16, name: fn(T) -> &'static str) -> Option<&'static str> {
             all.get(usize::from(number)).copied().map(name)
         }
-        let (shift, mask) = Class::bits(member)?;
+        let (shift, mask) = FacetKey::bits(member)?;
         let number = self.0 >> shift & mask;
         match member {
             "direction" => of(ReferralDirection::ALL, number, ReferralDirection::as_str),
@@ -76,17 +76,17 @@ impl Class {
         }
     }
 
-    /// Whether all of these, each of which [`is told`](Class::tells) by a class, are true for referrals of this one.
+    /// Whether all of these, each of which [`is told`](FacetKey::decides) by a class, are true for referrals of this one.
     ///
     /// # Errors
     /// What the evaluation meets.
-    pub(crate) fn passes(self, terms: &[&Typed], evaluator: &Evaluator<'_>) -> Result<bool, EvalError> {
+    pub(crate) fn matches(self, terms: &[&Typed], evaluator: &Evaluator<'_>) -> Result<bool, EvalError> {
         for term in terms {
-            let passes = match self.simply(term) {
-                Some(passes) => passes,
+            let matches = match self.compare_numbers(term) {
+                Some(matches) => matches,
                 None => self.evaluated(term, evaluator)?,
             };
-            if !passes {
+            if !matches {
                 return Ok(false);
             }
         }
@@ -94,11 +94,15 @@ impl Class {
     }
 
     /// Whether a term is true, by the numbers alone: for members that are compared with constants, the common case.
-    fn simply(self, term: &Typed) -> Option<bool> {
+    fn compare_numbers(self, term: &Typed) -> Option<bool> {
         match &term.kind {
-            TypedKind::And(terms) => terms.iter().try_fold(true, |all, term| Some(self.simply(term)? && all)),
-            TypedKind::Or(terms) => terms.iter().try_fold(false, |any, term| Some(self.simply(term)? || any)),
-            TypedKind::Not(operand) => Some(!self.simply(operand)?),
+            TypedKind::And(terms) => {
+                terms.iter().try_fold(true, |all, term| Some(self.compare_numbers(term)? && all))
+            }
+            TypedKind::Or(terms) => {
+                terms.iter().try_fold(false, |any, term| Some(self.compare_numbers(term)? || any))
+            }
+            TypedKind::Not(operand) => Some(!self.compare_numbers(operand)?),
             TypedKind::Compare { .. } => {
                 let (path, op, value) = term.as_comparison()?;
                 let Value::Enum { value, .. } = value else { return None };
@@ -125,7 +129,7 @@ impl Class {
 
     /// The place of a member's value in its list.
     fn number(self, member: &str) -> Option<i64> {
-        let (shift, mask) = Class::bits(member)?;
+        let (shift, mask) = FacetKey::bits(member)?;
         Some((self.0 >> shift & mask).into())
     }
 
@@ -134,7 +138,7 @@ impl Class {
     }
 
     /// Whether the class of a referral alone tells what an expression is.
-    pub(crate) fn tells(expression: &Typed) -> bool {
+    pub(crate) fn decides(expression: &Typed) -> bool {
         expression.item_paths().iter().all(|path| MEMBERS.contains(&path.as_str()))
     }
 }
@@ -146,15 +150,15 @@ mod tests {
     use super::*;
     use crate::conformance::samples::{a_referral, organization};
 
-    fn class(
+    fn facet(
         direction: ReferralDirection,
         status: ReferralStatus,
         substatus: ReferralSubstatus,
         qualification: ReferralQualification,
         referral_type: ReferralType,
-    ) -> Class {
+    ) -> FacetKey {
         let columns = a_referral(&organization(1), 1).columns;
-        Class::of(&Columns { direction, status, substatus, qualification, referral_type, ..columns })
+        FacetKey::of(&Columns { direction, status, substatus, qualification, referral_type, ..columns })
     }
 
     #[test]
@@ -163,19 +167,22 @@ mod tests {
             ReferralDirection as D, ReferralQualification as Q, ReferralStatus as S, ReferralSubstatus as U,
         };
         let shared = ReferralType::Shared;
-        assert_eq!(class(D::Incoming, S::None, U::None, Q::None, ReferralType::Independent), Class(0));
-        assert_eq!(class(D::Outgoing, S::None, U::None, Q::None, ReferralType::Independent), Class(1));
-        assert_eq!(class(D::Incoming, S::None, U::None, Q::None, shared), Class(2));
-        assert_eq!(class(D::Incoming, S::None, U::None, Q::SalesQualified, shared), Class(14));
-        assert_eq!(class(D::Incoming, S::New, U::Pending, Q::Direct, ReferralType::Independent), Class(84));
-        assert_eq!(class(D::Outgoing, S::Closed, U::Error, Q::SalesQualified, shared), Class(575));
+        assert_eq!(facet(D::Incoming, S::None, U::None, Q::None, ReferralType::Independent), FacetKey(0));
+        assert_eq!(facet(D::Outgoing, S::None, U::None, Q::None, ReferralType::Independent), FacetKey(1));
+        assert_eq!(facet(D::Incoming, S::None, U::None, Q::None, shared), FacetKey(2));
+        assert_eq!(facet(D::Incoming, S::None, U::None, Q::SalesQualified, shared), FacetKey(14));
+        assert_eq!(
+            facet(D::Incoming, S::New, U::Pending, Q::Direct, ReferralType::Independent),
+            FacetKey(84)
+        );
+        assert_eq!(facet(D::Outgoing, S::Closed, U::Error, Q::SalesQualified, shared), FacetKey(575));
     }
 
     #[test]
     fn a_standing_is_direction_status_and_substatus() {
-        let bits = |member| Class::bits(member).map(|(shift, mask)| mask << shift);
+        let bits = |member| FacetKey::bits(member).map(|(shift, mask)| mask << shift);
         let members = ["direction", "status", "substatus"].into_iter().filter_map(bits);
-        assert_eq!(members.fold(0, |all, bits| all | bits), STANDING);
+        assert_eq!(members.fold(0, |all, bits| all | bits), LIFECYCLE_BITS);
     }
 
     #[test]
@@ -199,17 +206,17 @@ mod tests {
             let tree = odata::Expr::parse(text, &odata::Limits::default()).expect("a filter");
             let mut binder = odata::Binder::new(crate::schema(), "Referral", &settings);
             let term = binder.filter(&tree).expect("a filter of referrals");
-            assert!(Class::tells(&term), "{text}");
-            for class in Class::all() {
-                assert_eq!(class.simply(&term).is_some(), told, "{text}");
-                assert_eq!(class.passes(&[&term], &evaluator), class.evaluated(&term, &evaluator), "{text}");
+            assert!(FacetKey::decides(&term), "{text}");
+            for facet in FacetKey::all() {
+                assert_eq!(facet.compare_numbers(&term).is_some(), told, "{text}");
+                assert_eq!(facet.matches(&[&term], &evaluator), facet.evaluated(&term, &evaluator), "{text}");
             }
         }
     }
 
     #[test]
     fn a_class_says_its_members() {
-        let class = class(
+        let facet = facet(
             ReferralDirection::Outgoing,
             ReferralStatus::Closed,
             ReferralSubstatus::Lost,
@@ -220,8 +227,8 @@ mod tests {
             "direction": "Outgoing", "type": "Shared", "qualification": "MarketingQualified",
             "status": "Closed", "substatus": "Lost",
         });
-        assert_eq!(class.document(), Some(members));
-        assert_eq!(Class(0x3ff).document(), None);
-        assert_eq!(Class::all().count(), 2 * 2 * 4 * 4 * 9);
+        assert_eq!(facet.document(), Some(members));
+        assert_eq!(FacetKey(0x3ff).document(), None);
+        assert_eq!(FacetKey::all().count(), 2 * 2 * 4 * 4 * 9);
     }
 }

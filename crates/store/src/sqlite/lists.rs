@@ -1,5 +1,5 @@
-//! Lists by the query language: how pages and counts are read. What way is taken is decided in `plan.rs`, what columns
-//! tell is asked of SQLite (`ways.rs`), and the rest is evaluated here for one row after the other (`asked.rs`).
+//! Lists by the query language: how pages and counts are read. What way is taken is decided in `planner/access_path.rs`, what columns
+//! tell is asked of SQLite (`select.rs`), and the rest is evaluated here for one row after the other (`planner/planned_query.rs`).
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -11,36 +11,37 @@ use rusqlite::{CachedStatement, Connection, params, params_from_iter};
 use serde_json::Value as Json;
 
 use super::cache::Cache;
+use super::compression;
 use super::files::Files;
+use super::merge_scan::MergeScan;
 use super::meter::Meter;
-use super::packing;
 use super::readers::{Caller, Reader};
 use super::rows::{self, stored_columns};
 use super::search;
-use super::streams::Streams;
-use super::ways::{Sql, Ways};
-use crate::asked::{Asked, FirstPlaces, check_expressions, wanted};
-use crate::class::Class;
+use super::select::{SelectBuilder, Sql};
 use crate::item::{ColumnValues, ItemSource};
 use crate::list_work::{ListWork, PAGE_BYTES, QueryLimits};
-use crate::plan::{Conditions, Figures, Natural, Range, Way, add};
-use crate::{Counting, Found, Place, Query, StoreError, StoredReferral};
+use crate::planner::{
+    AccessPath, FacetKey, IndexOrder, PlannedQuery, Predicates, Range, Statistics, TopRows, add_facet_count,
+    check_expressions, rows_needed,
+};
+use crate::{CountMode, Cursor, Query, QueryResult, StoreError, StoredReferral};
 
 /// How many statements a connection keeps: a merge of streams has one for each.
 const PREPARED: usize = 256;
 
 /// One list or aggregation on one connection.
-pub(super) struct Reading<'a> {
+pub(super) struct ListRead<'a> {
     pub(super) connection: &'a Connection,
     pub(super) meter: &'a Meter,
     pub(super) work: &'a ListWork,
-    pub(super) moment: Option<Moment<'a>>,
+    pub(super) cached_snapshot: Option<CachedSnapshot<'a>>,
 }
 
 /// The rows of a page in order.
 #[derive(Default)]
 struct Page {
-    places: Vec<(Row, Place)>,
+    cursors: Vec<(Row, Cursor)>,
     /// How many rows match in all, where that is known by the way.
     matching: Option<u64>,
     /// How many rows could not be evaluated because their documents are damaged.
@@ -66,33 +67,33 @@ pub(super) struct Candidate {
 
 /// A snapshot that the cache knows the generation of.
 #[derive(Clone, Copy)]
-pub(super) struct Moment<'a> {
+pub(super) struct CachedSnapshot<'a> {
     cache: &'a Cache,
     generation: u64,
-    known: &'a RefCell<Known>,
+    cached_counts: &'a RefCell<FacetCountsCache>,
 }
 
 /// The kept counts that a connection has read, good for one generation of the cache.
 #[derive(Default)]
-struct Known {
+struct FacetCountsCache {
     generation: u64,
-    tallies: HashMap<Tallied, Tally>,
+    entries: HashMap<FacetCountsKey, FacetCounts>,
 }
 
 /// What a tally is of: an owner, whether offer leads are counted too, and a country.
-type Tallied = (OrganizationId, bool, Option<String>);
+type FacetCountsKey = (OrganizationId, bool, Option<String>);
 
 /// Counts of classes, and of those in the country.
-type Tally = (Vec<(Class, u64)>, Vec<(Class, u64)>);
+type FacetCounts = (Vec<(FacetKey, u64)>, Vec<(FacetKey, u64)>);
 
 /// So many tallies are remembered at once; an owner has some hundred classes.
-const TALLIES: usize = 64;
+const MAX_CACHED_FACET_COUNTS: usize = 64;
 
 /// A connection whose work is counted.
 pub(super) struct ListReader {
     pub(super) connection: Connection,
     pub(super) meter: Arc<Meter>,
-    known: RefCell<Known>,
+    cached_counts: RefCell<FacetCountsCache>,
 }
 
 impl Reader for ListReader {
@@ -110,7 +111,7 @@ impl Reader for ListReader {
 
 impl ListReader {
     pub(super) fn of(connection: Connection, meter: Arc<Meter>) -> ListReader {
-        ListReader { connection, meter, known: RefCell::default() }
+        ListReader { connection, meter, cached_counts: RefCell::default() }
     }
 
     /// What the streams of a query cost: rows, and steps.
@@ -127,7 +128,7 @@ impl ListReader {
         cache: &Cache,
         limits: QueryLimits,
         query: &Query,
-    ) -> Result<Found, StoreError> {
+    ) -> Result<QueryResult, StoreError> {
         self.find_since(cache, cache.generation(), limits, query)
     }
 
@@ -138,26 +139,31 @@ impl ListReader {
         generation: Option<u64>,
         limits: QueryLimits,
         query: &Query,
-    ) -> Result<Found, StoreError> {
+    ) -> Result<QueryResult, StoreError> {
         check_expressions(query.filter.as_ref(), &query.order)?;
         let work = self.meter.start(limits);
         let _snapshot = self.snapshot()?;
         // Only what no COMMIT has begun since is what the snapshot holds.
         let generation = generation.filter(|generation| cache.generation() == Some(*generation));
-        let moment = generation.map(|generation| Moment { cache, generation, known: &self.known });
-        let reading = Reading { connection: &self.connection, meter: &self.meter, work: &work, moment };
-        let asked = reading.ask(query)?;
-        let page = if query.limit == 0 { Page::default() } else { reading.page(&asked)? };
+        let cached_snapshot = generation.map(|generation| CachedSnapshot {
+            cache,
+            generation,
+            cached_counts: &self.cached_counts,
+        });
+        let reading =
+            ListRead { connection: &self.connection, meter: &self.meter, work: &work, cached_snapshot };
+        let planned = reading.plan_query(query)?;
+        let page = if query.limit == 0 { Page::default() } else { reading.page(&planned)? };
         let (matching, unreadable) = (page.matching, page.unreadable);
         let found = reading.documents(page)?;
         match (query.count, matching) {
-            (Counting::No, _) => Ok(found),
-            (_, Some(matching)) => Ok(Found { count: Some(matching), ..found }),
+            (CountMode::No, _) => Ok(found),
+            (_, Some(matching)) => Ok(QueryResult { count: Some(matching), ..found }),
             _ => {
-                let counted = reading.count(&asked)?;
+                let counted = reading.count(&planned)?;
                 let more = counted.map_or(0, |counted| counted.unreadable);
                 let count = counted.map(|counted| counted.matching);
-                Ok(Found { count, unreadable: unreadable.max(more), ..found })
+                Ok(QueryResult { count, unreadable: unreadable.max(more), ..found })
             }
         }
     }
@@ -165,7 +171,7 @@ impl ListReader {
     /// Begins to read: everything until the end of the value is of one moment.
     pub(super) fn snapshot(&self) -> Result<Snapshot<'_>, StoreError> {
         let begun = Snapshot::begin(&self.connection).and_then(|snapshot| snapshot.pin().map(|()| snapshot));
-        begun.map_err(|error| self.meter.judge(error))
+        begun.map_err(|error| self.meter.map_error(error))
     }
 }
 
@@ -202,77 +208,82 @@ pub(super) const DOCUMENT: &str = concat!("SELECT ", stored_columns!(), " FROM r
 
 /// How many rows match.
 #[derive(Debug, Clone, Copy)]
-struct Counted {
+struct CountResult {
     matching: u64,
     /// How many rows could not be evaluated because their documents are damaged.
     unreadable: usize,
 }
 
-impl Reading<'_> {
-    pub(super) fn judge<T>(&self, outcome: rusqlite::Result<T>) -> Result<T, StoreError> {
-        outcome.map_err(|error| self.meter.judge(error))
+impl ListRead<'_> {
+    pub(super) fn map_error<T>(&self, outcome: rusqlite::Result<T>) -> Result<T, StoreError> {
+        outcome.map_err(|error| self.meter.map_error(error))
     }
 
-    pub(super) fn ask<'q>(&self, query: &'q Query) -> Result<Asked<'q>, StoreError> {
-        let conditions = Conditions::of(query, &self.work.evaluator(query.scope.now))?;
-        if conditions.search.is_some() && self.judge(search::is_incomplete(self.connection))? {
+    pub(super) fn plan_query<'q>(&self, query: &'q Query) -> Result<PlannedQuery<'q>, StoreError> {
+        let predicates = Predicates::of(query, &self.work.evaluator(query.scope.now))?;
+        if predicates.search.is_some() && self.map_error(search::is_incomplete(self.connection))? {
             return Err(StoreError::NotSupported(
                 "$search is not offered: there are referrals whose words were not indexed when they were written"
                     .to_owned(),
             ));
         }
-        let figures = self.judge(self.figures(query, &conditions))?;
-        Asked::new(query, conditions, figures, self.work)
+        let statistics = self.map_error(self.statistics(query, &predicates))?;
+        PlannedQuery::new(query, predicates, statistics, self.work)
     }
 
-    fn figures(&self, query: &Query, conditions: &Conditions<'_>) -> rusqlite::Result<Figures> {
-        let (classes, in_country) = self.tally(query, conditions.country)?;
-        let mut figures = Figures { classes, in_country, ..Figures::default() };
-        let (total, wanted) = (figures.total(), wanted(query));
-        if let Some(most) = conditions.probe(Natural::of(query), total, wanted) {
-            figures.updated = Some(self.updated_within(query, &conditions.updated, most)?);
+    fn statistics(&self, query: &Query, predicates: &Predicates<'_>) -> rusqlite::Result<Statistics> {
+        let (facets, in_country) = self.facet_counts(query, predicates.country)?;
+        let mut statistics = Statistics { facets, in_country, ..Statistics::default() };
+        let (total, rows_needed) = (statistics.total(), rows_needed(query));
+        if let Some(most) = predicates.updated_probe_limit(IndexOrder::of(query), total, rows_needed) {
+            statistics.updated = Some(self.updated_within(query, &predicates.updated, most)?);
         }
-        if conditions.search.is_some() {
-            let most = conditions.common(total, wanted);
-            figures.found = Some(self.found_by_words(query, most)?);
+        if predicates.search.is_some() {
+            let most = predicates.common_words_limit(total, rows_needed);
+            statistics.found = Some(self.found_by_words(query, most)?);
         }
-        Ok(figures)
+        Ok(statistics)
     }
 
     /// The kept counts: remembered ones, where nothing was written since.
-    fn tally(&self, query: &Query, country: Option<&str>) -> rusqlite::Result<Tally> {
-        let Some(moment) = self.moment else { return self.read_tally(query, country) };
+    fn facet_counts(&self, query: &Query, country: Option<&str>) -> rusqlite::Result<FacetCounts> {
+        let Some(cached_snapshot) = self.cached_snapshot else {
+            return self.read_facet_counts(query, country);
+        };
         let of = (query.scope.owner.clone(), query.scope.offer_leads, country.map(str::to_owned));
-        let mut known = moment.known.borrow_mut();
-        if known.generation != moment.generation || known.tallies.len() >= TALLIES {
-            *known = Known { generation: moment.generation, tallies: HashMap::new() };
+        let mut cached_counts = cached_snapshot.cached_counts.borrow_mut();
+        if cached_counts.generation != cached_snapshot.generation
+            || cached_counts.entries.len() >= MAX_CACHED_FACET_COUNTS
+        {
+            *cached_counts =
+                FacetCountsCache { generation: cached_snapshot.generation, entries: HashMap::new() };
         }
-        if let Some(tally) = known.tallies.get(&of) {
-            return Ok(tally.clone());
+        if let Some(facet_counts) = cached_counts.entries.get(&of) {
+            return Ok(facet_counts.clone());
         }
-        let tally = self.read_tally(query, country)?;
+        let facet_counts = self.read_facet_counts(query, country)?;
         // What was read after a commit began may be newer than the generation, or older than the next.
-        if moment.cache.generation() == Some(moment.generation) {
-            known.tallies.insert(of, tally.clone());
+        if cached_snapshot.cache.generation() == Some(cached_snapshot.generation) {
+            cached_counts.entries.insert(of, facet_counts.clone());
         }
-        Ok(tally)
+        Ok(facet_counts)
     }
 
-    fn read_tally(&self, query: &Query, country: Option<&str>) -> rusqlite::Result<Tally> {
+    fn read_facet_counts(&self, query: &Query, country: Option<&str>) -> rusqlite::Result<FacetCounts> {
         let owner = query.scope.owner.as_bytes();
-        let (mut classes, mut in_country) = Tally::default();
+        let (mut facets, mut in_country) = FacetCounts::default();
         let leads: &[bool] = if query.scope.offer_leads { &[false, true] } else { &[false] };
         for lead in leads {
-            let mut tally = self.connection.prepare_cached(
+            let mut facet_counts = self.connection.prepare_cached(
                 "SELECT class, n
                  FROM tally
                  WHERE owner = ?1
                    AND offer_lead = ?2
                    AND n > 0",
             )?;
-            add_all(&mut classes, tally.query(params![owner, lead])?)?;
+            add_all(&mut facets, facet_counts.query(params![owner, lead])?)?;
             let Some(country) = country else { continue };
-            let mut tally = self.connection.prepare_cached(
+            let mut facet_counts = self.connection.prepare_cached(
                 "SELECT class, n
                  FROM country_tally
                  WHERE owner = ?1
@@ -280,9 +291,9 @@ impl Reading<'_> {
                    AND country = ?3
                    AND n > 0",
             )?;
-            add_all(&mut in_country, tally.query(params![owner, lead, country])?)?;
+            add_all(&mut in_country, facet_counts.query(params![owner, lead, country])?)?;
         }
-        Ok((classes, in_country))
+        Ok((facets, in_country))
     }
 
     /// How many have the words, counted up to a bound.
@@ -329,49 +340,54 @@ impl Reading<'_> {
     }
 
     /// The rows of the page in order, each with its place.
-    fn page(&self, asked: &Asked<'_>) -> Result<Page, StoreError> {
-        let way = asked.page_way();
-        if way == Way::Nothing {
+    fn page(&self, planned: &PlannedQuery<'_>) -> Result<Page, StoreError> {
+        let access_path = planned.page_access_path();
+        if access_path == AccessPath::Nothing {
             return Ok(Page { matching: Some(0), ..Page::default() });
         }
-        match asked.in_order(&way) {
-            Some(natural) => self.merged(asked, &way, natural),
-            None => self.sorted(asked, &way),
+        match planned.index_order_of(&access_path) {
+            Some(index_order) => self.merged(planned, &access_path, index_order),
+            None => self.sorted(planned, &access_path),
         }
     }
 
     /// The page of a way whose index ranges are in its order.
-    fn merged(&self, asked: &Asked<'_>, way: &Way, natural: Natural) -> Result<Page, StoreError> {
-        let streams = Streams::new(asked, way, natural);
-        let look = (Ways { asked }).look(Streams::meet(way));
+    fn merged(
+        &self,
+        planned: &PlannedQuery<'_>,
+        access_path: &AccessPath,
+        index_order: IndexOrder,
+    ) -> Result<Page, StoreError> {
+        let merge_scan = MergeScan::new(planned, access_path, index_order);
+        let look = (SelectBuilder { planned }).look(MergeScan::satisfied(access_path));
         let mut look = look.map(|look| self.prepare_look(look)).transpose()?;
-        let source = asked.filter_source();
-        let limit = asked.query.limit;
+        let source = planned.filter_source();
+        let limit = planned.query.limit;
         let mut page = Page::default();
         let mut bytes = 0;
-        let all_match = look.is_none() && asked.is_plain();
-        let mut skip = asked.query.skip;
+        let all_match = look.is_none() && planned.has_no_residual();
+        let mut skip = planned.query.skip;
         let skipped_by_streams = if all_match { std::mem::take(&mut skip) } else { 0 };
-        streams.visit(self.connection, self.meter, skipped_by_streams, |spot| {
+        merge_scan.visit(self.connection, self.meter, skipped_by_streams, |entry| {
             self.work.take_row()?;
             if let Some((statement, values)) = &mut look {
                 // Lists of values are gone through for each row.
                 self.work.work().take(*values)?;
-                self.judge(statement.raw_bind_parameter(1, spot.row))?;
-                if self.judge(statement.raw_query().next().map(|row| row.is_none()))? {
+                self.map_error(statement.raw_bind_parameter(1, entry.row))?;
+                if self.map_error(statement.raw_query().next().map(|row| row.is_none()))? {
                     return Ok(ControlFlow::Continue(()));
                 }
             }
-            let row = if asked.is_plain() {
-                Row::Number(spot.row)
+            let row = if planned.has_no_residual() {
+                Row::Number(entry.row)
             } else {
-                let Some(referral) = self.referral(spot.row, spot.id)? else {
+                let Some(referral) = self.referral(entry.row, entry.id)? else {
                     page.unreadable += 1;
                     return Ok(ControlFlow::Continue(()));
                 };
                 self.work.take_document(referral.document.len())?;
                 let item = source.from_document(referral.id, &referral.document)?;
-                if !asked.matches(&item, self.work)? {
+                if !planned.matches(&item, self.work)? {
                     return Ok(ControlFlow::Continue(()));
                 }
                 bytes += referral.document.len();
@@ -382,9 +398,9 @@ impl Reading<'_> {
                 bytes = 0;
                 return Ok(ControlFlow::Continue(()));
             }
-            page.places.push((row, natural.place(spot.at, spot.id)));
-            page.cut_short = bytes > PAGE_BYTES && page.places.len() < limit;
-            let is_full = page.places.len() == limit || page.cut_short;
+            page.cursors.push((row, index_order.cursor(entry.at, entry.id)));
+            page.cut_short = bytes > PAGE_BYTES && page.cursors.len() < limit;
+            let is_full = page.cursors.len() == limit || page.cut_short;
             Ok(if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
         Ok(page)
@@ -392,35 +408,35 @@ impl Reading<'_> {
 
     /// A statement that asks one row, whose number is the first parameter, and how many other values it has.
     fn prepare_look(&self, look: Sql) -> Result<(CachedStatement<'_>, u64), StoreError> {
-        let mut statement = self.judge(self.connection.prepare_cached(&look.text))?;
-        for (place, value) in (1..).zip(&look.values) {
-            self.judge(statement.raw_bind_parameter(place, value))?;
+        let mut statement = self.map_error(self.connection.prepare_cached(&look.text))?;
+        for (parameter, value) in (1..).zip(&look.values) {
+            self.map_error(statement.raw_bind_parameter(parameter, value))?;
         }
         Ok((statement, look.values.len() as u64))
     }
 
     /// The page of a way that must be sorted.
-    fn sorted(&self, asked: &Asked<'_>, way: &Way) -> Result<Page, StoreError> {
-        let source = asked.order_source();
-        let mut first = FirstPlaces::new(asked, self.work);
-        let unreadable = self.scan(asked, way, &source, |candidate| {
+    fn sorted(&self, planned: &PlannedQuery<'_>, access_path: &AccessPath) -> Result<Page, StoreError> {
+        let source = planned.order_source();
+        let mut first = TopRows::new(planned, self.work);
+        let unreadable = self.scan(planned, access_path, &source, |candidate| {
             let Candidate { row, id, created, updated, item } = candidate;
-            if asked.matches(&item, self.work)? {
-                first.add(asked.place(id, created, updated, &item, self.work)?, row)?;
+            if planned.matches(&item, self.work)? {
+                first.add(planned.cursor(id, created, updated, &item, self.work)?, row)?;
             }
             Ok(())
         })?;
-        let (places, matching) = first.finish();
-        let places = places.into_iter().map(|(place, row)| (Row::Number(row), place)).collect();
-        Ok(Page { places, matching: Some(matching), unreadable, cut_short: false })
+        let (cursors, matching) = first.finish();
+        let cursors = cursors.into_iter().map(|(cursor, row)| (Row::Number(row), cursor)).collect();
+        Ok(Page { cursors, matching: Some(matching), unreadable, cut_short: false })
     }
 
     /// Visits every row that the columns tell of, in no order, with an item from a source; how many could not be
     /// read because their documents are damaged.
     pub(super) fn scan(
         &self,
-        asked: &Asked<'_>,
-        way: &Way,
+        planned: &PlannedQuery<'_>,
+        access_path: &AccessPath,
         source: &ItemSource,
         mut visit: impl FnMut(Candidate) -> Result<(), StoreError>,
     ) -> Result<usize, StoreError> {
@@ -433,19 +449,19 @@ impl Reading<'_> {
             ItemSource::Columns(_) => COLUMNS,
             ItemSource::Document(_) => DOCUMENT,
         };
-        let sql = (Ways { asked }).set(way, select);
-        let mut statement = self.judge(self.connection.prepare_cached(&sql.text))?;
-        let mut rows = self.judge(statement.query(params_from_iter(&sql.values)))?;
+        let sql = (SelectBuilder { planned }).set(access_path, select);
+        let mut statement = self.map_error(self.connection.prepare_cached(&sql.text))?;
+        let mut rows = self.map_error(statement.query(params_from_iter(&sql.values)))?;
         let mut unreadable = 0;
-        while let Some(row) = self.judge(rows.next())? {
+        while let Some(row) = self.map_error(rows.next())? {
             self.work.take_row()?;
-            let id = self.judge(rows::referral_id(row, 1))?;
+            let id = self.map_error(rows::referral_id(row, 1))?;
             let item = match source {
                 ItemSource::Nothing => Json::Null,
-                ItemSource::Columns(_) => source.from_columns(&self.judge(column_values(row, id))?),
+                ItemSource::Columns(_) => source.from_columns(&self.map_error(column_values(row, id))?),
                 ItemSource::Document(_) => {
-                    let packed = self.judge(row.get_ref(4).and_then(|column| Ok(column.as_blob()?)))?;
-                    let document = match packing::unpack(packed) {
+                    let packed = self.map_error(row.get_ref(4).and_then(|column| Ok(column.as_blob()?)))?;
+                    let document = match compression::decode(packed) {
                         Ok(document) => document,
                         Err(error) => {
                             tracing::error!(referral = %id, %error, "The document of referral {id} cannot be read, and is left out: {error}");
@@ -457,18 +473,18 @@ impl Reading<'_> {
                     source.from_document(id, &document)?
                 }
             };
-            let (created, updated) = (self.judge(row.get(2))?, self.judge(row.get(3))?);
-            visit(Candidate { row: self.judge(row.get(0))?, id, created, updated, item })?;
+            let (created, updated) = (self.map_error(row.get(2))?, self.map_error(row.get(3))?);
+            visit(Candidate { row: self.map_error(row.get(0))?, id, created, updated, item })?;
         }
         Ok(unreadable)
     }
 
     /// One referral: from the cache, or from the database; `None` where its document is damaged.
     fn referral(&self, row: i64, id: ReferralId) -> Result<Option<Arc<StoredReferral>>, StoreError> {
-        let hot = self.moment.and_then(|moment| {
-            let hot = moment.cache.get(&id);
+        let hot = self.cached_snapshot.and_then(|cached_snapshot| {
+            let hot = cached_snapshot.cache.get(&id);
             // A commit that has begun since may have put a newer one into the cache.
-            hot.filter(|_| moment.cache.generation() == Some(moment.generation))
+            hot.filter(|_| cached_snapshot.cache.generation() == Some(cached_snapshot.generation))
         });
         match hot {
             Some(hot) => Ok(Some(hot)),
@@ -478,30 +494,31 @@ impl Reading<'_> {
 
     /// One referral from the database; `None` where its document is damaged.
     pub(super) fn stored(&self, row: i64) -> Result<Option<Arc<StoredReferral>>, StoreError> {
-        let mut statement = self.judge(self.connection.prepare_cached(DOCUMENT))?;
-        let referral = self.judge(statement.query_row([row], rows::shown))?;
-        if let (Some(moment), Some(referral)) = (self.moment, &referral) {
-            moment.cache.offer_of(moment.generation, referral);
+        let mut statement = self.map_error(self.connection.prepare_cached(DOCUMENT))?;
+        let referral = self.map_error(statement.query_row([row], rows::stored_unless_damaged))?;
+        if let (Some(cached_snapshot), Some(referral)) = (self.cached_snapshot, &referral) {
+            cached_snapshot.cache.offer_of(cached_snapshot.generation, referral);
         }
         Ok(referral)
     }
 
     /// The referrals of a page, as many as its bytes allow.
-    fn documents(&self, page: Page) -> Result<Found, StoreError> {
-        let mut found = Found { unreadable: page.unreadable, cut_short: page.cut_short, ..Found::default() };
+    fn documents(&self, page: Page) -> Result<QueryResult, StoreError> {
+        let mut found =
+            QueryResult { unreadable: page.unreadable, cut_short: page.cut_short, ..QueryResult::default() };
         let mut bytes = 0;
-        let mut rest = page.places.into_iter();
-        for (row, place) in rest.by_ref() {
+        let mut rest = page.cursors.into_iter();
+        for (row, cursor) in rest.by_ref() {
             let referral = match row {
                 Row::Read(referral) => Some(referral),
-                Row::Number(row) => self.referral(row, place.id)?,
+                Row::Number(row) => self.referral(row, cursor.id)?,
             };
             let Some(referral) = referral else {
                 found.left_out += 1;
                 continue;
             };
             bytes += referral.document.len();
-            found.referrals.push((referral, place));
+            found.referrals.push((referral, cursor));
             if bytes > PAGE_BYTES {
                 break;
             }
@@ -511,62 +528,63 @@ impl Reading<'_> {
     }
 
     /// `None` where a count that is wanted only if it is cheap is not.
-    fn count(&self, asked: &Asked<'_>) -> Result<Option<Counted>, StoreError> {
-        let counted = |matching| Counted { matching, unreadable: 0 };
-        if let Some(count) = asked.kept_count() {
+    fn count(&self, planned: &PlannedQuery<'_>) -> Result<Option<CountResult>, StoreError> {
+        let counted = |matching| CountResult { matching, unreadable: 0 };
+        if let Some(count) = planned.count_from_facets() {
             return Ok(Some(counted(count)));
         }
-        if asked.set_way() == Way::Nothing {
+        if planned.scan_access_path() == AccessPath::Nothing {
             return Ok(Some(counted(0)));
         }
-        match asked.query.count {
-            Counting::No => Ok(None),
-            Counting::Exact => self.counted(asked).map(Some),
-            Counting::IfCheap => {
+        match planned.query.count {
+            CountMode::No => Ok(None),
+            CountMode::Exact => self.counted(planned).map(Some),
+            CountMode::IfCheap => {
                 let work = self.work.cheap_share();
-                let reading = Reading { work: &work, ..*self };
-                self.meter.cheaply(work.limits(), || reading.counted(asked))
+                let reading = ListRead { work: &work, ..*self };
+                self.meter.cheaply(work.limits(), || reading.counted(planned))
             }
         }
     }
 
-    fn counted(&self, asked: &Asked<'_>) -> Result<Counted, StoreError> {
-        if asked.is_plain() {
-            let sql = (Ways { asked }).counted();
+    fn counted(&self, planned: &PlannedQuery<'_>) -> Result<CountResult, StoreError> {
+        if planned.has_no_residual() {
+            let sql = (SelectBuilder { planned }).counted();
             let matching =
-                self.judge(self.connection.prepare_cached(&sql.text).and_then(|mut statement| {
+                self.map_error(self.connection.prepare_cached(&sql.text).and_then(|mut statement| {
                     statement.query_row(params_from_iter(&sql.values), |row| row.get(0))
                 }))?;
-            return Ok(Counted { matching, unreadable: 0 });
+            return Ok(CountResult { matching, unreadable: 0 });
         }
         let mut matching = 0;
-        let unreadable = self.scan(asked, &asked.set_way(), &asked.filter_source(), |candidate| {
-            matching += u64::from(asked.matches(&candidate.item, self.work)?);
-            Ok(())
-        })?;
-        Ok(Counted { matching, unreadable })
+        let unreadable =
+            self.scan(planned, &planned.scan_access_path(), &planned.filter_source(), |candidate| {
+                matching += u64::from(planned.matches(&candidate.item, self.work)?);
+                Ok(())
+            })?;
+        Ok(CountResult { matching, unreadable })
     }
 }
 
-/// Reads the columns that items are made from, as [`Reading::scan`] selects them.
+/// Reads the columns that items are made from, as [`ListRead::scan`] selects them.
 fn column_values(row: &rusqlite::Row<'_>, id: ReferralId) -> rusqlite::Result<ColumnValues> {
     Ok(ColumnValues {
         id,
         created: row.get(2)?,
         updated: row.get(3)?,
-        class: Class(row.get(4)?),
+        facet: FacetKey(row.get(4)?),
         expires: row.get(5)?,
         accepted: row.get(6)?,
         country: row.get(7)?,
         shared_with_microsoft: row.get(8)?,
-        engagement: EngagementId::from_bytes(rows::sixteen(row, 9)?),
+        engagement: EngagementId::from_bytes(rows::sixteen_bytes(row, 9)?),
     })
 }
 
 /// Adds counts of classes to those that are known.
-fn add_all(counts: &mut Vec<(Class, u64)>, mut rows: rusqlite::Rows<'_>) -> rusqlite::Result<()> {
+fn add_all(counts: &mut Vec<(FacetKey, u64)>, mut rows: rusqlite::Rows<'_>) -> rusqlite::Result<()> {
     while let Some(row) = rows.next()? {
-        add(counts, Class(row.get(0)?), row.get(1)?);
+        add_facet_count(counts, FacetKey(row.get(0)?), row.get(1)?);
     }
     Ok(())
 }

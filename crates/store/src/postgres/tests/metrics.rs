@@ -7,16 +7,16 @@ use tokio_postgres::NoTls;
 use super::super::{PostgresOptions, PostgresStore};
 use super::database::Database;
 use crate::conformance::samples::*;
-use crate::{PoolFigures, Store, StoreError};
+use crate::{PoolMetrics, Store, StoreError};
 
 async fn open(database: &Database, more: &str) -> PostgresStore {
     let wait = Duration::from_millis(200);
-    let options = PostgresOptions { connections: 2, lanes: 1, wait, ..PostgresOptions::default() };
+    let options = PostgresOptions { connections: 2, writer_shards: 1, wait, ..PostgresOptions::default() };
     PostgresStore::open(&format!("{}{more}", database.address()), options).await.unwrap()
 }
 
-fn pool(store: &PostgresStore) -> PoolFigures {
-    store.figures().pool.unwrap()
+fn pool(store: &PostgresStore) -> PoolMetrics {
+    store.metrics().pool.unwrap()
 }
 
 #[tokio::test]
@@ -25,7 +25,7 @@ async fn lent_connections_and_those_who_wait_for_one_in_vain_are_counted() {
     let store = open(&database, "").await;
     let before = pool(&store);
     assert_eq!((before.limit, before.in_use, before.waiting), (2, 0, 0));
-    let (one, other) = (store.pool.lend().await.unwrap(), store.pool.lend().await.unwrap());
+    let (one, other) = (store.pool.acquire().await.unwrap(), store.pool.acquire().await.unwrap());
     assert_eq!(pool(&store).in_use, 2);
     let mut third = Box::pin(store.setting("key"));
     let asked = tokio::time::timeout(Duration::from_millis(20), &mut third).await;

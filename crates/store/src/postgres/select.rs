@@ -1,5 +1,5 @@
 //! The SQL of lists: what an index leads to, and the conditions that columns tell. What only a document tells is held
-//! against the documents in `query.rs`, by the evaluator itself.
+//! against the documents in `lists.rs`, by the evaluator itself.
 
 use std::sync::LazyLock;
 
@@ -7,20 +7,20 @@ use referral::ReferralId;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::rows::STORED;
-use crate::asked::{Asked, Met, Part};
-use crate::class::Class;
 use crate::item::ItemSource;
-use crate::plan::{Instant, Natural, Range, Way};
+use crate::planner::{
+    AccessPath, FacetKey, IndexOrder, IndexedInstant, PlannedQuery, Range, Satisfied, ScanPart,
+};
 
 /// A statement with its values.
 #[derive(Default)]
 pub(super) struct Sql {
     pub(super) text: String,
-    values: Vec<Value>,
+    values: Vec<BoundValue>,
 }
 
 /// A value that is bound.
-enum Value {
+enum BoundValue {
     Integer(i64),
     Bytes(Vec<u8>),
     AllBytes(Vec<Vec<u8>>),
@@ -32,25 +32,25 @@ impl Sql {
         self.text.push_str(text);
     }
 
-    fn bind(&mut self, value: Value) {
+    fn bind(&mut self, value: BoundValue) {
         self.values.push(value);
         self.text.push_str(&format!("${}", self.values.len()));
     }
 
     pub(super) fn integer(&mut self, before: &str, number: i64) {
         self.push(before);
-        self.bind(Value::Integer(number));
+        self.bind(BoundValue::Integer(number));
     }
 
     pub(super) fn bytes(&mut self, before: &str, bytes: &[u8]) {
         self.push(before);
-        self.bind(Value::Bytes(bytes.to_vec()));
+        self.bind(BoundValue::Bytes(bytes.to_vec()));
     }
 
     fn any_of<'b>(&mut self, before: &str, all: impl Iterator<Item = &'b [u8]>) {
         self.push(before);
         self.push(" = ANY (");
-        self.bind(Value::AllBytes(all.map(<[u8]>::to_vec).collect()));
+        self.bind(BoundValue::AllBytes(all.map(<[u8]>::to_vec).collect()));
         self.push(")");
     }
 
@@ -69,14 +69,14 @@ impl Sql {
         self.push(")");
     }
 
-    fn classes(&mut self, classes: &[Class]) {
+    fn facets(&mut self, facets: &[FacetKey]) {
         self.push(" AND referral.class = ANY (");
-        let numbers = classes.iter().filter_map(|class| i16::try_from(class.0).ok());
-        self.bind(Value::AllSmall(numbers.collect()));
+        let numbers = facets.iter().filter_map(|facet| i16::try_from(facet.0).ok());
+        self.bind(BoundValue::AllSmall(numbers.collect()));
         self.push(")");
     }
 
-    pub(super) fn within(&mut self, column: &str, range: &Range) {
+    pub(super) fn push_range(&mut self, column: &str, range: &Range) {
         for (op, bound) in [(">=", range.low), ("<=", range.high)] {
             if let Some(bound) = bound {
                 self.integer(&format!(" AND {column} {op} "), bound);
@@ -88,10 +88,10 @@ impl Sql {
         self.values
             .iter()
             .map(|value| match value {
-                Value::Integer(number) => (number as &(dyn ToSql + Sync), Type::INT8),
-                Value::Bytes(bytes) => (bytes as &(dyn ToSql + Sync), Type::BYTEA),
-                Value::AllBytes(all) => (all as &(dyn ToSql + Sync), Type::BYTEA_ARRAY),
-                Value::AllSmall(all) => (all as &(dyn ToSql + Sync), Type::INT2_ARRAY),
+                BoundValue::Integer(number) => (number as &(dyn ToSql + Sync), Type::INT8),
+                BoundValue::Bytes(bytes) => (bytes as &(dyn ToSql + Sync), Type::BYTEA),
+                BoundValue::AllBytes(all) => (all as &(dyn ToSql + Sync), Type::BYTEA_ARRAY),
+                BoundValue::AllSmall(all) => (all as &(dyn ToSql + Sync), Type::INT2_ARRAY),
             })
             .collect()
     }
@@ -99,8 +99,8 @@ impl Sql {
 
 /// A query in SQL.
 #[derive(Clone, Copy)]
-pub(super) struct Ways<'a> {
-    pub(super) asked: &'a Asked<'a>,
+pub(super) struct SelectBuilder<'a> {
+    pub(super) planned: &'a PlannedQuery<'a>,
 }
 
 /// The words of a referral, after what else is selected of it.
@@ -114,10 +114,10 @@ const WORDS: &str = "(
 /// Everything of a referral, and its words.
 static STORED_AND_WORDS: LazyLock<String> = LazyLock::new(|| format!("{STORED}, {WORDS}"));
 
-impl Ways<'_> {
+impl SelectBuilder<'_> {
     /// What is selected of a row to hold it against the conditions that are left.
     pub(super) fn select(&self) -> &'static str {
-        if self.asked.conditions.search.is_some() { &STORED_AND_WORDS } else { STORED }
+        if self.planned.predicates.search.is_some() { &STORED_AND_WORDS } else { STORED }
     }
 
     /// What is selected of a row to evaluate expressions over it, its words last where they are searched.
@@ -130,77 +130,85 @@ impl Ways<'_> {
             }
             ItemSource::Document(_) => ", referral.document",
         };
-        let words = if self.asked.conditions.search.is_some() { format!(", {WORDS}") } else { String::new() };
+        let words =
+            if self.planned.predicates.search.is_some() { format!(", {WORDS}") } else { String::new() };
         format!("referral.id, referral.created, referral.updated{of_source}{words}")
     }
 
     /// What the ranges of an index meet.
-    pub(super) fn met(way: &Way) -> Met {
-        let met = Met { created: true, ..Met::default() };
-        match way {
-            Way::Classes(_) => Met { class: true, ..met },
-            Way::Country => Met { country: true, ..met },
-            Way::Updated => Met { created: false, updated: true, ..met },
-            Way::Team(_) => Met { first_team: true, ..met },
-            Way::Created => met,
-            Way::Nothing | Way::Ids | Way::Engagement | Way::Search => Met::default(),
+    pub(super) fn satisfied(access_path: &AccessPath) -> Satisfied {
+        let satisfied = Satisfied { created: true, ..Satisfied::default() };
+        match access_path {
+            AccessPath::Facets(_) => Satisfied { facet: true, ..satisfied },
+            AccessPath::Country => Satisfied { country: true, ..satisfied },
+            AccessPath::Updated => Satisfied { created: false, updated: true, ..satisfied },
+            AccessPath::Team(_) => Satisfied { first_team: true, ..satisfied },
+            AccessPath::Created => satisfied,
+            AccessPath::Nothing | AccessPath::Ids | AccessPath::Engagement | AccessPath::Search => {
+                Satisfied::default()
+            }
         }
     }
 
     /// What columns tell, as far as a way has not met it.
-    fn conditions(&self, sql: &mut Sql, met: Met) {
-        let conditions = &self.asked.conditions;
-        if let (Some(classes), false) = (self.asked.classes(), met.class) {
-            sql.classes(classes);
+    fn predicates(&self, sql: &mut Sql, satisfied: Satisfied) {
+        let predicates = &self.planned.predicates;
+        if let (Some(facets), false) = (self.planned.facets(), satisfied.facet) {
+            sql.facets(facets);
         }
-        if !met.created {
-            sql.within("referral.created", &conditions.created);
+        if !satisfied.created {
+            sql.push_range("referral.created", &predicates.created);
         }
-        if !met.updated {
-            sql.within("referral.updated", &conditions.updated);
+        if !satisfied.updated {
+            sql.push_range("referral.updated", &predicates.updated);
         }
-        if let (Some(country), false) = (conditions.country, met.country) {
+        if let (Some(country), false) = (predicates.country, satisfied.country) {
             sql.bytes(" AND referral.country = ", country.as_bytes());
         }
-        for emails in conditions.teams.iter().skip(usize::from(met.first_team)) {
+        for emails in predicates.teams.iter().skip(usize::from(satisfied.first_team)) {
             sql.of_team("EXISTS (SELECT 1", "referral", emails);
         }
-        if let Some(ids) = &conditions.ids {
+        if let Some(ids) = &predicates.ids {
             sql.any_of(" AND referral.id", ids.iter().map(|id| &id.as_bytes()[..]));
         }
-        if let Some(engagement) = conditions.engagement {
+        if let Some(engagement) = predicates.engagement {
             sql.bytes(" AND referral.engagement = ", engagement.as_bytes());
         }
     }
 
     /// All rows that columns tell of, by a way, in no order.
-    pub(super) fn set(&self, way: &Way, select: &str) -> Sql {
-        let owner = self.asked.query.scope.owner.as_bytes();
+    pub(super) fn set(&self, access_path: &AccessPath, select: &str) -> Sql {
+        let owner = self.planned.query.scope.owner.as_bytes();
         let mut sql = Sql::default();
         sql.bytes(&format!("SELECT {select} FROM referral WHERE referral.owner = "), owner);
-        let leads = if self.asked.query.scope.offer_leads { "(FALSE, TRUE)" } else { "(FALSE)" };
+        let leads = if self.planned.query.scope.offer_leads { "(FALSE, TRUE)" } else { "(FALSE)" };
         sql.push(&format!(" AND referral.offer_lead IN {leads}"));
-        match way {
-            Way::Nothing => sql.push(" AND FALSE"),
-            Way::Team(emails) => {
+        match access_path {
+            AccessPath::Nothing => sql.push(" AND FALSE"),
+            AccessPath::Team(emails) => {
                 let members =
                     " AND referral.id IN (SELECT member.id FROM team_member AS member WHERE member.owner = ";
                 sql.bytes(members, owner);
                 sql.any_of(" AND member.email", emails.iter().map(String::as_bytes));
                 sql.push(&format!(" AND member.offer_lead IN {leads})"));
             }
-            Way::Engagement => {
-                if let Some(engagement) = self.asked.conditions.engagement {
-                    let listed = " AND referral.id IN (SELECT listed.id FROM referral_directory AS listed \
+            AccessPath::Engagement => {
+                if let Some(engagement) = self.planned.predicates.engagement {
+                    let enum_member = " AND referral.id IN (SELECT listed.id FROM referral_directory AS listed \
                          WHERE listed.engagement = ";
-                    sql.bytes(listed, engagement.as_bytes());
+                    sql.bytes(enum_member, engagement.as_bytes());
                     sql.bytes(" AND listed.owner = ", owner);
                     sql.push(")");
                 }
             }
-            Way::Ids | Way::Search | Way::Classes(_) | Way::Country | Way::Updated | Way::Created => {}
+            AccessPath::Ids
+            | AccessPath::Search
+            | AccessPath::Facets(_)
+            | AccessPath::Country
+            | AccessPath::Updated
+            | AccessPath::Created => {}
         }
-        self.conditions(&mut sql, Met::in_a_set(way));
+        self.predicates(&mut sql, Satisfied::in_a_set(access_path));
         sql
     }
 
@@ -208,36 +216,39 @@ impl Ways<'_> {
     /// merged by the server, which reads no more of each than it must.
     pub(super) fn page(
         &self,
-        way: &Way,
-        natural: Natural,
+        access_path: &AccessPath,
+        index_order: IndexOrder,
         after: Option<(i64, ReferralId)>,
         limit: i64,
         offset: i64,
     ) -> Sql {
-        let column = match natural.by {
-            Instant::Created => "created",
-            Instant::Updated => "updated",
+        let column = match index_order.by {
+            IndexedInstant::Created => "created",
+            IndexedInstant::Updated => "updated",
         };
-        let parts = self.asked.parts(natural, after);
-        let leads: &[&str] = if self.asked.query.scope.offer_leads { &["FALSE", "TRUE"] } else { &["FALSE"] };
-        let splits: Vec<Split<'_>> = match way {
-            Way::Classes(classes) => classes.iter().map(|class| Split::Class(*class)).collect(),
-            Way::Team(emails) => {
-                emails.iter().enumerate().map(|(place, email)| Split::Team(email, &emails[..place])).collect()
-            }
-            _ => vec![Split::Whole],
+        let scan_parts = self.planned.scan_parts(index_order, after);
+        let leads: &[&str] =
+            if self.planned.query.scope.offer_leads { &["FALSE", "TRUE"] } else { &["FALSE"] };
+        let splits: Vec<Partition<'_>> = match access_path {
+            AccessPath::Facets(facets) => facets.iter().map(|facet| Partition::Facet(*facet)).collect(),
+            AccessPath::Team(emails) => emails
+                .iter()
+                .enumerate()
+                .map(|(number, email)| Partition::Team(email, &emails[..number]))
+                .collect(),
+            _ => vec![Partition::Whole],
         };
-        let direction = if natural.descending { " DESC" } else { "" };
+        let direction = if index_order.descending { " DESC" } else { "" };
         let mut sql = Sql::default();
         sql.push("SELECT * FROM (");
         let mut first = true;
         for lead in leads {
             for split in &splits {
-                for part in &parts {
+                for part in &scan_parts {
                     sql.push(if first { "(" } else { " UNION ALL (" });
                     first = false;
-                    self.arm(&mut sql, way, column, lead, split, part);
-                    let table = if matches!(split, Split::Team(..)) { "member" } else { "referral" };
+                    self.branch(&mut sql, access_path, column, lead, split, part);
+                    let table = if matches!(split, Partition::Team(..)) { "member" } else { "referral" };
                     sql.push(&format!(" ORDER BY {table}.{column}{direction}, {table}.id"));
                     sql.integer(" LIMIT ", limit.saturating_add(offset));
                     sql.push(")");
@@ -250,11 +261,19 @@ impl Ways<'_> {
         sql
     }
 
-    fn arm(&self, sql: &mut Sql, way: &Way, column: &str, lead: &str, split: &Split<'_>, part: &Part) {
-        let owner = self.asked.query.scope.owner.as_bytes();
+    fn branch(
+        &self,
+        sql: &mut Sql,
+        access_path: &AccessPath,
+        column: &str,
+        lead: &str,
+        split: &Partition<'_>,
+        part: &ScanPart,
+    ) {
+        let owner = self.planned.query.scope.owner.as_bytes();
         let select = self.select();
         let table = match split {
-            Split::Team(email, before) => {
+            Partition::Team(email, before) => {
                 // The order's columns are those of the table whose index has the order.
                 let select = select
                     .replace("referral.id,", "member.id,")
@@ -275,33 +294,33 @@ impl Ways<'_> {
                 }
                 "member"
             }
-            Split::Whole | Split::Class(_) => {
+            Partition::Whole | Partition::Facet(_) => {
                 sql.bytes(&format!("SELECT {select} FROM referral WHERE referral.owner = "), owner);
                 sql.push(&format!(" AND referral.offer_lead = {lead}"));
-                if let Split::Class(class) = split {
-                    sql.push(&format!(" AND referral.class = {}", class.0));
+                if let Partition::Facet(facet) = split {
+                    sql.push(&format!(" AND referral.class = {}", facet.0));
                 }
-                if let (Way::Country, Some(country)) = (way, self.asked.conditions.country) {
+                if let (AccessPath::Country, Some(country)) = (access_path, self.planned.predicates.country) {
                     sql.bytes(" AND referral.country = ", country.as_bytes());
                 }
                 "referral"
             }
         };
         match part {
-            Part::Range(range) => sql.within(&format!("{table}.{column}"), range),
-            Part::Tie(at, id) => {
+            ScanPart::Range(range) => sql.push_range(&format!("{table}.{column}"), range),
+            ScanPart::Tie(at, id) => {
                 sql.integer(&format!(" AND {table}.{column} = "), *at);
                 sql.bytes(&format!(" AND {table}.id > "), id.as_bytes());
             }
         }
-        self.conditions(sql, Ways::met(way));
+        self.predicates(sql, SelectBuilder::satisfied(access_path));
     }
 }
 
 /// What an arm of a page is about.
-enum Split<'a> {
+enum Partition<'a> {
     Whole,
-    Class(Class),
+    Facet(FacetKey),
     /// An e-mail, and those before it.
     Team(&'a str, &'a [String]),
 }

@@ -12,13 +12,13 @@ use crate::StoreError;
 /// How many messages may wait; more make their senders wait.
 const WAITING: usize = 4096;
 
-pub(super) struct Door<T>(RwLock<Option<Sender<T>>>);
+pub(super) struct CommandChannel<T>(RwLock<Option<Sender<T>>>);
 
-impl<T> Door<T> {
+impl<T> CommandChannel<T> {
     /// A door, and the end behind it.
-    pub(super) fn new() -> (Door<T>, Receiver<T>) {
+    pub(super) fn new() -> (CommandChannel<T>, Receiver<T>) {
         let (sender, receiver) = flume::bounded(WAITING);
-        (Door(RwLock::new(Some(sender))), receiver)
+        (CommandChannel(RwLock::new(Some(sender))), receiver)
     }
 
     /// A sender of one's own: the thread does not end while it lives.

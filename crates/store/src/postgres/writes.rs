@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use referral::OrganizationId;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::group::{Known, Newest, State, Written};
+use super::changes::{ExistingReferral, GroupState, NewVersion, WriteSet};
 use super::rows;
-use crate::class::Class;
+use crate::planner::FacetKey;
 use crate::{Position, StoredReferral};
 
 /// A statement and the columns of the rows it writes.
@@ -31,12 +31,12 @@ fn statement(sql: &'static str) -> Statement {
 }
 
 /// Every statement that a decided group takes, in their order.
-pub(super) fn statements(state: &State) -> Vec<Statement> {
-    let written = &state.written;
-    let mut all = rows_of(written);
-    let changes = counted(written);
-    all.extend(tallies(changes.into_iter()));
-    if !written.news.is_empty() {
+pub(super) fn statements(state: &GroupState) -> Vec<Statement> {
+    let write_set = &state.write_set;
+    let mut all = rows_of(write_set);
+    let changes = counted(write_set);
+    all.extend(facet_count_changes(changes.into_iter()));
+    if !write_set.log_rows.is_empty() {
         all.push(heads(&state.positions));
     }
     all
@@ -44,10 +44,10 @@ pub(super) fn statements(state: &State) -> Vec<Statement> {
 
 /// The statements for everything that is a row of its own: all but kept counts and the heads of logs, which many groups
 /// of one transaction write once in the end.
-pub(super) fn rows_of(written: &Written) -> Vec<Statement> {
+pub(super) fn rows_of(write_set: &WriteSet) -> Vec<Statement> {
     let mut new = Vec::new();
     let mut changed = Vec::new();
-    for Newest { referral, before, .. } in written.referrals.values() {
+    for NewVersion { referral, before, .. } in write_set.referrals.values() {
         match before {
             None => new.push(referral),
             Some(before) => changed.push((referral, before)),
@@ -67,13 +67,13 @@ pub(super) fn rows_of(written: &Written) -> Vec<Statement> {
             all.push(moves(&moved));
         }
     }
-    all.extend(words(written));
-    all.extend(teams(written));
-    if !written.news.is_empty() {
-        all.push(news(written));
+    all.extend(words(write_set));
+    all.extend(teams(write_set));
+    if !write_set.log_rows.is_empty() {
+        all.push(log_rows(write_set));
     }
-    if !written.answers.is_empty() {
-        all.push(answers(written));
+    if !write_set.answers.is_empty() {
+        all.push(answers(write_set));
     }
     all
 }
@@ -90,8 +90,8 @@ fn whole(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn small(class: Class) -> i16 {
-    i16::try_from(class.0).unwrap_or(i16::MAX)
+fn small(facet: FacetKey) -> i16 {
+    i16::try_from(facet.0).unwrap_or(i16::MAX)
 }
 
 fn directory(new: &[&StoredReferral]) -> Statement {
@@ -160,7 +160,7 @@ fn referrals(sql: &'static str, all: &[&StoredReferral]) -> Statement {
     write.column(Type::BYTEA_ARRAY, all.iter().map(|referral| referral.engagement_id.as_bytes().to_vec()));
     write.column(Type::INT8_ARRAY, all.iter().map(|referral| whole(referral.version)));
     write.column(Type::BYTEA_ARRAY, all.iter().map(|referral| referral.etag.as_bytes().to_vec()));
-    write.column(Type::INT2_ARRAY, columns().map(|columns| small(Class::of(columns))));
+    write.column(Type::INT2_ARRAY, columns().map(|columns| small(FacetKey::of(columns))));
     write.column(Type::INT2_ARRAY, columns().map(|columns| columns.status as i16));
     write.column(Type::BOOL_ARRAY, columns().map(|columns| columns.offer_lead));
     write.column(Type::BOOL_ARRAY, columns().map(|columns| columns.shared_with_microsoft));
@@ -170,14 +170,14 @@ fn referrals(sql: &'static str, all: &[&StoredReferral]) -> Statement {
     write.column(Type::INT8_ARRAY, columns().map(|columns| columns.accepted.map(|at| at.ticks())));
     write.column(Type::BYTEA_ARRAY, columns().map(|columns| columns.sender.as_ref().map(bytes)));
     write.column(Type::BYTEA_ARRAY, columns().map(|columns| columns.country.clone().map(String::into_bytes)));
-    write.column(Type::BYTEA_ARRAY, columns().map(|columns| rows::packed(&columns.team)));
+    write.column(Type::BYTEA_ARRAY, columns().map(|columns| rows::encoded_team(&columns.team)));
     write.column(Type::BYTEA_ARRAY, all.iter().map(|referral| referral.document.to_vec()));
     write
 }
 
 /// Most changes leave the words as they are.
-fn words(written: &Written) -> Option<Statement> {
-    let newest = written.referrals.values();
+fn words(write_set: &WriteSet) -> Option<Statement> {
+    let newest = write_set.referrals.values();
     let all: Vec<_> = newest.filter_map(|newest| Some((&newest.referral, newest.words.as_ref()?))).collect();
     if all.is_empty() {
         return None;
@@ -197,7 +197,7 @@ fn words(written: &Written) -> Option<Statement> {
 }
 
 /// A row of `team_member`.
-struct Member<'a> {
+struct TeamMember<'a> {
     owner: &'a OrganizationId,
     email: &'a str,
     offer_lead: bool,
@@ -205,7 +205,7 @@ struct Member<'a> {
     id: [u8; 16],
 }
 
-fn members(sql: &'static str, all: &[Member<'_>]) -> Statement {
+fn members(sql: &'static str, all: &[TeamMember<'_>]) -> Statement {
     let mut write = statement(sql);
     write.column(Type::BYTEA_ARRAY, all.iter().map(|member| bytes(member.owner)));
     write.column(Type::BYTEA_ARRAY, all.iter().map(|member| member.email.as_bytes().to_vec()));
@@ -215,12 +215,12 @@ fn members(sql: &'static str, all: &[Member<'_>]) -> Statement {
     write
 }
 
-fn teams(written: &Written) -> Vec<Statement> {
+fn teams(write_set: &WriteSet) -> Vec<Statement> {
     let (mut gone, mut come) = (Vec::new(), Vec::new());
-    for Newest { referral, before, .. } in written.referrals.values() {
+    for NewVersion { referral, before, .. } in write_set.referrals.values() {
         let (owner, id, columns) = (&referral.owner, *referral.id.as_bytes(), &referral.columns);
         let (offer_lead, created) = (columns.offer_lead, ticks(referral));
-        let stays = |before: &&Known| {
+        let stays = |before: &&ExistingReferral| {
             before.offer_lead == offer_lead && before.created == created && before.team == columns.team
         };
         if before.as_ref().is_some_and(|before| stays(&before)) {
@@ -228,9 +228,9 @@ fn teams(written: &Written) -> Vec<Statement> {
         }
         if let Some(before) = before {
             let (offer_lead, created) = (before.offer_lead, before.created);
-            gone.extend(before.team.iter().map(|email| Member { owner, email, offer_lead, created, id }));
+            gone.extend(before.team.iter().map(|email| TeamMember { owner, email, offer_lead, created, id }));
         }
-        come.extend(columns.team.iter().map(|email| Member { owner, email, offer_lead, created, id }));
+        come.extend(columns.team.iter().map(|email| TeamMember { owner, email, offer_lead, created, id }));
     }
     let mut all = Vec::new();
     if !gone.is_empty() {
@@ -254,68 +254,70 @@ fn teams(written: &Written) -> Vec<Statement> {
 }
 
 /// What is counted of a referral: its owner, whether it is an offer lead, its class and its country.
-pub(super) type Counted<'a> = (&'a OrganizationId, bool, Class, Option<&'a str>);
+pub(super) type FacetCountKey<'a> = (&'a OrganizationId, bool, FacetKey, Option<&'a str>);
 
 /// By how much the kept counts change.
-pub(super) fn counted(written: &Written) -> HashMap<Counted<'_>, i64> {
-    let mut changes: HashMap<Counted<'_>, i64> = HashMap::new();
-    let mut count = |owner, lead, class, country: Option<_>, change| {
-        *changes.entry((owner, lead, class, None)).or_default() += change;
+pub(super) fn counted(write_set: &WriteSet) -> HashMap<FacetCountKey<'_>, i64> {
+    let mut changes: HashMap<FacetCountKey<'_>, i64> = HashMap::new();
+    let mut count = |owner, lead, facet, country: Option<_>, change| {
+        *changes.entry((owner, lead, facet, None)).or_default() += change;
         if country.is_some() {
-            *changes.entry((owner, lead, class, country)).or_default() += change;
+            *changes.entry((owner, lead, facet, country)).or_default() += change;
         }
     };
-    for Newest { referral, before, .. } in written.referrals.values() {
+    for NewVersion { referral, before, .. } in write_set.referrals.values() {
         let (owner, columns) = (&referral.owner, &referral.columns);
         if let Some(before) = before {
-            count(owner, before.offer_lead, before.class, before.country.as_deref(), -1);
+            count(owner, before.offer_lead, before.facet, before.country.as_deref(), -1);
         }
-        count(owner, columns.offer_lead, Class::of(columns), columns.country.as_deref(), 1);
+        count(owner, columns.offer_lead, FacetKey::of(columns), columns.country.as_deref(), 1);
     }
     changes
 }
 
 /// Changes the kept counts.
-pub(super) fn tallies<'a>(changes: impl Iterator<Item = (Counted<'a>, i64)>) -> Vec<Statement> {
+pub(super) fn facet_count_changes<'a>(
+    changes: impl Iterator<Item = (FacetCountKey<'a>, i64)>,
+) -> Vec<Statement> {
     let changed = changes.filter(|(_, change)| *change != 0);
     let (anywhere, somewhere): (Vec<_>, Vec<_>) =
         changed.partition(|((_, _, _, country), _)| country.is_none());
     let mut all = Vec::new();
     if !anywhere.is_empty() {
-        let mut tally = statement(
+        let mut facet_counts = statement(
             "INSERT INTO tally (owner, offer_lead, class, n)
              SELECT owner, offer_lead, class, n
              FROM unnest($1, $2, $3, $4) AS changed (owner, offer_lead, class, n)
              ON CONFLICT (owner, offer_lead, class) DO UPDATE
              SET n = tally.n + excluded.n",
         );
-        columns_of_tally(&mut tally, &anywhere);
-        all.push(tally);
+        push_facet_count_columns(&mut facet_counts, &anywhere);
+        all.push(facet_counts);
     }
     if !somewhere.is_empty() {
-        let mut tally = statement(
+        let mut facet_counts = statement(
             "INSERT INTO country_tally (owner, offer_lead, class, n, country)
              SELECT owner, offer_lead, class, n, country
              FROM unnest($1, $2, $3, $4, $5) AS changed (owner, offer_lead, class, n, country)
              ON CONFLICT (owner, offer_lead, country, class) DO UPDATE
              SET n = country_tally.n + excluded.n",
         );
-        columns_of_tally(&mut tally, &somewhere);
+        push_facet_count_columns(&mut facet_counts, &somewhere);
         let countries = somewhere.iter().map(|((_, _, _, country), _)| country.map(str::as_bytes));
-        tally.column(Type::BYTEA_ARRAY, countries.map(|country| country.map(<[u8]>::to_vec)));
-        all.push(tally);
+        facet_counts.column(Type::BYTEA_ARRAY, countries.map(|country| country.map(<[u8]>::to_vec)));
+        all.push(facet_counts);
     }
     all
 }
 
-fn columns_of_tally(tally: &mut Statement, counts: &[(Counted<'_>, i64)]) {
-    tally.column(Type::BYTEA_ARRAY, counts.iter().map(|((owner, ..), _)| bytes(owner)));
-    tally.column(Type::BOOL_ARRAY, counts.iter().map(|((_, lead, ..), _)| *lead));
-    tally.column(Type::INT2_ARRAY, counts.iter().map(|((_, _, class, _), _)| small(*class)));
-    tally.column(Type::INT8_ARRAY, counts.iter().map(|(_, change)| *change));
+fn push_facet_count_columns(facet_counts: &mut Statement, counts: &[(FacetCountKey<'_>, i64)]) {
+    facet_counts.column(Type::BYTEA_ARRAY, counts.iter().map(|((owner, ..), _)| bytes(owner)));
+    facet_counts.column(Type::BOOL_ARRAY, counts.iter().map(|((_, lead, ..), _)| *lead));
+    facet_counts.column(Type::INT2_ARRAY, counts.iter().map(|((_, _, facet, _), _)| small(*facet)));
+    facet_counts.column(Type::INT8_ARRAY, counts.iter().map(|(_, change)| *change));
 }
 
-fn news(written: &Written) -> Statement {
+fn log_rows(write_set: &WriteSet) -> Statement {
     let mut insert = statement(
         "INSERT INTO change_log (
            organization, position, referral, engagement, version,
@@ -328,18 +330,18 @@ fn news(written: &Written) -> Statement {
            action, at, actor_organization, actor_user, changes
          )",
     );
-    let news = &written.news;
-    insert.column(Type::BYTEA_ARRAY, news.iter().map(|news| bytes(&news.owner)));
-    insert.column(Type::INT8_ARRAY, news.iter().map(|news| whole(news.position)));
-    insert.column(Type::BYTEA_ARRAY, news.iter().map(|news| news.referral.as_bytes().to_vec()));
-    insert.column(Type::BYTEA_ARRAY, news.iter().map(|news| news.engagement.as_bytes().to_vec()));
-    insert.column(Type::INT8_ARRAY, news.iter().map(|news| whole(news.version)));
-    insert.column(Type::INT2_ARRAY, news.iter().map(|news| news.entry.action as i16));
-    insert.column(Type::INT8_ARRAY, news.iter().map(|news| news.entry.at.ticks()));
-    let actors = || news.iter().map(|news| news.entry.actor.as_ref());
+    let log_rows = &write_set.log_rows;
+    insert.column(Type::BYTEA_ARRAY, log_rows.iter().map(|log_rows| bytes(&log_rows.owner)));
+    insert.column(Type::INT8_ARRAY, log_rows.iter().map(|log_rows| whole(log_rows.position)));
+    insert.column(Type::BYTEA_ARRAY, log_rows.iter().map(|log_rows| log_rows.referral.as_bytes().to_vec()));
+    insert.column(Type::BYTEA_ARRAY, log_rows.iter().map(|log_rows| log_rows.engagement.as_bytes().to_vec()));
+    insert.column(Type::INT8_ARRAY, log_rows.iter().map(|log_rows| whole(log_rows.version)));
+    insert.column(Type::INT2_ARRAY, log_rows.iter().map(|log_rows| log_rows.entry.action as i16));
+    insert.column(Type::INT8_ARRAY, log_rows.iter().map(|log_rows| log_rows.entry.at.ticks()));
+    let actors = || log_rows.iter().map(|log_rows| log_rows.entry.actor.as_ref());
     insert.column(Type::BYTEA_ARRAY, actors().map(|actor| actor.map(|actor| bytes(&actor.organization))));
     insert.column(Type::BYTEA_ARRAY, actors().map(|actor| actor.map(|actor| actor.user.as_bytes().to_vec())));
-    insert.column(Type::BYTEA_ARRAY, news.iter().map(|news| news.entry.changes.to_vec()));
+    insert.column(Type::BYTEA_ARRAY, log_rows.iter().map(|log_rows| log_rows.entry.changes.to_vec()));
     insert
 }
 
@@ -356,7 +358,7 @@ pub(super) fn heads(positions: &HashMap<OrganizationId, Position>) -> Statement 
     update
 }
 
-fn answers(written: &Written) -> Statement {
+fn answers(write_set: &WriteSet) -> Statement {
     let mut insert = statement(
         "INSERT INTO answer (organization, digest, remembered_at, status, request_digest, content)
          SELECT organization, digest, remembered_at, status, request_digest, content
@@ -364,7 +366,7 @@ fn answers(written: &Written) -> Statement {
            organization, digest, remembered_at, status, request_digest, content
          )",
     );
-    let answers = &written.answers;
+    let answers = &write_set.answers;
     insert.column(Type::BYTEA_ARRAY, answers.iter().map(|given| bytes(&given.key.organization)));
     insert.column(Type::BYTEA_ARRAY, answers.iter().map(|given| given.key.digest.to_vec()));
     insert.column(Type::INT8_ARRAY, answers.iter().map(|given| given.at.ticks()));

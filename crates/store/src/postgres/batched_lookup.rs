@@ -18,11 +18,11 @@ use super::pool::Pool;
 use crate::StoreError;
 
 /// Statements that are on their way at the same time, at most.
-const STATEMENTS: usize = 4;
+const MAX_STATEMENTS: usize = 4;
 /// How long a question waits for those that are on their way, before there is one more.
-const PATIENCE: Duration = Duration::from_millis(5);
+const HELP_AFTER: Duration = Duration::from_millis(5);
 /// Keys of one statement at most.
-const KEYS: usize = 256;
+const MAX_KEYS: usize = 256;
 
 /// What was found of some keys. A row that cannot be read is the trouble of who asked for it alone.
 pub(super) type Rows<L> = HashMap<<L as Lookup>::Key, Result<<L as Lookup>::Found, StoreError>>;
@@ -40,33 +40,37 @@ pub(super) trait Lookup: Send + Sync + 'static {
 }
 
 /// Gathers what is asked.
-pub(super) struct Gathered<L: Lookup>(Arc<Shared<L>>);
+pub(super) struct BatchedLookup<L: Lookup>(Arc<LookupState<L>>);
 
-struct Shared<L: Lookup> {
+struct LookupState<L: Lookup> {
     pool: Arc<Pool>,
-    queue: Mutex<Queue<L>>,
+    queue: Mutex<LookupQueue<L>>,
     question: PhantomData<fn() -> L>,
 }
 
-struct Queue<L: Lookup> {
+struct LookupQueue<L: Lookup> {
     /// Who waits for a statement to take the question.
-    waiting: VecDeque<Waiting<L>>,
+    waiting: VecDeque<PendingLookup<L>>,
     /// How many tasks take what waits.
     running: usize,
     /// The number of the next question.
     next: u64,
 }
 
-struct Waiting<L: Lookup> {
+struct PendingLookup<L: Lookup> {
     number: u64,
     key: L::Key,
     reply: oneshot::Sender<Result<Option<L::Found>, StoreError>>,
 }
 
-impl<L: Lookup> Gathered<L> {
-    pub(super) fn new(pool: &Arc<Pool>) -> Gathered<L> {
-        let queue = Queue { waiting: VecDeque::new(), running: 0, next: 0 };
-        Gathered(Arc::new(Shared { pool: Arc::clone(pool), queue: Mutex::new(queue), question: PhantomData }))
+impl<L: Lookup> BatchedLookup<L> {
+    pub(super) fn new(pool: &Arc<Pool>) -> BatchedLookup<L> {
+        let queue = LookupQueue { waiting: VecDeque::new(), running: 0, next: 0 };
+        BatchedLookup(Arc::new(LookupState {
+            pool: Arc::clone(pool),
+            queue: Mutex::new(queue),
+            question: PhantomData,
+        }))
     }
 
     /// What there is of a key.
@@ -77,23 +81,23 @@ impl<L: Lookup> Gathered<L> {
         let (reply, mut found) = oneshot::channel();
         let number = self.ask(key, reply);
         let closed = |_| StoreError::Closed;
-        if let Ok(found) = timeout(PATIENCE, &mut found).await {
+        if let Ok(found) = timeout(HELP_AFTER, &mut found).await {
             return found.map_err(closed)?;
         }
         self.0.help();
         match timeout(self.0.pool.wait(), &mut found).await {
             Ok(found) => return found.map_err(closed)?,
-            Err(_) if self.0.take_back(number) => {}
+            Err(_) if self.0.withdraw(number) => {}
             Err(_) => return found.await.map_err(closed)?,
         }
-        Err(self.0.pool.none_in_time())
+        Err(self.0.pool.wait_timed_out())
     }
 
     fn ask(&self, key: L::Key, reply: oneshot::Sender<Result<Option<L::Found>, StoreError>>) -> u64 {
         let mut queue = self.0.queue();
         let number = queue.next;
         queue.next += 1;
-        queue.waiting.push_back(Waiting { number, key, reply });
+        queue.waiting.push_back(PendingLookup { number, key, reply });
         if queue.running == 0 {
             self.0.begin(&mut queue);
         }
@@ -101,27 +105,27 @@ impl<L: Lookup> Gathered<L> {
     }
 }
 
-impl<L: Lookup> Shared<L> {
+impl<L: Lookup> LookupState<L> {
     /// Begins one more task.
-    fn begin(self: &Arc<Shared<L>>, queue: &mut Queue<L>) {
+    fn begin(self: &Arc<LookupState<L>>, queue: &mut LookupQueue<L>) {
         queue.running += 1;
         tokio::spawn(run(Running { shared: Arc::clone(self), ended: false }));
     }
 
     /// Somebody waits for long.
-    fn help(self: &Arc<Shared<L>>) {
+    fn help(self: &Arc<LookupState<L>>) {
         let mut queue = self.queue();
-        if !queue.waiting.is_empty() && queue.running < STATEMENTS {
+        if !queue.waiting.is_empty() && queue.running < MAX_STATEMENTS {
             self.begin(&mut queue);
         }
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue<L>> {
+    fn queue(&self) -> MutexGuard<'_, LookupQueue<L>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a question was still waiting, and does no more.
-    fn take_back(&self, number: u64) -> bool {
+    fn withdraw(&self, number: u64) -> bool {
         let mut queue = self.queue();
         let place = queue.waiting.iter().position(|waiting| waiting.number == number);
         place.and_then(|place| queue.waiting.remove(place)).is_some()
@@ -130,13 +134,13 @@ impl<L: Lookup> Shared<L> {
 
 /// A task that takes what waits, until nothing does.
 struct Running<L: Lookup> {
-    shared: Arc<Shared<L>>,
+    shared: Arc<LookupState<L>>,
     ended: bool,
 }
 
 impl<L: Lookup> Running<L> {
     /// What the next statement is asked for; `None` ends the task.
-    fn next(&mut self) -> Option<Vec<Waiting<L>>> {
+    fn next(&mut self) -> Option<Vec<PendingLookup<L>>> {
         let mut queue = self.shared.queue();
         if queue.waiting.is_empty() {
             // Under the lock: who asks from now on begins another.
@@ -144,7 +148,7 @@ impl<L: Lookup> Running<L> {
             self.ended = true;
             return None;
         }
-        let most = queue.waiting.len().min(KEYS);
+        let most = queue.waiting.len().min(MAX_KEYS);
         Some(queue.waiting.drain(..most).collect())
     }
 }

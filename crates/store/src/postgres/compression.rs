@@ -1,17 +1,17 @@
 //! Texts on their way to their columns and back. Who hands a change over packs it, never a lane: others wait for lanes.
 
-use super::rows::unpacked;
-use crate::packing::Packing;
-use crate::{AllOrNone, Change, Entry, Outcome, Record, StoreError, StoredReferral, Write};
+use super::rows::decoded_text;
+use crate::compression::Compression;
+use crate::{AllOrNone, Change, CommitOutcome, Entry, Record, StoreError, StoredReferral, Write};
 
-impl Packing {
+impl Compression {
     /// A change whose texts are as their columns hold them.
     pub(super) fn change(self, change: Change) -> Change {
         let document = change.write.as_ref().map(|write| write.referral.document.clone()).unwrap_or_default();
         let write = change.write.map(|write| self.write(write));
         let column = write.as_ref().map(|write| &write.referral.document[..]).unwrap_or_default();
         let answer = change.answer.map(|mut given| {
-            given.answer.content = self.pack_answer(&given.answer.content, &document, column);
+            given.answer.content = self.encode_response(&given.answer.content, &document, column);
             given
         });
         Change { write, answer, ..change }
@@ -33,7 +33,7 @@ impl Packing {
                 Record::Entry(entry)
             }
             Record::Answer(mut given) => {
-                given.answer.content = self.pack(&given.answer.content);
+                given.answer.content = self.encode(&given.answer.content);
                 Record::Answer(given)
             }
             small => small,
@@ -41,20 +41,20 @@ impl Packing {
     }
 
     fn referral(self, referral: StoredReferral) -> StoredReferral {
-        StoredReferral { document: self.pack(&referral.document), ..referral }
+        StoredReferral { document: self.encode(&referral.document), ..referral }
     }
 
     fn entry(self, entry: Entry) -> Entry {
-        Entry { changes: self.pack(&entry.changes), ..entry }
+        Entry { changes: self.encode(&entry.changes), ..entry }
     }
 }
 
 /// What became of a change, for its caller.
-pub(super) fn outcome(outcome: Outcome) -> Result<Outcome, StoreError> {
+pub(super) fn outcome(outcome: CommitOutcome) -> Result<CommitOutcome, StoreError> {
     Ok(match outcome {
-        Outcome::AlreadyAnswered(mut answer) => {
-            answer.content = unpacked(&answer.content)?;
-            Outcome::AlreadyAnswered(answer)
+        CommitOutcome::Replayed(mut answer) => {
+            answer.content = decoded_text(&answer.content)?;
+            CommitOutcome::Replayed(answer)
         }
         other => other,
     })

@@ -14,20 +14,20 @@ const COMMIT_MICROSECONDS: [u64; 16] = [
 /// The figures of an engine. Whatever counts, counts since the engine was opened; a part is `None` where the engine has
 /// no such thing.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Figures {
+pub struct StoreMetrics {
     /// How many changes each group held that was committed.
     pub group_sizes: Distribution,
     /// What each commit took, in microseconds: on SQLite COMMIT with its fsync, on PostgreSQL the round trip of the
     /// writes and COMMIT.
     pub commit_microseconds: Distribution,
     /// Memory for hot referrals.
-    pub cache: Option<CacheFigures>,
+    pub cache: Option<CacheMetrics>,
     /// Lists that wait for a thread, now.
     pub lists_waiting: Option<u64>,
     /// The length of the write-ahead log's file in bytes, now.
     pub log_bytes: Option<u64>,
     /// Connections to a database.
-    pub pool: Option<PoolFigures>,
+    pub pool: Option<PoolMetrics>,
 }
 
 /// How often values fell between bounds.
@@ -43,7 +43,7 @@ pub struct Distribution {
 
 /// The cache of hot referrals, as reads of single ones and lists ask it.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct CacheFigures {
+pub struct CacheMetrics {
     /// Referrals that it had.
     pub hits: u64,
     /// Referrals that the database had to be asked for.
@@ -56,7 +56,7 @@ pub struct CacheFigures {
 
 /// The connections of this process to its database.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct PoolFigures {
+pub struct PoolMetrics {
     /// How many there may be.
     pub limit: u64,
     /// Lent, now.
@@ -71,16 +71,16 @@ pub struct PoolFigures {
 
 /// Counts values by range.
 #[derive(Debug)]
-pub(crate) struct Counted {
+pub(crate) struct Histogram {
     bounds: &'static [u64],
     counts: Box<[AtomicU64]>,
     sum: AtomicU64,
 }
 
-impl Counted {
-    fn new(bounds: &'static [u64]) -> Counted {
+impl Histogram {
+    fn new(bounds: &'static [u64]) -> Histogram {
         let counts = (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect();
-        Counted { bounds, counts, sum: AtomicU64::new(0) }
+        Histogram { bounds, counts, sum: AtomicU64::new(0) }
     }
 
     fn add(&self, value: u64) {
@@ -99,18 +99,21 @@ impl Counted {
 
 /// Counts committed groups.
 #[derive(Debug)]
-pub(crate) struct Commits {
-    sizes: Counted,
-    microseconds: Counted,
+pub(crate) struct CommitCounter {
+    sizes: Histogram,
+    microseconds: Histogram,
 }
 
-impl Default for Commits {
-    fn default() -> Commits {
-        Commits { sizes: Counted::new(&GROUP_SIZES), microseconds: Counted::new(&COMMIT_MICROSECONDS) }
+impl Default for CommitCounter {
+    fn default() -> CommitCounter {
+        CommitCounter {
+            sizes: Histogram::new(&GROUP_SIZES),
+            microseconds: Histogram::new(&COMMIT_MICROSECONDS),
+        }
     }
 }
 
-impl Commits {
+impl CommitCounter {
     /// A group of so many changes was committed, which took so long.
     pub(crate) fn add(&self, changes: usize, took: Duration) {
         self.sizes.add(changes as u64);
@@ -118,11 +121,11 @@ impl Commits {
     }
 
     /// The figures that it fills.
-    pub(crate) fn figures(&self) -> Figures {
-        Figures {
+    pub(crate) fn metrics(&self) -> StoreMetrics {
+        StoreMetrics {
             group_sizes: self.sizes.distribution(),
             commit_microseconds: self.microseconds.distribution(),
-            ..Figures::default()
+            ..StoreMetrics::default()
         }
     }
 }
@@ -130,12 +133,12 @@ impl Commits {
 /// Counts hits and misses, on a line of memory of their own: every reader writes here.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub(crate) struct Lookups {
+pub(crate) struct LookupCounter {
     hits: AtomicU64,
     misses: AtomicU64,
 }
 
-impl Lookups {
+impl LookupCounter {
     pub(crate) fn hit(&self) {
         self.hits.fetch_add(1, Relaxed);
     }
@@ -144,24 +147,24 @@ impl Lookups {
         self.misses.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn figures(&self, bytes: u64, limit_bytes: u64) -> CacheFigures {
+    pub(crate) fn metrics(&self, bytes: u64, limit_bytes: u64) -> CacheMetrics {
         let (hits, misses) = (self.hits.load(Relaxed), self.misses.load(Relaxed));
-        CacheFigures { hits, misses, bytes, limit_bytes }
+        CacheMetrics { hits, misses, bytes, limit_bytes }
     }
 }
 
 /// Counts something that is going on while the guard lives.
 #[derive(Debug)]
-pub(crate) struct Going<'a>(&'a AtomicU64);
+pub(crate) struct InFlightGuard<'a>(&'a AtomicU64);
 
-impl<'a> Going<'a> {
-    pub(crate) fn begin(count: &'a AtomicU64) -> Going<'a> {
+impl<'a> InFlightGuard<'a> {
+    pub(crate) fn begin(count: &'a AtomicU64) -> InFlightGuard<'a> {
         count.fetch_add(1, Relaxed);
-        Going(count)
+        InFlightGuard(count)
     }
 }
 
-impl Drop for Going<'_> {
+impl Drop for InFlightGuard<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }
@@ -173,11 +176,11 @@ mod tests {
 
     #[test]
     fn a_value_counts_in_the_range_whose_bound_it_does_not_exceed() {
-        let commits = Commits::default();
+        let commits = CommitCounter::default();
         for (changes, microseconds) in [(1, 100), (2, 101), (3, 99), (257, 20_000_000)] {
             commits.add(changes, Duration::from_micros(microseconds));
         }
-        let Figures { group_sizes, commit_microseconds, .. } = commits.figures();
+        let StoreMetrics { group_sizes, commit_microseconds, .. } = commits.metrics();
         assert_eq!((group_sizes.counts, group_sizes.sum), (vec![1, 1, 1, 0, 0, 0, 0, 0, 0, 1], 263));
         assert_eq!(commit_microseconds.counts[..2], [2, 1]);
         assert_eq!(commit_microseconds.counts.last(), Some(&1));
@@ -188,7 +191,7 @@ mod tests {
     #[test]
     fn what_goes_on_counts_while_it_does() {
         let count = AtomicU64::new(0);
-        let (one, other) = (Going::begin(&count), Going::begin(&count));
+        let (one, other) = (InFlightGuard::begin(&count), InFlightGuard::begin(&count));
         assert_eq!(count.load(Relaxed), 2);
         drop((one, other));
         assert_eq!(count.load(Relaxed), 0);

@@ -9,7 +9,7 @@ use tokio_postgres::NoTls;
 use super::super::{PostgresOptions, PostgresStore};
 use super::database::Database;
 use crate::conformance::samples::*;
-use crate::{Change, Outcome, Store, StoreError, StoredReferral};
+use crate::{Change, CommitOutcome, Store, StoreError, StoredReferral};
 
 async fn open(database: &Database, options: PostgresOptions) -> Arc<PostgresStore> {
     Arc::new(PostgresStore::open(&database.address(), options).await.unwrap())
@@ -46,7 +46,7 @@ async fn more_reads_than_a_statement_takes_each_have_their_own_row_or_none() {
     });
     let reads: Vec<_> = reads.collect();
     tokio::time::sleep(Duration::from_millis(100)).await;
-    assert!(store.figures().pool.unwrap().in_use <= 4, "a thousand reads do not take every connection");
+    assert!(store.metrics().pool.unwrap().in_use <= 4, "a thousand reads do not take every connection");
     drop(lock);
     for read in join_all(reads).await {
         let (number, found) = read.unwrap();
@@ -74,7 +74,7 @@ async fn a_read_that_no_statement_takes_in_time_is_told_so() {
     }
     let refused = read(9).await.unwrap();
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
-    assert_eq!(store.figures().pool.unwrap().unavailable, 1);
+    assert_eq!(store.metrics().pool.unwrap().unavailable, 1);
     drop(lock);
     let mut found = Vec::new();
     for read in hanging {
@@ -112,20 +112,20 @@ async fn texts_are_compressed_in_their_columns_and_are_read_as_either_was_writte
     let mut same = longer.clone();
     same.id = id(3);
     let answered = |number| {
-        let mut given = replayable(&owner, number, at(1));
+        let mut given = idempotency_record(&owner, number, at(1));
         given.answer.content = longer.document.clone();
         Change { write: None, guards: Vec::new(), answer: Some(given) }
     };
     for (options, referral, number) in [(plain, &longer, 1), (PostgresOptions::default(), &same, 2)] {
         let store = open(&database, options).await;
         created(&*store, referral.clone()).await;
-        assert_eq!(store.commit(answered(number)).await.unwrap(), Outcome::Committed(None));
+        assert_eq!(store.commit(answered(number)).await.unwrap(), CommitOutcome::Committed(None));
         // As most answers do, it ends with the document that is written beside it.
-        let mut beside = replayable(&owner, 10 + number, at(1));
+        let mut beside = idempotency_record(&owner, 10 + number, at(1));
         beside.answer.content = [&b"200 "[..], &referral.document].concat().into();
         let changed = StoredReferral { version: 2, ..referral.clone() };
         let write = Change { answer: Some(beside), ..edit(changed) };
-        assert_eq!(store.commit(write).await.unwrap(), Outcome::Committed(Some(2 * u64::from(number))));
+        assert_eq!(store.commit(write).await.unwrap(), CommitOutcome::Committed(Some(2 * u64::from(number))));
         store.close().await;
     }
     let lengths = "SELECT count(*) FROM referral WHERE length(document) < 200";
@@ -141,12 +141,12 @@ async fn texts_are_compressed_in_their_columns_and_are_read_as_either_was_writte
         assert_eq!(found.document, longer.document);
     }
     for number in [1, 2] {
-        let found = store.answer(&key(&owner, number), at(0)).await.unwrap().unwrap();
+        let found = store.stored_response(&key(&owner, number), at(0)).await.unwrap().unwrap();
         assert_eq!(found.content, longer.document);
         // And so is what a repeat of the change is told.
         let again = store.commit(answered(number)).await.unwrap();
-        assert_eq!(again, Outcome::AlreadyAnswered(found));
-        let beside = store.answer(&key(&owner, 10 + number), at(0)).await.unwrap().unwrap();
+        assert_eq!(again, CommitOutcome::Replayed(found));
+        let beside = store.stored_response(&key(&owner, 10 + number), at(0)).await.unwrap().unwrap();
         assert_eq!(beside.content, [&b"200 "[..], &longer.document].concat());
     }
     store.close().await;
@@ -184,7 +184,7 @@ async fn a_damaged_document_is_told_and_stops_nobody_else() {
     assert_eq!(documents, [(id(1), false), (id(2), true), (id(3), false)]);
     crate::conformance::queries::what_cannot_be_read_is_told(&*store).await;
     // A page with it is short, and says so: more may follow.
-    let mut two = all_of(&owner).query(2, crate::Counting::No);
+    let mut two = all_of(&owner).query(2, crate::CountMode::No);
     let page = store.query(&two).await.unwrap();
     assert_eq!((page.referrals.len(), page.left_out), (1, 1));
     two.after = Some(page.referrals[0].1.clone());

@@ -6,32 +6,33 @@ use std::collections::{BTreeSet, HashMap};
 
 use referral::{EngagementId, OrganizationId, ReferralId, ReferralStatus};
 
-use crate::class::Class;
+use crate::planner::FacetKey;
 use crate::{
-    AllOrNone, Change, Entry, Guard, Outcome, Position, RememberedAnswer, Replayable, StoredReferral, Write,
+    AllOrNone, Change, CommitOutcome, Entry, Guard, IdempotencyRecord, Position, StoredReferral,
+    StoredResponse, Write,
 };
 
 /// What there is of a referral, as far as a write must know.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Known {
+pub(super) struct ExistingReferral {
     pub(super) owner: OrganizationId,
     pub(super) engagement: EngagementId,
     pub(super) version: u64,
-    pub(super) class: Class,
+    pub(super) facet: FacetKey,
     pub(super) offer_lead: bool,
     pub(super) created: i64,
     pub(super) country: Option<String>,
     pub(super) team: Vec<String>,
 }
 
-impl Known {
-    fn of(referral: &StoredReferral) -> Known {
+impl ExistingReferral {
+    fn of(referral: &StoredReferral) -> ExistingReferral {
         let columns = &referral.columns;
-        Known {
+        ExistingReferral {
             owner: referral.owner.clone(),
             engagement: referral.engagement_id,
             version: referral.version,
-            class: Class::of(columns),
+            facet: FacetKey::of(columns),
             offer_lead: columns.offer_lead,
             created: columns.created.ticks(),
             country: columns.country.clone(),
@@ -40,14 +41,14 @@ impl Known {
     }
 
     fn is_open(&self) -> bool {
-        Class::bits("status")
-            .is_some_and(|(shift, mask)| self.class.0 >> shift & mask != ReferralStatus::Closed as u16)
+        FacetKey::bits("status")
+            .is_some_and(|(shift, mask)| self.facet.0 >> shift & mask != ReferralStatus::Closed as u16)
     }
 }
 
 /// What a group of changes must know before it is decided.
 #[derive(Debug, Default)]
-pub(super) struct Wanted {
+pub(super) struct ReadSet {
     /// Whose log is written or whose referrals are looked at: sorted, so that all lock them in one order.
     pub(super) organizations: BTreeSet<Vec<u8>>,
     /// What must not be there yet, under any owner.
@@ -58,9 +59,9 @@ pub(super) struct Wanted {
     pub(super) guarded: Vec<(EngagementId, OrganizationId)>,
 }
 
-impl Wanted {
-    pub(super) fn of<'c>(changes: impl IntoIterator<Item = &'c Change>) -> Wanted {
-        let mut wanted = Wanted::default();
+impl ReadSet {
+    pub(super) fn of<'c>(changes: impl IntoIterator<Item = &'c Change>) -> ReadSet {
+        let mut wanted = ReadSet::default();
         for change in changes {
             if let Some(write) = &change.write {
                 let (owner, id) = (&write.referral.owner, write.referral.id);
@@ -70,9 +71,11 @@ impl Wanted {
                     Some(_) => wanted.seen.push((owner.clone(), id)),
                 }
             }
-            if let Some(replayable) = &change.answer {
-                wanted.organizations.insert(replayable.key.organization.as_bytes().to_vec());
-                wanted.answers.push((replayable.key.organization.clone(), replayable.key.digest));
+            if let Some(idempotency_record) = &change.answer {
+                wanted.organizations.insert(idempotency_record.key.organization.as_bytes().to_vec());
+                wanted
+                    .answers
+                    .push((idempotency_record.key.organization.clone(), idempotency_record.key.digest));
             }
             for guard in &change.guards {
                 let (engagement, owner, _) = parts(guard);
@@ -86,36 +89,36 @@ impl Wanted {
 
 /// What the database holds, and then what it will hold.
 #[derive(Debug, Clone, Default)]
-pub(super) struct State {
+pub(super) struct GroupState {
     pub(super) positions: HashMap<OrganizationId, Position>,
-    pub(super) referrals: HashMap<ReferralId, Known>,
-    pub(super) answers: HashMap<(OrganizationId, [u8; 32]), RememberedAnswer>,
+    pub(super) referrals: HashMap<ReferralId, ExistingReferral>,
+    pub(super) answers: HashMap<(OrganizationId, [u8; 32]), StoredResponse>,
     /// How many open referrals an owner has in an engagement that a guard asks about.
     pub(super) open: HashMap<(EngagementId, OrganizationId), i64>,
-    pub(super) written: Written,
+    pub(super) write_set: WriteSet,
 }
 
 /// What is to be written.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Written {
-    pub(super) referrals: HashMap<ReferralId, Newest>,
-    pub(super) news: Vec<News>,
-    pub(super) answers: Vec<Replayable>,
+pub(super) struct WriteSet {
+    pub(super) referrals: HashMap<ReferralId, NewVersion>,
+    pub(super) log_rows: Vec<LogRow>,
+    pub(super) answers: Vec<IdempotencyRecord>,
 }
 
 /// What a referral is after a group.
 #[derive(Debug, Clone)]
-pub(super) struct Newest {
+pub(super) struct NewVersion {
     pub(super) referral: StoredReferral,
     /// `None`: those that are there.
     pub(super) words: Option<String>,
     /// What there was of it before.
-    pub(super) before: Option<Known>,
+    pub(super) before: Option<ExistingReferral>,
 }
 
 /// An entry of the log with its place.
 #[derive(Debug, Clone)]
-pub(super) struct News {
+pub(super) struct LogRow {
     pub(super) owner: OrganizationId,
     pub(super) position: Position,
     pub(super) referral: ReferralId,
@@ -124,34 +127,34 @@ pub(super) struct News {
     pub(super) entry: Entry,
 }
 
-impl Written {
+impl WriteSet {
     pub(super) fn is_empty(&self) -> bool {
-        self.referrals.is_empty() && self.news.is_empty() && self.answers.is_empty()
+        self.referrals.is_empty() && self.log_rows.is_empty() && self.answers.is_empty()
     }
 }
 
-impl State {
+impl GroupState {
     /// Decides one change, and takes it in.
-    pub(super) fn apply(&mut self, change: &Change) -> Outcome {
-        if let Some(replayable) = &change.answer {
-            let key = (replayable.key.organization.clone(), replayable.key.digest);
+    pub(super) fn apply(&mut self, change: &Change) -> CommitOutcome {
+        if let Some(idempotency_record) = &change.answer {
+            let key = (idempotency_record.key.organization.clone(), idempotency_record.key.digest);
             if let Some(answer) = self.answers.get(&key) {
-                return Outcome::AlreadyAnswered(answer.clone());
+                return CommitOutcome::Replayed(answer.clone());
             }
         }
-        if change.write.as_ref().is_some_and(|write| self.is_overtaken(write)) {
-            return Outcome::Overtaken;
+        if change.write.as_ref().is_some_and(|write| self.is_version_conflict(write)) {
+            return CommitOutcome::VersionConflict;
         }
         if !change.guards.iter().all(|guard| self.holds(guard)) {
-            return Outcome::GuardFailed;
+            return CommitOutcome::GuardFailed;
         }
         let position = change.write.as_ref().map(|write| self.write(write));
-        if let Some(replayable) = &change.answer {
-            let key = (replayable.key.organization.clone(), replayable.key.digest);
-            self.answers.insert(key, replayable.answer.clone());
-            self.written.answers.push(replayable.clone());
+        if let Some(idempotency_record) = &change.answer {
+            let key = (idempotency_record.key.organization.clone(), idempotency_record.key.digest);
+            self.answers.insert(key, idempotency_record.answer.clone());
+            self.write_set.answers.push(idempotency_record.clone());
         }
-        Outcome::Committed(position)
+        CommitOutcome::Committed(position)
     }
 
     /// Decides several changes that go together.
@@ -160,7 +163,7 @@ impl State {
         let mut positions = Vec::with_capacity(changes.len());
         for (at, change) in changes.iter().enumerate() {
             match self.apply(change) {
-                Outcome::Committed(position) => positions.push(position),
+                CommitOutcome::Committed(position) => positions.push(position),
                 because => {
                     *self = before;
                     return AllOrNone::None { at, because };
@@ -170,7 +173,7 @@ impl State {
         AllOrNone::All(positions)
     }
 
-    fn is_overtaken(&self, write: &Write) -> bool {
+    fn is_version_conflict(&self, write: &Write) -> bool {
         match (self.referrals.get(&write.referral.id), write.decided_on) {
             (None, None) => false,
             (Some(known), Some(seen)) => known.version != seen || known.owner != write.referral.owner,
@@ -187,7 +190,7 @@ impl State {
     /// Takes a write in, whatever it was decided on.
     pub(super) fn write(&mut self, write: &Write) -> Position {
         let referral = &write.referral;
-        let now = Known::of(referral);
+        let now = ExistingReferral::of(referral);
         let before = self.referrals.insert(referral.id, now.clone());
         for (known, change) in [(before.as_ref(), -1), (Some(&now), 1)] {
             if let Some(known) = known.filter(|known| known.is_open())
@@ -196,7 +199,7 @@ impl State {
                 *open += change;
             }
         }
-        self.written
+        self.write_set
             .referrals
             .entry(referral.id)
             .and_modify(|newest| {
@@ -205,10 +208,14 @@ impl State {
                     newest.words.clone_from(&write.search);
                 }
             })
-            .or_insert_with(|| Newest { referral: referral.clone(), words: write.search.clone(), before });
+            .or_insert_with(|| NewVersion {
+                referral: referral.clone(),
+                words: write.search.clone(),
+                before,
+            });
         let position = self.positions.entry(referral.owner.clone()).or_default();
         *position += 1;
-        self.written.news.push(News {
+        self.write_set.log_rows.push(LogRow {
             owner: referral.owner.clone(),
             position: *position,
             referral: referral.id,
