@@ -18,7 +18,7 @@ use crate::list_work::ListWork;
 use crate::planner::{FacetKey, Predicates, Statistics, check_expressions};
 use crate::{Aggregation, AggregationResult, CountMode, Query, StoreError};
 
-/// Where a referral stands among the items: newest first.
+/// Order of the items: newest first, ties by id.
 type ItemOrderKey = (Reverse<i64>, ReferralId);
 
 /// The filters and searches that an aggregation begins with, as a query for all that match, and the steps after them.
@@ -81,7 +81,7 @@ enum Accumulator<'a> {
     Items(Vec<(ItemOrderKey, Arc<Json>)>),
 }
 
-/// What an aggregation came to.
+/// The result of a [`Pipeline`].
 pub(crate) enum Finished {
     /// Its results.
     Rows(Vec<Json>),
@@ -122,7 +122,7 @@ impl<'a> Pipeline<'a> {
         Ok(Pipeline { aggregation, work, single, state, rest })
     }
 
-    /// What is read of a referral, with what is at other paths.
+    /// Returns the source of the items: all paths that the steps use, and `others`.
     pub(crate) fn source(&self, others: impl Iterator<Item = String>) -> ItemSource {
         let mut paths: Vec<String> = others.collect();
         collect_paths(self.single, &mut paths);
@@ -166,7 +166,7 @@ impl<'a> Pipeline<'a> {
     /// Adds a referral, or `count` of them that are alike.
     ///
     /// # Errors
-    /// What the evaluation meets.
+    /// Errors of the evaluation.
     pub(crate) fn add(
         &mut self,
         created: i64,
@@ -204,7 +204,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// # Errors
-    /// What the evaluation of the other steps meets.
+    /// Errors of the evaluation of the other steps.
     pub(crate) fn finish(self) -> Result<Finished, StoreError> {
         let evaluator = self.evaluator();
         let keeps_items = self.keeps_items();
@@ -230,15 +230,15 @@ impl<'a> Pipeline<'a> {
     }
 }
 
-/// Whether the kept counts of the classes tell the numbers that an aggregation begins with.
+/// Returns whether the facet counts alone give the groups and counts of an aggregation.
 pub(crate) fn are_facet_counts_enough(predicates: &Predicates<'_>, columns: &[Column]) -> bool {
     columns.iter().all(|column| matches!(column, Column::Facet(_))) && predicates.need_facets_only()
 }
 
-/// Adds the kept counts of the classes that pass.
+/// Adds the facet counts of the facets that match.
 ///
 /// # Errors
-/// What the evaluation meets.
+/// Errors of the evaluation.
 pub(crate) fn add_facet_counts(
     pipeline: &mut Pipeline<'_>,
     statistics: &Statistics,
@@ -294,7 +294,7 @@ pub(crate) fn complete(
     Ok(aggregated)
 }
 
-/// Whether items as they were may be among the results of steps.
+/// Returns whether unchanged items may be among the results of steps.
 fn leaves_items(steps: &[TypedTransformation]) -> bool {
     steps.iter().all(|step| match step {
         TypedTransformation::Aggregate(_) => false,
@@ -304,7 +304,7 @@ fn leaves_items(steps: &[TypedTransformation]) -> bool {
     })
 }
 
-/// The names of the members that steps compute.
+/// Returns the names of the members that steps compute.
 fn computed_names(steps: &[TypedTransformation]) -> impl Iterator<Item = &str> {
     fn computed(step: &TypedTransformation) -> &[TypedCompute] {
         match step {
@@ -319,7 +319,7 @@ fn aggregated_paths(aggregates: &[TypedAggregate]) -> impl Iterator<Item = Strin
     aggregates.iter().filter_map(|aggregate| aggregate.of.as_ref()).flat_map(|(of, _)| of.item_paths())
 }
 
-/// The paths that steps ask about.
+/// Collects the paths that steps use.
 fn collect_paths(steps: &[TypedTransformation], into: &mut Vec<String>) {
     for step in steps {
         match step {

@@ -29,9 +29,9 @@ const MARKS: u8 = 32;
 
 /// Measured: a tenth less than level 1 for a seventh more time; level 5 takes twice as long for some hundredths.
 const LEVEL: i32 = 3;
-/// What is shorter stays as it is.
+/// Shorter texts are stored as they are.
 const SHORTEST: usize = 64;
-/// What is longer stays as it is, in bytes: so nothing that is read back may be longer, whatever a damaged frame says.
+/// Longer texts, in bytes, are stored as they are. So a frame that claims to be longer is damaged.
 const LONGEST: usize = 2 << 20;
 
 static ENCODER: LazyLock<EncoderDictionary<'static>> =
@@ -44,7 +44,7 @@ thread_local! {
     static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
-/// How long texts are written; every way is read.
+/// How long texts are written. Both forms are always read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Compression {
     /// As they are.
@@ -59,8 +59,8 @@ impl Compression {
         if compression { Compression::Compressed } else { Compression::Plain }
     }
 
-    /// An answer to remember as its column holds it. Most end with the very document that their change wrote, whose
-    /// column is there already: compressing it again would take as long as all the rest of the answer.
+    /// Encodes a stored response. Most responses end with the document that the change wrote, whose
+    /// column is encoded already: compressing it again would take as long as the rest of the response.
     pub(crate) fn encode_response(self, answer: &Bytes, document: &[u8], column: &[u8]) -> Bytes {
         let head = answer.strip_suffix(document).filter(|_| column.first() == Some(&FIRST));
         match head.and_then(|head| Some((head, u16::try_from(head.len()).ok()?))) {
@@ -106,7 +106,7 @@ fn new_compressor() -> std::io::Result<Compressor<'static>> {
     Ok(compressor)
 }
 
-/// Why a column cannot be read.
+/// The reason why a column cannot be decoded.
 #[derive(Debug, thiserror::Error)]
 #[error("damaged: {0}")]
 pub(crate) struct DecodeError(String);
@@ -114,7 +114,7 @@ pub(crate) struct DecodeError(String);
 /// The text of a column.
 ///
 /// # Errors
-/// A frame that is damaged, made with a dictionary this program does not know, or longer than any it writes.
+/// The frame is damaged, was made with an unknown dictionary, or is longer than any frame this program writes.
 pub(crate) fn decode(column: &[u8]) -> Result<Cow<'_, [u8]>, DecodeError> {
     match column.split_first() {
         Some((&PARTS, parts)) => {
@@ -135,7 +135,7 @@ fn split_parts(parts: &[u8]) -> Option<(&[u8], &[u8])> {
     whole.then(|| (&head[2..], rest))
 }
 
-/// FNV-1a of 32 bits: no change of a single byte leaves it as it was.
+/// FNV-1a of 32 bits: a change of any single byte changes it.
 fn checksum(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }

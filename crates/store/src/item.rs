@@ -23,7 +23,7 @@ pub(crate) enum Column {
     Accepted,
     Country,
     SharedWithMicrosoft,
-    /// One of the five members that the class tells.
+    /// One of the five members of the facet key.
     Facet(&'static str),
 }
 
@@ -79,7 +79,7 @@ impl Column {
     }
 }
 
-/// The columns of a row that items are made from. Those that are not asked about may have any value.
+/// The columns of a row that items are made from. Columns that are not used may have any value.
 #[derive(Debug, Clone)]
 pub(crate) struct ColumnValues {
     pub(crate) id: ReferralId,
@@ -94,7 +94,7 @@ pub(crate) struct ColumnValues {
 }
 
 impl ColumnValues {
-    /// No values: those that are asked about are filled in.
+    /// No values: the columns that are used are filled in.
     pub(crate) fn empty() -> ColumnValues {
         ColumnValues {
             id: ReferralId::from_bytes([0; 16]),
@@ -141,7 +141,7 @@ impl ColumnValues {
     }
 }
 
-/// What is read of a referral to evaluate expressions over it.
+/// The part of a referral that is read to evaluate expressions over it.
 #[derive(Debug, Clone)]
 pub(crate) enum ItemSource {
     /// Nothing: no expression asks about it.
@@ -191,7 +191,7 @@ impl ItemSource {
     }
 }
 
-/// The members of a document that are read; all others are passed over without being built.
+/// The members of a document that are read; all others are skipped without being built.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Projection {
     /// Everything from here on.

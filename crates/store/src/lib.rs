@@ -1,7 +1,7 @@
-//! What the house keeps: referrals, the change log, remembered answers, organizations and their people.
+//! Storage of referrals, the change log, stored responses, organizations and roles.
 //!
-//! One trait, [`Store`], and one conformance suite that every engine passes whole. SQL lives in the engines' folders
-//! and nowhere else. Every effective write appends exactly one entry to the change log, in the same
+//! One trait, [`Store`], and one conformance suite that every engine passes. SQL is only in the folders of the engines.
+//! Every effective write appends exactly one entry to the change log, in the same
 //! transaction as the new state.
 
 mod aggregation;
@@ -40,7 +40,7 @@ pub use transfer::{
     UNFINISHED_COPY, digest_of_all,
 };
 
-/// Why the store could not do what it was asked.
+/// An error of the store.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// A commit or an fsync failed: this process accepts no further writes. Reads go on.
@@ -102,20 +102,20 @@ impl From<odata::EvalError> for StoreError {
 /// A process that takes jobs: sixteen random bytes that no other process has.
 pub type JobHolder = [u8; 16];
 
-/// Everything an engine owes the house. `conformance` says it as tests.
+/// The storage engine. The module `conformance` tests its contract.
 ///
 /// Reads are linearizable with acknowledged writes: once [`Store::commit`] has returned
 /// [`CommitOutcome::Committed`], no read of any caller shows an older version.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// One referral of a known owner.
+    /// Finds a referral of a known owner.
     async fn referral(
         &self,
         owner: &OrganizationId,
         id: ReferralId,
     ) -> Result<Option<Arc<StoredReferral>>, StoreError>;
 
-    /// One referral, whoever owns it: for what spec 8.6 shows to the other parties of an engagement.
+    /// Finds a referral of any owner: for what spec 8.6 shows to the other parties of an engagement.
     async fn find_referral(&self, id: ReferralId) -> Result<Option<Arc<StoredReferral>>, StoreError>;
 
     /// What an organization owns or sent in an engagement, oldest first (ties by id). Costs memory for that alone,
@@ -133,7 +133,7 @@ pub trait Store: Send + Sync + 'static {
         party: &OrganizationId,
     ) -> Result<EngagementRole, StoreError>;
 
-    /// Whether an organization owns a referral in the engagement that is not `Closed`.
+    /// Returns whether an organization owns a referral in the engagement that is not `Closed`.
     async fn has_open_referral(&self, id: EngagementId, owner: &OrganizationId) -> Result<bool, StoreError>;
 
     /// One page of an owner's referrals, and how many there are. Page and count are of one moment.
@@ -155,7 +155,7 @@ pub trait Store: Send + Sync + 'static {
         None
     }
 
-    /// How a query would be carried out. Reads no referral.
+    /// Returns how a query would be executed. Reads no referral.
     ///
     /// # Errors
     /// [`StoreError::NotSupported`].
@@ -176,14 +176,14 @@ pub trait Store: Send + Sync + 'static {
     /// The soonest expiry of any referral that still stands `New`.
     async fn next_expiry(&self) -> Result<Option<Timestamp>, StoreError>;
 
-    /// The answer remembered under this key, unless it was remembered before `since`.
+    /// Returns the response stored under this key, unless it was stored before `since`.
     async fn stored_response(
         &self,
         key: &IdempotencyKey,
         since: Timestamp,
     ) -> Result<Option<StoredResponse>, StoreError>;
 
-    /// Writes all of a change or nothing, and makes it durable before it returns.
+    /// Writes all of a change or nothing. It is durable when the call returns.
     async fn commit(&self, change: Change) -> Result<CommitOutcome, StoreError>;
 
     /// Writes all of several changes or nothing, and makes them durable before it returns. Each is held against what
@@ -191,7 +191,7 @@ pub trait Store: Send + Sync + 'static {
     /// nowhere: the former may be empty, and the latter are passed on to the next version that brings none.
     async fn commit_all(&self, changes: Vec<Change>) -> Result<AllOrNone, StoreError>;
 
-    /// Forgets answers remembered before this instant; how many were forgotten. Bounded work per call:
+    /// Deletes responses stored before this instant, and returns their number. Bounded work per call:
     /// at most 1,000.
     async fn forget_responses(&self, before: Timestamp) -> Result<u64, StoreError>;
 
@@ -246,10 +246,10 @@ pub trait Store: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Whether writes are accepted: the error that stopped them otherwise. Costs no I/O.
+    /// Returns the error that stopped writes, if any. Costs no I/O.
     fn health(&self) -> Result<(), StoreError>;
 
-    /// What the engine has counted. Costs no I/O.
+    /// Returns the metrics of the engine. Costs no I/O.
     fn metrics(&self) -> StoreMetrics {
         StoreMetrics::default()
     }

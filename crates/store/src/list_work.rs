@@ -1,4 +1,4 @@
-//! What lists and aggregations may cost, counted while they run.
+//! The budget of lists and aggregations, counted while they run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -8,13 +8,13 @@ use referral::Timestamp;
 
 use crate::StoreError;
 
-/// What one list or aggregation may cost.
+/// Limits of one list or aggregation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueryLimits {
     /// Steps of SQLite's virtual machine. Some 50 to 100 million of them take a second; an entry of an index takes about
     /// ten. PostgreSQL has a statement time-out instead.
     pub steps: u64,
-    /// How many documents may be read as JSON.
+    /// Maximum number of documents that are parsed.
     pub documents: u64,
     /// Time of evaluation and of reading documents, in nodes of some 25 ns (see [`odata::Work`]).
     pub nodes: u64,
@@ -33,15 +33,15 @@ impl Default for QueryLimits {
 /// Bytes of documents on one page: beyond these a page ends early, and the next page begins there.
 pub(crate) const PAGE_BYTES: usize = 8 << 20;
 
-/// The price of a row that is visited, in nodes.
+/// Cost of visiting a row, in nodes.
 const ROW: u64 = 8;
-/// The price of reading 32 bytes of a document, in nodes: it is decompressed, and its members are told apart.
+/// Cost of reading 32 bytes of a document, in nodes: it is decompressed and parsed.
 const READING: u64 = 6;
 
 /// Tells whether a list should stop: its caller is gone, or the server ends.
 pub(crate) type Interrupt = Arc<dyn Fn() -> bool + Send + Sync>;
 
-/// What one list or aggregation may still cost.
+/// The remaining budget of one list or aggregation.
 pub(crate) struct ListWork {
     work: Work,
     documents: AtomicU64,
@@ -55,13 +55,13 @@ impl ListWork {
         ListWork::with(limits, limits.nodes, limits.documents, interrupt)
     }
 
-    /// For what is planned but not carried out: some constants are evaluated.
+    /// A budget for planning: some constants are evaluated.
     pub(crate) fn for_planning() -> ListWork {
         let limits = QueryLimits { nodes: 2_000_000, bytes: 4 << 20, ..QueryLimits::default() };
         ListWork::new(limits, Arc::new(|| false))
     }
 
-    /// For a look at a query on a thread of the runtime: no more than 2 ms.
+    /// A budget for inspecting a query on a thread of the runtime: at most 2 ms.
     pub(crate) fn for_a_look() -> ListWork {
         let limits = QueryLimits { nodes: 50_000, bytes: 1 << 20, ..QueryLimits::default() };
         ListWork::new(limits, Arc::new(|| false))
@@ -95,7 +95,7 @@ impl ListWork {
         Evaluator { schema: crate::schema(), now, work: Some(&self.work) }
     }
 
-    /// Pays for a row that is visited.
+    /// Charges a visited row to the budget.
     ///
     /// # Errors
     /// `TooCostly`, `Interrupted`.
@@ -103,7 +103,7 @@ impl ListWork {
         self.work.take(ROW).map_err(of_rows)
     }
 
-    /// Pays for reading a document of this many bytes.
+    /// Charges a document of this many bytes to the budget.
     ///
     /// # Errors
     /// `TooCostly`, `Interrupted`.
@@ -130,7 +130,7 @@ fn of_rows(error: EvalError) -> StoreError {
     }
 }
 
-/// The refusal of a list that reads too much, with what would help.
+/// Returns the error of a list that reads too much, with what would help.
 pub(crate) fn too_costly() -> StoreError {
     StoreError::TooCostly(
         "ask for less at a time by createdDateTime or updatedDateTime, or filter by status, substatus, direction, \

@@ -1,4 +1,4 @@
-//! What an engine counts while it works: plain numbers, for whoever shows them. Counting is an addition without a lock.
+//! Metrics that an engine counts. Counting is an addition without a lock.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -11,7 +11,7 @@ const COMMIT_MICROSECONDS: [u64; 16] = [
     2_000_000, 5_000_000, 10_000_000,
 ];
 
-/// The figures of an engine. Whatever counts, counts since the engine was opened; a part is `None` where the engine has
+/// The metrics of an engine. Counters count since the engine was opened; a part is `None` if the engine has
 /// no such thing.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StoreMetrics {
@@ -20,7 +20,7 @@ pub struct StoreMetrics {
     /// What each commit took, in microseconds: on SQLite COMMIT with its fsync, on PostgreSQL the round trip of the
     /// writes and COMMIT.
     pub commit_microseconds: Distribution,
-    /// Memory for hot referrals.
+    /// The cache of recently used referrals.
     pub cache: Option<CacheMetrics>,
     /// Lists that wait for a thread, now.
     pub lists_waiting: Option<u64>,
@@ -46,7 +46,7 @@ pub struct Distribution {
 pub struct CacheMetrics {
     /// Referrals that it had.
     pub hits: u64,
-    /// Referrals that the database had to be asked for.
+    /// Referrals that were read from the database.
     pub misses: u64,
     /// Bytes in it, now.
     pub bytes: u64,
@@ -59,11 +59,11 @@ pub struct CacheMetrics {
 pub struct PoolMetrics {
     /// How many there may be.
     pub limit: u64,
-    /// Lent, now.
+    /// In use, now.
     pub in_use: u64,
     /// Calls that wait for one, now.
     pub waiting: u64,
-    /// Statements and transactions that were tried again: others were in the way, or a connection was broken.
+    /// Statements and transactions that were retried after a conflict or a broken connection.
     pub retries: u64,
     /// Calls that got no connection: none became free in time, or the database could not be reached.
     pub unavailable: u64,
@@ -114,13 +114,13 @@ impl Default for CommitCounter {
 }
 
 impl CommitCounter {
-    /// A group of so many changes was committed, which took so long.
+    /// Counts a committed group with its size and duration.
     pub(crate) fn add(&self, changes: usize, took: Duration) {
         self.sizes.add(changes as u64);
         self.microseconds.add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 
-    /// The figures that it fills.
+    /// Returns the metrics that it fills.
     pub(crate) fn metrics(&self) -> StoreMetrics {
         StoreMetrics {
             group_sizes: self.sizes.distribution(),
@@ -153,7 +153,7 @@ impl LookupCounter {
     }
 }
 
-/// Counts something that is going on while the guard lives.
+/// Counts an operation that is running while the guard exists.
 #[derive(Debug)]
 pub(crate) struct InFlightGuard<'a>(&'a AtomicU64);
 

@@ -1,4 +1,4 @@
-//! What goes into the store and comes out of it.
+//! The types that go into the store and come out of it.
 
 use bytes::Bytes;
 use odata::{Search, Typed, TypedApply, TypedOrder};
@@ -24,11 +24,11 @@ pub struct StoredReferral {
     pub id: ReferralId,
     /// Its engagement; never changes.
     pub engagement_id: EngagementId,
-    /// Which version this is.
+    /// Its version.
     pub version: Version,
     /// Its entity tag.
     pub etag: ETag,
-    /// What queries ask for.
+    /// The columns that queries use.
     pub columns: Columns,
     /// The JSON document without `@odata.context`, with `"links":null` where the links belong: independent of the
     /// server's public address, which `referral::PublicBase` puts in.
@@ -36,14 +36,14 @@ pub struct StoredReferral {
 }
 
 impl StoredReferral {
-    /// Whether it should already have expired at `now` (T9, T17).
+    /// Returns whether it should already have expired at `now` (T9, T17).
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.columns.status == ReferralStatus::New
             && self.columns.expires.is_some_and(|expires| expires <= now)
     }
 }
 
-/// The indexed members of a referral, and two facts that are no members.
+/// The indexed members of a referral, and two facts that are not members.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Columns {
     /// `status`
@@ -100,7 +100,7 @@ pub struct FirstReferral {
 }
 
 impl EngagementRole {
-    /// Whether `party` began the engagement: it sent the first referral or, where nobody sent it, owns it.
+    /// Returns whether `party` began the engagement: it sent the first referral or, if nobody sent it, owns it.
     pub fn began(&self, party: &OrganizationId) -> bool {
         self.first.as_ref().is_some_and(|first| first.sender.as_ref().unwrap_or(&first.owner) == party)
     }
@@ -125,17 +125,17 @@ pub struct Scope {
 pub struct Query {
     /// Whose.
     pub scope: Scope,
-    /// Those for which it is true; `None`: all.
+    /// Only referrals for which it is true; `None`: all.
     pub filter: Option<Typed>,
-    /// Those that also match; `None`: all.
+    /// Only referrals that also match; `None`: all.
     pub search: Option<Search>,
     /// The keys of the order; ties are broken by `id` ascending. Empty: `createdDateTime desc`.
     pub order: Vec<TypedOrder>,
-    /// Begin after this place; `None`: at the first.
+    /// Begins after this cursor; `None`: at the first.
     pub after: Option<Cursor>,
-    /// Leave out so many, counted from `after`.
+    /// Number of referrals to skip, counted from `after`.
     pub skip: u64,
-    /// At most so many.
+    /// The maximum number to return.
     pub limit: usize,
     /// Whether [`QueryResult::count`] is wanted.
     pub count: CountMode,
@@ -144,7 +144,7 @@ pub struct Query {
 /// How much a count may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CountMode {
-    /// None is wanted.
+    /// No count.
     No,
     /// The exact number, within the bound of every query.
     Exact,
@@ -152,7 +152,7 @@ pub enum CountMode {
     IfCheap,
 }
 
-/// Where a referral stands in the order of a query: its keys, then its id. What a next link carries.
+/// The position of a referral in the order of a query: its sort values, then its id. A next link carries it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cursor {
     /// A value for each key of [`Query::order`]; where that is empty, the one `createdDateTime`.
@@ -161,7 +161,7 @@ pub struct Cursor {
     pub id: ReferralId,
 }
 
-/// A value that referrals are sorted by: what an [`odata::Value`] is without its type. Null sorts first.
+/// A value that referrals are sorted by: an [`odata::Value`] without its type. Null sorts first.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SortValue {
     /// Nothing.
@@ -197,27 +197,27 @@ impl Cursor {
     }
 }
 
-/// What a query found.
+/// The result of a query.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct QueryResult {
-    /// The referrals in order, each with its place.
+    /// The referrals in order, each with its cursor.
     pub referrals: Vec<(Arc<StoredReferral>, Cursor)>,
-    /// How many match in all, whatever `after`, `skip` and `limit`.
+    /// Number of all matching referrals, regardless of `after`, `skip` and `limit`.
     pub count: Option<u64>,
-    /// How many of the `limit` are left out because their documents are damaged.
+    /// Number of referrals of the page that are left out because their documents are damaged.
     pub left_out: usize,
-    /// How many others might match, but could not be evaluated because their documents are damaged.
+    /// Number of other referrals that could not be evaluated because their documents are damaged.
     pub unreadable: usize,
     /// Whether there are fewer than `limit` because their documents are long: the next page begins after the last.
     pub cut_short: bool,
 }
 
-/// What an aggregation made.
+/// The result of an aggregation.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AggregationResult {
     /// Objects with the members of the result type.
     pub rows: Vec<serde_json::Value>,
-    /// How many referrals are left out because their documents are damaged.
+    /// Number of referrals that are left out because their documents are damaged.
     pub left_out: usize,
 }
 
@@ -226,19 +226,19 @@ pub struct AggregationResult {
 pub struct Aggregation {
     /// Whose.
     pub scope: Scope,
-    /// What is done with them.
+    /// The transformations.
     pub apply: TypedApply,
-    /// What is kept of the results; bound against the apply's own schema.
+    /// Filter of the results, bound against the schema of `apply`.
     pub filter: Option<Typed>,
     /// The keys of the order of the results; empty: as the transformations leave them.
     pub order: Vec<TypedOrder>,
-    /// Leave out so many.
+    /// Number of results to skip.
     pub skip: u64,
-    /// At most so many.
+    /// The maximum number to return.
     pub limit: usize,
 }
 
-/// How a query would be carried out.
+/// How a query would be executed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueryPlan {
     /// The ways into the data in order, each in a line for a person.
@@ -246,7 +246,7 @@ pub struct QueryPlan {
     /// Whether an index alone leads to the page: rows visited do not exceed the rows shown by more than one (and one
     /// for each stream that is merged).
     pub by_index: bool,
-    /// How the count is found, in a line.
+    /// How the count is found, in one line.
     pub count: String,
     /// The statements, as the engine gets them, values left out.
     pub statements: Vec<String>,
@@ -255,39 +255,39 @@ pub struct QueryPlan {
     pub planner: Vec<String>,
 }
 
-/// Everything one write leaves behind. All of it is committed, or none.
+/// Everything that one write changes. All of it is committed, or none.
 #[derive(Debug, Clone)]
 pub struct Change {
-    /// The new state and its news; `None` when only an answer is remembered.
+    /// The new version and its log entry; `None` if only a response is stored.
     pub write: Option<Write>,
-    /// What must still be true inside the transaction.
+    /// Conditions that must still be true inside the transaction.
     pub guards: Vec<Guard>,
-    /// The answer to give again if the same request comes again.
+    /// The response to replay if the same request comes again.
     pub answer: Option<IdempotencyRecord>,
 }
 
-/// A new version of a referral, with the news of it.
+/// A new version of a referral, with its log entry.
 #[derive(Debug, Clone)]
 pub struct Write {
-    /// The state to keep. Its `version` is `decided_on + 1`, or what a new referral begins with.
+    /// The new version. Its `version` is `decided_on + 1`, or the first one of a new referral.
     pub referral: StoredReferral,
     /// The version the decision saw; `None`: the referral must not exist yet, under any owner.
     pub decided_on: Option<Version>,
-    /// The news; the store gives it its position.
+    /// The log entry; the store assigns its position.
     pub entry: Entry,
     /// The words by which `$search` finds it: what [`index_text`](crate::index_text) makes of its texts. `None`: those of
     /// the version that was decided on.
     pub search: Option<String>,
 }
 
-/// What a change-log entry says, before it has a position.
+/// A change-log entry before it has a position.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// What happened.
     pub action: Action,
     /// When, by the injected clock: the referral's `updatedDateTime`.
     pub at: Timestamp,
-    /// Who did it; `None` for the server itself (expiry, import).
+    /// The user who did it; `None` for the server itself (expiry, import).
     pub actor: Option<Actor>,
     /// A JSON object `{ "member/path": [before, after], … }` of the members that changed; `{}` for a creation,
     /// whose state is the document itself.
@@ -345,7 +345,7 @@ pub struct LogEntry {
     pub entry: Entry,
 }
 
-/// What must be true inside the write transaction, checked there.
+/// A condition that is checked inside the write transaction.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Guard {
     /// The owner has no referral in the engagement that is not `Closed`.
@@ -364,7 +364,7 @@ pub enum Guard {
     },
 }
 
-/// How a commit ended, when the store itself did not fail.
+/// The outcome of a commit, if the store itself did not fail.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CommitOutcome {
     /// Durable. The position of the log entry, if there was a write.
@@ -373,11 +373,11 @@ pub enum CommitOutcome {
     VersionConflict,
     /// A guard no longer holds: decide again.
     GuardFailed,
-    /// This request was answered meanwhile; nothing was written.
+    /// The same request was answered meanwhile. Nothing was written; this is its response.
     Replayed(StoredResponse),
 }
 
-/// How a commit of several changes ended, when the store itself did not fail.
+/// The outcome of a commit of several changes, if the store itself did not fail.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AllOrNone {
     /// Durable, all of them. What [`CommitOutcome::Committed`] holds, for each in its order.
@@ -386,12 +386,12 @@ pub enum AllOrNone {
     None {
         /// Its place among the changes.
         at: usize,
-        /// How it ended: any but [`CommitOutcome::Committed`].
+        /// Its outcome: any but [`CommitOutcome::Committed`].
         because: CommitOutcome,
     },
 }
 
-/// Names a request for replay: a digest of caller, method, path and request id, under the organization.
+/// Identifies a request for replay: the organization, and a digest of caller, method, path and request id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey {
     /// The caller's organization.
@@ -400,7 +400,7 @@ pub struct IdempotencyKey {
     pub digest: [u8; 32],
 }
 
-/// An answer to remember, and under which key.
+/// A response to store, with its key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IdempotencyRecord {
     /// The key.
@@ -411,7 +411,7 @@ pub struct IdempotencyRecord {
     pub at: Timestamp,
 }
 
-/// A completed answer, as it will be given again (spec 4.3).
+/// A completed response, as it is replayed (spec 4.3).
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredResponse {
     /// SHA-256 of the request's body and `If-Match`: a repeat must be the same request.
@@ -442,11 +442,11 @@ pub struct Organization {
 /// A role given to a person by this server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assignment {
-    /// Where.
+    /// The organization.
     pub organization: OrganizationId,
     /// Who: a user name of the token, folded to lower case.
     pub identity: String,
-    /// What they may do.
+    /// The role.
     pub role: Role,
 }
 

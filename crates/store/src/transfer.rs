@@ -71,7 +71,7 @@ pub enum Record {
     },
     /// An entry of the change log.
     Entry(LogEntry),
-    /// A remembered answer.
+    /// A stored response.
     Answer(IdempotencyRecord),
     /// A value under a name.
     Setting {
@@ -93,7 +93,7 @@ pub enum ExportPosition {
     Referral(ReferralId),
     /// An entry of the change log.
     Entry(OrganizationId, Position),
-    /// A remembered answer.
+    /// A stored response.
     Answer(OrganizationId, [u8; 32]),
 }
 
@@ -303,9 +303,9 @@ type ExportStep = Result<Option<Vec<Record>>, StoreError>;
 
 /// How many batches wait to be taken.
 const WAITING: usize = 1;
-/// A batch is handed on when it has so many records,
+/// Number of records from which a batch is passed on.
 const BATCH_RECORDS: usize = 1000;
-/// or takes so many bytes.
+/// Number of bytes from which a batch is passed on.
 const BATCH_BYTES: usize = 2 * 1024 * 1024;
 
 impl Export {
@@ -406,7 +406,7 @@ pub struct SchemaVersion {
     pub known: u32,
 }
 
-/// What an engine owes to who moves data. Nobody else may write meanwhile.
+/// An engine that data can be moved into and out of. Nobody else may write meanwhile.
 #[async_trait]
 pub trait Transfer: Store {
     /// Loads referrals, each with the entry that tells of it; versions are kept as given, and `decided_on` is not

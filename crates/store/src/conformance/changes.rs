@@ -134,7 +134,7 @@ pub async fn a_refused_change_leaves_no_trace(engine: &dyn Engine) {
     assert_eq!(must(&*store, edit(next(&first))).await, 2);
 }
 
-/// First the remembered answer, then the version, then the guards.
+/// First the stored response, then the version, then the guards.
 pub async fn checks_come_in_their_order(engine: &dyn Engine) {
     let store = engine.open().await;
     let owner = organization(1);

@@ -1,4 +1,4 @@
-//! The news: one entry per effective write, in order, without gaps.
+//! The change log: one entry per effective write, in order, without gaps.
 
 use super::Engine;
 use super::samples::*;

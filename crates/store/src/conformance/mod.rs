@@ -1,4 +1,4 @@
-//! What every engine owes the house, one rule per function and one test per rule.
+//! The contract of every engine, one rule per function and one test per rule.
 //!
 //! An engine's tests say `store::conformance_suite!(engine)`, where `engine` is an expression that makes an
 //! [`Engine`]; each rule gets a fresh one.

@@ -1,4 +1,4 @@
-//! What the rules write: small, plain values, each told apart by its numbers.
+//! Sample values for the rules, each distinguished by its numbers.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub fn engagement(number: u8) -> EngagementId {
     EngagementId::from_bytes([number; 16])
 }
 
-/// So many seconds after the samples' time began.
+/// The instant this many seconds after the start of the samples' time.
 pub fn at(seconds: i64) -> Timestamp {
     Timestamp::from_unix_seconds(1_600_000_000).plus_seconds(seconds)
 }
@@ -151,7 +151,7 @@ pub struct ListQuery {
     pub offer_leads: bool,
     /// Begin after this one: the last of the page before.
     pub after: Option<(Timestamp, ReferralId)>,
-    /// At most so many.
+    /// The maximum number to return.
     pub limit: usize,
 }
 

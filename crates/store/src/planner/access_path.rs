@@ -1,8 +1,8 @@
-//! Which way leads to the referrals a query wants: decided here for every engine, not by the engine's optimiser.
+//! Chooses the access path of a query. It is chosen here for both engines, not by the optimizer of the database.
 //!
-//! [`Predicates`] takes a filter apart into what the indexed columns tell and the rest. [`Predicates::page_access_path`] and
-//! [`Predicates::scan_access_path`] choose a [`AccessPath`] by the kept counts ([`Statistics`]); the engine walks it, and holds each row
-//! against the conditions the way has not met.
+//! [`Predicates`] splits a filter into the terms that indexed columns decide and the residual.
+//! [`Predicates::page_access_path`] and [`Predicates::scan_access_path`] choose an [`AccessPath`] by the facet counts
+//! ([`Statistics`]). The engine follows it, and tests each row by the predicates that the path does not satisfy.
 
 use odata::{Comparison, EvalError, Evaluator, Search, Typed, TypedKind, Value, fold};
 use referral::{EngagementId, ReferralId};
@@ -10,7 +10,7 @@ use referral::{EngagementId, ReferralId};
 use crate::planner::FacetKey;
 use crate::{Cursor, Query, SortValue};
 
-/// How much dearer a row is than the index entry that leads to it, about: it lies on a page of its own.
+/// Approximate cost of reading a row, relative to an index entry: the row is on a page of its own.
 const ROW: u64 = 16;
 
 /// So many conditions on the team are asked of the index of e-mails: an engine plans each as a query of its own. What
@@ -38,7 +38,7 @@ impl Range {
         self.high = [self.high, high].into_iter().flatten().min();
     }
 
-    /// Whether it holds everything.
+    /// Returns whether the range has no bounds.
     pub(crate) fn is_unbounded(&self) -> bool {
         *self == Range::default()
     }
@@ -47,7 +47,7 @@ impl Range {
         self.low.zip(self.high).is_some_and(|(low, high)| low > high)
     }
 
-    /// The part that comes after an instant, downwards or upwards.
+    /// Returns the part of the range that comes after an instant in the given direction.
     pub(crate) fn after(self, at: i64, descending: bool) -> Range {
         let mut rest = self;
         rest.narrow(if descending { Comparison::Lt } else { Comparison::Gt }, at);
@@ -59,14 +59,14 @@ impl Range {
     }
 }
 
-/// An instant that referrals are kept in the order of.
+/// An instant that an index is ordered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IndexedInstant {
     Created,
     Updated,
 }
 
-/// The order of a query, as far as an index has it.
+/// The order of a query, if an index has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct IndexOrder {
     pub(crate) by: IndexedInstant,
@@ -76,7 +76,7 @@ pub(crate) struct IndexOrder {
 }
 
 impl IndexOrder {
-    /// `None` for an order that only sorting makes.
+    /// Returns `None` if the rows must be sorted.
     pub(crate) fn of(query: &Query) -> Option<IndexOrder> {
         let path = |at: usize| Some(query.order.get(at)?.expr.as_item_path()?.wire());
         let Some(first) = query.order.first() else {
@@ -95,7 +95,7 @@ impl IndexOrder {
         Some(IndexOrder { by, descending: first.descending, with_id })
     }
 
-    /// The keys of a place in this order.
+    /// Returns the cursor of a referral in this order.
     pub(crate) fn cursor(self, at: i64, id: ReferralId) -> Cursor {
         let mut keys = vec![SortValue::Integer(at)];
         if self.with_id {
@@ -105,54 +105,54 @@ impl IndexOrder {
     }
 }
 
-/// What a query asks of a referral, taken apart. All of it must hold.
+/// The predicates of a query, by the column that decides them. All must be true.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Predicates<'q> {
-    /// It can hold of no referral.
+    /// No referral can match.
     pub(crate) impossible: bool,
-    /// What the class alone tells.
+    /// Terms that the facet key decides.
     pub(crate) facet: Vec<&'q Typed>,
     pub(crate) created: Range,
     pub(crate) updated: Range,
     pub(crate) country: Option<&'q str>,
-    /// For each of these, one of its e-mails is on the team.
+    /// For each list, at least one of its e-mails must be on the team.
     pub(crate) teams: Vec<Vec<String>>,
     pub(crate) ids: Option<Vec<ReferralId>>,
     pub(crate) engagement: Option<EngagementId>,
     pub(crate) search: Option<&'q Search>,
-    /// What only the row or its document tells.
+    /// Terms that must be evaluated for each document.
     pub(crate) residual: Vec<&'q Typed>,
 }
 
-/// How many referrals there are, of the owner and the offer leads that the query is about.
+/// Numbers of referrals in the scope of a query, which the access path is chosen by.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Statistics {
-    /// Of each class that occurs.
+    /// For each facet key that occurs.
     pub(crate) facets: Vec<(FacetKey, u64)>,
-    /// The same in the country that is asked for.
+    /// For each facet key that occurs in the requested country.
     pub(crate) in_country: Vec<(FacetKey, u64)>,
-    /// In the range of `updatedDateTime` that is asked for, counted up to [`Predicates::updated_probe_limit`].
+    /// In the requested range of `updatedDateTime`, counted up to [`Predicates::updated_probe_limit`].
     pub(crate) updated: Option<u64>,
     /// With the words that are searched for, counted up to [`Predicates::common_words_limit`].
     pub(crate) found: Option<u64>,
 }
 
-/// A way into an owner's referrals. What it says holds of every row it leads to.
+/// A way to find an owner's referrals. Every row that it returns satisfies its condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum AccessPath {
-    /// There is none to be found.
+    /// No referral can match.
     Nothing,
     /// These, by their ids.
     Ids,
-    /// Those of an engagement.
+    /// The referrals of an engagement.
     Engagement,
-    /// Those with one of these e-mails on the team; each in the order of creation.
+    /// Referrals with one of these e-mails on the team, for each e-mail in the order of creation.
     Team(Vec<String>),
-    /// Those that the words are in.
+    /// Referrals that contain the words, by the search index.
     Search,
-    /// Those of these classes; each in the order of creation.
+    /// Referrals with these facet keys, for each key in the order of creation.
     Facets(Vec<FacetKey>),
-    /// Those of a country in the order of creation.
+    /// Referrals of a country in the order of creation.
     Country,
     /// All in the order of the last update.
     Updated,
@@ -161,7 +161,7 @@ pub(crate) enum AccessPath {
 }
 
 impl AccessPath {
-    /// The instant whose order its streams have, where it has any.
+    /// Returns the instant that the path is ordered by, if any.
     pub(crate) fn order(&self) -> Option<IndexedInstant> {
         match self {
             AccessPath::Nothing | AccessPath::Ids | AccessPath::Engagement | AccessPath::Search => None,
@@ -174,10 +174,10 @@ impl AccessPath {
 }
 
 impl<'q> Predicates<'q> {
-    /// Takes the filter, the search and the team of a query apart.
+    /// Splits the filter, the search and the team of a query into predicates.
     ///
     /// # Errors
-    /// What the evaluation of its constants meets.
+    /// Errors of the evaluation of its constants.
     pub(crate) fn of(query: &'q Query, evaluator: &Evaluator<'_>) -> Result<Predicates<'q>, EvalError> {
         let mut predicates = Predicates { search: query.search.as_ref(), ..Predicates::default() };
         predicates.teams.extend(query.scope.team.clone());
@@ -193,7 +193,7 @@ impl<'q> Predicates<'q> {
         Ok(predicates)
     }
 
-    /// Whether a term is one that the indexed columns tell.
+    /// Takes a term if the indexed columns decide it. Returns whether it was taken.
     fn take(&mut self, term: &'q Typed, evaluator: &Evaluator<'_>) -> Result<bool, EvalError> {
         // What may fail is evaluated for the rows that the terms before it leave, as the language says.
         if FacetKey::decides(term) && !may_fail(term) {
@@ -268,10 +268,10 @@ impl<'q> Predicates<'q> {
         true
     }
 
-    /// The classes that may be shown, of those that occur; `None` where that is all of them.
+    /// Returns the facet keys that match, of those that occur; `None` if all match.
     ///
     /// # Errors
-    /// What the evaluation of terms about the class meets.
+    /// Errors of the evaluation.
     pub(crate) fn facets(
         &self,
         statistics: &Statistics,
@@ -289,7 +289,7 @@ impl<'q> Predicates<'q> {
         Ok((passing.len() < statistics.facets.len()).then_some(passing))
     }
 
-    /// How many match, where the kept counts tell it.
+    /// Returns the number of matching referrals, if the facet counts give it.
     pub(crate) fn count_from_facets(
         &self,
         statistics: &Statistics,
@@ -311,13 +311,13 @@ impl<'q> Predicates<'q> {
             && self.residual.is_empty()
     }
 
-    /// Whether the class of a referral tells all that is asked.
+    /// Returns whether the facet key decides the whole query.
     pub(crate) fn need_facets_only(&self) -> bool {
         !self.impossible && self.country.is_none() && self.need_facets_and_country_only()
     }
 
-    /// Up to how many rows of a range of `updatedDateTime` are worth counting before a way is chosen: as many as make
-    /// sorting them cost what looking for the first page elsewhere costs. `None` where it does not matter.
+    /// Returns the number of rows of a range of `updatedDateTime` worth counting before a path is chosen: the number
+    /// that makes sorting them cost what looking for the first page elsewhere costs. `None` where it does not matter.
     pub(crate) fn updated_probe_limit(
         &self,
         index_order: Option<IndexOrder>,
@@ -333,13 +333,13 @@ impl<'q> Predicates<'q> {
         matters.then(|| total.saturating_mul(rows_needed).isqrt() + 1)
     }
 
-    /// From how many referrals on words are so common that the page is found sooner by asking each one for them: as
-    /// many as make sorting them cost what that costs.
+    /// Returns the number of referrals from which words are so common that testing each referral finds the page
+    /// sooner: as many as make sorting them cost what that costs.
     pub(crate) fn common_words_limit(&self, total: u64, rows_needed: u64) -> u64 {
         total.saturating_mul(rows_needed).isqrt().max(1000)
     }
 
-    /// The way to the first `wanted` in an order of an index.
+    /// Chooses the access path to the first `rows_needed` rows in the order of an index.
     pub(crate) fn page_access_path(
         &self,
         index_order: IndexOrder,
@@ -357,7 +357,7 @@ impl<'q> Predicates<'q> {
         let total = statistics.total();
         let of_facets = statistics.of(facets);
         let in_country = statistics.in_country();
-        // As many as must be looked at until so many match, if these are spread evenly.
+        // Rows to visit until enough match, assuming that matches are spread evenly.
         let until = |among: u64| rows_needed.saturating_mul(among) / matching;
         let ordered = |by: IndexedInstant, cost: u64| if by == index_order.by { cost } else { u64::MAX };
         let look = |needed: bool| if needed { ROW } else { 1 };
@@ -386,7 +386,7 @@ impl<'q> Predicates<'q> {
         cheapest(candidates)
     }
 
-    /// The way to all that match, in any order.
+    /// Chooses the access path to all matching rows, in any order.
     pub(crate) fn scan_access_path(
         &self,
         facets: Option<&[FacetKey]>,
@@ -397,9 +397,9 @@ impl<'q> Predicates<'q> {
             return access_path;
         }
         let total = statistics.total();
-        // A range may be as narrow as it likes: half of all is a guess.
+        // The width of the range is unknown: half of all is a guess.
         let range = |range: &Range| if range.is_unbounded() { total } else { total / 2 };
-        // What an index does not tell is read from the row.
+        // Columns that are not in the index are read from the row.
         let rows = |told: bool| if told && self.residual.is_empty() { 1 } else { ROW };
         let (all_facets, anywhere) = (facets.is_none(), self.country.is_none());
         let whenever = self.updated.is_unbounded();
@@ -421,7 +421,7 @@ impl<'q> Predicates<'q> {
         cheapest(candidates)
     }
 
-    /// A way that leads to few (for words: where they are rare), whatever else is asked.
+    /// Returns a path that leads to few rows regardless of the other predicates. Words qualify only if they are rare.
     fn narrow_access_path(&self, facets: Option<&[FacetKey]>, rare: bool) -> Option<AccessPath> {
         if self.impossible || facets.is_some_and(<[FacetKey]>::is_empty) {
             return Some(AccessPath::Nothing);
@@ -460,7 +460,7 @@ impl Statistics {
         self.in_country.iter().map(|(_, count)| count).sum()
     }
 
-    /// Of the classes, and in the country where one is asked for.
+    /// Returns the number of referrals with these facet keys, and in the requested country, if any.
     fn matching(&self, predicates: &Predicates<'_>, facets: Option<&[FacetKey]>) -> u64 {
         match predicates.country {
             Some(_) => sum(&self.in_country, facets),
@@ -468,13 +468,13 @@ impl Statistics {
         }
     }
 
-    /// Up to how many of a range of `updatedDateTime` were counted.
+    /// Returns the limit up to which a range of `updatedDateTime` was counted.
     fn updated_probed(&self, predicates: &Predicates<'_>, rows_needed: u64) -> u64 {
         predicates.updated_probe_limit(None, self.total(), rows_needed).unwrap_or(0)
     }
 }
 
-/// Adds how many there are of a class to those that are known.
+/// Adds a count of a facet key to the known counts.
 pub(crate) fn add_facet_count(counts: &mut Vec<(FacetKey, u64)>, facet: FacetKey, number: u64) {
     match counts.iter_mut().find(|(known, _)| *known == facet) {
         Some((_, known)) => *known += number,
@@ -487,7 +487,7 @@ fn sum(counts: &[(FacetKey, u64)], facets: Option<&[FacetKey]>) -> u64 {
     counts.iter().filter(|(facet, _)| rows_needed(facet)).map(|(_, count)| count).sum()
 }
 
-/// The value of an expression that speaks of no referral; `None` for null and for one that has none.
+/// Returns the value of an expression that uses no member of a referral; `None` for null and for a fault.
 fn constant(expression: &Typed, evaluator: &Evaluator<'_>) -> Result<Option<Value>, EvalError> {
     if !expression.item_paths().is_empty() {
         return Ok(None);
@@ -499,7 +499,7 @@ fn constant(expression: &Typed, evaluator: &Evaluator<'_>) -> Result<Option<Valu
     }
 }
 
-/// Whether the evaluation of an expression may end with [`EvalError::Fault`].
+/// Returns whether the evaluation of an expression may end with [`EvalError::Fault`].
 fn may_fail(expression: &Typed) -> bool {
     let mut may_fail = false;
     expression.walk(&mut |typed| {

@@ -1,4 +1,5 @@
-//! The class of a referral: its five members of closed lists in one small number, for indexes and kept counts.
+//! The facet key of a referral: its five enumerated members in one small number, for indexes and facet counts. The
+//! column is named `class`.
 
 use odata::{Comparison, EvalError, Evaluator, Typed, TypedKind, Value};
 use referral::{ReferralDirection, ReferralQualification, ReferralStatus, ReferralSubstatus, ReferralType};
@@ -6,7 +7,7 @@ use serde_json::Value as Json;
 
 use crate::Columns;
 
-/// The members of a referral that its class tells.
+/// The members that a facet key contains.
 const MEMBERS: [&str; 5] = ["direction", "status", "substatus", "qualification", "type"];
 
 /// The bits of `direction`, `status` and `substatus`. The schema of SQLite says it too.
@@ -18,7 +19,7 @@ pub(crate) const LIFECYCLE_BITS: u16 = 1009;
 pub(crate) struct FacetKey(pub(crate) u16);
 
 impl FacetKey {
-    /// The class of a referral.
+    /// Returns the facet key of a referral.
     pub(crate) fn of(columns: &Columns) -> FacetKey {
         FacetKey(
             columns.direction as u16
@@ -29,12 +30,12 @@ impl FacetKey {
         )
     }
 
-    /// Direction, status and substatus of this class alone: the number by which `referral_by_standing` is ordered.
+    /// Returns only direction, status and substatus: the number that the index `referral_by_standing` is ordered by.
     pub(crate) fn lifecycle(self) -> u16 {
         self.0 & LIFECYCLE_BITS
     }
 
-    /// Where a member stands in the number: by how many bits it is shifted, and its mask then.
+    /// Returns the shift and the mask of a member in the number.
     pub(crate) fn bits(member: &str) -> Option<(u16, u16)> {
         Some(match member {
             "direction" => (0, 1),
@@ -46,12 +47,12 @@ impl FacetKey {
         })
     }
 
-    /// Every class that could be, whether its status goes with its substatus or not.
+    /// Returns every facet key, including invalid pairs of status and substatus.
     pub(crate) fn all() -> impl Iterator<Item = FacetKey> {
         (0..1 << 10).map(FacetKey).filter(|facet| facet.document().is_some())
     }
 
-    /// A document with the five members only; `None` for a number that is not a class.
+    /// Returns a document with only the five members; `None` for an invalid number.
     pub(crate) fn document(self) -> Option<Json> {
         let mut document = serde_json::Map::new();
         for member in MEMBERS {
@@ -60,7 +61,7 @@ impl FacetKey {
         Some(Json::Object(document))
     }
 
-    /// The value of one of the five members; `None` for other members, and for a number that is not a class.
+    /// Returns the value of one of the five members; `None` for other members, and for an invalid number.
     pub(crate) fn name(self, member: &str) -> Option<&'static str> {
         fn of<T: Copy>(all: &[T], number: u16, name: fn(T) -> &'static str) -> Option<&'static str> {
             all.get(usize::from(number)).copied().map(name)
@@ -79,7 +80,7 @@ impl FacetKey {
     /// Whether all of these, each of which [`is told`](FacetKey::decides) by a class, are true for referrals of this one.
     ///
     /// # Errors
-    /// What the evaluation meets.
+    /// Errors of the evaluation.
     pub(crate) fn matches(self, terms: &[&Typed], evaluator: &Evaluator<'_>) -> Result<bool, EvalError> {
         for term in terms {
             let matches = match self.compare_numbers(term) {
@@ -93,7 +94,7 @@ impl FacetKey {
         Ok(true)
     }
 
-    /// Whether a term is true, by the numbers alone: for members that are compared with constants, the common case.
+    /// Returns whether a term is true, if it only compares members with constants, which is the common case.
     fn compare_numbers(self, term: &Typed) -> Option<bool> {
         match &term.kind {
             TypedKind::And(terms) => {
@@ -137,7 +138,7 @@ impl FacetKey {
         self.document().map_or(Ok(false), |document| evaluator.matches(term, &document))
     }
 
-    /// Whether the class of a referral alone tells what an expression is.
+    /// Returns whether the facet key alone decides an expression.
     pub(crate) fn decides(expression: &Typed) -> bool {
         expression.item_paths().iter().all(|path| MEMBERS.contains(&path.as_str()))
     }

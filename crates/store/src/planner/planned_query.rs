@@ -1,6 +1,5 @@
-//! What every engine asks of a query alike: the ways to its referrals (`planner/access_path.rs`), where its page begins, what is left to
-//! hold rows against, and the order of what is found. Expressions are evaluated here, by the evaluator of `odata`, so
-//! that a query means the same on every engine.
+//! A planned query: its access paths, where its page begins, the predicates left to test for each row, and the order of
+//! the results. Expressions are evaluated here, by the evaluator of `odata`, so a query means the same on both engines.
 
 use std::cmp::Ordering;
 use std::sync::OnceLock;
@@ -14,27 +13,27 @@ use crate::list_work::ListWork;
 use crate::planner::{AccessPath, FacetKey, IndexOrder, IndexedInstant, Predicates, Range, Statistics};
 use crate::{Cursor, Query, SortValue, StoreError};
 
-/// A query with all that is known before a row is read.
+/// A query with everything that is known before a row is read.
 pub(crate) struct PlannedQuery<'q> {
     pub(crate) query: &'q Query,
     pub(crate) predicates: Predicates<'q>,
     /// The order, where an index has it.
     pub(crate) index_order: Option<IndexOrder>,
     pub(crate) statistics: Statistics,
-    /// The classes that may be shown; `None`: all.
+    /// The facet keys that match; `None`: all.
     facets: Option<Vec<FacetKey>>,
-    /// What is evaluated for each row, in the order of the filter.
+    /// Terms that are evaluated for each row, in the order of the filter.
     residual: Vec<Residual<'q>>,
 }
 
-/// A term of the filter that neither columns nor indexes decide.
+/// A term of the filter that must be evaluated for each row.
 struct Residual<'q> {
     term: &'q Typed,
-    /// The value of a term that asks about no member: it is evaluated once, for the first row.
+    /// The value of a term that uses no member: it is evaluated once, for the first row.
     constant: Option<OnceLock<bool>>,
 }
 
-/// What a way meets of the conditions; rows are held against the rest.
+/// The predicates that an access path satisfies; the others are tested for each row.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Satisfied {
     pub(crate) facet: bool,
@@ -45,16 +44,16 @@ pub(crate) struct Satisfied {
 }
 
 impl Satisfied {
-    /// What a way meets in a statement that says every other condition itself.
+    /// Returns what a path satisfies in a statement that contains all other predicates.
     pub(crate) fn in_a_set(access_path: &AccessPath) -> Satisfied {
         Satisfied { first_team: matches!(access_path, AccessPath::Team(_)), ..Satisfied::default() }
     }
 }
 
-/// What a statement reads of rows in the order of an index.
+/// A part of an index that one statement reads in order.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum ScanPart {
-    /// The rest of an instant, after an id.
+    /// The rows of one instant after an id.
     Tie(i64, ReferralId),
     /// Everything of a range.
     Range(Range),
@@ -88,12 +87,12 @@ impl<'q> PlannedQuery<'q> {
         Ok(planned)
     }
 
-    /// As if every class had many referrals: what a query's way is when nothing is known of its owner.
+    /// Plans a query as if every facet key had many referrals, for an owner that is not known.
     ///
     /// # Errors
     /// As [`PlannedQuery::new`].
     pub(crate) fn assuming_many_rows(query: &'q Query) -> Result<PlannedQuery<'q>, StoreError> {
-        /// As many of each class as make no way cheap by being empty.
+        /// Enough of each facet key that no path is cheap because it is empty.
         const MANY: u64 = 1000;
         let work = ListWork::for_planning();
         let predicates = Predicates::of(query, &work.evaluator(query.scope.now))?;
@@ -127,7 +126,7 @@ impl<'q> PlannedQuery<'q> {
         self.facets.as_deref()
     }
 
-    /// As many as must be found, at least.
+    /// Returns the number of rows that must be found.
     pub(crate) fn rows_needed(&self) -> u64 {
         rows_needed(self.query)
     }
@@ -148,17 +147,17 @@ impl<'q> PlannedQuery<'q> {
         self.predicates.scan_access_path(self.facets(), &self.statistics, self.rows_needed())
     }
 
-    /// The order of the index of a way, where it is that of the page.
+    /// Returns the order of the index of a path, if it is the order of the page.
     pub(crate) fn index_order_of(&self, access_path: &AccessPath) -> Option<IndexOrder> {
         self.index_order.filter(|index_order| access_path.order() == Some(index_order.by))
     }
 
-    /// How many match, where the kept counts tell it.
+    /// Returns the number of matching referrals, if the facet counts give it.
     pub(crate) fn count_from_facets(&self) -> Option<u64> {
         self.predicates.count_from_facets(&self.statistics, self.facets())
     }
 
-    /// Where the page begins, in an order of an index.
+    /// Returns the position where the page begins, in the order of an index.
     pub(crate) fn after(&self) -> Option<(i64, ReferralId)> {
         match self.query.after.as_ref().map(|cursor| (cursor.keys.first(), cursor.id)) {
             Some((Some(SortValue::Integer(at)), id)) => Some((*at, id)),
@@ -166,7 +165,7 @@ impl<'q> PlannedQuery<'q> {
         }
     }
 
-    /// What comes after a place in an order of an index: the rest of the same instant, then everything beyond.
+    /// Returns the parts of an index after a position: the rest of the same instant, then everything beyond.
     pub(crate) fn scan_parts(
         &self,
         index_order: IndexOrder,
@@ -181,12 +180,12 @@ impl<'q> PlannedQuery<'q> {
         tie.into_iter().chain([ScanPart::Range(range.after(at, index_order.descending))]).collect()
     }
 
-    /// Whether rows must be held against more than what is met.
+    /// Returns whether rows must be tested beyond what is satisfied.
     pub(crate) fn has_unsatisfied(&self, satisfied: Satisfied) -> bool {
         self.has_unsatisfied_columns(satisfied) || !self.residual.is_empty()
     }
 
-    /// Whether rows must be held against columns and words besides what is met.
+    /// Returns whether rows must be tested by columns or words beyond what is satisfied.
     pub(crate) fn has_unsatisfied_columns(&self, satisfied: Satisfied) -> bool {
         let predicates = &self.predicates;
         (self.facets.is_some() && !satisfied.facet)
@@ -200,24 +199,24 @@ impl<'q> PlannedQuery<'q> {
     }
 }
 
-/// As many as a query must find, at least.
+/// Returns the number of rows that a query must find.
 pub(crate) fn rows_needed(query: &Query) -> u64 {
     query.skip.saturating_add(query.limit as u64)
 }
 
 /// What is evaluated.
 impl PlannedQuery<'_> {
-    /// Whether columns and indexes tell which rows match.
+    /// Returns whether columns and indexes decide which rows match.
     pub(crate) fn has_no_residual(&self) -> bool {
         self.residual.is_empty()
     }
 
-    /// What is read of a row to decide whether it matches.
+    /// Returns the source of what decides whether a row matches.
     pub(crate) fn filter_source(&self) -> ItemSource {
         ItemSource::of(self.residual_paths())
     }
 
-    /// What is read of a row to decide whether it matches, and where it stands in the order.
+    /// Returns the source of what decides whether a row matches, and of its sort keys.
     pub(crate) fn order_source(&self) -> ItemSource {
         let keys = match self.index_order {
             Some(_) => Vec::new(),
@@ -226,15 +225,15 @@ impl PlannedQuery<'_> {
         ItemSource::of(self.residual_paths().chain(keys))
     }
 
-    /// The paths that the terms evaluated for each row ask about.
+    /// Returns the paths that the residual terms use.
     pub(crate) fn residual_paths(&self) -> impl Iterator<Item = String> {
         self.residual.iter().flat_map(|residual| residual.term.item_paths())
     }
 
-    /// Whether the terms that are evaluated for each row are true for an item.
+    /// Returns whether the residual terms are true for an item.
     ///
     /// # Errors
-    /// What the evaluation meets.
+    /// Errors of the evaluation.
     pub(crate) fn matches(&self, item: &Json, work: &ListWork) -> Result<bool, StoreError> {
         let evaluator = work.evaluator(self.query.scope.now);
         for Residual { term, constant } in &self.residual {
@@ -253,10 +252,10 @@ impl PlannedQuery<'_> {
         Ok(true)
     }
 
-    /// Where a row stands in the order of the query.
+    /// Returns the cursor of a row in the order of the query.
     ///
     /// # Errors
-    /// What the evaluation of the keys meets.
+    /// Errors of the evaluation of the sort keys.
     pub(crate) fn cursor(
         &self,
         id: ReferralId,
@@ -281,7 +280,7 @@ impl PlannedQuery<'_> {
         Ok(Cursor { keys: keys?, id })
     }
 
-    /// The order of two places of this query.
+    /// Compares two cursors of this query.
     fn compare(&self, one: &Cursor, other: &Cursor) -> Ordering {
         let descending = |key: usize| match self.index_order {
             Some(index_order) => key == 0 && index_order.descending,
@@ -337,18 +336,18 @@ pub(crate) fn check_expressions<'e>(
     filter.into_iter().chain(order.into_iter().map(|key| &key.expr)).try_for_each(check_stored)
 }
 
-/// The first places of a query's order, of rows that come in any order. It holds twice as many as are wanted at most.
+/// Keeps the first rows in the order of a query, of rows that come in any order. Holds at most twice the rows needed.
 pub(crate) struct TopRows<'a, R> {
     planned: &'a PlannedQuery<'a>,
     work: &'a ListWork,
-    /// As many as the page ends at.
+    /// Number of rows up to the end of the page.
     rows_needed: usize,
     kept: Vec<(Cursor, R)>,
     matching: u64,
 }
 
 impl<'a, R> TopRows<'a, R> {
-    /// As many are sorted at a time, at least.
+    /// Minimum number of rows that are sorted at a time.
     const MIN_SORTED: usize = 4096;
 
     pub(crate) fn new(planned: &'a PlannedQuery<'a>, work: &'a ListWork) -> TopRows<'a, R> {
@@ -381,7 +380,7 @@ impl<'a, R> TopRows<'a, R> {
         }
     }
 
-    /// The page in order, and how many rows match in all.
+    /// Returns the page in order, and the number of all matching rows.
     pub(crate) fn finish(mut self) -> (Vec<(Cursor, R)>, u64) {
         self.sort();
         let skip = usize::try_from(self.planned.query.skip).unwrap_or(usize::MAX);

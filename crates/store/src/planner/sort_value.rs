@@ -7,7 +7,7 @@ use odata::{Value, fold};
 use crate::SortValue;
 
 impl SortValue {
-    /// The key of a value; texts are folded where the order ignores case.
+    /// Converts a value; texts are folded if the order ignores case.
     pub fn of(value: &Value, ignore_case: bool) -> SortValue {
         match value {
             Value::Null | Value::Present => SortValue::Null,
@@ -26,7 +26,7 @@ impl SortValue {
         }
     }
 
-    /// The order of two keys of one expression: null before everything, not-a-number before all numbers.
+    /// Compares two values of one expression: null before everything, not-a-number before all numbers.
     pub fn compare(&self, other: &SortValue) -> Ordering {
         match (self, other) {
             (SortValue::Boolean(left), SortValue::Boolean(right)) => left.cmp(right),
@@ -41,7 +41,7 @@ impl SortValue {
         }
     }
 
-    /// Where keys of different kinds stand; only null meets others.
+    /// Returns the rank of the kind. Values of one expression differ in kind only by null.
     fn rank(&self) -> u8 {
         match self {
             SortValue::Null => 0,

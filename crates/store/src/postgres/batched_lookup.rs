@@ -1,8 +1,8 @@
-//! Reads by key that wait at the same time share one statement, as writes share a transaction: parsing, planning and the
-//! round trip of one are most of what a single row costs.
+//! Batched lookups: reads by key that wait at the same time share one statement, as writes share a transaction. Parsing,
+//! planning and the round trip are most of the cost of a single row.
 //!
-//! A statement is sent after everything in it was asked for, so it shows whatever was acknowledged by then. What is asked
-//! while one is on its way waits for the next, but not for one that hangs: after a while more are sent beside it.
+//! A statement is sent after all its keys were requested, so it shows everything acknowledged by then. A lookup that
+//! arrives while a statement is running waits for the next one. If the running one takes long, another is sent.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -17,29 +17,29 @@ use tokio::time::timeout;
 use super::pool::Pool;
 use crate::StoreError;
 
-/// Statements that are on their way at the same time, at most.
+/// Maximum number of statements sent at the same time.
 const MAX_STATEMENTS: usize = 4;
-/// How long a question waits for those that are on their way, before there is one more.
+/// Time that a lookup waits for running statements before one more is sent.
 const HELP_AFTER: Duration = Duration::from_millis(5);
-/// Keys of one statement at most.
+/// Maximum number of keys of one statement.
 const MAX_KEYS: usize = 256;
 
-/// What was found of some keys. A row that cannot be read is the trouble of who asked for it alone.
+/// The results of some keys. A row that fails to decode fails only the caller that asked for it.
 pub(super) type Rows<L> = HashMap<<L as Lookup>::Key, Result<<L as Lookup>::Found, StoreError>>;
 
-/// A question that can be asked of many keys at once.
+/// A query that can be made for many keys at once.
 #[async_trait]
 pub(super) trait Lookup: Send + Sync + 'static {
     type Key: Clone + Eq + Hash + Send + Sync;
     type Found: Clone + Send;
 
-    /// What there is of these keys, each of them once.
+    /// Finds the rows of these keys, each of them once.
     async fn find(pool: &Arc<Pool>, keys: &[Self::Key]) -> Result<Rows<Self>, StoreError>
     where
         Self: Sized;
 }
 
-/// Gathers what is asked.
+/// Collects lookups that wait at the same time into one statement.
 pub(super) struct BatchedLookup<L: Lookup>(Arc<LookupState<L>>);
 
 struct LookupState<L: Lookup> {
@@ -49,11 +49,11 @@ struct LookupState<L: Lookup> {
 }
 
 struct LookupQueue<L: Lookup> {
-    /// Who waits for a statement to take the question.
+    /// Lookups that wait for the next statement.
     waiting: VecDeque<PendingLookup<L>>,
-    /// How many tasks take what waits.
+    /// Number of running tasks.
     running: usize,
-    /// The number of the next question.
+    /// The number of the next lookup.
     next: u64,
 }
 
@@ -73,7 +73,7 @@ impl<L: Lookup> BatchedLookup<L> {
         }))
     }
 
-    /// What there is of a key.
+    /// Finds the row of a key.
     ///
     /// # Errors
     /// As a statement of its own would have: also that none could be sent in time.
@@ -124,7 +124,7 @@ impl<L: Lookup> LookupState<L> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a question was still waiting, and does no more.
+    /// Removes a lookup that still waits. Returns whether it was waiting.
     fn withdraw(&self, number: u64) -> bool {
         let mut queue = self.queue();
         let place = queue.waiting.iter().position(|waiting| waiting.number == number);
@@ -139,11 +139,11 @@ struct Running<L: Lookup> {
 }
 
 impl<L: Lookup> Running<L> {
-    /// What the next statement is asked for; `None` ends the task.
+    /// Takes the lookups of the next statement; `None` ends the task.
     fn next(&mut self) -> Option<Vec<PendingLookup<L>>> {
         let mut queue = self.shared.queue();
         if queue.waiting.is_empty() {
-            // Under the lock: who asks from now on begins another.
+            // Under the lock: a lookup that arrives from now on begins another task.
             queue.running -= 1;
             self.ended = true;
             return None;

@@ -1,6 +1,6 @@
 //! Bulk loading: many referrals at once.
 //!
-//! Into a store without referrals all go in one transaction, so that all are loaded or none; kept counts and the heads of
+//! Into a store without referrals all go in one transaction, so that all are loaded or none; facet counts and the heads of
 //! logs are written once, in its end. A store that has referrals already is added to batch by batch, each in a
 //! transaction of its own.
 
@@ -97,7 +97,7 @@ pub(super) async fn run(lease: &Lease, statements: &[Statement]) -> Result<(), P
     Ok(())
 }
 
-/// Begins a transaction that may wait for who feeds it.
+/// Begins a transaction that may wait for its source.
 pub(super) async fn begin(pool: &Arc<Pool>) -> Result<Lease, StoreError> {
     let mut lease = pool.acquire().await?;
     lease.mark_in_transaction();
@@ -124,7 +124,7 @@ pub(super) async fn lock_heads(
     found.iter().map(|row| Ok((rows::organization(row, 0)?, rows::count(row, 1)?))).collect()
 }
 
-/// A count that is kept: its owner, whether of offer leads, its class and its country.
+/// Key of a facet count: owner, whether it is an offer lead, facet key and country.
 type OwnedFacetCountKey = (OrganizationId, bool, FacetKey, Option<String>);
 
 /// A transaction that loads.

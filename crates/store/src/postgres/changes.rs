@@ -1,6 +1,6 @@
-//! Changes held against what the database holds, one after the other, in memory: what is written of them in the end.
+//! Applies changes in memory, one after the other, to what the database holds, and collects the rows to write.
 //!
-//! All of it is under the rows of `log_head` of every organization concerned, so nobody changes it meanwhile.
+//! The rows of `log_head` of every organization concerned are locked, so nobody else changes the data meanwhile.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -12,7 +12,7 @@ use crate::{
     StoredResponse, Write,
 };
 
-/// What there is of a referral, as far as a write must know.
+/// The current version of a referral, as far as a write needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ExistingReferral {
     pub(super) owner: OrganizationId,
@@ -46,14 +46,14 @@ impl ExistingReferral {
     }
 }
 
-/// What a group of changes must know before it is decided.
+/// What must be read before a group of changes is applied.
 #[derive(Debug, Default)]
 pub(super) struct ReadSet {
     /// Whose log is written or whose referrals are looked at: sorted, so that all lock them in one order.
     pub(super) organizations: BTreeSet<Vec<u8>>,
-    /// What must not be there yet, under any owner.
+    /// Ids that must not exist yet, under any owner.
     pub(super) new: Vec<ReferralId>,
-    /// What was seen with its owner.
+    /// Referrals whose version was decided on, with their owners.
     pub(super) seen: Vec<(OrganizationId, ReferralId)>,
     pub(super) answers: Vec<(OrganizationId, [u8; 32])>,
     pub(super) guarded: Vec<(EngagementId, OrganizationId)>,
@@ -87,7 +87,7 @@ impl ReadSet {
     }
 }
 
-/// What the database holds, and then what it will hold.
+/// The state that changes are applied to: what the database holds, and then what it will hold.
 #[derive(Debug, Clone, Default)]
 pub(super) struct GroupState {
     pub(super) positions: HashMap<OrganizationId, Position>,
@@ -98,7 +98,7 @@ pub(super) struct GroupState {
     pub(super) write_set: WriteSet,
 }
 
-/// What is to be written.
+/// The rows to write.
 #[derive(Debug, Clone, Default)]
 pub(super) struct WriteSet {
     pub(super) referrals: HashMap<ReferralId, NewVersion>,
@@ -106,17 +106,17 @@ pub(super) struct WriteSet {
     pub(super) answers: Vec<IdempotencyRecord>,
 }
 
-/// What a referral is after a group.
+/// The version of a referral after a group of changes.
 #[derive(Debug, Clone)]
 pub(super) struct NewVersion {
     pub(super) referral: StoredReferral,
     /// `None`: those that are there.
     pub(super) words: Option<String>,
-    /// What there was of it before.
+    /// The version before the group.
     pub(super) before: Option<ExistingReferral>,
 }
 
-/// An entry of the log with its place.
+/// A log entry with its position.
 #[derive(Debug, Clone)]
 pub(super) struct LogRow {
     pub(super) owner: OrganizationId,
@@ -134,7 +134,7 @@ impl WriteSet {
 }
 
 impl GroupState {
-    /// Decides one change, and takes it in.
+    /// Applies one change if it may be made.
     pub(super) fn apply(&mut self, change: &Change) -> CommitOutcome {
         if let Some(idempotency_record) = &change.answer {
             let key = (idempotency_record.key.organization.clone(), idempotency_record.key.digest);
@@ -157,7 +157,7 @@ impl GroupState {
         CommitOutcome::Committed(position)
     }
 
-    /// Decides several changes that go together.
+    /// Applies several changes, or none.
     pub(super) fn apply_all(&mut self, changes: &[Change]) -> AllOrNone {
         let before = self.clone();
         let mut positions = Vec::with_capacity(changes.len());
@@ -187,7 +187,7 @@ impl GroupState {
         (open > 0) == wanted
     }
 
-    /// Takes a write in, whatever it was decided on.
+    /// Applies a write, regardless of the version it was decided on.
     pub(super) fn write(&mut self, write: &Write) -> Position {
         let referral = &write.referral;
         let now = ExistingReferral::of(referral);

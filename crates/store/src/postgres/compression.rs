@@ -1,4 +1,4 @@
-//! Texts on their way to their columns and back. Who hands a change over packs it, never a lane: others wait for lanes.
+//! Encodes texts for their columns, and decodes them. The caller encodes, never a shard: others wait for shards.
 
 use super::rows::decoded_text;
 use crate::compression::Compression;
@@ -49,7 +49,7 @@ impl Compression {
     }
 }
 
-/// What became of a change, for its caller.
+/// Decodes the outcome of a change.
 pub(super) fn outcome(outcome: CommitOutcome) -> Result<CommitOutcome, StoreError> {
     Ok(match outcome {
         CommitOutcome::Replayed(mut answer) => {
@@ -60,7 +60,7 @@ pub(super) fn outcome(outcome: CommitOutcome) -> Result<CommitOutcome, StoreErro
     })
 }
 
-/// What became of several changes, for their caller.
+/// Decodes the outcome of several changes.
 pub(super) fn outcome_of_all(all: AllOrNone) -> Result<AllOrNone, StoreError> {
     Ok(match all {
         AllOrNone::None { at, because } => AllOrNone::None { at, because: outcome(because)? },

@@ -1,4 +1,4 @@
-//! What PostgreSQL reports, and what it means for who asked.
+//! Classifies the errors that PostgreSQL reports.
 
 use std::error::Error as _;
 
@@ -8,25 +8,26 @@ use tokio_postgres::error::SqlState;
 use super::prepared::is_unknown_statement;
 use crate::StoreError;
 
-/// What is said of a database that does not answer.
+/// Message for a database that does not answer.
 pub(super) const NO_ANSWER: &str = "the database did not answer in time";
 
-/// Why a statement was not done.
+/// The reason why a statement failed.
 #[derive(Debug, Clone)]
 pub(super) enum PgError {
-    /// Others were in the way: the whole transaction may be tried again.
+    /// A conflict with other transactions: the whole transaction may be retried.
     Retryable(String),
-    /// The connection or the server is gone, or takes no writes.
+    /// The connection or the server is gone, or does not accept writes.
     Unreachable(String),
-    /// There was no answer in time: neither whether the server is there nor what it did is known.
+    /// There was no answer in time. It is unknown whether the statement was executed.
     Timeout,
-    /// It took longer than it may.
+    /// The statement took longer than the statement timeout.
     StatementTimeout,
     /// An earlier statement of the transaction failed.
     TransactionAborted,
-    /// A prepared statement was none: nothing of it was done, and none is used from now on.
+    /// The server does not know our prepared statement (a pooler switched connections). Nothing was executed;
+    /// prepared statements are disabled from here on.
     UnknownStatement(String),
-    /// The schema is not there.
+    /// A table does not exist.
     UndefinedTable(String),
     /// Anything else.
     Other(String),
@@ -49,7 +50,7 @@ impl PgError {
         PgError::of_state(state, || error_text(error))
     }
 
-    /// What a state of an answer means.
+    /// Classifies an SQLSTATE.
     fn of_state(state: &SqlState, error_text: impl FnOnce() -> String) -> PgError {
         /// Classes of states that pass: of connections, of resources such as their number and the room on the disk, of an
         /// operator's or a crash's end, and of the system under the server.
@@ -61,10 +62,10 @@ impl PgError {
             | SqlState::LOCK_NOT_AVAILABLE
             | SqlState::OBJECT_IN_USE
             | SqlState::UNIQUE_VIOLATION
-            // Of two that make the same table, though only if it is missing, one is told that it is there.
+            // Two concurrent CREATE TABLE IF NOT EXISTS: one of them reports that the table exists.
             | SqlState::DUPLICATE_TABLE
             | SqlState::DUPLICATE_OBJECT => PgError::Retryable(error_text()),
-            // Whether it was done nobody knows.
+            // It is unknown whether it was executed.
             SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN => PgError::Timeout,
             SqlState::QUERY_CANCELED => PgError::StatementTimeout,
             SqlState::IN_FAILED_SQL_TRANSACTION => PgError::TransactionAborted,
@@ -78,12 +79,12 @@ impl PgError {
         }
     }
 
-    /// Whether nothing was done of what may be done later, as a whole.
+    /// Returns whether nothing was executed and the whole transaction may be retried.
     pub(super) fn is_transient(&self) -> bool {
         matches!(self, PgError::Retryable(_) | PgError::Unreachable(_) | PgError::UnknownStatement(_))
     }
 
-    /// The worse of two of one transaction: the one that tells why.
+    /// Returns whether it is the cause, not a consequence of an earlier error of the same transaction.
     pub(super) fn is_cause(&self) -> bool {
         !matches!(self, PgError::TransactionAborted)
     }
@@ -102,12 +103,12 @@ impl From<PgError> for StoreError {
     }
 }
 
-/// Why there is no connection. Whatever it is, it may be put right without this process.
+/// Converts a connect error. Every connect error is temporary for this process.
 pub(super) fn cannot_connect(error: &Error) -> StoreError {
     StoreError::Unavailable(error_text(error))
 }
 
-/// The error with its causes.
+/// Returns the text of an error with its causes.
 pub(super) fn error_text(error: &Error) -> String {
     if let Some(database) = error.as_db_error() {
         return format!("{} ({})", database.message(), database.code().code());

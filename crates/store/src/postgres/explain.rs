@@ -1,4 +1,4 @@
-//! How a list would be carried out, in words and statements, and what the database's planner makes of it.
+//! Explains how a list would be executed, in words and statements, with the plan of the database.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::list_work::ListWork;
 use crate::planner::{AccessPath, PlannedQuery, check_expressions};
 use crate::{Query, QueryPlan, StoreError};
 
-/// How a query would be carried out, if every class had many referrals.
+/// Returns how a query would be executed if every facet key had many referrals.
 pub(super) fn plan(query: &Query) -> Result<QueryPlan, StoreError> {
     check_expressions(query.filter.as_ref(), &query.order)?;
     let planned = PlannedQuery::assuming_many_rows(query)?;
@@ -64,7 +64,7 @@ pub(super) async fn planner(pool: &Arc<Pool>, query: &Query) -> Result<Vec<Strin
     Ok(lines)
 }
 
-/// A way in words.
+/// Describes an access path.
 fn describe(access_path: &AccessPath) -> String {
     match access_path {
         AccessPath::Nothing => "no referral can match: none is read",

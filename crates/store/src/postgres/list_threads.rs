@@ -125,7 +125,7 @@ impl ListThreads {
         }
     }
 
-    /// How many lists wait for a thread.
+    /// Returns the number of lists that wait for a thread.
     pub(super) fn waiting(&self) -> u64 {
         self.jobs.waiting()
     }

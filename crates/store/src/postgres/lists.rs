@@ -1,6 +1,6 @@
-//! Lists by the query language. What way is taken is decided in `planner/access_path.rs`, what columns tell is asked of the server
-//! (`select.rs`), and the rest is evaluated here for one row after the other (`planner/planned_query.rs`), on threads of its own
-//! (`list_threads.rs`).
+//! Lists: pages and counts. The planner chooses the access path (`planner/access_path.rs`), the server tests the
+//! predicates that columns decide (`select.rs`), and the residual is evaluated here, row by row
+//! (`planner/planned_query.rs`), on separate threads (`list_threads.rs`).
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ const TURN: usize = 64;
 /// Rows of a page whose documents are fetched at a time.
 const FETCHED: usize = 64;
 
-/// What a list is told when a statement was broken off.
+/// Converts an error to the one that a list reports: a statement timeout means that the list costs too much.
 pub(super) fn list_error(pg_error: PgError) -> StoreError {
     match pg_error {
         PgError::StatementTimeout => too_costly(),
@@ -43,7 +43,7 @@ pub(super) fn list_error(pg_error: PgError) -> StoreError {
     }
 }
 
-/// A transaction that reads: everything in it is of one moment.
+/// A read transaction: everything in it is one snapshot.
 pub(super) struct ReadTransaction {
     pub(super) lease: Lease,
 }
@@ -121,7 +121,7 @@ pub(super) async fn find(
         .await
 }
 
-/// Whether nothing is to be evaluated for rows, and an index has the order.
+/// Returns whether no expression is evaluated for rows and an index has the order.
 fn is_told_by_columns(query: &Query) -> bool {
     let work = ListWork::for_a_look();
     let predicates = Predicates::of(query, &work.evaluator(query.scope.now));
@@ -176,7 +176,7 @@ pub(super) async fn plan_query<'q>(
         let counts = if rows::get(row, 2)? { &mut statistics.in_country } else { &mut statistics.facets };
         add_facet_count(counts, facet, number);
     }
-    // No index finds words here: each referral is asked for them.
+    // No index finds words here: each referral is tested.
     statistics.found = query.search.as_ref().map(|_| u64::MAX);
     let (total, rows_needed) = (statistics.total(), rows_needed(query));
     if let Some(most) = predicates.updated_probe_limit(IndexOrder::of(query), total, rows_needed) {
@@ -186,7 +186,7 @@ pub(super) async fn plan_query<'q>(
     Ok((reading, planned))
 }
 
-/// The kept counts: class, number, and whether of the country.
+/// Selects the facet counts: facet key, number, and whether it is of the country.
 pub(super) fn statistics(query: &Query, predicates: &Predicates<'_>) -> Sql {
     let owner = query.scope.owner.as_bytes();
     let leads = if query.scope.offer_leads { "(FALSE, TRUE)" } else { "(FALSE)" };
@@ -201,7 +201,7 @@ pub(super) fn statistics(query: &Query, predicates: &Predicates<'_>) -> Sql {
     sql
 }
 
-/// How many were updated in a range, counted up to a bound.
+/// Counts referrals updated in a range, up to a limit.
 async fn updated_within(
     reading: &ReadTransaction,
     query: &Query,
@@ -219,15 +219,15 @@ async fn updated_within(
     reading.rows(&sql).await?.first().map_or(Ok(0), |row| rows::count(row, 0))
 }
 
-/// How many rows match.
+/// The number of matching rows.
 #[derive(Debug, Clone, Copy)]
 struct CountResult {
     matching: u64,
-    /// How many rows could not be evaluated because their documents are damaged.
+    /// Number of rows that could not be evaluated because their documents are damaged.
     unreadable: usize,
 }
 
-/// What is known of a row when expressions are evaluated for it.
+/// A row that expressions are evaluated for.
 pub(super) struct Candidate {
     pub(super) id: ReferralId,
     pub(super) created: i64,
@@ -235,7 +235,7 @@ pub(super) struct Candidate {
     pub(super) item: Json,
 }
 
-/// A row whose words are to be held against a search.
+/// Returns whether the words of a row match the search.
 fn has_words(
     planned: &PlannedQuery<'_>,
     row: &Row,
@@ -249,7 +249,7 @@ fn has_words(
 }
 
 impl ReadTransaction {
-    /// The page, and how many match in all where that is known by the way.
+    /// Returns the page, and the number of all matching rows, if it is known.
     async fn page(
         &self,
         planned: &PlannedQuery<'_>,
@@ -267,7 +267,7 @@ impl ReadTransaction {
         }
     }
 
-    /// The page by the order of an index.
+    /// Returns the page in the order of an index.
     async fn index_order_of(
         &self,
         planned: &PlannedQuery<'_>,
@@ -450,7 +450,7 @@ impl ReadTransaction {
         rows.iter().filter_map(|row| rows::stored_unless_damaged(row).transpose()).collect()
     }
 
-    /// How many match.
+    /// Returns the number of matching rows.
     async fn count(&self, planned: &PlannedQuery<'_>, work: &ListWork) -> Result<CountResult, StoreError> {
         let counted = |matching| CountResult { matching, unreadable: 0 };
         if let Some(count) = planned.count_from_facets() {

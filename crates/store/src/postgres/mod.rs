@@ -2,8 +2,8 @@
 //!
 //! Nothing is cached here and every read asks the primary, so a read never shows less than what any node has
 //! acknowledged. Every statement is sent with the types of its parameters, so nothing is prepared unless the operator wants
-//! it, and the engine works through a pooler that lends connections for a transaction. The schema is in `migrations/postgres`; `owner` leads
-//! every key.
+//! it, and the engine works through a pooler that lends connections for a transaction. The schema is in
+//! `migrations/postgres`; `owner` leads every key.
 
 mod aggregate;
 mod batched_lookup;
@@ -58,14 +58,14 @@ use crate::{
 /// How long a connection of the database may be silent before it is asked whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// What may be chosen about the engine.
+/// Options of the engine.
 #[derive(Clone)]
 pub struct PostgresOptions {
-    /// How many connections this node has at most; at least 2.
+    /// Maximum number of connections of this node; at least 2.
     pub connections: u32,
-    /// How long a call waits for a free connection, and for a new one.
+    /// Timeout for acquiring a connection, and for opening one.
     pub wait: Duration,
-    /// How long one statement may take.
+    /// Timeout of one statement.
     pub statement_timeout: Duration,
     /// How many transactions of this node write at the same time, each for other organizations; at least 1, and fewer
     /// than there are connections.
@@ -73,14 +73,14 @@ pub struct PostgresOptions {
     /// How many lists are evaluated at the same time, each with a connection of its own; at least 1. One organization
     /// holds all but one of them.
     pub list_threads: usize,
-    /// How many changes share one commit at most; at least 1.
+    /// Maximum number of changes that share one commit; at least 1.
     pub group_limit: usize,
-    /// Whether documents, the log and remembered answers are written compressed (ADR 0027); both ways are read.
+    /// Whether documents, the log and stored responses are written compressed (ADR 0027); both ways are read.
     pub compression: bool,
     /// Whether the statements of single reads and of writes are parsed and planned once for each connection. A pooler
     /// that lends connections for a transaction must know of prepared statements then, as PgBouncer does from 1.21 on.
     pub prepared_statements: bool,
-    /// What one list may cost.
+    /// Limits of one list.
     pub limits: QueryLimits,
     /// How the server's certificate is checked; `None` for a connection without TLS.
     pub tls: Option<Arc<ClientConfig>>,
@@ -103,7 +103,7 @@ impl Default for PostgresOptions {
     }
 }
 
-/// Whether an address leads to this machine alone: to sockets in the file system and loopback.
+/// Returns whether an address leads only to this machine: to sockets in the file system and loopback.
 ///
 /// # Errors
 /// `Engine` for an address that cannot be read.
@@ -130,7 +130,7 @@ fn read(address: &str) -> Result<Config, StoreError> {
 pub struct PostgresStore {
     pool: Arc<Pool>,
     writer: Writer,
-    /// Reads of single referrals by owner and id, and of remembered answers.
+    /// Reads of single referrals by owner and id, and of stored responses.
     referrals: BatchedLookup<ReferralLookup>,
     answers: BatchedLookup<StoredResponseLookup>,
     compression: Compression,
@@ -175,7 +175,7 @@ impl PostgresStore {
     }
 }
 
-/// Of what version the data of a database are, which is not touched; 0 where there are none.
+/// Returns the schema version of a database without changing it; 0 for an empty one.
 ///
 /// # Errors
 /// As of opening.
@@ -381,7 +381,7 @@ impl Store for PostgresStore {
     }
 }
 
-/// Whose log or memory a change writes to.
+/// Returns the organization whose log or stored responses a change writes.
 fn organization_of(change: &Change) -> Option<&OrganizationId> {
     match (&change.write, &change.answer) {
         (Some(write), _) => Some(&write.referral.owner),

@@ -1,8 +1,8 @@
-//! A bounded number of connections, each lent to one user at a time.
+//! A connection pool of limited size.
 //!
-//! A connection goes back only when nothing is left open on it; everybody else's is closed, which ends its transaction.
-//! Every wait is bounded. A database that does not answer is asked for by one task alone until it does: meanwhile whoever
-//! needs a new connection is told at once.
+//! A connection returns to the pool only if nothing is unfinished on it; any other is closed, which ends its transaction.
+//! Every wait has a timeout. While the database is unreachable, a single task probes it, and calls that need a new
+//! connection fail at once.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -22,12 +22,12 @@ use super::tls::Tls;
 use crate::metrics::{CommitCounter, InFlightGuard};
 use crate::{PoolMetrics, StoreError, StoreMetrics};
 
-/// How long to wait between two looks whether the database is back: the first time, and at most. Each pause is twice the
+/// Pause between two probes of an unreachable database: the first, and the longest. Each pause is twice the
 /// one before.
 const PROBE_PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
-/// How much longer than the server itself a statement is waited for here, before the connection is given up.
+/// Time beyond the statement timeout of the server before the connection is closed.
 const GRACE: Duration = Duration::from_secs(2);
-/// How often a statement is tried on another connection when the one it had is broken.
+/// Number of attempts of a statement if its connection is broken.
 const TRIES: usize = 3;
 
 /// A parameter of a statement with its type.
@@ -45,18 +45,18 @@ pub(super) struct Pool {
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
     closed: AtomicBool,
-    /// Whether statements are prepared.
+    /// True if statements are prepared.
     pub(super) prepares: AtomicBool,
-    /// Why the database cannot be reached, while it cannot.
+    /// The reason why the database is unreachable, while it is.
     unreachable: Mutex<Option<StoreError>>,
     pub(super) counts: Counts,
 }
 
-/// What happened here so far.
+/// Counters of the pool.
 #[derive(Default)]
 pub(super) struct Counts {
     pub(super) commits: CommitCounter,
-    /// Statements and transactions that were tried again.
+    /// Statements and transactions that were retried.
     pub(super) retries: AtomicU64,
     /// Calls that wait for a connection, now.
     waiting: AtomicU64,
@@ -91,7 +91,7 @@ impl Pool {
         })
     }
 
-    /// What is told to the server about the time a statement may take, in a transaction of its own.
+    /// Returns the statements that set the timeouts of a transaction.
     pub(super) fn limits(&self) -> String {
         let milliseconds = self.statement_timeout.as_millis();
         format!(
@@ -100,7 +100,7 @@ impl Pool {
         )
     }
 
-    /// A connection, as soon as one is free.
+    /// Acquires a connection, and waits until one is free.
     ///
     /// # Errors
     /// `Closed`; `Unavailable` when none is free in time, or the database cannot be reached.
@@ -147,12 +147,12 @@ impl Pool {
         StoreError::Unavailable(format!("none of {} connections became free in time", self.size))
     }
 
-    /// How long a call waits for what others have.
+    /// Returns the time that a call waits for a connection.
     pub(super) fn wait(&self) -> Duration {
         self.wait
     }
 
-    /// A call waited as long as it may.
+    /// Counts a call that waited without success, and returns its error.
     pub(super) fn wait_timed_out(&self) -> StoreError {
         self.counts.unavailable.fetch_add(1, Ordering::Relaxed);
         self.all_in_use()
@@ -197,7 +197,7 @@ impl Pool {
         }
     }
 
-    /// Remembers that the database is not there, and looks for it until it is back.
+    /// Marks the database as unreachable, and probes it until it can be reached.
     fn mark_unreachable(self: &Arc<Pool>, error: &StoreError) {
         let first = locked(&self.unreachable).replace(error.clone()).is_none();
         if !first {
@@ -219,7 +219,7 @@ impl Pool {
         });
     }
 
-    /// Nobody knows what became of a question. The connections that were kept may be as dead as the one that is silent.
+    /// A statement got no answer. The idle connections may be dead as well and are closed.
     fn mark_unresponsive(self: &Arc<Pool>) {
         locked(&self.idle).clear();
         self.mark_unreachable(&StoreError::Unavailable(NO_ANSWER.to_owned()));
@@ -229,13 +229,13 @@ impl Pool {
         locked(&self.unreachable).clone().map_or(Ok(()), Err)
     }
 
-    /// Why the database cannot be asked, as far as is known.
+    /// Returns the reason why the database is unreachable, as far as is known.
     pub(super) fn health(&self) -> Result<(), StoreError> {
         self.check_open()?;
         self.ensure_reachable()
     }
 
-    /// What was counted here, and by the writer.
+    /// Returns the metrics of the pool and of the writer.
     pub(super) fn metrics(&self) -> StoreMetrics {
         let counts = &self.counts;
         let limit = u64::from(self.size);
@@ -249,12 +249,12 @@ impl Pool {
         StoreMetrics { pool: Some(pool), ..counts.commits.metrics() }
     }
 
-    /// Another try of what others or a broken connection were in the way of.
+    /// Counts a retry.
     pub(super) fn count_retry(&self) {
         self.counts.retries.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Lends no more, waits for what is lent, and closes all connections.
+    /// Closes the pool: waits for acquired connections, and closes all.
     pub(super) async fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         if let Ok(_all) = self.permits.acquire_many(self.size).await {
@@ -272,7 +272,7 @@ impl Pool {
         self.run_statement(Unfinished::Reading, StatementText::OneTime(sql), params).await
     }
 
-    /// The same of a statement that is asked often: prepared, where the setting says so.
+    /// The same for a frequent statement, which is prepared if prepared statements are enabled.
     pub(super) async fn rows_prepared(
         self: &Arc<Pool>,
         sql: &'static str,
@@ -281,7 +281,7 @@ impl Pool {
         self.run_statement(Unfinished::Reading, StatementText::Prepared(sql), params).await
     }
 
-    /// The rows of one statement that writes, and may be done twice as well as once.
+    /// Runs one idempotent statement that writes, and returns its rows.
     pub(super) async fn write(
         self: &Arc<Pool>,
         sql: &str,
@@ -320,7 +320,7 @@ impl Pool {
     }
 }
 
-/// A statement, by how often it is asked.
+/// A statement, and whether it is prepared.
 #[derive(Clone, Copy)]
 enum StatementText<'a> {
     OneTime(&'a str),
@@ -404,21 +404,21 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What is unfinished on a connection.
+/// The state of an acquired connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unfinished {
     Nothing,
-    /// A read: whoever gives it up ends it at the server.
+    /// A read: if it is dropped, it is cancelled on the server.
     Reading,
     /// Maybe a commit that waits for a standby: ending that at the server would show what the standby does not have.
     Writing,
 }
 
-/// A connection that is lent. It is kept for others only if nothing is open on it when it is given back.
+/// An acquired connection. It returns to the pool only if nothing is unfinished on it.
 pub(super) struct Lease {
     connection: Option<Connection>,
     unfinished: Unfinished,
-    /// Whether something was asked on it that was not answered in time.
+    /// True if a statement was not answered in time.
     unanswered: AtomicBool,
     pool: Arc<Pool>,
     _permit: OwnedSemaphorePermit,
@@ -453,17 +453,17 @@ impl Lease {
         }
     }
 
-    /// A read is open on the connection from now on.
+    /// Marks that a read is running on the connection.
     pub(super) fn mark_reading(&mut self) {
         self.unfinished = Unfinished::Reading;
     }
 
-    /// Something is open on the connection from now on.
+    /// Marks that a transaction is open on the connection.
     pub(super) fn mark_in_transaction(&mut self) {
         self.unfinished = Unfinished::Writing;
     }
 
-    /// Nothing is open on the connection any more.
+    /// Marks that the connection is idle.
     pub(super) fn mark_idle(&mut self) {
         self.unfinished = Unfinished::Nothing;
     }
@@ -484,12 +484,13 @@ impl Drop for Lease {
     }
 }
 
-/// Asks the server to end what a connection does that is being closed: by itself it would notice only when it answers.
+/// Asks the server to cancel the statement of a connection that is closed. Otherwise the server notices only when it
+/// answers.
 fn cancel_on_server(pool: &Pool, token: CancelToken) {
     let Ok(runtime) = Handle::try_current() else { return };
     let (tls, wait) = (pool.tls.clone(), pool.wait);
     runtime.spawn(async move {
-        // Whether it was heard nobody tells; the server's own time-outs remain.
+        // The server does not confirm; its own timeouts remain.
         let _ = match tls {
             Some(tls) => timeout(wait, token.cancel_query(tls)).await,
             None => timeout(wait, token.cancel_query(NoTls)).await,

@@ -58,7 +58,7 @@ impl Lease {
         }
     }
 
-    /// The rows of a statement that is done alone.
+    /// Prepares and runs a single statement, and returns its rows.
     pub(super) async fn query_prepared(
         &self,
         sql: &'static str,
@@ -86,7 +86,7 @@ impl Lease {
         self.pool().prepares.load(Ordering::Relaxed)
     }
 
-    /// Prepares no more where that does not work.
+    /// Disables prepared statements if the server does not know one.
     fn note_unknown_statement<T>(&self, answer: Result<T, Error>) -> Result<T, Error> {
         answer.inspect_err(|error| {
             if is_unknown_statement(error) && self.pool().prepares.swap(false, Ordering::Relaxed) {
@@ -99,7 +99,8 @@ impl Lease {
     }
 }
 
-/// Whether a prepared statement is not what was prepared: another server connection answers, or another client's does.
+/// Returns whether the server does not know a prepared statement, or has another one of that name: a pooler switched
+/// connections.
 pub(super) fn is_unknown_statement(error: &Error) -> bool {
     let states = [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::DUPLICATE_PSTATEMENT];
     error.code().is_some_and(|state| states.contains(state))

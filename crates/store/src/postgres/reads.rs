@@ -1,4 +1,4 @@
-//! Reads of single referrals, of engagements, of the log and of remembered answers: one statement each, or one for all
+//! Reads of single referrals, of engagements, of the log and of stored responses: one statement each, or one for all
 //! that wait.
 
 use std::sync::{Arc, LazyLock};
@@ -13,7 +13,7 @@ use super::pool::{Param, Pool};
 use super::rows::{self, STORED};
 use crate::{EngagementRole, IdempotencyKey, LogEntry, Position, StoreError, StoredReferral, StoredResponse};
 
-/// How many answers one call forgets at most.
+/// Maximum number of responses that one call deletes.
 const FORGET_AT_MOST: i64 = 1000;
 
 type Referrals = Result<Vec<Arc<StoredReferral>>, StoreError>;
@@ -203,7 +203,7 @@ pub(super) async fn next_expiry(pool: &Arc<Pool>) -> Result<Option<Timestamp>, S
     found.first().map(|row| rows::instant(row, 0)).transpose()
 }
 
-/// A remembered answer, and since when it is.
+/// A stored response, and since when it is.
 pub(super) struct StoredResponseLookup;
 
 #[async_trait]

@@ -49,12 +49,12 @@ pub(super) fn text(row: &Row, column: usize) -> Read<Option<String>> {
     Ok(Some(text.to_owned()))
 }
 
-/// Reads a [packed](crate::compression) text.
+/// Reads an [encoded](crate::compression) text.
 fn encoded_text(row: &Row, column: usize) -> Read<Bytes> {
     decoded_text(get(row, column)?)
 }
 
-/// The text of a column that holds it packed.
+/// Decodes the text of a column.
 pub(super) fn decoded_text(column: &[u8]) -> Read<Bytes> {
     match compression::decode(column) {
         Ok(text) => Ok(text.into_owned().into()),
@@ -95,7 +95,7 @@ fn some_instant(row: &Row, column: usize) -> Read<Option<Timestamp>> {
     Ok(get::<Option<i64>>(row, column)?.map(Timestamp::from_ticks))
 }
 
-/// Reads a class.
+/// Reads a facet key.
 pub(super) fn facet(row: &Row, column: usize) -> Read<FacetKey> {
     u16::try_from(get::<i16>(row, column)?).map(FacetKey).map_err(|_| unreadable(column, "a class"))
 }
@@ -105,7 +105,7 @@ fn enum_member<T: Copy>(row: &Row, column: usize, all: &[T]) -> Read<T> {
     place.and_then(|place| all.get(place)).copied().ok_or_else(|| unreadable(column, "in the list"))
 }
 
-/// A member of a class.
+/// Returns a member of a facet key.
 fn member<T: Copy>(facet: FacetKey, name: &str, all: &[T]) -> Option<T> {
     let (shift, mask) = FacetKey::bits(name)?;
     all.get(usize::from(facet.0 >> shift & mask)).copied()
@@ -200,7 +200,7 @@ pub(super) fn encoded_team(team: &[String]) -> Option<Vec<u8>> {
     (!team.is_empty()).then(|| serde_json::Value::from(team).to_string().into_bytes())
 }
 
-/// Reads a packed team.
+/// Reads an encoded team.
 pub(super) fn team(row: &Row, column: usize) -> Read<Vec<String>> {
     let Some(bytes) = get::<Option<&[u8]>>(row, column)? else { return Ok(Vec::new()) };
     serde_json::from_slice(bytes).map_err(|_| unreadable(column, "a team"))

@@ -139,7 +139,7 @@ async fn version(lease: &Lease) -> Result<Option<u32>, PgError> {
     number(lease.with_timeout(lease.client().query_typed_opt(VERSION, &[])).await?)
 }
 
-/// The same, once whoever migrates meanwhile is done, however long that takes.
+/// The same, after any other migration has finished, however long that takes.
 async fn locked(client: &Client) -> Result<Option<u32>, PgError> {
     number(client.query_typed_opt(LOCKED_VERSION, &[]).await.map_err(|error| PgError::of(&error))?)
 }

@@ -1,4 +1,4 @@
-//! The SQL of lists: what an index leads to, and the conditions that columns tell. What only a document tells is held
+//! The SQL of lists: index ranges, and the predicates that columns decide. The residual is evaluated
 //! against the documents in `lists.rs`, by the evaluator itself.
 
 use std::sync::LazyLock;
@@ -115,12 +115,12 @@ const WORDS: &str = "(
 static STORED_AND_WORDS: LazyLock<String> = LazyLock::new(|| format!("{STORED}, {WORDS}"));
 
 impl SelectBuilder<'_> {
-    /// What is selected of a row to hold it against the conditions that are left.
+    /// Returns the columns that a page selects.
     pub(super) fn select(&self) -> &'static str {
         if self.planned.predicates.search.is_some() { &STORED_AND_WORDS } else { STORED }
     }
 
-    /// What is selected of a row to evaluate expressions over it, its words last where they are searched.
+    /// Returns the columns that a scan selects, with the words last if they are searched.
     pub(super) fn scanned(&self, source: &ItemSource) -> String {
         let of_source = match source {
             ItemSource::Nothing => "",
@@ -135,7 +135,7 @@ impl SelectBuilder<'_> {
         format!("referral.id, referral.created, referral.updated{of_source}{words}")
     }
 
-    /// What the ranges of an index meet.
+    /// Returns what the ranges of an index satisfy.
     pub(super) fn satisfied(access_path: &AccessPath) -> Satisfied {
         let satisfied = Satisfied { created: true, ..Satisfied::default() };
         match access_path {
@@ -150,7 +150,7 @@ impl SelectBuilder<'_> {
         }
     }
 
-    /// What columns tell, as far as a way has not met it.
+    /// Adds the predicates that columns decide and the path does not satisfy.
     fn predicates(&self, sql: &mut Sql, satisfied: Satisfied) {
         let predicates = &self.planned.predicates;
         if let (Some(facets), false) = (self.planned.facets(), satisfied.facet) {
@@ -176,7 +176,7 @@ impl SelectBuilder<'_> {
         }
     }
 
-    /// All rows that columns tell of, by a way, in no order.
+    /// Returns a statement for all rows that match by columns, by an access path, in no order.
     pub(super) fn set(&self, access_path: &AccessPath, select: &str) -> Sql {
         let owner = self.planned.query.scope.owner.as_bytes();
         let mut sql = Sql::default();
@@ -274,7 +274,7 @@ impl SelectBuilder<'_> {
         let select = self.select();
         let table = match split {
             Partition::Team(email, before) => {
-                // The order's columns are those of the table whose index has the order.
+                // The columns of the order are those of the table whose index has the order.
                 let select = select
                     .replace("referral.id,", "member.id,")
                     .replace("referral.created,", "member.created,");
@@ -317,7 +317,7 @@ impl SelectBuilder<'_> {
     }
 }
 
-/// What an arm of a page is about.
+/// What distinguishes a branch of a page.
 enum Partition<'a> {
     Whole,
     Facet(FacetKey),

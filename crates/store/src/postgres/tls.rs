@@ -1,4 +1,4 @@
-//! TLS to the database, by the house's one crypto provider.
+//! TLS to the database, with the crypto provider that the whole program uses.
 
 use std::future::Future;
 use std::io;

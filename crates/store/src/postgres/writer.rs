@@ -1,9 +1,9 @@
-//! Writing: changes that wait at the same time share one transaction.
+//! The writer: changes that wait at the same time share one transaction (group commit).
 //!
-//! A lane takes all changes that wait for it, locks the logs of the organizations concerned, reads what they must be held
-//! against, decides them one after the other in memory, and writes what follows with one statement for each table: two
-//! round trips and one commit for all of them. An organization's changes always come to the same lane, so that a node
-//! never waits for itself; other nodes wait at the locks.
+//! A shard takes all changes that wait for it, locks the logs of the organizations concerned, reads the current state,
+//! applies the changes in memory, and writes the result with one statement for each table: two round trips and one commit
+//! for all of them. An organization's changes always go to the same shard, so a node never waits for itself; other nodes
+//! wait for the locks.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,14 +23,14 @@ use super::rows;
 use super::writes;
 use crate::{AllOrNone, Change, CommitOutcome, StoreError};
 
-/// Changes that wait for one lane before their callers must wait to hand theirs over.
+/// Capacity of the channel of a shard.
 const WAITING: usize = 1024;
-/// How often a group is tried that others are in the way of.
+/// Number of attempts of a group that conflicts with others.
 const TRIES: u32 = 8;
-/// How long to wait before the second try; twice that before the third, and so on.
+/// Pause before the second attempt; it doubles each time.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// What one caller wants written.
+/// The changes of one caller.
 pub(super) enum Request {
     One(Box<Change>, oneshot::Sender<Result<CommitOutcome, StoreError>>),
     All(Vec<Change>, oneshot::Sender<Result<AllOrNone, StoreError>>),
@@ -44,7 +44,7 @@ impl Request {
         }
     }
 
-    /// Nobody waits any more, and nothing of it has been begun.
+    /// Returns whether the caller no longer waits.
     fn is_given_up(&self) -> bool {
         match self {
             Request::One(_, reply) => reply.is_closed(),
@@ -61,13 +61,13 @@ impl Request {
     }
 }
 
-/// How a request ended.
+/// The outcome of a request.
 enum Decided {
     One(CommitOutcome),
     All(AllOrNone),
 }
 
-/// The lanes, and the way to them.
+/// The shards, and their channels.
 pub(super) struct Writer {
     /// `None` once closed.
     shards: Mutex<Option<Vec<Sender<Request>>>>,
@@ -87,7 +87,7 @@ impl Writer {
         Writer { shards: Mutex::new(Some(senders)), running: tokio::sync::Mutex::new(running) }
     }
 
-    /// Hands over what is written for an organization.
+    /// Sends the changes of an organization to its shard.
     pub(super) async fn send(
         &self,
         organization: Option<&OrganizationId>,
@@ -102,7 +102,7 @@ impl Writer {
         sender.send_async(request).await.map_err(|_| StoreError::Closed)
     }
 
-    /// Takes no more, and waits until what was accepted is done.
+    /// Accepts no more, and waits until accepted changes are done.
     pub(super) async fn close(&self) {
         drop(self.shards.lock().unwrap_or_else(PoisonError::into_inner).take());
         for shard in self.running.lock().await.drain(..) {
@@ -112,7 +112,7 @@ impl Writer {
     }
 }
 
-/// The same for every process: bytes of an id are as good as random.
+/// Returns the shard of an organization. Bytes of an id are as good as random.
 fn shard_number(organization: &OrganizationId) -> usize {
     organization.as_bytes().iter().fold(0, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte)))
 }
@@ -124,11 +124,11 @@ struct WriterShard {
     known: HashSet<Vec<u8>>,
 }
 
-/// Why a group was not written.
+/// The reason why a group was not written.
 enum GroupError {
-    /// Nothing of it was written.
+    /// Nothing was written.
     Before(PgError),
-    /// Whether it was written is not known.
+    /// It is unknown whether it was written.
     Unknown(String),
     Store(StoreError),
 }
@@ -318,14 +318,14 @@ impl WriterShard {
     }
 }
 
-/// The locks are taken in the order of the ids, whoever takes them.
+/// Every transaction takes the locks in the order of the ids.
 pub(super) const LOCK: &str = "SELECT organization, position
      FROM log_head
      WHERE organization = ANY ($1)
      ORDER BY organization
      FOR UPDATE";
 
-/// Which ids are taken, under any owner.
+/// Finds ids that exist, under any owner.
 const FIND_NEW: &str = "SELECT referral.id, referral.owner, referral.engagement, version, class, offer_lead,
             referral.created, country, team
      FROM referral_directory

@@ -42,7 +42,7 @@ pub(super) fn statements(state: &GroupState) -> Vec<Statement> {
     all
 }
 
-/// The statements for everything that is a row of its own: all but kept counts and the heads of logs, which many groups
+/// The statements for everything that is a row of its own: all but facet counts and the heads of logs, which many groups
 /// of one transaction write once in the end.
 pub(super) fn rows_of(write_set: &WriteSet) -> Vec<Statement> {
     let mut new = Vec::new();
@@ -253,10 +253,10 @@ fn teams(write_set: &WriteSet) -> Vec<Statement> {
     all
 }
 
-/// What is counted of a referral: its owner, whether it is an offer lead, its class and its country.
+/// Key of a facet count: owner, whether it is an offer lead, facet key and country.
 pub(super) type FacetCountKey<'a> = (&'a OrganizationId, bool, FacetKey, Option<&'a str>);
 
-/// By how much the kept counts change.
+/// By how much the facet counts change.
 pub(super) fn counted(write_set: &WriteSet) -> HashMap<FacetCountKey<'_>, i64> {
     let mut changes: HashMap<FacetCountKey<'_>, i64> = HashMap::new();
     let mut count = |owner, lead, facet, country: Option<_>, change| {
@@ -275,7 +275,7 @@ pub(super) fn counted(write_set: &WriteSet) -> HashMap<FacetCountKey<'_>, i64> {
     changes
 }
 
-/// Changes the kept counts.
+/// Changes the facet counts.
 pub(super) fn facet_count_changes<'a>(
     changes: impl Iterator<Item = (FacetCountKey<'a>, i64)>,
 ) -> Vec<Statement> {

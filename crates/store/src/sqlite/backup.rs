@@ -2,7 +2,7 @@
 //!
 //! A backup is a SQLite database with the same tables and one more, `backup`, which holds the digest of every record
 //! in it: what a bad disk changed later is found when it is restored. It is read from one snapshot, page by page, so
-//! writes go on; only the write-ahead log grows meanwhile, for it cannot begin anew.
+//! writes go on; only the write-ahead log grows meanwhile, because it cannot restart.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -127,7 +127,7 @@ fn failed(what: impl Into<String>) -> StoreError {
     StoreError::Engine(what.into())
 }
 
-/// A file that has not its name yet, held by who writes it.
+/// A temporary file, locked by its writer, that will be renamed into place.
 struct PartialFile {
     files: Files,
     path: PathBuf,

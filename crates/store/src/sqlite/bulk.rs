@@ -34,10 +34,10 @@ const PER_TRANSACTION: u64 = 10_000;
 /// Page cache while a new file is built, in KiB: the indexes that must be kept up to date stay in memory.
 const BUILDING_CACHE_KIB: u32 = 128 * 1024;
 
-/// What has no referral in it, in the order it is copied.
+/// Tables without referrals, in the order of copying.
 const OTHER_TABLES: [&str; 5] = ["answer", "organization", "organization_location", "assignment", "setting"];
 
-/// All who read, to be sent away while the files are exchanged.
+/// All readers, which are paused while the files are exchanged.
 struct ReaderPauses {
     inline_reads: Arc<InlineReads>,
     referrals: ReaderPause<Connection>,
@@ -112,7 +112,7 @@ fn load(
     }
 }
 
-/// What is counted while loading.
+/// Counters of a load.
 #[derive(Default)]
 struct Loading {
     /// The store may hold positions of before.

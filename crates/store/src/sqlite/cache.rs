@@ -58,7 +58,7 @@ pub(super) struct Cache {
     owners: Box<[AtomicU64]>,
 }
 
-/// What a commit gives a new version, and whose lists it changes.
+/// A referral that a commit changes, with its owner.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PendingVersion {
     id: ReferralId,
@@ -71,7 +71,7 @@ impl PendingVersion {
     }
 }
 
-/// What a reader noted before its read.
+/// The state of the cache before a read.
 pub(super) struct ReadTicket {
     slot: usize,
     count: u64,
@@ -103,7 +103,7 @@ fn end(number: &AtomicU64) {
 }
 
 impl Cache {
-    /// A cache of about so many bytes; 0 keeps nothing.
+    /// Creates a cache of about this many bytes; 0 keeps nothing.
     pub(super) fn new(bytes: u64) -> Cache {
         let items = (bytes / 3072).max(16) as usize;
         Cache {
@@ -141,7 +141,7 @@ impl Cache {
         self.referrals.get(id).inspect(|_| self.lookups.hit())
     }
 
-    /// How often it helped, and how full it is.
+    /// Returns the metrics of the cache.
     pub(super) fn metrics(&self) -> CacheMetrics {
         self.lookups.metrics(self.referrals.weight(), self.referrals.capacity())
     }

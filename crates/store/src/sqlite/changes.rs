@@ -211,7 +211,7 @@ pub(super) fn has_open(
         .query_row(params![engagement.as_bytes(), owner.as_bytes()], |row| row.get(0))
 }
 
-/// Appends the news and gives it the next position of its organization.
+/// Appends a log entry and gives it the next position of its organization.
 fn append(connection: &Connection, referral: &StoredReferral, entry: &Entry) -> rusqlite::Result<Position> {
     let position = last_position(connection, referral.owner.as_bytes())? + 1;
     append_at(connection, referral, entry, position)?;
@@ -229,7 +229,7 @@ pub(super) fn last_position(connection: &Connection, organization: &[u8]) -> rus
         .query_row([organization], |row| row.get(0))
 }
 
-/// Appends the news at a position the caller counted.
+/// Appends a log entry at a position that the caller counted.
 pub(super) fn append_at(
     connection: &Connection,
     referral: &StoredReferral,

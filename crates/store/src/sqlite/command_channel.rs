@@ -1,7 +1,6 @@
-//! The way in to a thread: a channel that can be shut once, after which what was sent is still received.
+//! A channel to a thread that can be closed once. Messages sent before are still received.
 //!
-//! A receiver that went away would leave messages unanswered; so threads end when every sender is gone, and
-//! shutting the door lets go of the one that is kept.
+//! The thread ends when every sender is gone, so that no message stays unanswered; closing drops the sender that is kept.
 
 use std::sync::{PoisonError, RwLock};
 
@@ -9,13 +8,13 @@ use flume::{Receiver, Sender};
 
 use crate::StoreError;
 
-/// How many messages may wait; more make their senders wait.
+/// Capacity of the channel; when it is full, senders wait.
 const WAITING: usize = 4096;
 
 pub(super) struct CommandChannel<T>(RwLock<Option<Sender<T>>>);
 
 impl<T> CommandChannel<T> {
-    /// A door, and the end behind it.
+    /// Returns a channel and its receiver.
     pub(super) fn new() -> (CommandChannel<T>, Receiver<T>) {
         let (sender, receiver) = flume::bounded(WAITING);
         (CommandChannel(RwLock::new(Some(sender))), receiver)

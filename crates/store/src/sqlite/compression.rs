@@ -1,4 +1,4 @@
-//! What the writer is handed: changes whose texts are [packed](crate::compression) already.
+//! Changes for the writer whose texts are [encoded](crate::compression) already.
 
 use bytes::Bytes;
 
@@ -7,8 +7,8 @@ use crate::compression::DecodeError;
 pub(super) use crate::compression::{Compression, decode};
 use crate::{Change, Write};
 
-/// A change whose texts are as their columns hold them, but for the document, which the cache takes as it is. Made by
-/// who hands the change over: the writer compresses nothing.
+/// A change whose texts are encoded, except the document, which the cache needs as it is. The caller
+/// encodes it: the writer compresses nothing.
 #[derive(Debug)]
 pub(super) struct EncodedChange {
     pub(super) change: Change,
@@ -40,7 +40,7 @@ impl Compression {
     }
 }
 
-/// Whether a row could not be read because a text in it is damaged.
+/// Returns whether a row could not be read because a text in it is damaged.
 pub(super) fn is_decode_error(error: &rusqlite::Error) -> bool {
     matches!(error, rusqlite::Error::FromSqlConversionFailure(_, _, reason) if reason.is::<DecodeError>())
 }

@@ -1,10 +1,10 @@
-//! What SQLite reports, and what it means for the caller.
+//! Classifies the errors that SQLite reports.
 
 use rusqlite::ErrorCode;
 
 use crate::StoreError;
 
-/// Whether an error speaks of a state that passes: another connection holds a lock, or there is no memory or file
+/// Returns whether an error is temporary: another connection holds a lock, or there is no memory or file
 /// handle at the moment. Nothing was done, and later it may be.
 pub(super) fn is_transient(error: &rusqlite::Error) -> bool {
     matches!(
@@ -19,7 +19,7 @@ pub(super) fn is_transient(error: &rusqlite::Error) -> bool {
     )
 }
 
-/// Whether an error speaks of the disk, not of the statement: no later write may trust the files.
+/// Returns whether an error is of the disk, not of the statement: no later write may trust the files.
 pub(super) fn is_fatal(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),

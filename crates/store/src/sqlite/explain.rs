@@ -1,4 +1,4 @@
-//! How a list would be carried out, in words and statements. Nothing is read for it.
+//! Explains how a list would be executed, in words and statements. Nothing is read for it.
 
 use super::lists::DOCUMENT;
 use super::merge_scan::MergeScan;
@@ -6,7 +6,7 @@ use super::select::SelectBuilder;
 use crate::planner::{AccessPath, PlannedQuery, Predicates, Satisfied, check_expressions};
 use crate::{Query, QueryPlan, StoreError};
 
-/// How a query would be carried out, if every class had many referrals.
+/// Returns how a query would be executed if every facet key had many referrals.
 pub(super) fn plan(query: &Query) -> Result<QueryPlan, StoreError> {
     check_expressions(query.filter.as_ref(), &query.order)?;
     let planned = PlannedQuery::assuming_many_rows(query)?;
@@ -61,7 +61,7 @@ pub(super) fn plan(query: &Query) -> Result<QueryPlan, StoreError> {
     Ok(QueryPlan { steps, by_index, count, statements, planner: Vec::new() })
 }
 
-/// What rows are held against, in words.
+/// Describes what rows are tested by.
 fn describe_residual(planned: &PlannedQuery<'_>, satisfied: Satisfied) -> String {
     let predicates = &planned.predicates;
     let mut names: Vec<String> = Vec::new();
@@ -82,7 +82,7 @@ fn describe_residual(planned: &PlannedQuery<'_>, satisfied: Satisfied) -> String
     if names.is_empty() { "the filter".to_owned() } else { names.join(", ") }
 }
 
-/// A way in words.
+/// Describes an access path.
 fn describe(access_path: &AccessPath, predicates: &Predicates<'_>) -> String {
     match access_path {
         AccessPath::Nothing => "no referral can match: none is read".to_owned(),

@@ -1,4 +1,4 @@
-//! Whether writes are accepted, and which errors end that for good.
+//! Whether writes are accepted, and which errors stop them for good.
 
 use std::sync::{Arc, OnceLock};
 
@@ -6,7 +6,7 @@ use super::errors::{engine_error, is_fatal};
 use crate::StoreError;
 use crate::metrics::CommitCounter;
 
-/// How the writer fares.
+/// The health of the writer.
 #[derive(Default)]
 pub(super) struct Health {
     /// Set once, never cleared: after a failed fsync nobody knows what the disk holds.

@@ -18,11 +18,11 @@ use super::cache::Cache;
 use super::files::Files;
 use crate::StoreError;
 
-/// A read that takes longer has waited for a slow disk, or for a processor.
+/// A read that takes longer waited for a slow disk, or for a processor.
 const LONG: Duration = Duration::from_millis(2);
-/// So many of them in a row have waited for the disk.
+/// Number of slow reads in a row that must have waited for the disk.
 const IN_A_ROW: u32 = 2;
-/// So many reads after them go to the threads: the slower the disk is, the more of all reads.
+/// Number of reads after them that go to the threads.
 const HELD_BACK: u32 = 16;
 
 /// The connections; one that is `None` is opened when it is needed.
@@ -30,9 +30,9 @@ pub(super) struct InlineReads {
     files: Files,
     cache: Arc<Cache>,
     connections: Box<[Mutex<Option<InlineConnection>>]>,
-    /// What takes longer holds back the next ones.
+    /// A read that takes longer is slow.
     long: Duration,
-    /// How many of the last reads took so long, without a quick one between.
+    /// Number of slow reads in a row.
     slow: AtomicU32,
     held_back: AtomicU32,
     shut: AtomicBool,
@@ -43,7 +43,7 @@ struct InlineConnection {
     connection: Connection,
     /// The cache's generation at the last read.
     generation: Option<u64>,
-    /// Whether a snapshot of that generation is kept.
+    /// True if a snapshot of that generation is open.
     keeps: bool,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct ClosedGuard<'a> {
 }
 
 impl InlineConnection {
-    /// Makes the next read one of now. The second in a row between two commits begins a snapshot to keep.
+    /// Makes the next read current. The second read in a row between two commits begins a snapshot.
     fn renew(&mut self, generation: Option<u64>) -> rusqlite::Result<()> {
         if generation.is_none() || generation != self.generation {
             self.release_snapshots()?;
@@ -72,7 +72,7 @@ impl InlineConnection {
 }
 
 impl InlineReads {
-    /// So many connections, none of them open yet.
+    /// Creates a set of connections, none of them open yet.
     pub(super) fn new(files: &Files, cache: &Arc<Cache>, connections: usize) -> Arc<InlineReads> {
         InlineReads::with_patience(files, cache, connections, LONG)
     }
@@ -116,7 +116,7 @@ impl InlineReads {
         let found = reading.renew(self.cache.generation()).and_then(|()| read(&reading.connection));
         self.record_duration(begun.elapsed());
         if found.is_err() {
-            // What state it is in is not known; the next read opens it anew.
+            // Its state is unknown; the next read opens it again.
             *lock_if_free = None;
         }
         match found {
@@ -157,7 +157,7 @@ impl InlineReads {
         }
     }
 
-    /// Closes every connection, and lets none be opened while the answer lives. Waits for the reads that run.
+    /// Closes every connection, and keeps them closed until the guard is dropped. Waits for running reads.
     pub(super) fn close(&self) -> ClosedGuard<'_> {
         let mut all: Vec<_> = self
             .connections
@@ -177,7 +177,7 @@ impl InlineReads {
     }
 }
 
-/// The connection, if nobody has it. One whose read panicked is opened anew.
+/// Locks the connection if it is free. After a panic it is opened again.
 fn lock_if_free(
     connection: &Mutex<Option<InlineConnection>>,
 ) -> Option<MutexGuard<'_, Option<InlineConnection>>> {

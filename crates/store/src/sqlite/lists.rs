@@ -1,5 +1,5 @@
-//! Lists by the query language: how pages and counts are read. What way is taken is decided in `planner/access_path.rs`, what columns
-//! tell is asked of SQLite (`select.rs`), and the rest is evaluated here for one row after the other (`planner/planned_query.rs`).
+//! Lists: pages and counts. The planner chooses the access path (`planner/access_path.rs`), SQLite tests the predicates
+//! that columns decide (`select.rs`), and the residual is evaluated here, row by row (`planner/planned_query.rs`).
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -42,9 +42,9 @@ pub(super) struct ListRead<'a> {
 #[derive(Default)]
 struct Page {
     cursors: Vec<(Row, Cursor)>,
-    /// How many rows match in all, where that is known by the way.
+    /// Number of all matching rows, if it is already known.
     matching: Option<u64>,
-    /// How many rows could not be evaluated because their documents are damaged.
+    /// Number of rows that could not be evaluated because their documents are damaged.
     unreadable: usize,
     /// Whether it ends before it is full, because documents are long.
     cut_short: bool,
@@ -56,7 +56,7 @@ enum Row {
     Read(Arc<StoredReferral>),
 }
 
-/// What is known of a row when expressions are evaluated for it.
+/// A row that expressions are evaluated for.
 pub(super) struct Candidate {
     pub(super) row: i64,
     pub(super) id: ReferralId,
@@ -73,20 +73,20 @@ pub(super) struct CachedSnapshot<'a> {
     cached_counts: &'a RefCell<FacetCountsCache>,
 }
 
-/// The kept counts that a connection has read, good for one generation of the cache.
+/// The facet counts that a connection has read, valid for one generation of the cache.
 #[derive(Default)]
 struct FacetCountsCache {
     generation: u64,
     entries: HashMap<FacetCountsKey, FacetCounts>,
 }
 
-/// What a tally is of: an owner, whether offer leads are counted too, and a country.
+/// Key of cached facet counts: the owner, whether offer leads are counted too, and a country.
 type FacetCountsKey = (OrganizationId, bool, Option<String>);
 
-/// Counts of classes, and of those in the country.
+/// Counts of facet keys, in all countries and in the requested one.
 type FacetCounts = (Vec<(FacetKey, u64)>, Vec<(FacetKey, u64)>);
 
-/// So many tallies are remembered at once; an owner has some hundred classes.
+/// Maximum number of cached facet counts; an owner has about a hundred facet keys.
 const MAX_CACHED_FACET_COUNTS: usize = 64;
 
 /// A connection whose work is counted.
@@ -184,7 +184,7 @@ impl<'c> Snapshot<'c> {
         Ok(Snapshot(connection))
     }
 
-    /// From here on it is fixed what is read; else that is so from the first read on.
+    /// Fixes the snapshot now rather than at the first read.
     fn pin(&self) -> rusqlite::Result<()> {
         self.0.prepare_cached("SELECT EXISTS (SELECT 1 FROM tally)")?.query_row([], |_| Ok(()))
     }
@@ -193,7 +193,7 @@ impl<'c> Snapshot<'c> {
 impl Drop for Snapshot<'_> {
     fn drop(&mut self) {
         let ended = self.0.prepare_cached("ROLLBACK").and_then(|mut statement| statement.execute([]));
-        // A kept statement may be broken off as a query is; a new one is not.
+        // A cached statement may be interrupted as a query is; a new one is not.
         if ended.is_ok() || self.0.is_autocommit() {
             return;
         }
@@ -206,11 +206,11 @@ impl Drop for Snapshot<'_> {
 /// A referral by its row.
 pub(super) const DOCUMENT: &str = concat!("SELECT ", stored_columns!(), " FROM referral WHERE row = ?1");
 
-/// How many rows match.
+/// The number of matching rows.
 #[derive(Debug, Clone, Copy)]
 struct CountResult {
     matching: u64,
-    /// How many rows could not be evaluated because their documents are damaged.
+    /// Number of rows that could not be evaluated because their documents are damaged.
     unreadable: usize,
 }
 
@@ -245,7 +245,7 @@ impl ListRead<'_> {
         Ok(statistics)
     }
 
-    /// The kept counts: remembered ones, where nothing was written since.
+    /// Returns the facet counts: cached ones if nothing was written since.
     fn facet_counts(&self, query: &Query, country: Option<&str>) -> rusqlite::Result<FacetCounts> {
         let Some(cached_snapshot) = self.cached_snapshot else {
             return self.read_facet_counts(query, country);
@@ -296,7 +296,7 @@ impl ListRead<'_> {
         Ok((facets, in_country))
     }
 
-    /// How many have the words, counted up to a bound.
+    /// Counts referrals with the words, up to a limit.
     fn found_by_words(&self, query: &Query, most: u64) -> rusqlite::Result<u64> {
         let Some(search) = &query.search else { return Ok(0) };
         let expression = search::expression(&query.scope.owner, search);
@@ -313,7 +313,7 @@ impl ListRead<'_> {
             .query_row(params![expression, i64::try_from(most).unwrap_or(i64::MAX)], |row| row.get(0))
     }
 
-    /// How many were updated in a range, counted up to a bound.
+    /// Counts referrals updated in a range, up to a limit.
     fn updated_within(&self, query: &Query, range: &Range, most: u64) -> rusqlite::Result<u64> {
         let leads = if query.scope.offer_leads { "(0, 1)" } else { "(0)" };
         self.connection
@@ -351,7 +351,7 @@ impl ListRead<'_> {
         }
     }
 
-    /// The page of a way whose index ranges are in its order.
+    /// Returns the page of a path whose index ranges are in its order.
     fn merged(
         &self,
         planned: &PlannedQuery<'_>,
@@ -415,7 +415,7 @@ impl ListRead<'_> {
         Ok((statement, look.values.len() as u64))
     }
 
-    /// The page of a way that must be sorted.
+    /// Returns the page of a path whose rows must be sorted.
     fn sorted(&self, planned: &PlannedQuery<'_>, access_path: &AccessPath) -> Result<Page, StoreError> {
         let source = planned.order_source();
         let mut first = TopRows::new(planned, self.work);
@@ -581,7 +581,7 @@ fn column_values(row: &rusqlite::Row<'_>, id: ReferralId) -> rusqlite::Result<Co
     })
 }
 
-/// Adds counts of classes to those that are known.
+/// Adds counts of facet keys to the known counts.
 fn add_all(counts: &mut Vec<(FacetKey, u64)>, mut rows: rusqlite::Rows<'_>) -> rusqlite::Result<()> {
     while let Some(row) = rows.next()? {
         add_facet_count(counts, FacetKey(row.get(0)?), row.get(1)?);

@@ -1,4 +1,4 @@
-//! Index ranges, each in the order of the page, merged row by row: no more is read than is shown, but for one row of
+//! Merges index ranges, each in the order of the page, row by row: no more is read than is shown, except one row of
 //! each range.
 
 use std::cmp::Reverse;
@@ -16,31 +16,31 @@ use crate::planner::{
     AccessPath, FacetKey, IndexOrder, IndexedInstant, PlannedQuery, Predicates, Range, Satisfied, ScanPart,
 };
 
-/// A row in the order of its streams.
+/// An entry of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct IndexEntry {
     /// The instant the order is by.
     pub(super) at: i64,
     pub(super) id: ReferralId,
-    /// Where the table has it.
+    /// The number of its row in the table.
     pub(super) row: i64,
 }
 
-/// The streams of a way: the same statements for each, with other values.
+/// The branches of an access path: the same statements for each, with other values.
 pub(super) struct MergeScan {
     index_order: IndexOrder,
-    /// What the page after a place takes: the rest of the same instant, then everything beyond. Else one span.
+    /// One scan; two for a page after a cursor: the rest of the same instant, then everything beyond.
     statements: Vec<RangeScan>,
-    /// The values each stream has of its own: the owner, whether offer leads, and what the way is split by.
+    /// The values of each branch: the owner, whether offer leads, and the value that the path is partitioned by.
     branches: Vec<Vec<Column>>,
 }
 
-/// What the streams of a way differ in, beside offer leads.
+/// What distinguishes the branches of a path, besides offer leads.
 enum Partition {
     Nothing,
     Email(Vec<String>),
     Facet(Vec<u16>),
-    /// Classes that differ in type and qualification alone, where all of them that occur are wanted: fewer streams.
+    /// Facet keys that differ only in type and qualification, if all that occur are wanted: fewer branches.
     Lifecycle(Vec<u16>),
     Country(String),
 }
@@ -72,7 +72,7 @@ impl Partition {
     }
 }
 
-/// The standings of classes, where they have no other classes that occur and are fewer.
+/// Returns the lifecycle parts of facet keys, if they cover no other facet key that occurs and are fewer.
 fn lifecycles(facets: &[FacetKey], occurring: &[(FacetKey, u64)]) -> Option<Vec<u16>> {
     let mut lifecycles: Vec<u16> = facets.iter().map(|facet| facet.lifecycle()).collect();
     lifecycles.sort_unstable();
@@ -83,14 +83,14 @@ fn lifecycles(facets: &[FacetKey], occurring: &[(FacetKey, u64)]) -> Option<Vec<
     (lifecycles.len() < facets.len() && occurring.iter().all(is_unbounded)).then_some(lifecycles)
 }
 
-/// A statement of every stream: the numbers of its parameters go on after those of the stream.
+/// A statement of every branch: its parameters are numbered after those of the branch.
 struct RangeScan {
     sql: String,
     values: Vec<Column>,
 }
 
 impl MergeScan {
-    /// The streams of a way that has this order.
+    /// Prepares the branches of a path that has this order.
     pub(super) fn new(
         planned: &PlannedQuery<'_>,
         access_path: &AccessPath,
@@ -114,7 +114,7 @@ impl MergeScan {
         MergeScan { index_order, statements, branches: branches.collect() }
     }
 
-    /// What the streams of a way meet.
+    /// Returns what the branches of a path satisfy.
     pub(super) fn satisfied(access_path: &AccessPath) -> Satisfied {
         let satisfied = Satisfied { created: true, ..Satisfied::default() };
         match access_path {
@@ -286,7 +286,7 @@ fn range_scan(
     RangeScan { sql, values }
 }
 
-/// The condition that a row is of these classes.
+/// Returns the condition that a row has one of these facet keys.
 pub(super) fn of_facets(facets: &[FacetKey]) -> String {
     let numbers: Vec<String> = facets.iter().map(|facet| facet.0.to_string()).collect();
     format!("class IN ({})", numbers.join(", "))

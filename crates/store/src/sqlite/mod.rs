@@ -65,30 +65,30 @@ use crate::{
     StoreError, StoreMetrics, StoredReferral, StoredResponse,
 };
 
-/// How many answers one call forgets at most.
+/// Maximum number of responses that one call deletes.
 const FORGET_AT_MOST: i64 = 1000;
 
-/// What may be chosen about the engine.
+/// Options of the engine.
 #[derive(Debug, Clone)]
 pub struct SqliteOptions {
-    /// How many bytes of hot referrals are kept in memory; 0 keeps none.
+    /// Bytes of recently used referrals kept in memory; 0 keeps none.
     pub cache_bytes: u64,
-    /// How many threads read single referrals, engagements and the log; at least 1.
+    /// Number of threads that read single referrals, engagements and the log; at least 1.
     pub readers: usize,
-    /// How many threads read lists; at least 1. One organization holds all but one of them.
+    /// Number of threads that read lists; at least 1. One organization uses at most all but one of them.
     pub list_readers: usize,
-    /// What one list may cost.
+    /// Limits of one list.
     pub limits: QueryLimits,
     /// Whether words are indexed for `$search`: about a twentieth more on disk, and as much more work for a bulk load
     /// as all the rest. Where some were written without, `$search` is refused.
     pub search: bool,
-    /// Whether documents, log entries and remembered answers are written compressed. Both sorts can always be read.
+    /// Whether documents, log entries and stored responses are written compressed. Both sorts can always be read.
     pub compression: bool,
-    /// How many changes share one commit at most; at least 1.
+    /// Maximum number of changes that share one commit; at least 1.
     pub group_limit: usize,
     /// The registered SQLite VFS to reach the files through; `None` for the platform's own.
     pub vfs: Option<String>,
-    /// How long a statement waits for a person's own tool that holds the database.
+    /// Time that a statement waits for another program that holds a lock.
     pub busy: Duration,
 }
 
@@ -184,8 +184,8 @@ impl SqliteStore {
         })
     }
 
-    /// Of what version the data of a directory are, without touching them or anything else there; 0 where there are
-    /// none. Blocks.
+    /// Returns the schema version of a directory without changing anything there; 0 if there
+    /// is no data. Blocks.
     ///
     /// # Errors
     /// `Engine` for what the file system or SQLite report.
@@ -224,7 +224,7 @@ impl SqliteStore {
         self.writer.send(command).await.map_err(|_| self.gone())
     }
 
-    /// Why the writer does not answer any more.
+    /// Returns the reason why the writer does not answer.
     fn gone(&self) -> StoreError {
         self.health.check().err().unwrap_or(StoreError::Closed)
     }

@@ -1,4 +1,4 @@
-//! The documents of a bulk load are packed by threads of their own, some batches ahead of the writer's.
+//! Encodes the documents of a bulk load on separate threads, some batches ahead of the writer.
 
 use std::iter::Fuse;
 use std::thread;
@@ -9,18 +9,18 @@ use flume::{Receiver, Sender};
 use super::compression::Compression;
 use crate::Write;
 
-/// More threads would wait for the writer.
+/// With more threads, some would wait for the writer.
 const MOST_THREADS: usize = 4;
-/// How many batches each thread has before it and behind it.
+/// Capacity of the channels of each thread, in batches.
 const BATCHES: usize = 2;
 
-/// A referral to load, and the column of its document; the changes of its entry are packed in their place.
+/// A referral to load, and the column of its document. The changes of its log entry are encoded in place.
 pub(super) type EncodedWrite = (Write, Bytes);
 
-/// A thread: what it is given, and what it gives back.
+/// The channels of a thread: its input and its output.
 type PackThread = (Sender<Vec<Write>>, Receiver<Vec<EncodedWrite>>);
 
-/// Batches in their order, packed. They are drawn on the thread that asks for them.
+/// Encoded batches in their order. The source is read on the thread that calls `next`.
 pub(super) struct PackAhead<I> {
     batches: Fuse<I>,
     threads: Vec<PackThread>,

@@ -16,7 +16,7 @@ use super::files::Files;
 use crate::StoreError;
 use crate::fair_queue::{FairQueue, QueueHandle, Worker};
 
-/// How many reads of an owner, and of all that say no owner, may wait.
+/// Maximum number of waiting reads of an owner, and of all reads without an owner.
 const WAITING: usize = 4096;
 
 /// A connection of a thread, with what belongs to it.
@@ -28,7 +28,7 @@ pub(super) trait Reader: Sized {
     fn begin(&self, _: &Caller) {}
 }
 
-/// Who waits for an answer, as far as a thread can know.
+/// The caller that waits for a result.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Caller {
     is_gone: Arc<AtomicBool>,
@@ -37,7 +37,7 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    /// Whether nobody waits any more, or the store closes.
+    /// Returns whether the caller is gone, or the store closes.
     pub(super) fn is_gone(&self) -> bool {
         self.is_gone.load(Relaxed) || self.is_stopping.load(Relaxed)
     }
@@ -60,11 +60,11 @@ impl Reader for Connection {
 
 enum Job<R> {
     Read(Caller, Box<dyn FnOnce(&R) + Send>),
-    /// Lets go of the files until told, for a bulk load that exchanges them.
+    /// Closes the files until resumed, for a bulk load that exchanges them.
     Pause(Arc<PauseRequest>),
 }
 
-/// Where readers stand while the files are exchanged.
+/// Pauses readers while the files are exchanged.
 struct PauseRequest {
     paused: Sender<()>,
     go_on: Receiver<()>,
@@ -79,7 +79,7 @@ pub(super) struct Readers<R> {
 
 type Jobs<R> = FairQueue<Option<OrganizationId>, Job<R>>;
 
-/// A way to the readers that keeps them alive.
+/// A handle to pause the readers, which keeps them alive.
 pub(super) struct ReaderPause<R> {
     jobs: QueueHandle<Option<OrganizationId>, Job<R>>,
     threads: usize,
@@ -127,7 +127,7 @@ impl<R: Reader + Send + 'static> Readers<R> {
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// How many reads wait for a thread.
+    /// Returns the number of reads that wait for a thread.
     pub(super) fn waiting(&self) -> u64 {
         self.jobs.waiting()
     }

@@ -42,7 +42,7 @@ pub(super) fn digest(row: &Row<'_>, column: usize) -> rusqlite::Result<[u8; 32]>
     bytes.try_into().map_err(|_| unreadable(column, "thirty-two bytes"))
 }
 
-/// Reads a packed text.
+/// Reads an encoded text.
 fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<Bytes> {
     match compression::decode(row.get_ref(column)?.as_blob()?) {
         Ok(text) => Ok(text.into_owned().into()),
@@ -159,7 +159,7 @@ pub(super) fn encoded_team(team: &[String]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Reads a packed team.
+/// Reads an encoded team.
 pub(super) fn team(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<String>> {
     let Some(bytes) = row.get_ref(column)?.as_blob_or_null()? else { return Ok(Vec::new()) };
     decoded_team(bytes).ok_or_else(|| unreadable(column, "a team"))

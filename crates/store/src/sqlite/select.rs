@@ -7,7 +7,7 @@ use super::merge_scan::of_facets;
 use super::search;
 use crate::planner::{AccessPath, PlannedQuery, Range, Satisfied};
 
-/// One row is asked about by its number; of many, those the index has are gone through.
+/// For one row the words are tested by its number; for many, the matches of the index are visited.
 const WORDS_OF_ONE: &str = "EXISTS (SELECT 1 FROM search WHERE rowid = row AND search MATCH ";
 const WORDS_OF_MANY: &str = "row IN (SELECT rowid FROM search WHERE search MATCH ";
 
@@ -54,7 +54,8 @@ pub(super) struct SelectBuilder<'a> {
 }
 
 impl SelectBuilder<'_> {
-    /// A question to one row, the first parameter, by the columns that the way has not met; `None` where it has met all.
+    /// Returns a statement that tests one row, its first parameter, by the predicates that the path does not satisfy;
+    /// `None` if it satisfies all.
     pub(super) fn look(self, satisfied: Satisfied) -> Option<Sql> {
         if !self.planned.has_unsatisfied_columns(satisfied) {
             return None;
@@ -66,7 +67,7 @@ impl SelectBuilder<'_> {
         Some(sql)
     }
 
-    /// What is selected of all rows that the columns tell of, by a way.
+    /// Returns a statement for all rows that match by columns, by an access path.
     pub(super) fn set(self, access_path: &AccessPath, select: &str) -> Sql {
         // A plus keeps a condition from choosing another index.
         let (index, plus) = match access_path {
@@ -139,7 +140,7 @@ impl SelectBuilder<'_> {
         }
     }
 
-    /// How many rows the columns tell of, by the way to all of them.
+    /// Returns a statement that counts the rows that match by columns.
     pub(super) fn counted(self) -> Sql {
         let access_path = self.planned.scan_access_path();
         match &access_path {

@@ -229,7 +229,7 @@ impl Transfer for SqliteStore {
             });
             feed.end(outcome);
         };
-        // A thread that cannot be had drops the feed, which who waits is told.
+        // If no thread is available, the feed is dropped, which the receiver notices.
         let _ = std::thread::Builder::new().name("store-export".to_owned()).spawn(reading);
         export
     }

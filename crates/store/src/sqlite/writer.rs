@@ -28,19 +28,19 @@ use super::health::{Health, StopOnPanic};
 use super::inline_reads::InlineReads;
 use crate::{AllOrNone, CommitOutcome, StoreError, StoredReferral};
 
-/// The write-ahead log is moved into the database when it holds so many pages that are not there yet (8 MiB).
+/// Number of pages in the write-ahead log from which it is moved into the database (8 MiB).
 const CHECKPOINT_PAGES: i64 = 2048;
 /// The log's file is cut when it is longer, in bytes, and nothing has been written for a while; and while much is, when it
 /// is much longer: somebody's long read has held it.
 const LONG_LOG: u64 = 8 << 20;
 const VERY_LONG_LOG: u64 = 8 * LONG_LOG;
-/// How long nothing is written before the log is cut, and between two tries.
+/// Idle time before the log is truncated, and between two attempts.
 const IDLE: Duration = Duration::from_secs(1);
-/// So many groups pass between two looks at the log's length.
+/// Number of groups between two checks of the length of the log.
 const LOOK_EVERY: u32 = 16;
-/// A group of so many is never cut.
+/// Minimum size up to which a group always grows.
 const SMALLEST_GROUP: usize = 32;
-/// What a commit may cost each change of its group, beyond which more of them are taken.
+/// Cost of a commit for each change of its group above which groups grow.
 const COMMIT_SHARE: Duration = Duration::from_micros(16);
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -49,7 +49,7 @@ pub(super) type Task = Box<dyn Fn(&Connection) -> rusqlite::Result<u64> + Send>;
 /// Work that needs the thread for itself, such as bulk loading.
 pub(super) type Exclusive = Box<dyn FnOnce(&mut Writer) + Send>;
 
-/// What the writer is asked.
+/// A command for the writer.
 pub(super) enum Command {
     Commit { change: Box<EncodedChange>, reply: Reply<CommitOutcome> },
     CommitAll { changes: Vec<EncodedChange>, reply: Reply<AllOrNone> },
@@ -76,7 +76,7 @@ enum GroupMember {
     },
 }
 
-/// The thread's belongings.
+/// The state of the writer thread.
 pub(super) struct Writer {
     /// `None` only while a bulk load exchanges the files, or after it failed to.
     pub(super) connection: Option<Connection>,
@@ -86,12 +86,12 @@ pub(super) struct Writer {
     pub(super) health: Arc<Health>,
     group_limit: usize,
     last_commit: Duration,
-    /// Whether words go into the search index.
+    /// True if words are added to the search index.
     pub(super) searchable: bool,
-    /// How a bulk load writes documents; those of changes come packed.
+    /// How a bulk load writes documents; those of changes are encoded already.
     pub(super) compression: Compression,
     groups_since_look: u32,
-    /// Whether something was written since the log was looked at.
+    /// True if something was written since the log was checked.
     may_be_long: bool,
     /// Held for as long as the files may be touched.
     _lock: File,
@@ -385,7 +385,8 @@ impl GroupMember {
             .map(|write| PendingVersion::of(&write.referral))
     }
 
-    /// Their new versions, in commit order; of several of one referral the last, for only that has its document for certain.
+    /// Their new versions, in commit order; of several of one referral the last, for only that has its document for
+    /// certain.
     fn take_committed(&mut self) -> impl Iterator<Item = StoredReferral> {
         let changes = match self {
             GroupMember::Change { change, ended: Some(Ok(CommitOutcome::Committed(_))), .. } => {

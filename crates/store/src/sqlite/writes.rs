@@ -19,9 +19,9 @@ enum Group {
     Fixed,
     /// Changes with every version.
     Version,
-    /// Where it stands in its owner's lists.
+    /// Its position in its owner's lists.
     Cursor,
-    /// The members of its class.
+    /// The members of its facet key.
     FacetKey,
     /// When it expires.
     Expiry,
@@ -128,7 +128,7 @@ static UPDATES: LazyLock<Vec<String>> = LazyLock::new(|| {
     (0..1 << OPTIONAL.len()).map(update).collect()
 });
 
-/// What the table holds of a referral before a write, as far as the write must know.
+/// The version of a referral before a write, as far as the write needs it.
 pub(super) struct PreviousVersion {
     row: i64,
     pub(super) version: u64,
@@ -142,7 +142,7 @@ pub(super) struct PreviousVersion {
     digest: Option<i64>,
 }
 
-/// What is there of a referral.
+/// Returns the current version of a referral.
 pub(super) fn previous_version(
     connection: &Connection,
     id: ReferralId,
@@ -181,8 +181,8 @@ pub(super) enum Words<'a> {
     NotIndexed,
 }
 
-/// Adds a referral that is not there yet, with its [packed](super::compression) document and the words that find it; without
-/// words it is not searchable.
+/// Adds a referral that is not there yet, with its [packed](super::compression) document and the words that find it;
+/// without words it is not searchable.
 pub(super) fn insert(
     connection: &Connection,
     referral: &StoredReferral,
@@ -338,7 +338,7 @@ fn remove_team(
     Ok(())
 }
 
-/// Changes of the kept counts, gathered until they are written.
+/// Changes of the facet counts, gathered until they are written.
 #[derive(Default)]
 pub(super) struct FacetCountChanges {
     facets: HashMap<(OrganizationId, bool, FacetKey), i64>,
