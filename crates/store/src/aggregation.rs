@@ -281,7 +281,7 @@ pub(crate) fn complete(
         };
         work.take_document(document.len())?;
         work.hold(document.len())?;
-        let mut row = source.from_document(id, document)?;
+        let mut row = source.item_of_document(id, document)?;
         if let (Json::Object(row), Json::Object(part)) = (&mut row, part) {
             for (name, value) in part {
                 if !row.contains_key(&name) {

@@ -167,7 +167,7 @@ impl ItemSource {
     }
 
     /// An item from columns.
-    pub(crate) fn from_columns(&self, values: &ColumnValues) -> Json {
+    pub(crate) fn item_of_columns(&self, values: &ColumnValues) -> Json {
         match self {
             ItemSource::Columns(columns) => values.item(columns),
             ItemSource::Nothing | ItemSource::Document(_) => Json::Null,
@@ -178,7 +178,7 @@ impl ItemSource {
     ///
     /// # Errors
     /// `Engine` for a document that is not JSON.
-    pub(crate) fn from_document(&self, id: ReferralId, document: &[u8]) -> Result<Json, StoreError> {
+    pub(crate) fn item_of_document(&self, id: ReferralId, document: &[u8]) -> Result<Json, StoreError> {
         let read = match self {
             ItemSource::Nothing => return Ok(Json::Null),
             // The same members by their paths.
@@ -343,7 +343,7 @@ mod tests {
             shared_with_microsoft: true,
         };
         let source = ItemSource::of(Column::ALL.iter().map(|column| column.path().to_owned()));
-        let item = source.from_columns(&values);
+        let item = source.item_of_columns(&values);
         assert_eq!(item["id"], json!(referral.id));
         assert_eq!(item["createdDateTime"], json!(columns.created));
         assert_eq!(item["status"], json!(columns.status));

@@ -325,7 +325,7 @@ fn filtered_references() -> Value {
     let mut item = references();
     item["get"]["operationId"] = "listFilteredReferences".into();
     item["parameters"] = parts::refs("parameters", &["predicate"]);
-    item
+    may_name_nothing(item)
 }
 
 fn query() -> Value {

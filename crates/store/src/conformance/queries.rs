@@ -295,7 +295,7 @@ pub async fn pages_of_long_documents_end_early(engine: &dyn Engine) {
 
 /// Lists and aggregations over three referrals, of which the second is damaged: what could not be read is told, unless
 /// columns tell all that is asked.
-pub async fn what_cannot_be_read_is_told(store: &dyn Store) {
+pub(crate) async fn what_cannot_be_read_is_told(store: &dyn Store) {
     for (filter, order, found_ids, left_out, unreadable, count) in [
         ("", "", vec![3, 1], 1, 0, 3),
         ("startswith(name,'Fabrikam')", "", vec![3, 1], 0, 1, 2),

@@ -120,7 +120,7 @@ impl ReadTransaction {
             let values = grouped_values(row, &names)?;
             match rows::count(row, 0)? {
                 0 => Ok(()),
-                count => pipeline.add(values.created, values.id, source.from_columns(&values), count),
+                count => pipeline.add(values.created, values.id, source.item_of_columns(&values), count),
             }
         });
         visited.await

@@ -308,7 +308,7 @@ impl ReadTransaction {
                 if !plain {
                     work.take_document(referral.document.len())?;
                     let matches = has_words(planned, row, rows::WORDS_AFTER_STORED, work)? && {
-                        let item = source.from_document(id, &referral.document)?;
+                        let item = source.item_of_document(id, &referral.document)?;
                         planned.matches(&item, work)?
                     };
                     if !matches {
@@ -386,11 +386,11 @@ impl ReadTransaction {
             let (created, updated) = (rows::get(row, 1)?, rows::get(row, 2)?);
             let item = match source {
                 ItemSource::Nothing => Json::Null,
-                ItemSource::Columns(_) => source.from_columns(&column_values(row, id, created, updated)?),
+                ItemSource::Columns(_) => source.item_of_columns(&column_values(row, id, created, updated)?),
                 ItemSource::Document(_) => match compression::decode(rows::get(row, 3)?) {
                     Ok(document) => {
                         work.take_document(document.len())?;
-                        source.from_document(id, &document)?
+                        source.item_of_document(id, &document)?
                     }
                     Err(error) => {
                         tracing::error!(referral = %id, %error, "The document of referral {id} cannot be read, and is left out: {error}");

@@ -98,7 +98,7 @@ impl ListRead<'_> {
             let values = self.map_error(grouped_values(row, &names))?;
             let count: u64 = self.map_error(row.get(0))?;
             if count > 0 {
-                pipeline.add(values.created, values.id, source.from_columns(&values), count)?;
+                pipeline.add(values.created, values.id, source.item_of_columns(&values), count)?;
             }
         }
         Ok(())

@@ -386,7 +386,7 @@ impl ListRead<'_> {
                     return Ok(ControlFlow::Continue(()));
                 };
                 self.work.take_document(referral.document.len())?;
-                let item = source.from_document(referral.id, &referral.document)?;
+                let item = source.item_of_document(referral.id, &referral.document)?;
                 if !planned.matches(&item, self.work)? {
                     return Ok(ControlFlow::Continue(()));
                 }
@@ -458,7 +458,7 @@ impl ListRead<'_> {
             let id = self.map_error(rows::referral_id(row, 1))?;
             let item = match source {
                 ItemSource::Nothing => Json::Null,
-                ItemSource::Columns(_) => source.from_columns(&self.map_error(column_values(row, id))?),
+                ItemSource::Columns(_) => source.item_of_columns(&self.map_error(column_values(row, id))?),
                 ItemSource::Document(_) => {
                     let packed = self.map_error(row.get_ref(4).and_then(|column| Ok(column.as_blob()?)))?;
                     let document = match compression::decode(packed) {
@@ -470,7 +470,7 @@ impl ListRead<'_> {
                         }
                     };
                     self.work.take_document(document.len())?;
-                    source.from_document(id, &document)?
+                    source.item_of_document(id, &document)?
                 }
             };
             let (created, updated) = (self.map_error(row.get(2))?, self.map_error(row.get(3))?);
