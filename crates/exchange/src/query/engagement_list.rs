@@ -183,7 +183,10 @@ impl Criteria<'_> {
         let (mut places, mut damaged) = (Vec::new(), 0);
         for (stored, visibility) in seen {
             work.take(reading_cost(stored.document.len())).map_err(StoreError::from)?;
-            let Some((document, words)) = as_visible(stored, *visibility)? else {
+            if self.search.is_some() {
+                work.take(tokenizing_cost(stored.document.len())).map_err(StoreError::from)?;
+            }
+            let Some((document, words)) = as_visible(stored, *visibility, self.search.is_some())? else {
                 damaged += 1;
                 continue;
             };
@@ -223,6 +226,11 @@ fn reading_cost_of(seen: &[(Arc<StoredReferral>, PartyVisibility)]) -> u64 {
     seen.iter().map(|(stored, _)| reading_cost(stored.document.len())).sum()
 }
 
+/// Returns the cost of finding the words of a document of this length, in nodes.
+fn tokenizing_cost(bytes: usize) -> u64 {
+    2 * reading_cost(bytes)
+}
+
 /// Returns the cost of redacting them; the owner's own are not redacted.
 fn redaction_cost(seen: &[(Arc<StoredReferral>, PartyVisibility)]) -> u64 {
     let others = seen.iter().filter(|(_, visibility)| matches!(visibility, PartyVisibility::Redacted(_)));
@@ -260,10 +268,12 @@ fn key_bytes(key: &SortValue) -> usize {
         }
 }
 
-/// The document as seen from a side, and the words that `$search` looks in; `None` for a damaged one.
+/// The document as the caller sees it and, where they are searched, the words that `$search` looks in; `None` for a damaged
+/// one.
 fn as_visible(
     stored: &StoredReferral,
     visibility: PartyVisibility,
+    is_searched: bool,
 ) -> Result<Option<(Json, String)>, ReadError> {
     let referral = match Referral::from_document(&stored.document) {
         Ok(referral) => referral,
@@ -277,7 +287,7 @@ fn as_visible(
         PartyVisibility::Own => referral,
         PartyVisibility::Redacted(redaction) => referral.redact(redaction),
     };
-    let words = store::index_text(referral.search_texts());
+    let words = if is_searched { store::index_text(referral.search_texts()) } else { String::new() };
     let document = serde_json::to_value(&referral).map_err(|error| StoreError::Engine(error.to_string()))?;
     Ok(Some((document, words)))
 }
