@@ -40,8 +40,8 @@ const ATTACK: Duration = Duration::from_millis(1_200);
 /// Bodies that come slowly are in each other's way only after a time.
 const SLOW_ATTACK: Duration = Duration::from_millis(2_500);
 /// When the attackers are gone, their work ends within this. The longest piece of it that is not interrupted is one change of
-/// a referral of 1 MB: a tenth of a second, and some 2 s in a build without optimisation.
-const SETTLING: Duration = Duration::from_secs(if cfg!(debug_assertions) { 6 } else { 2 });
+/// a referral of 1 MB: a tenth of a second, and more than 1 s in a build for tests.
+const SETTLING: Duration = Duration::from_secs(if cfg!(debug_assertions) { 5 } else { 2 });
 /// A server of which fewer threads than this want a processor, on average, does nothing.
 const IDLE_LOAD: f64 = 0.5;
 /// How much memory attacks may take above what the idle server has.
