@@ -2,7 +2,7 @@
 //! of the steps is applied to the groups, or to as much of the referrals as the steps ask about.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use odata::{
 use referral::ReferralId;
 use serde_json::Value as Json;
 
-use crate::item::{Column, ItemSource};
+use crate::item::{Column, ColumnValues, ItemSource};
 use crate::list_work::ListWork;
 use crate::planner::{FacetKey, Predicates, Statistics, check_expressions};
 use crate::{Aggregation, AggregationResult, CountMode, Query, StoreError};
@@ -235,20 +235,31 @@ pub(crate) fn are_facet_counts_enough(predicates: &Predicates<'_>, columns: &[Co
     columns.iter().all(|column| matches!(column, Column::Facet(_))) && predicates.need_facets_only()
 }
 
-/// Adds the facet counts of the facets that match.
+/// Adds the counts of the facets that match, summed up by the members in these columns.
 ///
 /// # Errors
 /// Errors of the evaluation.
 pub(crate) fn add_facet_counts(
     pipeline: &mut Pipeline<'_>,
+    columns: Vec<Column>,
     statistics: &Statistics,
     facets: Option<&[FacetKey]>,
 ) -> Result<(), StoreError> {
+    let bits = columns.iter().filter_map(|column| match column {
+        Column::Facet(member) => FacetKey::bits(member).map(|(shift, mask)| mask << shift),
+        _ => None,
+    });
+    let mask = bits.fold(0, |all, bits| all | bits);
+    let mut counts: BTreeMap<u16, u64> = BTreeMap::new();
     for (facet, count) in &statistics.facets {
-        let passes = facets.is_none_or(|facets| facets.contains(facet));
-        if let (true, Some(item)) = (passes, facet.document()) {
-            pipeline.add(0, ReferralId::from_bytes([0; 16]), item, *count)?;
+        if facets.is_none_or(|facets| facets.contains(facet)) {
+            *counts.entry(facet.0 & mask).or_default() += count;
         }
+    }
+    let source = ItemSource::Columns(columns);
+    for (facet, count) in counts {
+        let values = ColumnValues { facet: FacetKey(facet), ..ColumnValues::empty() };
+        pipeline.add(values.created, values.id, source.item_of_columns(&values), count)?;
     }
     Ok(())
 }

@@ -57,7 +57,7 @@ impl ListRead<'_> {
         }
         if let Some(columns) = pipeline.counted_columns() {
             if are_facet_counts_enough(&planned.predicates, &columns) {
-                add_facet_counts(pipeline, &planned.statistics, planned.facets())?;
+                add_facet_counts(pipeline, columns, &planned.statistics, planned.facets())?;
                 return Ok(0);
             }
             if planned.has_no_residual() {
