@@ -33,6 +33,9 @@ impl Default for QueryLimits {
 /// Bytes of documents on one page: beyond these a page ends early, and the next page begins there.
 pub(crate) const PAGE_BYTES: usize = 8 << 20;
 
+/// Maximum number of lists of one organization that wait for a thread.
+pub(crate) const LISTS_WAITING: usize = 256;
+
 /// Cost of visiting a row, in nodes.
 const ROW: u64 = 8;
 /// Cost of reading 32 bytes of a document, in nodes: it is decompressed and parsed.

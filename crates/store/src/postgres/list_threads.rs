@@ -16,10 +16,7 @@ use tokio::time::timeout;
 use super::pool::Pool;
 use crate::StoreError;
 use crate::fair_queue::{FairQueue, Worker};
-use crate::list_work::Interrupt;
-
-/// The most lists of an organization that may wait.
-const WAITING: usize = 256;
+use crate::list_work::{Interrupt, LISTS_WAITING};
 
 type Job = Box<dyn FnOnce(&Handle) + Send>;
 
@@ -50,7 +47,7 @@ impl ListThreads {
     /// `Engine` if a thread cannot be started.
     pub(super) fn start(threads: usize, connections: usize) -> Result<ListThreads, StoreError> {
         let threads = threads.max(1);
-        let jobs = FairQueue::new(WAITING, threads.saturating_sub(1).max(1));
+        let jobs = FairQueue::new(LISTS_WAITING, threads.saturating_sub(1).max(1));
         let mut handles = Vec::with_capacity(threads);
         for number in 0..threads {
             let (worker, runtime) = (jobs.worker(), Handle::current());

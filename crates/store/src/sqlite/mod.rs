@@ -54,10 +54,11 @@ use self::files::Files;
 use self::health::Health;
 use self::inline_reads::InlineReads;
 use self::lists::ListReader;
-use self::readers::Readers;
+use self::readers::{READS_WAITING, Readers};
 use self::rows::stored_columns;
 use self::writer::{Command, Task, Writer};
 pub use crate::BulkReport;
+use crate::list_work::LISTS_WAITING;
 pub use crate::list_work::QueryLimits;
 use crate::{
     Aggregation, AggregationResult, AllOrNone, Assignment, Change, CommitOutcome, EngagementRole,
@@ -146,11 +147,12 @@ impl SqliteStore {
 
         let cache = Arc::new(Cache::new(options.cache_bytes));
         let health = Arc::new(Health::default());
-        let (readers, mut reading) = Readers::start(&files, "store-read", options.readers, options.readers)?;
+        let (readers, mut reading) =
+            Readers::start(&files, "store-read", options.readers, options.readers, READS_WAITING)?;
         let inline_reads = InlineReads::new(&files, &cache, options.readers);
         let (lists, listing) = {
             let each = options.list_readers.saturating_sub(1);
-            Readers::start(&files, "store-list", options.list_readers, each)?
+            Readers::start(&files, "store-list", options.list_readers, each, LISTS_WAITING)?
         };
         reading.extend(listing);
         let (writer, commands) = CommandChannel::new();

@@ -16,8 +16,8 @@ use super::files::Files;
 use crate::StoreError;
 use crate::fair_queue::{FairQueue, QueueHandle, Worker};
 
-/// Maximum number of waiting reads of an owner, and of all reads without an owner.
-const WAITING: usize = 4096;
+/// Maximum number of reads by key that wait.
+pub(super) const READS_WAITING: usize = 4096;
 
 /// A connection of a thread, with what belongs to it.
 pub(super) trait Reader: Sized {
@@ -86,15 +86,17 @@ pub(super) struct ReaderPause<R> {
 }
 
 impl<R: Reader + Send + 'static> Readers<R> {
-    /// Starts so many readers of a name, each with its connection open. Reads of one owner hold at most `each` of them.
+    /// Starts readers, each with its own open connection. Reads of one owner occupy at most `each` of them, and at most
+    /// `waiting` of them wait.
     pub(super) fn start(
         files: &Files,
         name: &str,
         threads: usize,
         each: usize,
+        waiting: usize,
     ) -> Result<(Readers<R>, Vec<JoinHandle<()>>), StoreError> {
         let threads = threads.max(1);
-        let jobs = FairQueue::new(WAITING, each.max(1));
+        let jobs = FairQueue::new(waiting, each.max(1));
         let readers = Readers { jobs, threads, stopping: Arc::default() };
         let mut handles = Vec::with_capacity(threads);
         for number in 0..threads {
@@ -155,12 +157,18 @@ impl<R> Drop for Readers<R> {
 }
 
 impl Readers<Connection> {
-    /// As [`ask`](Readers::ask), for what only SQLite can refuse.
+    /// Runs a read by key on some reader.
+    ///
+    /// # Errors
+    /// `Unavailable` if too many wait; otherwise the errors of SQLite.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.ask(None, move |connection| read(connection).map_err(engine_error)).await
+        match self.ask(None, move |connection| read(connection).map_err(engine_error)).await {
+            Err(StoreError::Busy) => Err(StoreError::Unavailable("too many reads wait".to_owned())),
+            outcome => outcome,
+        }
     }
 }
 

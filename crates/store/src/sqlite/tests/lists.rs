@@ -290,3 +290,39 @@ async fn a_page_of_common_words_reads_no_more_than_it_shows() {
     assert_eq!(rows, 0, "rare words are found by the search index alone");
     assert_eq!(store.query(&query("17")).await.unwrap().referrals.len(), 1);
 }
+
+/// A caller of lists is told that its organization asks too much, one of single referrals that the server is busy.
+#[tokio::test]
+async fn too_many_waiting_lists_are_busy_and_too_many_waiting_reads_unavailable() {
+    use super::super::files::Files;
+    use super::super::readers::Readers;
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path(), QueryLimits::default());
+    let files = Files::new(directory.path(), None, std::time::Duration::from_secs(1));
+    let (readers, threads) = Readers::<rusqlite::Connection>::start(&files, "test", 1, 1, 1).unwrap();
+    let (begun, begins) = tokio::sync::oneshot::channel();
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let running = readers.ask(None, move |_| {
+        begun.send(()).unwrap();
+        wait.recv().unwrap();
+        Ok(())
+    });
+    let others = async {
+        begins.await.unwrap();
+        let waiting = readers.ask(None, |_| Ok(()));
+        let refused = async {
+            tokio::task::yield_now().await;
+            assert_eq!(readers.waiting(), 1);
+            let list = readers.ask(None, |_| Ok(())).await;
+            assert!(matches!(list, Err(StoreError::Busy)), "{list:?}");
+            let read = readers.read(|_| Ok(())).await;
+            assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
+            go.send(()).unwrap();
+        };
+        tokio::join!(waiting, refused).0.unwrap();
+    };
+    tokio::join!(running, others).0.unwrap();
+    drop(readers);
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    store.close().await;
+}
