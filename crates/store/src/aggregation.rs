@@ -178,14 +178,12 @@ impl<'a> Pipeline<'a> {
         let evaluator = self.evaluator();
         let order_key = (Reverse(created), id);
         let held = work.held();
-        for step in self.single {
-            match step {
-                TypedTransformation::Filter(filter) if !evaluator.matches(filter, &item)? => return Ok(()),
-                TypedTransformation::Compute(computed) => evaluator.add_computed(computed, &mut item)?,
-                _ => {}
-            }
-        }
+        let remains = self.apply_single_steps(&evaluator, &mut item)?;
+        // What the steps computed is gone with the item, or counted with it below.
         work.release(usize::try_from(work.held().saturating_sub(held)).unwrap_or(usize::MAX));
+        if !remains {
+            return Ok(());
+        }
         match &mut self.state {
             Accumulator::Grouped { grouping, .. } => grouping.add(&item, &order_key, count)?,
             Accumulator::Items(items) => {
@@ -194,6 +192,18 @@ impl<'a> Pipeline<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Applies the steps that take one item after the other. Returns whether the item remains.
+    fn apply_single_steps(&self, evaluator: &Evaluator<'_>, item: &mut Json) -> Result<bool, StoreError> {
+        for step in self.single {
+            match step {
+                TypedTransformation::Filter(filter) if !evaluator.matches(filter, item)? => return Ok(false),
+                TypedTransformation::Compute(computed) => evaluator.add_computed(computed, item)?,
+                _ => {}
+            }
+        }
+        Ok(true)
     }
 
     fn evaluator(&self) -> Evaluator<'a> {
@@ -228,6 +238,25 @@ impl<'a> Pipeline<'a> {
         let rows = sorted.map(Arc::unwrap_or_clone).collect();
         Ok(if keeps_items { Finished::Referrals(rows) } else { Finished::Rows(rows) })
     }
+}
+
+/// Returns the SQL names of columns, each once.
+pub(crate) fn sql_names(columns: &[Column]) -> Vec<&'static str> {
+    let mut names: Vec<&str> = columns.iter().map(|column| column.sql()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Returns the select list of a number of rows and the columns that they have in common.
+pub(crate) fn counted(names: &[&str]) -> String {
+    let columns: String = names.iter().map(|name| format!(", {name}")).collect();
+    format!("count(*){columns}")
+}
+
+/// Returns the clause that goes with [`counted`]; nothing without columns.
+pub(crate) fn group_by(names: &[&str]) -> String {
+    if names.is_empty() { String::new() } else { format!(" GROUP BY {}", names.join(", ")) }
 }
 
 /// Returns whether the facet counts alone give the groups and counts of an aggregation.
@@ -359,7 +388,7 @@ fn check_steps(steps: &[TypedTransformation], mut leads: bool) -> Result<(), Sto
     for step in steps {
         match step {
             TypedTransformation::Search(_) if !leads => {
-                let message = "search in $apply is supported before every other step";
+                let message = "search in $apply is supported only before every other step";
                 return Err(StoreError::NotSupported(message.to_owned()));
             }
             TypedTransformation::Search(_) => {}

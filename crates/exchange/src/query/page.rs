@@ -25,7 +25,7 @@ const MAX_DAMAGED_PAGES: u64 = 8;
 /// The most results that the expansions of one answer may bring together.
 const MAX_EXPANDED: usize = 10_000;
 
-/// Bytes of results that are written before other tasks have their turn.
+/// Number of bytes that are written before the task yields.
 const TURN: usize = 64 << 10;
 
 /// The name of the number in the row that counts the results of an aggregation.
@@ -119,9 +119,9 @@ pub(super) struct Matches {
     pub count: Option<u64>,
     /// How many could not be shown because they are damaged.
     pub left_out: usize,
-    /// How many others could not be looked at because they are damaged.
+    /// Number of other referrals that could not be evaluated because they are damaged.
     pub unreadable: usize,
-    /// Whether there are more, though fewer than wanted were found: their documents are long.
+    /// Whether the page ends early because its documents are long.
     pub cut_short: bool,
 }
 
@@ -509,7 +509,7 @@ impl Exchange {
 
 /// The rest of the budget of one response, with its expansions.
 struct PageBudget {
-    /// ApplyResult of expansions.
+    /// Results of expansions.
     results: usize,
     evaluation: EvaluationBudget,
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
-use super::groups::{GroupKey, Groups, put, sortable, with_group};
+use super::groups::{GroupKey, Groups, group_key, group_values, with_group};
 use super::{EvalError, EvalResult, EvalScope, Evaluator, MEMBER};
 use crate::ast::Search;
 use crate::pipeline::RankMethod;
@@ -15,9 +15,6 @@ use crate::value::Value;
 
 /// A function that returns whether a document matches a search expression. It charges the budget itself.
 pub type SearchMatcher<'s> = dyn Fn(&Search, &Json) -> Result<bool, EvalError> + 's;
-
-/// Cost of finding the group of an item, for each key, in nodes.
-const GROUP: u64 = 16;
 
 impl Evaluator<'_> {
     /// Runs a pipeline over documents.
@@ -164,7 +161,7 @@ impl Evaluator<'_> {
         }
     }
 
-    /// Groups of which no more than aggregates are wanted.
+    /// Makes groups whose aggregates can be computed item by item.
     fn grouped(
         &self,
         by: &[TypedPath],
@@ -178,7 +175,7 @@ impl Evaluator<'_> {
         Ok(grouping.finish()?.into_iter().map(Arc::new).collect())
     }
 
-    /// Groups whose items go through further transformations.
+    /// Makes groups whose items go through further transformations.
     fn group_apart(
         &self,
         by: &[TypedPath],
@@ -188,25 +185,13 @@ impl Evaluator<'_> {
     ) -> EvalResult<Vec<Arc<Json>>> {
         let mut groups: BTreeMap<GroupKey, (Json, Vec<Arc<Json>>)> = BTreeMap::new();
         for item in items {
-            self.take(GROUP * by.len() as u64)?;
             let scope = EvalScope { item: &item, variables: Vec::new() };
-            let mut key = Vec::with_capacity(by.len());
-            let mut shown = Json::Object(Map::new());
-            let mut bytes = 0;
-            for path in by {
-                let json = self.resolve(path, &scope)?;
-                let Some(step) = path.steps.last() else { continue };
-                let value = self.read(json, &step.ty)?.into_value();
-                bytes += 2 * value.bytes() + MEMBER * path.steps.len();
-                self.take_text(value.bytes().saturating_mul(4))?;
-                key.push(sortable(value, step.ignore_case));
-                put(&mut shown, path, json.clone());
-            }
-            let key = GroupKey(key);
+            let (key, bytes) = group_key(self, by, &scope)?;
             match groups.get_mut(&key) {
                 Some((_, members)) => members.push(item),
                 None => {
                     self.hold(bytes)?;
+                    let shown = group_values(self, by, &scope)?;
                     groups.insert(key, (shown, vec![item]));
                 }
             }

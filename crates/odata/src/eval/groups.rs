@@ -1,5 +1,4 @@
-//! Groups of items that come one after the other, and the aggregates of each: nothing of an item is kept beyond its
-//! values.
+//! Groups of items that are added one by one, and their aggregates. Of an item, only the values that its group needs are kept.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,18 +13,18 @@ use crate::typed::{Typed, TypedPath};
 use crate::typed_options::TypedAggregate;
 use crate::value::{Value, fold};
 
-/// The price, in nodes, of finding the group of an item by one value, and of finding a distinct value.
+/// Cost of looking up one value of a group's key, or one distinct value, in nodes.
 const LOOKUP: u64 = 16;
 
 /// `groupby` with `aggregate`, or `aggregate` alone, over items in any order.
 ///
-/// An item comes with its place in the order of the items. Where several items have the same value for a group, a
-/// minimum or a maximum, but spell it differently, the place decides which spelling is shown.
+/// Each item is added with its place in the order of the items. If items spell an equal value differently, the place
+/// decides which spelling a group, a minimum or a maximum shows.
 #[derive(Debug)]
 pub struct Groups<'a, P> {
     evaluator: Evaluator<'a>,
     by: &'a [TypedPath],
-    /// `None`: the values of the groups only.
+    /// `None` if only the values of the groups are needed.
     aggregates: Option<&'a [TypedAggregate]>,
     groups: BTreeMap<GroupKey, Group<P>>,
 }
@@ -53,7 +52,7 @@ enum Running<P> {
 }
 
 impl<'a, P: Ord + Clone> Groups<'a, P> {
-    /// No items yet. Without paths all items are one group, which is there even if no item comes.
+    /// Creates groups without items. Without paths all items form one group, which exists even without items.
     pub fn new(
         evaluator: Evaluator<'a>,
         by: &'a [TypedPath],
@@ -65,33 +64,23 @@ impl<'a, P: Ord + Clone> Groups<'a, P> {
     /// Adds an item, which stands for `count` items that are all alike.
     ///
     /// # Errors
-    /// What the evaluation of the group's values and of the aggregated expressions meets.
+    /// [`EvalError`](super::EvalError)
     pub fn add(&mut self, item: &Json, place: &P, count: u64) -> EvalResult<()> {
         let evaluator = self.evaluator;
-        evaluator.take(LOOKUP * self.by.len() as u64 + 1)?;
         let scope = EvalScope { item, variables: Vec::new() };
-        let mut key = Vec::with_capacity(self.by.len());
-        let mut bytes = MEMBER;
-        for path in self.by {
-            let Some(step) = path.steps.last() else { continue };
-            let value = evaluator.read(evaluator.resolve(path, &scope)?, &step.ty)?.into_value();
-            bytes += 2 * value.bytes() + MEMBER * path.steps.len();
-            evaluator.take_text(value.bytes().saturating_mul(4))?;
-            key.push(sortable(value, step.ignore_case));
-        }
-        let key = GroupKey(key);
+        let (key, bytes) = group_key(&evaluator, self.by, &scope)?;
         let group = match self.groups.get_mut(&key) {
             Some(group) => {
                 if *place < group.first {
                     group.first = place.clone();
-                    group.shown = shown(&evaluator, self.by, &scope)?;
+                    group.shown = group_values(&evaluator, self.by, &scope)?;
                 }
                 group
             }
             None => {
                 let aggregates = self.aggregates.unwrap_or_default();
                 evaluator.hold(bytes + MEMBER * aggregates.len())?;
-                let shown = shown(&evaluator, self.by, &scope)?;
+                let shown = group_values(&evaluator, self.by, &scope)?;
                 let aggregates = aggregates.iter().map(Running::of).collect();
                 self.groups.entry(key).or_insert(Group { first: place.clone(), shown, aggregates })
             }
@@ -111,10 +100,10 @@ impl<'a, P: Ord + Clone> Groups<'a, P> {
         Ok(())
     }
 
-    /// An object for each group, in the order of the values they are made by.
+    /// Returns an object for each group, ordered by the values of the groups.
     ///
     /// # Errors
-    /// What the evaluation of an average meets.
+    /// [`EvalError`](super::EvalError) for an average that its type cannot hold.
     pub fn finish(mut self) -> EvalResult<Vec<Json>> {
         if self.by.is_empty() && self.groups.is_empty() {
             let empty: Vec<Running<P>> =
@@ -157,7 +146,7 @@ impl<P: Ord + Clone> Running<P> {
         }
     }
 
-    /// Adds the value of an item. Null takes no part.
+    /// Adds the value of an item. Null is ignored.
     fn add(
         &mut self,
         evaluator: &Evaluator<'_>,
@@ -217,7 +206,7 @@ impl<P> Running<P> {
     }
 }
 
-/// Takes a value for the best so far, if it is better.
+/// Replaces the best value so far if a new value is better.
 fn replace<P: Ord + Clone>(
     evaluator: &Evaluator<'_>,
     best: &mut Option<(Value, P)>,
@@ -240,16 +229,39 @@ fn replace<P: Ord + Clone>(
     Ok(())
 }
 
-/// An object with the values of an item that its group is made by.
-fn shown(evaluator: &Evaluator<'_>, by: &[TypedPath], scope: &EvalScope<'_>) -> EvalResult<Json> {
-    let mut shown = Json::Object(Map::new());
+/// Returns the key of the group that an item belongs to, and about how many bytes a new group takes.
+pub(super) fn group_key(
+    evaluator: &Evaluator<'_>,
+    by: &[TypedPath],
+    scope: &EvalScope<'_>,
+) -> EvalResult<(GroupKey, usize)> {
+    evaluator.take(LOOKUP * by.len() as u64 + 1)?;
+    let mut key = Vec::with_capacity(by.len());
+    let mut bytes = MEMBER;
     for path in by {
-        put(&mut shown, path, evaluator.resolve(path, scope)?.clone());
+        let Some(step) = path.steps.last() else { continue };
+        let value = evaluator.read(evaluator.resolve(path, scope)?, &step.ty)?.into_value();
+        bytes += 2 * value.bytes() + MEMBER * path.steps.len();
+        evaluator.take_text(value.bytes().saturating_mul(4))?;
+        key.push(sortable(value, step.ignore_case));
     }
-    Ok(shown)
+    Ok((GroupKey(key), bytes))
 }
 
-/// Adds the members of an object, and theirs, to another; where both have one, the added one stays.
+/// Returns an object with the values of an item that its group is made by.
+pub(super) fn group_values(
+    evaluator: &Evaluator<'_>,
+    by: &[TypedPath],
+    scope: &EvalScope<'_>,
+) -> EvalResult<Json> {
+    let mut values = Json::Object(Map::new());
+    for path in by {
+        put(&mut values, path, evaluator.resolve(path, scope)?.clone());
+    }
+    Ok(values)
+}
+
+/// Merges an object into another, recursively. Members of the added object win.
 fn merge(into: &mut Json, from: Json) {
     match (into, from) {
         (Json::Object(into), Json::Object(from)) => {
@@ -266,7 +278,7 @@ fn merge(into: &mut Json, from: Json) {
     }
 }
 
-/// Whether an object has every member that another has.
+/// Returns whether an object has every member of another, recursively.
 fn covers(object: &Json, other: &Json) -> bool {
     match (object, other) {
         (Json::Object(object), Json::Object(other)) => {
@@ -276,8 +288,7 @@ fn covers(object: &Json, other: &Json) -> bool {
     }
 }
 
-/// A result of a group, with the values that the group is made by: these come first, unless the result is an item, which
-/// has them where they belong.
+/// Adds the values of its group to a result. They come first, unless the result is an item, which has them already.
 pub(super) fn with_group(shown: &Json, result: Arc<Json>) -> Arc<Json> {
     if covers(&result, shown) {
         return result;
@@ -287,9 +298,9 @@ pub(super) fn with_group(shown: &Json, result: Arc<Json>) -> Arc<Json> {
     Arc::new(merged)
 }
 
-/// Values in the order in which groups are shown.
+/// The values of a group. Groups are ordered by them.
 #[derive(Debug)]
-pub(super) struct GroupKey(pub(super) Vec<Value>);
+pub(super) struct GroupKey(Vec<Value>);
 
 impl Ord for GroupKey {
     fn cmp(&self, other: &GroupKey) -> Ordering {
@@ -312,16 +323,16 @@ impl PartialEq for GroupKey {
 
 impl Eq for GroupKey {}
 
-/// A value that sorts as it does when case is ignored.
-pub(super) fn sortable(value: Value, ignore_case: bool) -> Value {
+/// Folds a text if case is ignored, so that it sorts accordingly.
+fn sortable(value: Value, ignore_case: bool) -> Value {
     match value {
         Value::String(text) if ignore_case => Value::String(fold(&text)),
         value => value,
     }
 }
 
-/// Puts a value where a path leads, objects made on the way.
-pub(super) fn put(root: &mut Json, path: &TypedPath, value: Json) {
+/// Stores a value at a path and creates the objects on the way.
+fn put(root: &mut Json, path: &TypedPath, value: Json) {
     let Some((last, before)) = path.steps.split_last() else { return };
     let mut object = root;
     for step in before {

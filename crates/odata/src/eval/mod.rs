@@ -1,4 +1,4 @@
-//! Evaluation of typed trees over JSON documents. It is the reference for the results of SQL.
+//! Evaluation of typed trees over JSON documents. Both storage engines use it for lists and `$apply`.
 //!
 //! Null (URL Conventions 5.1.1.1): `eq` and `ne` compare null as a value; `gt`, `ge`, `lt`, `le` with null are false;
 //! `and`, `or`, `not` are three-valued; arithmetic, functions and casts of null are null; `any`, `all`, `in` are never

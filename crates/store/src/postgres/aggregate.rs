@@ -11,9 +11,10 @@ use super::list_threads::ListThreads;
 use super::lists::{ReadTransaction, plan_query};
 use super::pool::Pool;
 use super::rows;
-use super::select::{SelectBuilder, Sql};
+use super::select::SelectBuilder;
 use crate::aggregation::{
-    Finished, Pipeline, add_facet_counts, are_facet_counts_enough, complete, ids, leading_query,
+    Finished, Pipeline, add_facet_counts, are_facet_counts_enough, complete, counted, group_by, ids,
+    leading_query, sql_names,
 };
 use crate::item::{Column, ColumnValues, ItemSource};
 use crate::list_work::{ListWork, QueryLimits};
@@ -55,9 +56,9 @@ async fn aggregate_within(
     let left_out = reading.feed(&planned, &mut pipeline, work).await?;
     let mut made = match pipeline.finish()? {
         Finished::Rows(rows) => AggregationResult { rows, left_out: 0 },
-        Finished::Referrals(scan_parts) => {
-            let documents = reading.documents(&planned, &ids(&scan_parts)?, work).await?;
-            complete(scan_parts, &documents, work)?
+        Finished::Referrals(parts) => {
+            let documents = reading.documents(&planned, &ids(&parts)?, work).await?;
+            complete(parts, &documents, work)?
         }
     };
     reading.end().await?;
@@ -66,7 +67,7 @@ async fn aggregate_within(
 }
 
 impl ReadTransaction {
-    /// Brings every referral that matches into the steps; how many could not be read.
+    /// Adds every matching referral to the pipeline. Returns the number of referrals that could not be read.
     async fn feed(
         &self,
         planned: &PlannedQuery<'_>,
@@ -97,7 +98,7 @@ impl ReadTransaction {
         scanned.await
     }
 
-    /// Brings the numbers of referrals with the same values in some columns: PostgreSQL counts them.
+    /// Adds the numbers of referrals that have the same values in these columns, counted by PostgreSQL.
     async fn feed_counts(
         &self,
         planned: &PlannedQuery<'_>,
@@ -106,14 +107,9 @@ impl ReadTransaction {
         pipeline: &mut Pipeline<'_>,
         work: &ListWork,
     ) -> Result<(), StoreError> {
-        let mut names: Vec<&str> = columns.iter().map(|column| column.sql()).collect();
-        names.sort_unstable();
-        names.dedup();
-        let select: String = names.iter().map(|name| format!(", {name}")).collect();
-        let mut sql: Sql = (SelectBuilder { planned }).set(access_path, &format!("count(*){select}"));
-        if !names.is_empty() {
-            sql.push(&format!(" GROUP BY {}", names.join(", ")));
-        }
+        let names = sql_names(&columns);
+        let mut sql = (SelectBuilder { planned }).set(access_path, &counted(&names));
+        sql.push(&group_by(&names));
         let source = ItemSource::Columns(columns);
         let visited = self.visit(&sql, |row| {
             work.take_row()?;
@@ -126,7 +122,7 @@ impl ReadTransaction {
         visited.await
     }
 
-    /// The documents of these referrals; none for those that are damaged.
+    /// Returns the documents of these referrals, without those that are damaged.
     async fn documents(
         &self,
         planned: &PlannedQuery<'_>,
@@ -144,20 +140,20 @@ impl ReadTransaction {
     }
 }
 
-/// Reads a count and, after it, the columns of these names; the others have values of no meaning.
+/// Reads the columns of these names, which follow the count. Other columns keep their empty values.
 fn grouped_values(row: &Row, names: &[&str]) -> Result<ColumnValues, StoreError> {
     let mut values = ColumnValues::empty();
-    for (cursor, name) in (1..).zip(names) {
+    for (column, name) in (1..).zip(names) {
         match *name {
-            "referral.id" => values.id = rows::referral_id(row, cursor)?,
-            "referral.engagement" => values.engagement = rows::engagement_id(row, cursor)?,
-            "referral.created" => values.created = rows::get(row, cursor)?,
-            "referral.updated" => values.updated = rows::get(row, cursor)?,
-            "referral.expires" => values.expires = rows::get(row, cursor)?,
-            "referral.accepted" => values.accepted = rows::get(row, cursor)?,
-            "referral.country" => values.country = rows::text(row, cursor)?,
-            "referral.shared_with_microsoft" => values.shared_with_microsoft = rows::get(row, cursor)?,
-            _ => values.facet = rows::facet(row, cursor)?,
+            "referral.id" => values.id = rows::referral_id(row, column)?,
+            "referral.engagement" => values.engagement = rows::engagement_id(row, column)?,
+            "referral.created" => values.created = rows::get(row, column)?,
+            "referral.updated" => values.updated = rows::get(row, column)?,
+            "referral.expires" => values.expires = rows::get(row, column)?,
+            "referral.accepted" => values.accepted = rows::get(row, column)?,
+            "referral.country" => values.country = rows::text(row, column)?,
+            "referral.shared_with_microsoft" => values.shared_with_microsoft = rows::get(row, column)?,
+            _ => values.facet = rows::facet(row, column)?,
         }
     }
     Ok(values)

@@ -10,7 +10,8 @@ use super::lists::{ListRead, ListReader};
 use super::rows;
 use super::select::SelectBuilder;
 use crate::aggregation::{
-    Finished, Pipeline, add_facet_counts, are_facet_counts_enough, complete, ids, leading_query,
+    Finished, Pipeline, add_facet_counts, are_facet_counts_enough, complete, counted, group_by, ids,
+    leading_query, sql_names,
 };
 use crate::item::{Column, ColumnValues, ItemSource};
 use crate::list_work::QueryLimits;
@@ -38,9 +39,9 @@ impl ListReader {
         let left_out = reading.feed(&planned, &mut pipeline)?;
         let mut made = match pipeline.finish()? {
             Finished::Rows(rows) => AggregationResult { rows, left_out: 0 },
-            Finished::Referrals(scan_parts) => {
-                let documents = reading.documents_of(&ids(&scan_parts)?)?;
-                complete(scan_parts, &documents, &work)?
+            Finished::Referrals(parts) => {
+                let documents = reading.documents_of(&ids(&parts)?)?;
+                complete(parts, &documents, &work)?
             }
         };
         made.left_out += left_out;
@@ -49,7 +50,7 @@ impl ListReader {
 }
 
 impl ListRead<'_> {
-    /// Brings every referral that matches into the steps; how many could not be read.
+    /// Adds every matching referral to the pipeline. Returns the number of referrals that could not be read.
     fn feed(&self, planned: &PlannedQuery<'_>, pipeline: &mut Pipeline<'_>) -> Result<usize, StoreError> {
         let access_path = planned.scan_access_path();
         if access_path == AccessPath::Nothing {
@@ -74,7 +75,7 @@ impl ListRead<'_> {
         })
     }
 
-    /// Brings the numbers of referrals with the same values in some columns: SQLite counts them.
+    /// Adds the numbers of referrals that have the same values in these columns, counted by SQLite.
     fn feed_counts(
         &self,
         planned: &PlannedQuery<'_>,
@@ -82,14 +83,9 @@ impl ListRead<'_> {
         columns: Vec<Column>,
         pipeline: &mut Pipeline<'_>,
     ) -> Result<(), StoreError> {
-        let mut names: Vec<&str> = columns.iter().map(|column| column.sql()).collect();
-        names.sort_unstable();
-        names.dedup();
-        let select: String = names.iter().map(|name| format!(", {name}")).collect();
-        let mut sql = (SelectBuilder { planned }).set(access_path, &format!("count(*){select}"));
-        if !names.is_empty() {
-            sql.push(&format!(" GROUP BY {}", names.join(", ")));
-        }
+        let names = sql_names(&columns);
+        let mut sql = (SelectBuilder { planned }).set(access_path, &counted(&names));
+        sql.push(&group_by(&names));
         let source = ItemSource::Columns(columns);
         let mut statement = self.map_error(self.connection.prepare_cached(&sql.text))?;
         let mut found = self.map_error(statement.query(params_from_iter(&sql.values)))?;
@@ -104,7 +100,7 @@ impl ListRead<'_> {
         Ok(())
     }
 
-    /// The documents of these referrals; none for those that are damaged.
+    /// Returns the documents of these referrals, without those that are damaged.
     fn documents_of(&self, ids: &[ReferralId]) -> Result<HashMap<ReferralId, Bytes>, StoreError> {
         let mut statement =
             self.map_error(self.connection.prepare_cached("SELECT row FROM referral WHERE id = ?1"))?;
@@ -120,22 +116,22 @@ impl ListRead<'_> {
     }
 }
 
-/// Reads a count and, after it, the columns of these names; the others have values of no meaning.
+/// Reads the columns of these names, which follow the count. Other columns keep their empty values.
 fn grouped_values(row: &Row<'_>, names: &[&str]) -> rusqlite::Result<ColumnValues> {
     let mut values = ColumnValues::empty();
-    for (place, name) in (1..).zip(names) {
+    for (column, name) in (1..).zip(names) {
         match *name {
-            "referral.id" => values.id = rows::referral_id(row, place)?,
+            "referral.id" => values.id = rows::referral_id(row, column)?,
             "referral.engagement" => {
-                values.engagement = EngagementId::from_bytes(rows::sixteen_bytes(row, place)?)
+                values.engagement = EngagementId::from_bytes(rows::sixteen_bytes(row, column)?)
             }
-            "referral.created" => values.created = row.get(place)?,
-            "referral.updated" => values.updated = row.get(place)?,
-            "referral.expires" => values.expires = row.get(place)?,
-            "referral.accepted" => values.accepted = row.get(place)?,
-            "referral.country" => values.country = row.get(place)?,
-            "referral.shared_with_microsoft" => values.shared_with_microsoft = row.get(place)?,
-            _ => values.facet = FacetKey(row.get(place)?),
+            "referral.created" => values.created = row.get(column)?,
+            "referral.updated" => values.updated = row.get(column)?,
+            "referral.expires" => values.expires = row.get(column)?,
+            "referral.accepted" => values.accepted = row.get(column)?,
+            "referral.country" => values.country = row.get(column)?,
+            "referral.shared_with_microsoft" => values.shared_with_microsoft = row.get(column)?,
+            _ => values.facet = FacetKey(row.get(column)?),
         }
     }
     Ok(values)

@@ -153,6 +153,24 @@ fn texts_that_grow_from_step_to_step_are_bounded() {
     assert!(matches!(refused, StoreError::TooCostly(_)), "{refused}");
 }
 
+/// What was computed for a referral that a filter drops is not held for the next one.
+#[test]
+fn computed_members_of_dropped_referrals_are_released() {
+    let reader = reader(&random::referrals(&mut Choices::new(&[]), 40));
+    let text = "x".repeat(300);
+    let apply = format!("compute(concat(name,'{text}') as c)/filter(c eq 'none')/aggregate($count as n)");
+    let aggregation = Aggregation {
+        scope: scope(random::owner()),
+        apply: bind(&format!("$apply={apply}")).unwrap().apply.unwrap(),
+        filter: None,
+        order: Vec::new(),
+        skip: 0,
+        limit: 10,
+    };
+    let made = reader.aggregate(QueryLimits { bytes: 4_000, ..QueryLimits::default() }, &aggregation);
+    assert_eq!(made.unwrap().rows[0]["n"], 0);
+}
+
 /// Five referrals: statuses, countries and amounts told apart; the last is another organization's, the one before an
 /// offer lead.
 fn sample() -> Vec<StoredReferral> {
