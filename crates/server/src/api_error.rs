@@ -538,7 +538,7 @@ impl From<StoreError> for ApiError {
             StoreError::Busy => ApiError::over_share("lists"),
             StoreError::Fault(what) => ApiError::unsupported_query("query", sentence(what)),
             StoreError::TooCostly(what) => ApiError::unsupported_query("query", what).costly(),
-            StoreError::NotSupported(what) => ApiError::not_implemented("query", what),
+            StoreError::NotSupported(what) => ApiError::not_implemented("query", sentence(what)),
             StoreError::TooNew { .. } | StoreError::InUse(_) | StoreError::Engine(_) => {
                 ApiError::internal(error)
             }

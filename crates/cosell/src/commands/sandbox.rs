@@ -204,7 +204,7 @@ fn greeting(url: &str, home: &DataDirectory, mode: ApiMode, seeded: bool) -> Str
         true => (
             "Read a lead",
             format!("/{}", seed::LEAD),
-            "leave out the id for a list; be user@contoso.example and see less",
+            "leave out the id to get a list; as user@contoso.example it is shorter",
         ),
         false => ("List the referrals", String::new(), "POST a first one"),
     };

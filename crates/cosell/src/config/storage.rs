@@ -133,7 +133,7 @@ impl Storage {
     }
 }
 
-/// What one list may cost, by the memory there is.
+/// Returns the limits of one list, which depend on the memory of the machine.
 pub fn list_limits() -> QueryLimits {
     QueryLimits { bytes: MemoryPlan::for_memory(resources::memory()).list, ..QueryLimits::default() }
 }
