@@ -75,7 +75,7 @@ pub(super) fn check_condition(filter: &Typed) -> CheckResult {
 fn links_error(option: SystemOption) -> ListRequestError {
     not_implemented(
         option,
-        "'links' are made when answering: they can be selected and computed with, no more",
+        "'links' exist only in responses: they can be selected and used in $compute, but not filtered, sorted or aggregated",
     )
 }
 
